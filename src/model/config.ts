@@ -1,0 +1,83 @@
+/**
+ * A Holdfast configuration after loading: complete (defaults filled in), checked and plain JSON.
+ * `config/` makes it from YAML; everybody else only reads it. Nothing here touches a file.
+ */
+
+/** How a group's primary is chosen. Exactly one chooser per group (docs/design: who chooses). */
+export type Mode = 'vip'
+
+/** Who owns the redis process: `direct`, the agent starts it; `external`, somebody else does and the agent never restarts it. */
+export type ProcessKind = 'direct' | 'external'
+
+export interface HostConfig {
+  readonly name: string
+  /** IPv4 address that agents, replicas and keepalived use to reach this host. */
+  readonly ip: string
+  /** The network interface that carries `ip` and the VIPs. Absent on a host that never holds a VIP. */
+  readonly interface?: string
+}
+
+export interface MemberConfig {
+  readonly host: string
+  readonly port: number
+  /** Higher is preferred among members with equally much data. Range 1..254; distinct within a group after loading. */
+  readonly priority: number
+  /** Never promoted, never holds the VIP. */
+  readonly neverPrimary: boolean
+  /** Cascade: follow this host's member while it is healthy, instead of the primary. */
+  readonly replicateFrom?: string
+}
+
+export interface VipConfig {
+  readonly ip: string
+  /** Network prefix length, 1..32. */
+  readonly prefix: number
+}
+
+export interface FailoverConfig {
+  /** false: the agents observe and report, and promote only on an operator's word. */
+  readonly auto: boolean
+  /** VRRP silence, in ms, after which a host is suspected lost (three adverts). */
+  readonly hostLossMs: number
+  /** How long, in ms, a running redis may leave every probe unanswered before it counts as hung. */
+  readonly unresponsiveMs: number
+  /** The longest time, in ms, that a switchover may hold writes before it rolls back. */
+  readonly maxPauseMs: number
+}
+
+export interface GroupConfig {
+  readonly name: string
+  readonly mode: Mode
+  readonly members: readonly MemberConfig[]
+  readonly witness?: string
+  readonly checkIps: readonly string[]
+  readonly vip?: VipConfig
+  /** VRRP virtual router id, 1..255; derived from the group's name unless given. Meaningless without a vip. */
+  readonly vrid: number
+  /** VRRP by unicast between the members instead of multicast. */
+  readonly unicastPeer: boolean
+  readonly port: number
+  readonly passwordFile?: string
+  readonly process: ProcessKind
+  /** The user's own redis.conf, old directive names included. */
+  readonly redisConf?: string
+  /** Extra redis directives in order; a directive may occur more than once (`save`). */
+  readonly redis: readonly (readonly [directive: string, value: string])[]
+  readonly durability: 'available'
+  readonly failover: FailoverConfig
+}
+
+export interface Config {
+  /** Absolute path of the file it came from. */
+  readonly file: string
+  readonly api: { readonly port: number; readonly secretFile: string }
+  readonly paths: {
+    readonly state: string
+    readonly run: string
+    readonly redisServer: string
+    readonly redisSentinel: string
+    readonly keepalived: string
+  }
+  readonly hosts: Readonly<Record<string, HostConfig>>
+  readonly groups: Readonly<Record<string, GroupConfig>>
+}

@@ -1,0 +1,46 @@
+/**
+ * The operator being wrong: an error with a code, a plain sentence and a hint. The world failing is data
+ * (`Observed`, `Outcome`), the programmer being wrong is `assert`. Every code stands in docs/errors.md (a test proves it).
+ */
+
+export const errorCodes = {
+  HF101: 'the configuration file cannot be read',
+  HF102: 'the configuration is not valid',
+  HF103: 'a file named in the configuration cannot be read',
+  HF104: 'the group or host is not in the configuration',
+  HF201: 'root privileges are needed',
+  HF202: 'a program is missing',
+  HF203: 'another agent already runs for this host',
+  HF204: 'a port is taken by another program',
+  HF205: 'the state directory cannot be used',
+  HF206: 'the state file cannot be trusted',
+  HF301: 'no agent answers',
+  HF302: 'the agent does not accept this secret',
+  HF303: 'the agent refused the request',
+  HF304: 'the request did not finish in time',
+  HF401: 'redis refused the password',
+  HF402: 'this redis is too old for what was asked',
+  HF501: 'this machine cannot run a lab',
+  HF502: 'the lab does not exist, or exists already',
+  HF503: 'a lab step failed',
+  HF504: 'the drill was not confirmed',
+  HF505: 'the drill saw a failure',
+} as const
+
+export type ErrorCode = keyof typeof errorCodes
+
+/** 1: refused or failed; 2: wrong usage or configuration. */
+export type ExitCode = 1 | 2
+
+export class OperatorError extends Error {
+  readonly code: ErrorCode
+  readonly hint: string
+  readonly exitCode: ExitCode
+  constructor(code: ErrorCode, message: string, hint: string, exitCode: ExitCode = 1) {
+    super(message)
+    this.name = 'OperatorError'
+    this.code = code
+    this.hint = hint
+    this.exitCode = exitCode
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * Where a host keeps what it must remember (`state`) and what it can lose (`run`). PURE: names only, nothing is opened.
+ * One place, so that agent, renderers, lab and documentation cannot disagree.
+ */
+import type { Config } from './config.ts'
+
+type Paths = Config['paths']
+
+export function agentLockFile(paths: Paths): string {
+  return `${paths.state}/agent.lock`
+}
+
+export function groupStateDir(paths: Paths, group: string): string {
+  return `${paths.state}/${group}`
+}
+
+/** The durable decision state of one group on this host. */
+export function stateFile(paths: Paths, group: string): string {
+  return `${groupStateDir(paths, group)}/state.json`
+}
+
+/** What happened, for people: one JSON line per event. */
+export function eventsFile(paths: Paths, group: string): string {
+  return `${groupStateDir(paths, group)}/events.jsonl`
+}
+
+/** Every decision with the View that led to it, so that it replays exactly. */
+export function journalFile(paths: Paths, group: string): string {
+  return `${groupStateDir(paths, group)}/journal.jsonl`
+}
+
+/** redis' own `dir`: its RDB and AOF. Only for `process: direct`. */
+export function redisDataDir(paths: Paths, group: string): string {
+  return `${groupStateDir(paths, group)}/data`
+}
+
+export function redisLogFile(paths: Paths, group: string): string {
+  return `${groupStateDir(paths, group)}/redis.log`
+}
+
+export function keepalivedLogFile(paths: Paths): string {
+  return `${paths.state}/keepalived.log`
+}
+
+export function groupRunDir(paths: Paths, group: string): string {
+  return `${paths.run}/${group}`
+}
+
+/** Holds the password: mode 0600. */
+export function redisConfFile(paths: Paths, group: string): string {
+  return `${groupRunDir(paths, group)}/redis.conf`
+}
+
+/** keepalived's track file. "1": this host may hold the VIP. Anything else, or no file: it may not. */
+export function vipAllowedFile(paths: Paths, group: string): string {
+  return `${groupRunDir(paths, group)}/vip-allowed`
+}
+
+export function nftablesFile(paths: Paths, group: string): string {
+  return `${groupRunDir(paths, group)}/nftables.conf`
+}
+
+export function keepalivedConfFile(paths: Paths): string {
+  return `${paths.run}/keepalived.conf`
+}
+
+export function keepalivedFifo(paths: Paths): string {
+  return `${paths.run}/keepalived.fifo`
+}
+
+export function keepalivedPidFile(paths: Paths): string {
+  return `${paths.run}/keepalived.pid`
+}
+
+export function keepalivedVrrpPidFile(paths: Paths): string {
+  return `${paths.run}/keepalived-vrrp.pid`
+}
+
+/** nft table of a group's stale-address rule (table names allow no dash or dot). */
+export function nftTable(group: string): string {
+  return `holdfast_${group.replace(/[^A-Za-z0-9_]/g, '_')}`
+}
+
+/** keepalived's instance name, as it stands in the config and in the notify fifo. */
+export function vrrpInstance(group: string): string {
+  return group
+}
