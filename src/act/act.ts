@@ -1,0 +1,51 @@
+/** Actions in order, the first failure ends the list. The record is total by type: an action without an executor does not compile. */
+import type { Action, ActionKind } from '../model/action.ts'
+import { done, type Outcome } from '../model/outcome.ts'
+import { setVip } from './keepalived.ts'
+import { acceptConnections, refuseConnections } from './nftables.ts'
+import { follow, keepDataset, killClients, killRedis, pauseWrites, promote, resumeWrites, softFence, startRedis, wipeRedis, type RedisHands } from './redis.ts'
+
+export interface Hands extends RedisHands {
+  readonly pid: () => number | null
+  readonly poke: (host: string) => void
+}
+
+type Executors = { readonly [K in ActionKind]: (action: Extract<Action, { kind: K }>, hands: Hands) => Outcome | Promise<Outcome> }
+
+const executors: Executors = {
+  vip: (action, hands) => setVip(hands.config.paths, hands.group.name, action.allowed),
+  'start-redis': (_action, hands) => startRedis(hands),
+  'kill-redis': (action) => killRedis(action.pid),
+  promote: (_action, hands) => promote(hands),
+  follow: (action, hands) => follow(hands, action.host, action.port),
+  'soft-fence': (_action, hands) => softFence(hands),
+  'pause-writes': (action, hands) => pauseWrites(hands, action.forMs),
+  'resume-writes': (_action, hands) => resumeWrites(hands),
+  'refuse-connections': (action, hands) => (hands.group.vip === undefined ? done : refuseConnections(hands.group, action.forMs)),
+  'accept-connections': (_action, hands) => (hands.group.vip === undefined ? done : acceptConnections(hands.group)),
+  'kill-clients': (_action, hands) => killClients(hands),
+  'keep-dataset': (action, hands) => keepDataset(hands, action.name),
+  'wipe-redis': (_action, hands) => wipeRedis(hands, hands.pid()),
+  poke: (action, hands) => {
+    hands.poke(action.host)
+    return done
+  },
+}
+
+export interface ActionResult {
+  readonly action: Action
+  readonly outcome: Outcome
+  readonly tookMs: number
+}
+
+export async function carryOut(actions: readonly Action[], hands: Hands): Promise<readonly ActionResult[]> {
+  const results: ActionResult[] = []
+  for (const action of actions) {
+    const startedMs = performance.now()
+    const execute = executors[action.kind] as (action: Action, hands: Hands) => Outcome | Promise<Outcome>
+    const outcome = await execute(action, hands)
+    results.push({ action, outcome, tookMs: performance.now() - startedMs })
+    if (!outcome.done) break
+  }
+  return results
+}

@@ -1,0 +1,73 @@
+/**
+ * keepalived's process and its track files: render, start detached, adopt after an agent restart, reload on change.
+ * One keepalived per host for all groups. The track file is the fence: "1" may hold the VIP, anything else may not.
+ */
+import { execFile, spawn } from 'node:child_process'
+import { closeSync, constants, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { promisify } from 'node:util'
+import type { Config } from '../model/config.ts'
+import { done, failed, type Outcome } from '../model/outcome.ts'
+import { groupRunDir, keepalivedConfFile, keepalivedFifo, keepalivedLogFile, keepalivedPidFile, keepalivedVrrpPidFile, vipAllowedFile } from '../model/paths.ts'
+import { commandLine, readProcess } from '../observe/process.ts'
+import { renderKeepalived } from '../render/keepalived.ts'
+
+/** Written whole and renamed, so that keepalived never reads half a word. Synchronous: a fence waits for nobody. */
+export function setVip(paths: Config['paths'], group: string, allowed: boolean): Outcome {
+  const file = vipAllowedFile(paths, group)
+  try {
+    writeFileSync(`${file}.new`, allowed ? '1\n' : '0\n')
+    renameSync(`${file}.new`, file)
+    return done
+  } catch (error) {
+    return failed(`cannot write ${file}: ${(error as Error).message}`)
+  }
+}
+
+export function keepalivedPid(paths: Config['paths']): number | null {
+  try {
+    const pid = Number(readFileSync(keepalivedPidFile(paths), 'utf8').trim())
+    return readProcess(pid) !== null && commandLine(pid).includes(keepalivedConfFile(paths)) ? pid : null
+  } catch {
+    return null
+  }
+}
+
+/** Starts keepalived, or reloads the one that runs if its configuration changed. Idempotent. */
+export async function ensureKeepalived(config: Config, host: string): Promise<Outcome> {
+  const { paths } = config
+  const text = renderKeepalived(config, host)
+  try {
+    await mkdir(paths.run, { recursive: true, mode: 0o750 })
+    for (const group of Object.keys(config.groups)) await mkdir(groupRunDir(paths, group), { recursive: true, mode: 0o750 })
+    await ensureFifo(keepalivedFifo(paths))
+    const before = await readFile(keepalivedConfFile(paths), 'utf8').catch(() => '')
+    if (before !== text) await writeFile(keepalivedConfFile(paths), text, { mode: 0o640 })
+    const pid = keepalivedPid(paths)
+    if (pid !== null) {
+      if (before !== text) process.kill(pid, 'SIGHUP')
+      return done
+    }
+    return await startKeepalived(config)
+  } catch (error) {
+    return failed(`keepalived: ${(error as Error).message}`)
+  }
+}
+
+async function ensureFifo(file: string): Promise<void> {
+  const found = await stat(file).catch(() => null)
+  if (found === null) await promisify(execFile)('mkfifo', ['-m', '600', file], { timeout: 5000 })
+}
+
+function startKeepalived(config: Config): Promise<Outcome> {
+  const { paths } = config
+  const log = openSync(keepalivedLogFile(paths), constants.O_CREAT | constants.O_APPEND | constants.O_WRONLY, 0o640)
+  const args = ['-n', '-l', '-P', '-f', keepalivedConfFile(paths), '-p', keepalivedPidFile(paths), '-r', keepalivedVrrpPidFile(paths)]
+  const child = spawn(paths.keepalived, args, { detached: true, stdio: ['ignore', log, log] })
+  closeSync(log)
+  return new Promise((resolve) => {
+    child.once('error', (error) => resolve(failed(`cannot start ${paths.keepalived}: ${error.message}`)))
+    child.once('spawn', () => resolve(done))
+    child.unref()
+  })
+}

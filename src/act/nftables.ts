@@ -1,0 +1,42 @@
+/** The stale-address rule of each group, and its short gate for new connections during a switchover. */
+import { execFile } from 'node:child_process'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { promisify } from 'node:util'
+import type { Config, GroupConfig } from '../model/config.ts'
+import { done, failed, type Outcome } from '../model/outcome.ts'
+import { groupRunDir, nftablesFile, nftTable } from '../model/paths.ts'
+import { renderNftables } from '../render/nftables.ts'
+
+const run = promisify(execFile)
+const nftDeadlineMs = 5000
+
+export async function installRules(config: Config, group: GroupConfig): Promise<Outcome> {
+  const file = nftablesFile(config.paths, group.name)
+  try {
+    await mkdir(groupRunDir(config.paths, group.name), { recursive: true, mode: 0o750 })
+    await writeFile(file, renderNftables(group), { mode: 0o640 })
+    await run('nft', ['-f', file], { timeout: nftDeadlineMs })
+    return done
+  } catch (error) {
+    return failed(`nft: ${(error as Error).message}`)
+  }
+}
+
+/** The kernel forgets the element by itself: a gate must not outlive an agent that dies while it is shut. */
+export async function refuseConnections(group: GroupConfig, forMs: number): Promise<Outcome> {
+  return nft(['add', 'element', 'ip', nftTable(group.name), 'handover', `{ ${group.port} timeout ${Math.max(1, Math.round(forMs))}ms }`])
+}
+
+export async function acceptConnections(group: GroupConfig): Promise<Outcome> {
+  const outcome = await nft(['delete', 'element', 'ip', nftTable(group.name), 'handover', `{ ${group.port} }`])
+  return !outcome.done && /No such file or directory/.test(outcome.why) ? done : outcome
+}
+
+async function nft(args: readonly string[]): Promise<Outcome> {
+  try {
+    await run('nft', args, { timeout: nftDeadlineMs })
+    return done
+  } catch (error) {
+    return failed(`nft: ${(error as Error).message}`)
+  }
+}

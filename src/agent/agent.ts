@@ -1,0 +1,232 @@
+/**
+ * One agent: all groups of one host, the links to its peers, keepalived, the port. Starts and stops things in the order
+ * that safety asks for. INV-7: stopping it stops nothing else; starting it adopts what runs.
+ */
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import type { Config } from '../model/config.ts'
+import { OperatorError } from '../model/error.ts'
+import { eventsFile, keepalivedFifo } from '../model/paths.ts'
+import type { KeepalivedProbe } from '../model/view.ts'
+import { ensureKeepalived, keepalivedPid } from '../act/keepalived.ts'
+import { installRules } from '../act/nftables.ts'
+import { agentRoutes, publicRoutes, type AgentSurface } from '../api/routes.ts'
+import { listen, type ApiServer } from '../api/server.ts'
+import { readPassword, readSecret, readUserRedisConf } from '../config/files.ts'
+import { readFifo, type FifoReader } from '../observe/keepalived.ts'
+import { readProcess } from '../observe/process.ts'
+import { monotonicMs, startStallMeter } from './clock.ts'
+import { startGroup, type GroupLoop } from './group.ts'
+import { takeLock } from './lock.ts'
+import { readEvents } from './log-files.ts'
+import { openPeerLinks, type PeerLinks } from './peers.ts'
+import { loadState, prepareStateDir } from './store.ts'
+
+export type Log = (level: 'info' | 'warn' | 'error', text: string, data?: object) => void
+
+export interface RunningAgent {
+  /** Leaves redis, keepalived and the rules as they are. */
+  readonly stop: () => Promise<void>
+}
+
+const keepalivedCheckMs = 200
+
+export async function startAgent(config: Config, host: string, version: string, log: Log): Promise<RunningAgent> {
+  const names = Object.values(config.groups).filter((g) => g.members.some((m) => m.host === host)).map((g) => g.name)
+  if (config.hosts[host] === undefined) {
+    throw new OperatorError('HF104', `this host is called ${host}, and ${config.file} has no such host`, `name it with --host; known hosts: ${Object.keys(config.hosts).join(', ')}`, 2)
+  }
+  const withVip = names.filter((name) => holdsVip(config, name, host))
+  await needPrograms(config, names, withVip.length > 0)
+  await prepareStateDir(config.paths, names)
+  const lock = takeLock(config.paths, host)
+  try {
+    return await run(config, host, version, log, names, withVip, lock.release)
+  } catch (error) {
+    lock.release()
+    throw error
+  }
+}
+
+async function run(config: Config, host: string, version: string, log: Log, names: readonly string[], withVip: readonly string[], release: () => void): Promise<RunningAgent> {
+  const startedMs = monotonicMs()
+  const secret = await readSecret(config)
+  const stall = startStallMeter()
+  const loops = new Map<string, GroupLoop>()
+  const vrrp = new Map<string, KeepalivedProbe['vrrp']>()
+  let keepalivedAlive = keepalivedPid(config.paths) !== null
+  const peerHosts = peersOf(config, host, names)
+  const beatMs = Math.max(20, Math.floor(Math.min(150, ...names.map((n) => config.groups[n]?.failover.hostLossMs ?? 150)) / 3))
+
+  const surface: AgentSurface = surfaceOf(config, host, version, loops, names)
+  let links: PeerLinks | null = null
+  const server: ApiServer = await listen({
+    port: config.api.port,
+    secret,
+    publicRoutes: publicRoutes(surface),
+    agentRoutes: agentRoutes(surface),
+    peer: (peer, stream) => {
+      if (links === null || !peerHosts.includes(peer)) return false
+      links.accept(peer, stream)
+      return true
+    },
+    complain: (text) => log('warn', text),
+  })
+  const wakeAll = () => {
+    for (const loop of loops.values()) loop.wake()
+  }
+  links = openPeerLinks({
+    self: host,
+    secret,
+    targets: peerHosts.map((h) => ({ host: h, ip: config.hosts[h]?.ip ?? '', port: config.api.port })),
+    beatMs,
+    heard: (_from, message) => {
+      if (message.t === 'say') loops.get(message.group)?.heard(message.statement)
+      else if (message.t === 'poke') loops.get(message.group)?.poked()
+    },
+    changed: wakeAll,
+    opened: (peer) => {
+      for (const loop of loops.values()) loop.sayAllTo(peer)
+    },
+    complain: (text) => log('warn', text),
+  })
+  const open = links
+
+  let fifo: FifoReader | null = null
+  let keepalivedTimer: NodeJS.Timeout | null = null
+  if (withVip.length > 0) {
+    for (const name of withVip) {
+      const group = config.groups[name]
+      const outcome = group === undefined ? null : await installRules(config, group)
+      if (outcome?.done === false) log('error', `${name}: the stale-address rule is missing: ${outcome.why}`)
+    }
+    const outcome = await ensureKeepalived(config, host)
+    if (!outcome.done) log('error', outcome.why)
+    fifo = readFifo(
+      keepalivedFifo(config.paths),
+      (word) => {
+        vrrp.set(word.instance, word.state)
+        log('info', `${word.instance}: VRRP ${word.state}`)
+        loops.get(word.instance)?.vrrp(word.state)
+      },
+      (why) => log('error', why),
+    )
+    keepalivedTimer = watchKeepalived(config, host, log, (alive) => {
+      keepalivedAlive = alive
+      wakeAll()
+    })
+  }
+
+  for (const name of names) {
+    const group = config.groups[name]
+    const member = group?.members.find((m) => m.host === host)
+    if (group === undefined || member === undefined) continue
+    const state = await loadState(config.paths, name, host)
+    const groupPeers = group.members.map((m) => m.host).filter((h) => h !== host)
+    loops.set(
+      name,
+      startGroup({
+        config,
+        group,
+        member,
+        host,
+        password: await readPassword(group),
+        userConf: await readUserRedisConf(group),
+        // Monotonic times of another boot mean nothing.
+        state: { ...state, vipHoldOffUntilMs: 0, gone: state.gone === null ? null : { ...state.gone, atMs: Math.min(state.gone.atMs, startedMs) } },
+        stall,
+        startedMs,
+        silentMs: open.silentMs,
+        isRefused: open.isRefused,
+        say: (peer, statement) => open.send(peer, { t: 'say', group: name, statement }),
+        poke: (peer) => {
+          if (groupPeers.includes(peer)) open.send(peer, { t: 'poke', group: name })
+        },
+        keepalivedRuns: () => keepalivedAlive,
+        log,
+      }),
+    )
+  }
+  log('info', `the agent of ${host} looks after ${names.join(', ') || 'no group'} (port ${config.api.port})`)
+
+  return {
+    stop: async () => {
+      if (keepalivedTimer !== null) clearInterval(keepalivedTimer)
+      fifo?.close()
+      for (const loop of loops.values()) await loop.stop()
+      open.close()
+      await server.close()
+      stall.stop()
+      release()
+    },
+  }
+}
+
+function surfaceOf(config: Config, host: string, version: string, loops: ReadonlyMap<string, GroupLoop>, names: readonly string[]): AgentSurface {
+  return {
+    host,
+    version,
+    groups: () => names,
+    snapshot: (group) => loops.get(group)?.snapshot() ?? null,
+    request: (group, request, deadlineMs) => loops.get(group)?.request(request, deadlineMs) ?? Promise.resolve({ id: request.id, ok: false, message: `no group ${group} on ${host}` }),
+    events: (group, limit) => readEvents(eventsFile(config.paths, group), limit),
+    fault: (group, kind) => {
+      const pid = loops.get(group)?.snapshot().view?.redis.pid ?? null
+      if (pid === null || readProcess(pid) === null) return Promise.resolve({ id: kind, ok: false, message: 'the redis process is not known here' })
+      process.kill(pid, kind === 'crash' ? 'SIGKILL' : 'SIGSTOP')
+      return Promise.resolve({ id: kind, ok: true, message: `sent ${kind === 'crash' ? 'SIGKILL' : 'SIGSTOP'} to redis (pid ${pid})` })
+    },
+  }
+}
+
+/** keepalived is restarted when it dies. Its track files start at "no" (init_file), and the loops write them anew. */
+function watchKeepalived(config: Config, host: string, log: Log, changed: (alive: boolean) => void): NodeJS.Timeout {
+  let alive = true
+  let starting = false
+  return setInterval(() => {
+    if (starting) return
+    const now = keepalivedPid(config.paths) !== null
+    if (now !== alive) {
+      alive = now
+      changed(now)
+      if (!now) log('error', 'keepalived is gone; it is started again')
+    }
+    if (now) return
+    starting = true
+    void ensureKeepalived(config, host).then((outcome) => {
+      starting = false
+      if (!outcome.done) log('error', outcome.why)
+    })
+  }, keepalivedCheckMs)
+}
+
+function holdsVip(config: Config, name: string, host: string): boolean {
+  const group = config.groups[name]
+  return group?.vip !== undefined && group.members.some((m) => m.host === host && !m.neverPrimary)
+}
+
+function peersOf(config: Config, host: string, names: readonly string[]): readonly string[] {
+  const hosts = new Set<string>()
+  for (const name of names) for (const member of config.groups[name]?.members ?? []) hosts.add(member.host)
+  hosts.delete(host)
+  return [...hosts]
+}
+
+async function needPrograms(config: Config, names: readonly string[], vip: boolean): Promise<void> {
+  if (vip && process.getuid?.() !== 0) {
+    throw new OperatorError('HF201', 'the agent must be root: it starts keepalived and sets the stale-address rule', 'start it with sudo, or from a systemd unit')
+  }
+  const direct = names.some((n) => config.groups[n]?.process === 'direct')
+  const wanted: (readonly [string, string, string])[] = []
+  if (direct) wanted.push([config.paths.redisServer, '--version', 'redis-server'])
+  if (vip) wanted.push([config.paths.keepalived, '--version', 'keepalived'], ['nft', '--version', 'nftables'])
+  const missing: string[] = []
+  for (const [program, argument, packageName] of wanted) {
+    try {
+      await promisify(execFile)(program, [argument], { timeout: 5000 })
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT' || (error as NodeJS.ErrnoException).code === 'EACCES') missing.push(`${program} (Debian package ${packageName})`)
+    }
+  }
+  if (missing.length > 0) throw new OperatorError('HF202', `not found: ${missing.join(', ')}`, 'install what is missing, or set its place under paths:')
+}

@@ -1,0 +1,230 @@
+/**
+ * Links between agents: one outgoing stream to each peer (what we say) and one incoming (what it says), JSON lines over
+ * TLS-PSK. A short beat proves that the agent lives; statements go out when they change. Everything is bounded:
+ * line length, buffered bytes, silence. Carries words only; decides nothing.
+ */
+import { request } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { TLSSocket } from 'node:tls'
+import type { Statement } from '../model/view.ts'
+import { monotonicMs } from './clock.ts'
+import { isWrongSecret, secureConnect } from './secure.ts'
+
+const maxLineBytes = 262_144
+const maxBufferedBytes = 262_144
+const connectDeadlineMs = 250
+const retryMs = 100
+/**
+ * A peer unheard for so long gets a new connection. The old one may only be waiting for TCP's retransmission timer, which
+ * after a cut of some seconds sleeps for seconds more: two hosts would be healed and still deaf to each other.
+ */
+const renewAfterMs = 300
+
+export const peerProtocol = 'holdfast-peer'
+
+export type PeerMessage =
+  | { readonly t: 'beat' }
+  | { readonly t: 'say'; readonly group: string; readonly statement: Statement }
+  | { readonly t: 'poke'; readonly group: string }
+
+export interface PeerTarget {
+  readonly host: string
+  readonly ip: string
+  readonly port: number
+}
+
+export interface PeerLinkOptions {
+  readonly self: string
+  readonly secret: string
+  readonly targets: readonly PeerTarget[]
+  readonly beatMs: number
+  readonly heard: (host: string, message: PeerMessage) => void
+  /** A peer has just become silent, or a link opened or closed. */
+  readonly changed: (host: string) => void
+  /** A new link: say everything once. */
+  readonly opened: (host: string) => void
+  readonly complain: (text: string) => void
+}
+
+export interface PeerLinks {
+  readonly send: (host: string, message: PeerMessage) => void
+  readonly silentMs: (host: string) => number
+  /** The peer's kernel answers that nobody listens on the agent's port. */
+  readonly isRefused: (host: string) => boolean
+  readonly accept: (host: string, stream: Duplex) => void
+  readonly close: () => void
+}
+
+interface Link {
+  readonly target: PeerTarget
+  out: Duplex | null
+  pending: TLSSocket | null
+  incoming: Duplex | null
+  heardMs: number
+  refused: boolean
+  retry: NodeJS.Timeout | null
+  triedMs: number
+  complained: string
+}
+
+export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
+  const links = new Map<string, Link>()
+  let closed = false
+  for (const target of options.targets) {
+    links.set(target.host, { target, out: null, pending: null, incoming: null, heardMs: Number.NEGATIVE_INFINITY, refused: false, retry: null, triedMs: 0, complained: '' })
+  }
+
+  function connectTo(link: Link): void {
+    if (closed || link.out !== null || link.pending !== null) return
+    const { target } = link
+    link.triedMs = monotonicMs()
+    const socket = secureConnect(target.ip, target.port, options.secret, options.self)
+    link.pending = socket
+    const giveUp = setTimeout(() => socket.destroy(), connectDeadlineMs)
+    socket.setNoDelay(true)
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      const refused = error.code === 'ECONNREFUSED'
+      if (refused !== link.refused) {
+        link.refused = refused
+        options.changed(target.host)
+      }
+      if (isWrongSecret(error)) complainOnce(link, `the agent of ${target.host} has another secret (HF302)`)
+    })
+    socket.once('close', () => {
+      clearTimeout(giveUp)
+      link.pending = null
+      link.out = null
+      if (closed) return
+      options.changed(target.host)
+      link.retry = setTimeout(() => connectTo(link), retryMs)
+    })
+    socket.once('secureConnect', () => upgrade(link, socket, giveUp))
+  }
+
+  function upgrade(link: Link, socket: TLSSocket, giveUp: NodeJS.Timeout): void {
+    const upgradeRequest = request({
+      createConnection: () => socket,
+      path: '/peer',
+      headers: { connection: 'Upgrade', upgrade: peerProtocol, 'x-holdfast-host': options.self },
+    })
+    upgradeRequest.once('error', () => socket.destroy())
+    upgradeRequest.once('response', () => {
+      complainOnce(link, `the agent of ${link.target.host} does not know the host ${options.self}: the configurations differ`)
+      socket.destroy()
+    })
+    upgradeRequest.once('upgrade', (_response, stream: Duplex) => {
+      clearTimeout(giveUp)
+      link.out = stream
+      link.refused = false
+      link.complained = ''
+      stream.on('error', () => socket.destroy())
+      stream.resume()
+      options.opened(link.target.host)
+    })
+    upgradeRequest.end()
+  }
+
+  function complainOnce(link: Link, text: string): void {
+    if (link.complained === text) return
+    link.complained = text
+    options.complain(text)
+  }
+
+  function write(link: Link, line: string): void {
+    const out = link.out
+    if (out === null || out.destroyed) return
+    if (out.writableLength > maxBufferedBytes) {
+      out.destroy() // it does not read; what is buffered is stale anyway
+      return
+    }
+    out.write(line)
+  }
+
+  function accept(host: string, stream: Duplex): void {
+    const link = links.get(host)
+    if (link === undefined) {
+      stream.destroy()
+      return
+    }
+    link.incoming?.destroy()
+    link.incoming = stream
+    let rest = ''
+    stream.on('error', () => stream.destroy())
+    stream.on('close', () => {
+      if (link.incoming === stream) link.incoming = null
+      if (!closed) options.changed(host)
+    })
+    stream.on('data', (chunk: Buffer) => {
+      rest += chunk.toString('utf8')
+      let end = rest.indexOf('\n')
+      for (; end >= 0; end = rest.indexOf('\n')) {
+        const line = rest.slice(0, end)
+        rest = rest.slice(end + 1)
+        if (!receive(link, line)) {
+          options.complain(`${host} sent a line that is no message; its link is closed`)
+          stream.destroy()
+          return
+        }
+      }
+      if (rest.length > maxLineBytes) {
+        options.complain(`${host} sent a message above ${maxLineBytes} bytes; its link is closed`)
+        stream.destroy()
+      }
+    })
+  }
+
+  function receive(link: Link, line: string): boolean {
+    const message = parseMessage(line, link.target.host)
+    if (message === null) return false
+    link.heardMs = monotonicMs()
+    options.heard(link.target.host, message)
+    return true
+  }
+
+  const beat = `${JSON.stringify({ t: 'beat' } satisfies PeerMessage)}\n`
+  const timer = setInterval(() => {
+    const nowMs = monotonicMs()
+    for (const link of links.values()) {
+      write(link, beat)
+      const silentMs = nowMs - link.heardMs
+      if (silentMs > options.beatMs * 1.2 && silentMs < 5000) options.changed(link.target.host)
+      if (silentMs > renewAfterMs && link.out !== null && nowMs - link.triedMs > renewAfterMs) link.out.destroy()
+    }
+  }, options.beatMs)
+  for (const link of links.values()) connectTo(link)
+
+  return {
+    send: (host, message) => {
+      const link = links.get(host)
+      if (link !== undefined) write(link, `${JSON.stringify(message)}\n`)
+    },
+    silentMs: (host) => monotonicMs() - (links.get(host)?.heardMs ?? Number.NEGATIVE_INFINITY),
+    isRefused: (host) => links.get(host)?.refused ?? false,
+    accept,
+    close: () => {
+      closed = true
+      clearInterval(timer)
+      for (const link of links.values()) {
+        if (link.retry !== null) clearTimeout(link.retry)
+        link.out?.destroy()
+        link.pending?.destroy()
+        link.incoming?.destroy()
+      }
+    },
+  }
+}
+
+/** null: not a message of this protocol. A statement must come from the host that its link belongs to. */
+export function parseMessage(line: string, from: string): PeerMessage | null {
+  try {
+    const message = JSON.parse(line) as PeerMessage
+    if (message.t === 'beat') return message
+    if (message.t === 'poke') return typeof message.group === 'string' ? message : null
+    if (message.t !== 'say' || typeof message.group !== 'string') return null
+    const { statement } = message
+    const sound = typeof statement === 'object' && statement !== null && statement.host === from && Number.isInteger(statement.epoch) && Array.isArray(statement.lineage) && typeof statement.paused === 'object'
+    return sound ? message : null
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * Durable state: one JSON file per group, replaced whole (write, fsync, rename, fsync of the folder), so that a crash leaves
+ * the old one or the new one. A file that cannot be trusted is an operator error, never silently a fresh start: a member
+ * that forgot its epoch could be promoted over newer data.
+ */
+import { mkdir, open, readFile, rename } from 'node:fs/promises'
+import { OperatorError } from '../model/error.ts'
+import { failed, done, type Outcome } from '../model/outcome.ts'
+import { freshState, phases, type State } from '../model/state.ts'
+import { groupStateDir, stateFile } from '../model/paths.ts'
+import type { Config } from '../model/config.ts'
+
+export async function loadState(paths: Config['paths'], group: string, host: string): Promise<State> {
+  const file = stateFile(paths, group)
+  let text: string
+  try {
+    text = await readFile(file, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return freshState(group, host)
+    throw new OperatorError('HF205', `cannot read ${file}: ${(error as Error).message}`, 'check the rights and the disk')
+  }
+  const state = parseState(text, file)
+  if (state.group !== group || state.host !== host) {
+    throw new OperatorError('HF206', `${file} belongs to group ${state.group} on ${state.host}, not to ${group} on ${host}`, 'was a state directory copied from another host? Move the file away: this member then joins anew and asks the others')
+  }
+  return state
+}
+
+export function parseState(text: string, file: string): State {
+  const hint = 'move the file away: this member then joins anew and asks the others'
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    throw new OperatorError('HF206', `${file} is damaged (not JSON)`, hint)
+  }
+  const state = value as Partial<State>
+  if (typeof value !== 'object' || value === null || typeof state.format !== 'number') throw new OperatorError('HF206', `${file} is damaged (no format number)`, hint)
+  if (state.format !== 1) throw new OperatorError('HF206', `${file} has format ${state.format}; this version reads format 1`, 'a newer Holdfast wrote it: run that version again, or move the file away')
+  const sound =
+    typeof state.group === 'string' &&
+    typeof state.host === 'string' &&
+    phases.some((p) => p === state.phase) &&
+    Number.isInteger(state.epoch) &&
+    Array.isArray(state.lineage) &&
+    Array.isArray(state.results) &&
+    typeof state.paused === 'object'
+  if (!sound) throw new OperatorError('HF206', `${file} is damaged (fields are missing)`, hint)
+  return { ...freshState(state.group as string, state.host as string), ...state } as State
+}
+
+export async function saveState(paths: Config['paths'], state: State): Promise<Outcome> {
+  const file = stateFile(paths, state.group)
+  try {
+    const handle = await open(`${file}.new`, 'w', 0o640)
+    try {
+      await handle.writeFile(JSON.stringify(state))
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    await rename(`${file}.new`, file)
+    const folder = await open(groupStateDir(paths, state.group), 'r')
+    try {
+      await folder.sync()
+    } finally {
+      await folder.close()
+    }
+    return done
+  } catch (error) {
+    return failed(`cannot write ${file}: ${(error as Error).message}`)
+  }
+}
+
+export async function prepareStateDir(paths: Config['paths'], groups: readonly string[]): Promise<void> {
+  try {
+    await mkdir(paths.state, { recursive: true, mode: 0o750 })
+    await mkdir(paths.run, { recursive: true, mode: 0o750 })
+    for (const group of groups) await mkdir(groupStateDir(paths, group), { recursive: true, mode: 0o750 })
+  } catch (error) {
+    throw new OperatorError('HF205', `cannot create ${paths.state}: ${(error as Error).message}`, 'run as root, or point paths.state at a directory that may be written')
+  }
+}

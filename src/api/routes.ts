@@ -1,0 +1,118 @@
+/**
+ * HTTP as a function: Request → Response, no sockets here, so tests need none. Two faces: `publicRoutes` are the health
+ * checks that load balancers ask without a secret (a status code and nothing else); `agentRoutes` are behind the secret.
+ */
+import { Hono } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
+import type { RequestResult } from '../model/state.ts'
+import type { Request as OperatorRequest } from '../model/view.ts'
+import type { GroupSnapshot } from '../agent/group.ts'
+import type { LoggedEvent } from '../agent/log-files.ts'
+import { explainGroup } from '../decide/explain.ts'
+import { redisAnswers } from '../decide/situation.ts'
+
+/** What the routes may ask of the agent: its public surface. */
+export interface AgentSurface {
+  readonly host: string
+  readonly version: string
+  readonly groups: () => readonly string[]
+  readonly snapshot: (group: string) => GroupSnapshot | null
+  readonly request: (group: string, request: OperatorRequest, deadlineMs: number) => Promise<RequestResult>
+  readonly events: (group: string, limit: number) => Promise<readonly LoggedEvent[]>
+  /** A drill on a real group: stops or kills the local redis as a fault would. */
+  readonly fault: (group: string, kind: 'crash' | 'hang') => Promise<RequestResult>
+}
+
+const maxBodyBytes = 16_384
+const requestDeadlineMs = 20_000
+const kinds = ['switchover', 'failover', 'pause', 'resume', 'reinit', 'cancel'] as const
+
+export function publicRoutes(agent: AgentSurface): Hono {
+  const app = new Hono()
+  const answer = (good: boolean) => new Response(null, { status: good ? 200 : 503 })
+  app.get('/liveness', () => answer(true))
+  app.get('/readiness', () => answer(agent.groups().every((g) => agent.snapshot(g)?.view != null)))
+  app.get('/:group/:check', (c) => {
+    const snapshot = agent.snapshot(c.req.param('group'))
+    if (snapshot === null) return new Response(null, { status: 404 })
+    const lag = c.req.query('lag')
+    const good = healthCheck(snapshot, c.req.param('check'), lag === undefined ? null : Number(lag))
+    return good === null ? new Response(null, { status: 404 }) : answer(good)
+  })
+  app.notFound(() => new Response(null, { status: 404 }))
+  return app
+}
+
+/** Patroni's names. null: no such check. `lagBytes`: a replica further behind is not good. */
+export function healthCheck(snapshot: GroupSnapshot, check: string, lagBytes: number | null): boolean | null {
+  const { state, view } = snapshot
+  const answers = view !== null && redisAnswers(view)
+  const primary = answers && state.phase === 'primary' && view.redis.facts?.role === 'primary'
+  const follower = answers && state.phase === 'replica' && view.redis.facts?.linkUp === true
+  const replica = follower && (lagBytes === null || (lagOf(snapshot) ?? Number.MAX_SAFE_INTEGER) <= lagBytes)
+  if (check === 'primary' || check === 'read-write') return primary
+  if (check === 'replica') return replica
+  if (check === 'read-only') return primary || replica
+  if (check === 'health') return answers
+  return null
+}
+
+function lagOf(snapshot: GroupSnapshot): number | null {
+  const { state, view } = snapshot
+  const holder = view?.peers.find((p) => p.host === state.holder)?.statement?.redis
+  const own = view?.redis.facts
+  return holder == null || own == null ? null : Math.max(0, holder.offset - own.offset)
+}
+
+export function agentRoutes(agent: AgentSurface): Hono {
+  const app = new Hono()
+  app.use(bodyLimit({ maxSize: maxBodyBytes, onError: (c) => c.json({ error: `the body is above ${maxBodyBytes} bytes` }, 413) }))
+  app.get('/status', (c) =>
+    c.json({
+      host: agent.host,
+      version: agent.version,
+      groups: agent.groups().map((group) => {
+        const snapshot = agent.snapshot(group)
+        return { group, state: snapshot?.state, statement: snapshot?.statement, decision: brief(snapshot), view: snapshot?.view }
+      }),
+    }),
+  )
+  app.get('/groups/:group/explain', (c) => {
+    const snapshot = agent.snapshot(c.req.param('group'))
+    if (snapshot?.view == null) return c.json({ error: 'this agent knows nothing of that group yet' }, 404)
+    return c.json(explainGroup(snapshot.state, snapshot.view, snapshot.policy))
+  })
+  app.get('/groups/:group/events', async (c) => {
+    const limit = Math.min(10_000, Math.max(1, Number(c.req.query('limit') ?? 1000) || 1000))
+    return c.json({ host: agent.host, events: await agent.events(c.req.param('group'), limit) })
+  })
+  app.post('/groups/:group/requests', async (c) => {
+    const request = parseRequest(await c.req.json().catch(() => null))
+    if (request === null) return c.json({ error: 'not a request' }, 400)
+    const group = c.req.param('group')
+    if (agent.snapshot(group) === null) return c.json({ error: `no group ${group} on ${agent.host}` }, 404)
+    return c.json(await agent.request(group, request, requestDeadlineMs))
+  })
+  app.post('/groups/:group/fault/:kind', async (c) => {
+    const kind = c.req.param('kind')
+    if (kind !== 'crash' && kind !== 'hang') return c.json({ error: 'crash or hang' }, 400)
+    return c.json(await agent.fault(c.req.param('group'), kind))
+  })
+  app.notFound((c) => c.json({ error: 'no such route' }, 404))
+  app.onError((error, c) => c.json({ error: error.message }, 500))
+  return app
+}
+
+function brief(snapshot: GroupSnapshot | null): object | null {
+  const decision = snapshot?.decision
+  return decision == null ? null : { diagnosis: decision.diagnosis, rule: decision.rule, because: decision.because }
+}
+
+function parseRequest(body: unknown): OperatorRequest | null {
+  if (typeof body !== 'object' || body === null) return null
+  const { id, kind, to, by, dryRun } = body as Record<string, unknown>
+  const known = kinds.find((k) => k === kind)
+  if (typeof id !== 'string' || id.length > 64 || known === undefined) return null
+  if (to !== null && to !== undefined && typeof to !== 'string') return null
+  return { id, kind: known, to: to ?? null, by: typeof by === 'string' ? by.slice(0, 100) : 'unknown', dryRun: dryRun === true }
+}

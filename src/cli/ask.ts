@@ -1,0 +1,172 @@
+/**
+ * What the reporting commands know: every agent of a configuration asked at once, and the answers put together into one
+ * picture per group. Agents that do not answer are part of the picture, not an error.
+ */
+import { loadConfig } from '../config/load.ts'
+import { readSecret } from '../config/files.ts'
+import { callAgent, type Call } from '../api/client.ts'
+import type { Config, GroupConfig } from '../model/config.ts'
+import { OperatorError } from '../model/error.ts'
+import type { RequestResult, State } from '../model/state.ts'
+import type { Request, Statement, View } from '../model/view.ts'
+
+export interface Session {
+  readonly config: Config
+  readonly secret: string
+}
+
+export async function openSession(options: { readonly config: string }): Promise<Session> {
+  const { config } = await loadConfig(options.config)
+  return { config, secret: await readSecret(config) }
+}
+
+export function groupOf(session: Session, name: string): GroupConfig {
+  const group = session.config.groups[name]
+  if (group !== undefined) return group
+  throw new OperatorError('HF104', `no group ${name} in ${session.config.file}`, `known groups: ${Object.keys(session.config.groups).join(', ')}`, 2)
+}
+
+export interface AgentGroup {
+  readonly group: string
+  readonly state: State | null
+  readonly statement: Statement | null
+  readonly view: View | null
+  readonly decision: { readonly diagnosis: string; readonly rule: string; readonly because: string } | null
+}
+
+export interface AgentAnswer {
+  readonly host: string
+  readonly ok: boolean
+  readonly why: string
+  readonly groups: readonly AgentGroup[]
+}
+
+export function ask(session: Session, host: string, call: Call): Promise<unknown> {
+  return callAgent(session.config, session.secret, host, call)
+}
+
+export async function askAll(session: Session, hosts: readonly string[]): Promise<readonly AgentAnswer[]> {
+  return Promise.all(
+    hosts.map(async (host): Promise<AgentAnswer> => {
+      try {
+        const answer = (await ask(session, host, { method: 'GET', path: '/status' })) as { groups: AgentGroup[] }
+        return { host, ok: true, why: '', groups: answer.groups }
+      } catch (error) {
+        if (!(error instanceof OperatorError)) throw error
+        return { host, ok: false, why: `${error.code} ${error.message}`, groups: [] }
+      }
+    }),
+  )
+}
+
+export interface MemberStatus {
+  readonly host: string
+  readonly role: 'primary' | 'replica' | 'none'
+  readonly state: string
+  readonly offset: number | null
+  readonly lagBytes: number | null
+  readonly ackAgeMs: number | null
+  readonly fit: boolean
+  readonly why: string
+  readonly agent: 'up' | 'down'
+  readonly vip: boolean
+  readonly syncPercent: number | null
+  readonly syncLeftBytes: number | null
+}
+
+export interface GroupStatus {
+  readonly group: string
+  readonly primary: string | null
+  readonly epoch: number
+  readonly vip: string | null
+  readonly vipHolder: string | null
+  readonly health: 'ok' | 'degraded' | 'down'
+  readonly because: string
+  readonly paused: boolean
+  readonly members: readonly MemberStatus[]
+}
+
+export async function statusOf(session: Session, only?: string): Promise<readonly GroupStatus[]> {
+  const groups = only === undefined ? Object.values(session.config.groups) : [groupOf(session, only)]
+  const hosts = [...new Set(groups.flatMap((g) => g.members.map((m) => m.host)))]
+  const answers = await askAll(session, hosts)
+  const [failure] = answers.filter((a) => !a.ok)
+  if (answers.length > 0 && answers.every((a) => a.why.startsWith('HF302')) && failure !== undefined) {
+    throw new OperatorError('HF302', failure.why.slice(6), `all hosts need the same secret file; copy it from one that works`)
+  }
+  const ips = Object.fromEntries(Object.values(session.config.hosts).map((h) => [h.name, h.ip]))
+  return groups.map((group) => composeStatus(group, answers, ips))
+}
+
+/** `ips`: addresses by host name, because INFO lists followers by address. */
+export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[], ips: Readonly<Record<string, string>>): GroupStatus {
+  const found = group.members.map((member) => {
+    const answer = answers.find((a) => a.host === member.host)
+    return { member, answer, own: answer?.groups.find((g) => g.group === group.name) ?? null }
+  })
+  const epoch = Math.max(0, ...found.map((f) => f.own?.state?.epoch ?? 0))
+  const serving = found.find((f) => f.own?.state?.epoch === epoch && (f.own.state.phase === 'primary' || f.own.state.phase === 'handing') && f.own.statement?.answering === true)
+  const primary = serving?.member.host ?? null
+  const primaryRedis = serving?.own?.statement?.redis ?? null
+  const holders = found.filter((f) => f.own?.view?.keepalived?.vipHere === true).map((f) => f.member.host)
+  const members = found.map(({ member, answer, own }): MemberStatus => {
+    const redis = own?.statement?.redis ?? null
+    const answering = own?.statement?.answering === true
+    const follower = primaryRedis?.followers.find((f) => f.port === member.port && f.ip === (ips[member.host] ?? ''))
+    const isPrimary = member.host === primary
+    return {
+      host: member.host,
+      role: isPrimary ? 'primary' : answering && own?.state?.phase === 'replica' ? 'replica' : 'none',
+      state: stateWord(own, answer?.ok === true),
+      offset: redis?.offset ?? null,
+      lagBytes: isPrimary || primaryRedis === null || redis === null || !answering ? null : Math.max(0, primaryRedis.offset - redis.offset),
+      ackAgeMs: follower === undefined ? null : follower.ackAgeS * 1000,
+      fit: own?.statement?.fit ?? false,
+      why: own?.statement?.unfitWhy ?? answer?.why ?? '',
+      agent: answer?.ok === true ? 'up' : 'down',
+      vip: holders.includes(member.host),
+      syncPercent: redis?.progress == null ? null : Math.round(redis.progress * 1000) / 10,
+      syncLeftBytes: redis?.syncLeftBytes ?? null,
+    }
+  })
+  const paused = found.some((f) => f.own?.state?.paused.on === true)
+  const [health, because] = judge(group, primary, holders, members, found.map((f) => f.own))
+  return { group: group.name, primary, epoch, vip: group.vip?.ip ?? null, vipHolder: holders.length === 1 ? (holders[0] ?? null) : null, health, because, paused, members }
+}
+
+function stateWord(own: AgentGroup | null, up: boolean): string {
+  if (!up) return 'agent down'
+  const redis = own?.statement?.redis ?? null
+  if (own?.statement == null) return 'starting'
+  if (own.statement.process === false) return 'redis down'
+  if (!own.statement.answering) return 'redis not answering'
+  if (redis?.loading === true) return 'loading'
+  if (redis?.syncing === true) return 'full sync'
+  const phase = own.state?.phase ?? 'fresh'
+  if (phase === 'replica') return redis?.linkUp === true ? 'streaming' : 'link down'
+  if (phase === 'primary') return 'running'
+  return phase
+}
+
+function judge(group: GroupConfig, primary: string | null, holders: readonly string[], members: readonly MemberStatus[], own: readonly (AgentGroup | null)[]): readonly ['ok' | 'degraded' | 'down', string] {
+  if (primary === null) {
+    const because = own.map((g) => g?.decision?.because).find((b) => b !== undefined)
+    return ['down', because ?? 'no agent that was asked knows of a primary']
+  }
+  if (group.vip !== undefined && !holders.includes(primary)) return ['down', `${primary} is primary, but the address is ${holders.length === 0 ? 'nowhere' : `on ${holders.join(' and ')}`}`]
+  if (holders.length > 1) return ['degraded', `the address is on ${holders.join(' and ')}`]
+  const weak = members.filter((m) => m.host !== primary && (m.role !== 'replica' || m.state !== 'streaming'))
+  if (weak.length > 0) return ['degraded', weak.map((m) => `${m.host}: ${m.state}${m.why === '' ? '' : ` (${m.why})`}`).join('; ')]
+  if (!members.some((m) => m.host !== primary && m.fit)) return ['degraded', 'no replica is fit to take over']
+  return ['ok', `${primary} serves, every replica streams`]
+}
+
+export async function send(session: Session, host: string, group: string, request: Omit<Request, 'id' | 'by'>, deadlineMs = 25_000): Promise<RequestResult> {
+  const by = `${process.env.SUDO_USER ?? process.env.USER ?? 'root'}`
+  const id = `${Date.now().toString(36)}-${process.pid}-${Math.floor(Math.random() * 1e9).toString(36)}`
+  return (await ask(session, host, { method: 'POST', path: `/groups/${group}/requests`, body: { ...request, id, by }, deadlineMs })) as RequestResult
+}
+
+export function refusal(result: RequestResult, hint: string): OperatorError {
+  return new OperatorError('HF303', result.message, hint)
+}

@@ -1,0 +1,86 @@
+/**
+ * `holdfast check`: everything that is wrong with the configuration and the files it names, or what would run where.
+ * Must not touch anything: it is safe on a host that serves.
+ */
+import type { Command } from '@commander-js/extra-typings'
+import Table from 'cli-table3'
+import { defaultConfigFile } from '../config/defaults.ts'
+import { readUserRedisConf } from '../config/files.ts'
+import { ConfigError, loadConfig } from '../config/load.ts'
+import type { Loaded } from '../config/load.ts'
+import type { Config } from '../model/config.ts'
+import { redisDataDir } from '../model/paths.ts'
+import { downIntervalMs } from '../render/keepalived.ts'
+import { leftOut } from '../render/redis-conf.ts'
+
+export interface CheckRow {
+  readonly group: string
+  readonly host: string
+  readonly redis: string
+  readonly role: string
+  readonly vip: string
+  readonly data: string
+}
+
+export function register(program: Command): void {
+  program
+    .command('check')
+    .description('check the configuration and the files it names, and show what would run where')
+    .option('--json', 'print JSON')
+    .action(async (options, command) => {
+      const file = configFileOf(command)
+      try {
+        const loaded = await loadConfig(file, { files: true })
+        const warnings = [...loaded.warnings, ...(await redisConfWarnings(loaded.config))]
+        process.stdout.write(options.json ? json({ ok: true, file: loaded.config.file, problems: [], warnings, members: rows(loaded.config) }) : report({ ...loaded, warnings }))
+      } catch (error) {
+        if (!(error instanceof ConfigError) || !options.json) throw error
+        process.stdout.write(json({ ok: false, file: error.file, code: error.code, problems: error.problems, warnings: [] }))
+        process.exitCode = error.exitCode
+      }
+    })
+}
+
+/** The root's --config, wherever on the line it stood. */
+export function configFileOf(command: { optsWithGlobals: () => unknown }): string {
+  const options = command.optsWithGlobals()
+  const config = typeof options === 'object' && options !== null && 'config' in options ? options.config : undefined
+  return typeof config === 'string' ? config : defaultConfigFile
+}
+
+function json(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`
+}
+
+async function redisConfWarnings(config: Config): Promise<readonly string[]> {
+  const found: string[] = []
+  for (const group of Object.values(config.groups)) {
+    const notes = leftOut(group, (await readUserRedisConf(group)) ?? '')
+    if (notes.length > 0) found.push(`${group.redisConf}: ${notes.length} of its lines are left out; \`holdfast render redis --group ${group.name}\` says which and why`)
+  }
+  return found
+}
+
+export function rows(config: Config): readonly CheckRow[] {
+  return Object.values(config.groups).flatMap((group) =>
+    group.members.map((member): CheckRow => {
+      const holds = group.vip !== undefined && !member.neverPrimary
+      const after = Math.round(downIntervalMs(group.failover.hostLossMs, member.priority))
+      return {
+        group: group.name,
+        host: member.host,
+        redis: `${config.hosts[member.host]?.ip ?? '?'}:${member.port}${group.process === 'external' ? ' (external)' : ''}`,
+        role: [member.neverPrimary ? 'never primary' : `priority ${member.priority}`, ...(member.replicateFrom === undefined ? [] : [`from ${member.replicateFrom}`])].join(', '),
+        vip: holds && group.vip ? `${group.vip.ip}/${group.vip.prefix} ${config.hosts[member.host]?.interface ?? '?'}, vrid ${group.vrid}, after ${after} ms` : '-',
+        data: group.process === 'external' ? '-' : redisDataDir(config.paths, group.name),
+      }
+    }),
+  )
+}
+
+export function report({ config, warnings }: Loaded): string {
+  const table = new Table({ head: ['group', 'host', 'redis', 'role', 'vip', 'data'], style: { head: [], border: [] } })
+  for (const row of rows(config)) table.push([row.group, row.host, row.redis, row.role, row.vip, row.data])
+  const warned = warnings.map((warning) => `warning: ${warning}\n`).join('')
+  return `${config.file}: no problems\n${warned}${table.toString()}\n`
+}

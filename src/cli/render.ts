@@ -1,0 +1,125 @@
+/**
+ * `holdfast render`: the files that the agents would write, for reading before trusting. Passwords are masked unless asked
+ * for, because the output ends up in tickets and chats. Must not write any file.
+ */
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { Argument, InvalidArgumentError } from '@commander-js/extra-typings'
+import type { Command } from '@commander-js/extra-typings'
+import { readPassword, readUserRedisConf } from '../config/files.ts'
+import { findGroup, findHost, loadConfig } from '../config/load.ts'
+import type { Config, GroupConfig, HostConfig } from '../model/config.ts'
+import { keepalivedConfFile, nftablesFile, redisConfFile } from '../model/paths.ts'
+import { renderKeepalived, vrrpGroups } from '../render/keepalived.ts'
+import { renderNftables } from '../render/nftables.ts'
+import { renderRedisConf } from '../render/redis-conf.ts'
+import type { ServerVersion } from '../render/redis-directives.ts'
+import { configFileOf } from './check.ts'
+
+type Kind = 'redis' | 'keepalived' | 'nftables'
+
+export interface RenderedFile {
+  readonly host: string
+  readonly kind: Kind
+  readonly group?: string
+  readonly path: string
+  readonly notes: readonly string[]
+  readonly text: string
+}
+
+interface Wanted {
+  readonly kind?: Kind | undefined
+  readonly host?: string | undefined
+  readonly group?: string | undefined
+  readonly version?: ServerVersion | undefined
+  readonly withPasswords: boolean
+}
+
+const versionDeadlineMs = 5000
+const mask = '********'
+
+export function register(program: Command): void {
+  program
+    .command('render')
+    .description('print the files that the agents would write')
+    .addArgument(new Argument('[what]', 'only this kind of file').choices(['redis', 'keepalived', 'nftables'] as const))
+    .option('--host <host>', 'only the files of this host')
+    .option('--group <group>', 'only the files of this group')
+    .option('--redis-version <major.minor>', 'render for this redis instead of the one installed here', askedVersion)
+    .option('--with-passwords', 'print passwords instead of stars')
+    .option('--json', 'print JSON')
+    .action(async (what, options, command) => {
+      const { config } = await loadConfig(configFileOf(command))
+      const files = await renderFiles(config, {
+        kind: what,
+        host: options.host,
+        group: options.group,
+        version: options.redisVersion,
+        withPasswords: options.withPasswords === true,
+      })
+      process.stdout.write(options.json ? `${JSON.stringify(files, null, 2)}\n` : files.map(printed).join('\n'))
+    })
+}
+
+function printed(file: RenderedFile): string {
+  const notes = file.notes.map((note) => `#     note: ${note}\n`).join('')
+  return `# === ${file.host}: ${file.path}\n${notes}${file.text}`
+}
+
+export async function renderFiles(config: Config, wanted: Wanted): Promise<readonly RenderedFile[]> {
+  const hosts = wanted.host === undefined ? Object.values(config.hosts) : [findHost(config, wanted.host)]
+  const groups = wanted.group === undefined ? Object.values(config.groups) : [findGroup(config, wanted.group)]
+  const want = (kind: Kind): boolean => wanted.kind === undefined || wanted.kind === kind
+  const files: RenderedFile[] = []
+  for (const host of hosts) {
+    for (const group of groups) {
+      if (want('redis')) files.push(...(await redisFiles(config, group, host, wanted)))
+      if (want('nftables')) files.push(...nftablesFiles(config, group, host))
+    }
+    // One file for all groups of a host: --group asks only for those hosts where that group is in it.
+    if (want('keepalived') && vrrpGroups(config, host.name).some((group) => groups.includes(group))) {
+      files.push({ host: host.name, kind: 'keepalived', path: keepalivedConfFile(config.paths), notes: [], text: renderKeepalived(config, host.name) })
+    }
+  }
+  return files
+}
+
+async function redisFiles(config: Config, group: GroupConfig, host: HostConfig, wanted: Wanted): Promise<readonly RenderedFile[]> {
+  const member = group.members.find((one) => one.host === host.name)
+  if (member === undefined || group.process === 'external') return []
+  const hidden = group.passwordFile === undefined ? undefined : mask
+  const password = wanted.withPasswords ? await readPassword(group) : hidden
+  const { version, note } = await serverVersion(config, wanted.version)
+  const userConf = await readUserRedisConf(group)
+  const { text, notes } = renderRedisConf({ config, group, member, password, serverVersion: version, userConf })
+  const path = redisConfFile(config.paths, group.name)
+  return [{ host: host.name, kind: 'redis', group: group.name, path, notes: [...note, ...notes], text }]
+}
+
+function nftablesFiles(config: Config, group: GroupConfig, host: HostConfig): readonly RenderedFile[] {
+  const holds = vrrpGroups(config, host.name).includes(group)
+  return holds ? [{ host: host.name, kind: 'nftables', group: group.name, path: nftablesFile(config.paths, group.name), notes: [], text: renderNftables(group, host.interface) }] : []
+}
+
+async function serverVersion(config: Config, asked: ServerVersion | undefined): Promise<{ version: ServerVersion; note: readonly string[] }> {
+  if (asked !== undefined) return { version: asked, note: [] }
+  try {
+    const { stdout } = await promisify(execFile)(config.paths.redisServer, ['--version'], { timeout: versionDeadlineMs, maxBuffer: 65_536 })
+    const version = readVersion(stdout)
+    if (version !== undefined) return { version, note: [] }
+  } catch {
+    // Not installed here: the operator may well render on another machine, and the note says what was assumed.
+  }
+  return { version: { major: 7, minor: 0 }, note: [`${config.paths.redisServer} does not answer here; rendered for redis 7.0`] }
+}
+
+function askedVersion(text: string): ServerVersion {
+  const version = readVersion(`v=${text}`)
+  if (version === undefined) throw new InvalidArgumentError('Give it as major.minor, such as 7.0.')
+  return version
+}
+
+function readVersion(text: string): ServerVersion | undefined {
+  const found = /\bv=(\d{1,3})\.(\d{1,3})/.exec(text)
+  return found === null ? undefined : { major: Number(found[1]), minor: Number(found[2]) }
+}

@@ -1,0 +1,94 @@
+/** `holdfast status`: every group and member on one page, as the agents see them; `--watch` draws it anew until Ctrl-C. */
+import type { Command } from '@commander-js/extra-typings'
+import Table from 'cli-table3'
+import pc from 'picocolors'
+import { openSession, statusOf, type GroupStatus, type MemberStatus } from './ask.ts'
+
+export function register(program: Command): void {
+  program
+    .command('status')
+    .description('show groups, roles, lag and who holds the address')
+    .argument('[group]', 'only this group')
+    .option('--json', 'machine-readable')
+    .option('--watch', 'draw it anew every second until Ctrl-C')
+    .action(async (group, options, command) => {
+      const session = await openSession(command.optsWithGlobals() as unknown as { config: string })
+      const speed = new SyncSpeed()
+      const show = async () => {
+        const groups = await statusOf(session, group)
+        return options.json === true ? `${JSON.stringify({ groups }, null, 2)}\n` : groups.map((g) => drawGroup(g, speed)).join('\n')
+      }
+      if (options.watch !== true) {
+        const groups = await statusOf(session, group)
+        process.stdout.write(options.json === true ? `${JSON.stringify({ groups }, null, 2)}\n` : groups.map((g) => drawGroup(g, speed)).join('\n'))
+        if (groups.some((g) => g.health === 'down')) process.exitCode = 1
+        return
+      }
+      await watch(show)
+    })
+}
+
+async function watch(show: () => Promise<string>): Promise<void> {
+  let stop: () => void = () => {}
+  const stopped = new Promise<void>((resolve) => {
+    stop = resolve
+  })
+  process.once('SIGINT', stop)
+  process.once('SIGTERM', stop)
+  let going = true
+  void stopped.then(() => {
+    going = false
+  })
+  while (going) {
+    const page = await show()
+    const clear = process.stdout.isTTY ? '\x1b[H\x1b[2J' : ''
+    process.stdout.write(`${clear}${page}${process.stdout.isTTY ? pc.dim(`${new Date().toLocaleTimeString()} — Ctrl-C ends`) : ''}\n`)
+    await Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, 1000))])
+  }
+}
+
+/** Remembers how much of a full sync was left, to say how fast it goes and when it ends. */
+export class SyncSpeed {
+  readonly #seen = new Map<string, { readonly leftBytes: number; readonly atMs: number }>()
+
+  /** null until two looks at the same sync have been taken. */
+  etaS(key: string, leftBytes: number, nowMs: number): number | null {
+    const first = this.#seen.get(key)
+    if (first === undefined || first.leftBytes < leftBytes) {
+      this.#seen.set(key, { leftBytes, atMs: nowMs })
+      return null
+    }
+    const bytesPerMs = (first.leftBytes - leftBytes) / Math.max(1, nowMs - first.atMs)
+    return bytesPerMs <= 0 ? null : Math.ceil(leftBytes / bytesPerMs / 1000)
+  }
+}
+
+const healthColor = { ok: pc.green, degraded: pc.yellow, down: pc.red } as const
+
+export function drawGroup(group: GroupStatus, speed: SyncSpeed): string {
+  const address = group.vip === null ? 'no address' : `${group.vip} on ${group.vipHolder ?? pc.red('nobody, or several')}`
+  const head = `${pc.bold(group.group)}  ${healthColor[group.health](group.health)}  epoch ${group.epoch}  ${address}${group.paused ? pc.yellow('  automatic failover is paused') : ''}`
+  const table = new Table({ head: ['host', 'role', 'state', 'lag bytes', 'last ack', 'may take over'], style: { head: [], border: [] } })
+  for (const member of group.members) table.push(memberRow(group, member, speed))
+  return `${head}\n${table.toString()}\n${group.health === 'ok' ? '' : `${group.because}\n`}`
+}
+
+function memberRow(group: GroupStatus, member: MemberStatus, speed: SyncSpeed): string[] {
+  const mayTakeOver = member.role === 'primary' ? '' : member.fit ? 'yes' : `no: ${member.why}`
+  const progress = member.syncPercent === null ? '' : ` ${member.syncPercent} %${eta(group, member, speed)}`
+  return [
+    member.host,
+    member.role === 'primary' ? pc.bold('primary') : member.role,
+    `${member.state}${progress}`,
+    member.lagBytes === null ? '' : String(member.lagBytes),
+    member.ackAgeMs === null ? '' : `${member.ackAgeMs} ms`,
+    mayTakeOver,
+  ]
+}
+
+function eta(group: GroupStatus, member: MemberStatus, speed: SyncSpeed): string {
+  if (member.syncLeftBytes === null || member.syncLeftBytes < 0) return ''
+  const seconds = speed.etaS(`${group.group}/${member.host}`, member.syncLeftBytes, performance.now())
+  const left = `, ${(member.syncLeftBytes / 1_048_576).toFixed(1)} MiB left`
+  return seconds === null ? left : `${left}, about ${seconds} s`
+}

@@ -1,0 +1,101 @@
+/**
+ * What the operator wrote plus the defaults → a complete Config. Tolerant: a host or member that cannot be understood is left
+ * out, because its problem is reported elsewhere and the others still need checking. A Config is only handed out when
+ * there was no problem at all. Must not check anything.
+ */
+import { dirname, resolve } from 'node:path'
+import type { Config, FailoverConfig, GroupConfig, HostConfig, MemberConfig } from '../model/config.ts'
+import { defaultPriority, defaults, derivedVrid } from './defaults.ts'
+import type { Draft, DraftGroup, DraftMember } from './schema.ts'
+
+/** A member with its place in the list, which a tolerant reading would otherwise lose. */
+export type PlacedMember = MemberConfig & { readonly index: number; readonly explicitPriority: boolean }
+
+export interface Completed {
+  readonly config: Config
+  readonly placed: Readonly<Record<string, readonly PlacedMember[]>>
+}
+
+export function complete(draft: Draft, file: string): Completed {
+  const absolute = resolve(file)
+  /** Relative to the configuration file, so that the meaning does not depend on where a command is started. */
+  const inConfigDir = (path: string): string => resolve(dirname(absolute), path)
+  const program = (name: string): string => (name.includes('/') ? inConfigDir(name) : name)
+  const hosts: Record<string, HostConfig> = {}
+  for (const [name, host] of Object.entries(draft.hosts ?? {})) {
+    if (host?.ip !== undefined) hosts[name] = { name, ip: host.ip, ...(host.interface === undefined ? {} : { interface: host.interface }) }
+  }
+  const groups: Record<string, GroupConfig> = {}
+  const placed: Record<string, readonly PlacedMember[]> = {}
+  for (const [name, group] of Object.entries(draft.groups ?? {})) {
+    const members = completeMembers(group ?? {})
+    placed[name] = members
+    groups[name] = completeGroup(name, group ?? {}, members, inConfigDir)
+  }
+  const paths = draft.paths ?? {}
+  const config: Config = {
+    file: absolute,
+    api: { port: draft.api?.port ?? defaults.apiPort, secretFile: inConfigDir(draft.api?.secret_file ?? defaults.secretFile) },
+    paths: {
+      state: inConfigDir(paths.state ?? defaults.statePath),
+      run: inConfigDir(paths.run ?? defaults.runPath),
+      redisServer: program(paths.redis_server ?? defaults.redisServer),
+      redisSentinel: program(paths.redis_sentinel ?? defaults.redisSentinel),
+      keepalived: program(paths.keepalived ?? defaults.keepalived),
+    },
+    hosts,
+    groups,
+  }
+  return { config, placed }
+}
+
+/** A default priority steps aside for one that was written, so naming one member's priority never clashes. */
+function completeMembers(group: DraftGroup): readonly PlacedMember[] {
+  const list: readonly (DraftMember | undefined)[] = group.members ?? []
+  const taken = new Set(list.map((member) => member?.priority))
+  return list.flatMap((member, index): PlacedMember[] => {
+    if (member?.host === undefined) return []
+    let priority = member.priority ?? defaultPriority(index)
+    while (member.priority === undefined && taken.has(priority)) priority -= 1
+    taken.add(priority)
+    return [
+      {
+        index,
+        explicitPriority: member.priority !== undefined,
+        host: member.host,
+        port: member.port ?? group.port ?? defaults.port,
+        priority,
+        neverPrimary: member.never_primary ?? false,
+        ...(member.replicate_from === undefined ? {} : { replicateFrom: member.replicate_from }),
+      },
+    ]
+  })
+}
+
+function completeGroup(name: string, group: DraftGroup, members: readonly PlacedMember[], inConfigDir: (path: string) => string): GroupConfig {
+  const failover: FailoverConfig = {
+    auto: group.failover?.auto ?? defaults.auto,
+    hostLossMs: group.failover?.host_loss_ms ?? defaults.hostLossMs,
+    unresponsiveMs: group.failover?.unresponsive_ms ?? defaults.unresponsiveMs,
+    maxPauseMs: group.failover?.max_pause_ms ?? defaults.maxPauseMs,
+  }
+  return {
+    name,
+    mode: group.mode ?? defaults.mode,
+    members: members.map(({ index: _index, explicitPriority: _explicit, ...member }) => member),
+    ...(group.witness === undefined ? {} : { witness: group.witness }),
+    checkIps: (group.check_ips ?? []).filter((ip) => ip !== undefined),
+    ...(group.vip === undefined ? {} : { vip: { ip: group.vip.ip, prefix: group.vip.prefix } }),
+    vrid: group.vrid ?? derivedVrid(name),
+    unicastPeer: group.unicast_peer ?? defaults.unicastPeer,
+    port: group.port ?? defaults.port,
+    ...(group.password_file === undefined ? {} : { passwordFile: inConfigDir(group.password_file) }),
+    process: group.process ?? defaults.process,
+    ...(group.redis_conf === undefined ? {} : { redisConf: inConfigDir(group.redis_conf) }),
+    redis: Object.entries(group.redis ?? {}).flatMap(([directive, values]) =>
+      (values ?? []).map((value) => [directive.toLowerCase(), value] as const),
+    ),
+    durability: group.durability ?? defaults.durability,
+    failover,
+  }
+}

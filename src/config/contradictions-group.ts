@@ -1,0 +1,186 @@
+/**
+ * What is wrong inside one group: its members, their order and cascade, its vip, its redis directives. Each check names the
+ * key to change. Must not look at other groups; that is `contradictions.ts`.
+ */
+import type { GroupConfig } from '../model/config.ts'
+import { managedReason, modernName, splitWords } from '../render/redis-directives.ts'
+import { unknownHost } from './checked.ts'
+import type { Checked, Findings } from './checked.ts'
+import type { PlacedMember } from './complete.ts'
+import { ranges } from './defaults.ts'
+import { broadcastOf, formatIpv4, networkOf, parseIpv4, unusableReason } from './ipv4.ts'
+import type { Finding } from './problem.ts'
+
+export function checkGroup(checked: Checked, group: GroupConfig): Findings {
+  const members = checked.placed[group.name] ?? []
+  return {
+    problems: [
+      ...checkMemberList(checked, group),
+      ...checkMembers(checked, group, members),
+      ...checkCascade(checked, group, members),
+      ...checkWitness(checked, group),
+      ...checkVip(checked, group, members),
+      ...checkVipPorts(group, members),
+      ...checkRedis(checked, group),
+    ],
+    warnings: warningsOf(checked, group),
+  }
+}
+
+function checkMemberList({ has, kindOf, placed }: Checked, group: GroupConfig): readonly Finding[] {
+  const path = ['groups', group.name, 'members']
+  const { min, max } = ranges.members
+  const accepted = `${min} to ${max} hosts`
+  if (!has(path)) return [{ path: ['groups', group.name], message: '`members` is missing', accepted, atKey: true }]
+  if (kindOf(path) !== 'list') return []
+  // Counted as written: a member that could not be read is a problem of its own, not one member fewer.
+  let count = 0
+  while (has([...path, count])) count += 1
+  const found: Finding[] = []
+  if (count < min || count > max) found.push({ path, message: `${count} ${count === 1 ? 'member' : 'members'}`, accepted, atKey: true })
+  const members = placed[group.name] ?? []
+  if (members.length > 0 && members.length === count && members.every((member) => member.neverPrimary)) {
+    found.push({ path, message: 'every member is `never_primary`, so nobody can serve', accepted: 'at least one member that may be primary', atKey: true })
+  }
+  return found
+}
+
+function checkMembers(checked: Checked, group: GroupConfig, members: readonly PlacedMember[]): readonly Finding[] {
+  const found: Finding[] = []
+  const hosts = new Set<string>()
+  const priorities = new Map<number, string>()
+  const path = ['groups', group.name, 'members']
+  for (let index = 0; checked.has([...path, index]); index += 1) {
+    const written = checked.kindOf([...path, index]) === 'map'
+    if (written && !checked.has([...path, index, 'host'])) found.push({ path: [...path, index], message: '`host` is missing', accepted: checked.hostNames.join(', ') })
+  }
+  for (const member of members) {
+    const at = [...path, member.index]
+    const hostPath = checked.has([...at, 'host']) ? [...at, 'host'] : at
+    if (!checked.hostNames.includes(member.host)) found.push(unknownHost(checked, hostPath, member.host))
+    if (hosts.has(member.host)) found.push({ path: hostPath, message: `host \`${member.host}\` is a member already`, accepted: 'each host once' })
+    hosts.add(member.host)
+    const other = priorities.get(member.priority)
+    if (other !== undefined) {
+      found.push({ path: [...at, 'priority'], message: `priority ${member.priority} is also that of \`${other}\``, accepted: 'a different priority for each member' })
+    }
+    priorities.set(member.priority, member.host)
+  }
+  return found
+}
+
+function checkCascade(checked: Checked, group: GroupConfig, members: readonly PlacedMember[]): readonly Finding[] {
+  const sourceOf = new Map(members.map((member) => [member.host, member.replicateFrom]))
+  const accepted = members.map((member) => member.host).join(', ')
+  return members.flatMap((member): Finding[] => {
+    const source = member.replicateFrom
+    if (source === undefined) return []
+    const path = ['groups', group.name, 'members', member.index, 'replicate_from']
+    if (source === member.host) return [{ path, message: 'a member cannot replicate from itself', accepted: `another member: ${accepted}` }]
+    if (!checked.hostNames.includes(source)) return [unknownHost(checked, path, source)]
+    if (!sourceOf.has(source)) return [{ path, message: `\`${source}\` is not a member of this group`, accepted }]
+    const circle = [member.host]
+    for (let next: string | undefined = source; next !== undefined && circle.length <= members.length; next = sourceOf.get(next)) {
+      circle.push(next)
+      if (next === member.host) break
+    }
+    // Once per circle: at its member that comes first in the list.
+    const first = members.find(({ host }) => circle.includes(host))?.host === member.host
+    const closed = circle.at(-1) === member.host
+    return closed && first ? [{ path, message: `replicates in a circle: ${circle.join(' → ')}`, accepted: 'a chain that ends at the primary' }] : []
+  })
+}
+
+function checkWitness(checked: Checked, group: GroupConfig): readonly Finding[] {
+  const found: Finding[] = []
+  const path = ['groups', group.name, 'witness']
+  if (group.witness !== undefined) {
+    if (!checked.hostNames.includes(group.witness)) found.push(unknownHost(checked, path, group.witness))
+    if (group.members.some((member) => member.host === group.witness)) {
+      found.push({ path, message: `\`${group.witness}\` is a member too; it would vote about itself`, accepted: 'a host that is no member of this group' })
+    }
+  }
+  for (const ip of group.checkIps) {
+    const reason = unusableReason(parseIpv4(ip) ?? 0)
+    if (reason !== undefined) found.push({ path: ['groups', group.name, 'check_ips'], message: `${ip} is ${reason}`, accepted: 'an address outside this host, such as the gateway' })
+  }
+  return found
+}
+
+function checkVip(checked: Checked, group: GroupConfig, members: readonly PlacedMember[]): readonly Finding[] {
+  const { vip } = group
+  if (vip === undefined) return []
+  const found: Finding[] = []
+  const path = ['groups', group.name, 'vip']
+  const ip = parseIpv4(vip.ip) ?? 0
+  const network = networkOf(ip, vip.prefix)
+  const reason = unusableReason(ip)
+  if (reason !== undefined) found.push({ path, message: `${vip.ip} is ${reason}`, accepted: 'a free address of the network of the members' })
+  // /31 and /32 have no network or broadcast address, and /32 says nothing about the network.
+  if (vip.prefix < 31 && ip === network) found.push({ path, message: `${vip.ip} is the address of the network itself`, accepted: `an address in ${formatIpv4(network)}/${vip.prefix}` })
+  if (vip.prefix < 31 && ip === broadcastOf(ip, vip.prefix)) found.push({ path, message: `${vip.ip} is the broadcast address of ${formatIpv4(network)}/${vip.prefix}`, accepted: 'a host address' })
+  const reported = new Set<string>()
+  for (const member of members) {
+    const host = checked.config.hosts[member.host]
+    if (member.neverPrimary || reported.has(member.host)) continue
+    reported.add(member.host)
+    if (host !== undefined && vip.prefix < 32 && networkOf(parseIpv4(host.ip) ?? 0, vip.prefix) !== network) {
+      found.push({
+        path,
+        message: `${vip.ip} is outside the network of host \`${host.name}\` (${host.ip}/${vip.prefix})`,
+        accepted: `an address in ${formatIpv4(networkOf(parseIpv4(host.ip) ?? 0, vip.prefix))}/${vip.prefix}`,
+      })
+    }
+  }
+  return found
+}
+
+/** Clients know one address and one port; a member that listens elsewhere would take the VIP and answer nobody. */
+function checkVipPorts(group: GroupConfig, members: readonly PlacedMember[]): readonly Finding[] {
+  if (group.vip === undefined) return []
+  return members
+    .filter((member) => !member.neverPrimary && member.port !== group.port)
+    .map((member) => ({
+      path: ['groups', group.name, 'members', member.index, 'port'],
+      message: `port ${member.port} is not the port of the vip (${group.port})`,
+      accepted: `${group.port}, or \`never_primary: true\``,
+    }))
+}
+
+function checkRedis(checked: Checked, group: GroupConfig): readonly Finding[] {
+  const found: Finding[] = []
+  const spelled = new Map<string, string>()
+  for (const [directive, value] of group.redis) {
+    const path = checked.redisPath(group.name, directive)
+    const split = splitWords(value)
+    const modern = modernName(directive)
+    const reason = managedReason(directive)
+    const other = spelled.get(modern)
+    if (reason !== undefined) found.push({ path, message: `is Holdfast's to decide: ${reason}`, atKey: true })
+    else if (!/^[a-z][a-z0-9._-]*$/.test(directive)) found.push({ path, message: 'is not the name of a redis directive', accepted: 'a name such as maxmemory', atKey: true })
+    else if (!split.ok) found.push({ path, message: split.why, accepted: 'a value as it stands in redis.conf' })
+    else if (directive === 'user' && split.words[0] === 'default') {
+      found.push({ path, message: "the user `default` is Holdfast's to decide: agents and replicas are that user; use `password_file`" })
+    } else if (other !== undefined && other !== directive) found.push({ path, message: `says the same as \`${other}\``, accepted: 'one of the two', atKey: true })
+    spelled.set(modern, directive)
+  }
+  // A managed directive with three values is one problem.
+  return found.filter((one, index) => found.findIndex((two) => two.path.join('\n') === one.path.join('\n') && two.message === one.message) === index)
+}
+
+function warningsOf({ has }: Checked, group: GroupConfig): readonly Finding[] {
+  const found: Finding[] = []
+  const path = ['groups', group.name]
+  for (const key of ['witness', 'check_ips']) {
+    if (has([...path, key])) found.push({ path: [...path, key], message: 'not counted yet: votes come with a later version', atKey: true })
+  }
+  if (!has([...path, 'password_file'])) {
+    found.push({ path, message: 'no `password_file`: whoever reaches the port can read and write the data', atKey: true })
+  }
+  for (const key of ['redis', 'redis_conf']) {
+    if (group.process === 'external' && has([...path, key])) {
+      found.push({ path: [...path, key], message: 'has no effect with `process: external`: that redis brings its own configuration', atKey: true })
+    }
+  }
+  return found
+}

@@ -1,0 +1,85 @@
+/**
+ * Every value that a configuration may leave out, each with its reason, and every range. docs/configuration.md says the
+ * same in prose and a test compares the two. Must not read anything: a default never depends on the machine.
+ */
+
+export const defaultConfigFile = '/etc/holdfast/holdfast.yaml'
+
+export const defaults = {
+  /** Free in the IANA list, and away from redis (6379), its cluster bus (16379) and Sentinel (26379). */
+  apiPort: 8420,
+  /** One secret per installation, not per group: agents of one host serve all groups. */
+  secretFile: '/etc/holdfast/secret',
+  /** Survives a reboot: state, data, logs. */
+  statePath: '/var/lib/holdfast',
+  /** Lost at a reboot, and that is wanted: what stands here is only true while the host runs. */
+  runPath: '/run/holdfast',
+  /** Names without a slash are looked up in PATH, so distributions and own builds both work. */
+  redisServer: 'redis-server',
+  redisSentinel: 'redis-sentinel',
+  keepalived: 'keepalived',
+  /** The mode that any client can use, because it needs nothing but an address. */
+  mode: 'vip',
+  /** What clients expect of a redis. */
+  port: 6379,
+  /** The agent starts redis, so it can also start it fenced. */
+  process: 'direct',
+  /** Two hosts must go on when one is gone; `safe` would stop them. */
+  durability: 'available',
+  /** Multicast needs no list of peers and works on a common network; unicast is for networks that filter it. */
+  unicastPeer: false,
+  /** The reason to install this at all. */
+  auto: true,
+  /** 3 adverts of 50 ms: under the 200 ms of a client's first TCP retransmission, and no false alarm on a busy machine. */
+  hostLossMs: 150,
+  /** Longer than any honest stall (fork of a large dataset, a slow command), short enough that clients have not given up. */
+  unresponsiveMs: 3000,
+  /**
+   * Half of the shortest default command timeout among common clients (2 s): a switchover that has to roll back is then
+   * one slow reply and never an error. A good one needs some ms.
+   */
+  maxPauseMs: 1000,
+} as const
+
+/**
+ * The first member gets 250, each further one 10 less. Not 255: VRRP keeps it for an address owner, who preempts whatever
+ * `nopreempt` says. High, because a backup waits (256 - priority)/256 of an advert longer: 1 ms for the first of the list
+ * at an advert of 50 ms, 9 ms for the fifth. Steps of 10 leave room to put a member between two others.
+ */
+export function defaultPriority(index: number): number {
+  return 250 - 10 * index
+}
+
+export const ranges = {
+  port: { min: 1, max: 65_535 },
+  priority: { min: 1, max: 254 },
+  vrid: { min: 1, max: 255 },
+  prefix: { min: 1, max: 32 },
+  /** VRRPv3 counts in 10 ms: 60 ms is an advert of 20 ms, below which a busy kernel looks dead. Above a minute is no detection. */
+  hostLossMs: { min: 60, max: 60_000 },
+  /** Below 200 ms an ordinary slow command would count as a hang and redis would be killed for it. */
+  unresponsiveMs: { min: 200, max: 600_000 },
+  /** Below 20 ms no replica can confirm its offset over a real network; above a minute it is an outage. */
+  maxPauseMs: { min: 20, max: 60_000 },
+  members: { min: 2, max: 5 },
+} as const
+
+export type Range = { readonly min: number; readonly max: number }
+
+/** Fewer can be guessed from recorded traffic. */
+export const minSecretBytes = 16
+
+/** Far more than any real file; stops a wrong path (a dataset, a device) from filling the memory. */
+export const maxFileBytes = 1_048_576
+
+/**
+ * FNV-1a of the group's name, to 1..255. Stable, so that all hosts agree without talking, and a second group does not move
+ * the first one's. Two names can meet: the check then asks for an explicit `vrid`.
+ */
+export function derivedVrid(group: string): number {
+  let hash = 0x811c9dc5
+  for (let index = 0; index < group.length; index += 1) {
+    hash = Math.imul(hash ^ group.charCodeAt(index), 0x01000193) >>> 0
+  }
+  return (hash % 255) + 1
+}

@@ -1,0 +1,76 @@
+/**
+ * The way in: a configuration file → a Config that can be relied on, or one error with every problem. Also the look-up of
+ * groups and hosts by a name that an operator typed. Must not change anything on the machine.
+ */
+import { open } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import type { Config, GroupConfig, HostConfig } from '../model/config.ts'
+import { OperatorError } from '../model/error.ts'
+import { maxFileBytes } from './defaults.ts'
+import { checkFiles, failureOf } from './files.ts'
+import { parseTolerantly } from './parse.ts'
+import { ConfigError, formatProblem, nearest } from './problem.ts'
+
+export { parseConfig } from './parse.ts'
+export type { Parsed } from './parse.ts'
+export { ConfigError } from './problem.ts'
+export type { ConfigProblem } from './problem.ts'
+
+export interface Loaded {
+  readonly config: Config
+  readonly warnings: readonly string[]
+}
+
+export interface LoadOptions {
+  /** Also read the files that the configuration names, and report them with everything else. */
+  readonly files?: boolean
+}
+
+export async function loadConfig(file: string, options: LoadOptions = {}): Promise<Loaded> {
+  const name = resolve(file)
+  const parsed = parseTolerantly(await readText(name), name)
+  const named = options.files === true && parsed.partial !== undefined ? await checkFiles(parsed.partial) : { problems: [], warnings: [] }
+  const problems = [...parsed.problems, ...named.problems.map(parsed.toProblem)].toSorted((one, two) => one.line - two.line || one.column - two.column)
+  if (problems.length > 0) throw new ConfigError(name, problems, parsed.problems.length > 0 ? 'HF102' : 'HF103')
+  if (parsed.config === undefined) throw new ConfigError(name, [{ line: 1, column: 1, path: '', message: 'the file holds no configuration' }])
+  return { config: parsed.config, warnings: [...parsed.warnings, ...named.warnings.map((finding) => formatProblem(name, parsed.toProblem(finding)))] }
+}
+
+async function readText(file: string): Promise<string> {
+  const unreadable = (why: string): OperatorError =>
+    new OperatorError('HF101', `the configuration ${file} ${why}`, 'name the file with --config FILE, and run as a user who may read it', 2)
+  let text: string
+  try {
+    const handle = await open(file, 'r')
+    try {
+      const stat = await handle.stat()
+      if (stat.isDirectory()) throw unreadable('is a directory')
+      if (stat.size > maxFileBytes) throw unreadable(`is larger than ${maxFileBytes} bytes`)
+      text = await handle.readFile('utf8')
+    } finally {
+      await handle.close()
+    }
+  } catch (error) {
+    throw error instanceof OperatorError ? error : unreadable(failureOf(error))
+  }
+  return text
+}
+
+/** Own properties only: a group called `constructor` that nobody configured must not be found. */
+export function findGroup(config: Config, name: string): GroupConfig {
+  const group = Object.hasOwn(config.groups, name) ? config.groups[name] : undefined
+  if (group === undefined) throw unknownName('group', name, Object.keys(config.groups), config.file)
+  return group
+}
+
+export function findHost(config: Config, name: string): HostConfig {
+  const host = Object.hasOwn(config.hosts, name) ? config.hosts[name] : undefined
+  if (host === undefined) throw unknownName('host', name, Object.keys(config.hosts), config.file)
+  return host
+}
+
+function unknownName(kind: 'group' | 'host', name: string, accepted: readonly string[], file: string): OperatorError {
+  const guess = nearest(name, accepted)
+  const hint = `${guess === undefined ? '' : `did you mean \`${guess}\`? `}the ${kind}s are: ${accepted.join(', ')}`
+  return new OperatorError('HF104', `there is no ${kind} \`${name}\` in ${file}`, hint, 2)
+}

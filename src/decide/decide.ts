@@ -1,0 +1,102 @@
+/**
+ * The core: learn from the peers' words, diagnose, look the response up, let it answer, then apply the two standing rules
+ * (operator requests that fit any phase, and who may hold the VIP) and check the invariants. Pure and total.
+ */
+import type { Action, Event } from '../model/action.ts'
+import type { Decision } from '../model/decision.ts'
+import { tickMs, type Policy } from '../model/policy.ts'
+import type { State } from '../model/state.ts'
+import type { View } from '../model/view.ts'
+import { diagnose } from './diagnose.ts'
+import { answerRequest, holdStill, type Context, type Draft } from './draft.ts'
+import { ownFitness } from './fitness.ts'
+import { withPreparation } from './handover.ts'
+import { checkInvariants } from './invariants.ts'
+import { learn } from './learn.ts'
+import { forceFailover, respond } from './responses.ts'
+import { isServingPhase, situationOf } from './situation.ts'
+import { respondTo } from './table.ts'
+
+export function decide(state: State, view: View, policy: Policy): Decision {
+  const learned = withOperatorPause(learn(state, view), view)
+  const situation = situationOf(learned.state, view, policy)
+  const ctx: Context = { state: learned.state, view, policy, situation }
+  const row = diagnose(situation)
+  const cell = respondTo(ctx.state.phase, row.diagnosis)
+  const forced = view.request?.kind === 'failover'
+  const draft = withPreparation(ctx, refuseUnanswered(ctx, forced ? forceFailover(ctx) : reinitOr(ctx, () => respond[cell.response](ctx))))
+  const allowed = draft.vip ?? standingVipRule(ctx, draft.next)
+  const decision: Decision = {
+    next: draft.next,
+    actions: withVip(draft.actions, ctx, allowed, draft.next),
+    events: [...learned.events, ...draft.events],
+    diagnosis: row.diagnosis,
+    rule: forced ? 'operator × failover --force' : `${ctx.state.phase} × ${row.diagnosis} → ${cell.response}`,
+    because: `${draft.because} — ${cell.why}`,
+    wakeAtMs: view.nowMs + Math.max(0, draft.wakeInMs),
+  }
+  checkInvariants(state, view, policy, decision)
+  return decision
+}
+
+/** A replica that is fit waits with open arms: keepalived then needs only milliseconds to give it the address. */
+function standingVipRule(ctx: Context, next: State): boolean | undefined {
+  const { view, situation } = ctx
+  if (isServingPhase(next.phase)) return true
+  if (next.phase === 'handed') return undefined
+  if (next.phase !== 'replica') return next.phase === 'fresh' ? false : keepIfElecting(ctx)
+  if (situation.claim === 'theirs' && situation.holder !== 'serves') return undefined
+  if (view.nowMs < next.vipHoldOffUntilMs) return false
+  return ownFitness(next, view, ctx.policy).fit
+}
+
+/** A fenced member never takes the address; one that waits in an election keeps what VRRP gave it. */
+function keepIfElecting(ctx: Context): boolean | undefined {
+  return ctx.state.phase === 'replica' ? undefined : false
+}
+
+/** Giving the address up comes first of all, taking it last; kill-clients needs the address and goes before giving it up. */
+function withVip(actions: readonly Action[], ctx: Context, allowed: boolean | undefined, next: State): readonly Action[] {
+  const keepalived = ctx.view.keepalived
+  if (keepalived === null || allowed === undefined || actions.some((a) => a.kind === 'vip')) {
+    return keepalived === null ? actions.filter((a) => a.kind !== 'vip') : actions
+  }
+  if (keepalived.allowed === allowed) return actions
+  const action: Action = { kind: 'vip', allowed }
+  if (allowed) return [...actions, action]
+  const killsClients = actions.some((a) => a.kind === 'kill-clients') && next.phase !== 'primary'
+  return killsClients ? [...actions, action] : [action, ...actions]
+}
+
+function withOperatorPause(state: State, view: View): { readonly state: State; readonly events: readonly Event[] } {
+  const request = view.request
+  if (request === null || (request.kind !== 'pause' && request.kind !== 'resume')) return { state, events: [] }
+  const on = request.kind === 'pause'
+  const message = on ? 'automatic failover is paused' : 'automatic failover is on'
+  const next: State = { ...state, paused: { on, atWallMs: Math.max(view.nowWallMs, state.paused.atWallMs + 1), by: request.by } }
+  return {
+    state: { ...next, results: [...next.results, { id: request.id, ok: true, message }].slice(-8) },
+    events: [{ kind: on ? 'paused' : 'resumed', epoch: state.epoch, text: `${message} (by ${request.by})` }],
+  }
+}
+
+function reinitOr(ctx: Context, otherwise: () => Draft): Draft {
+  const { state, view, situation, policy } = ctx
+  if (view.request?.kind !== 'reinit') return otherwise()
+  const refuse = (why: string): Draft => ({ ...holdStill(ctx, why, tickMs), next: answerRequest(state, ctx, false, why) })
+  if (policy.external) return refuse('reinit needs process: direct; this redis belongs to somebody else')
+  if (situation.claim !== 'theirs' || situation.holder !== 'serves' || isServingPhase(state.phase)) {
+    return refuse('reinit gives the data of a replica up, so another member must be serving: none is known to')
+  }
+  if (view.request.dryRun) return { ...holdStill(ctx, 'dry run', tickMs), next: answerRequest(state, ctx, true, `would give up the data of ${state.host} and fetch them anew from ${state.holder ?? ''}`) }
+  const next = answerRequest({ ...state, phase: 'replica', partial: true }, ctx, true, `${state.host} is being filled anew from ${state.holder ?? ''}`)
+  return { ...holdStill(ctx, 'reinit: the operator gives this dataset up', 0), next, actions: [{ kind: 'wipe-redis' }], vip: false }
+}
+
+/** A request that the response did not take up is refused with the reason, never forgotten. */
+function refuseUnanswered(ctx: Context, draft: Draft): Draft {
+  const request = ctx.view.request
+  if (request === null || draft.next.results.some((r) => r.id === request.id) || draft.next.handover?.id === request.id) return draft
+  const why = request.kind === 'switchover' ? `only the primary can hand over, and ${ctx.state.host} is ${ctx.state.phase}` : `${request.kind} does not fit now: ${draft.because}`
+  return { ...draft, next: answerRequest(draft.next, ctx, false, why) }
+}

@@ -1,0 +1,91 @@
+/**
+ * Nobody serves: who takes over, or for whom do we wait? Every member computes this from the same words, and only the
+ * one that finds itself promotes itself. Unknown never permits a promotion: a member that cannot be asked is left out
+ * only where its data cannot be the better ones, or where it is itself what was lost.
+ */
+import type { View } from '../model/view.ts'
+import type { State } from '../model/state.ts'
+import { electionWaitMs, lonelyWaitMs, type Policy } from '../model/policy.ts'
+import { candidateFromWord, candidateOf, compareCandidates, ownFitness, type Candidate } from './fitness.ts'
+import { describePosition } from './position.ts'
+import { heard, peerOf } from './situation.ts'
+
+export type Election =
+  | { readonly result: 'me'; readonly because: string }
+  | { readonly result: 'other'; readonly host: string; readonly because: string }
+  | { readonly result: 'wait'; readonly because: string; readonly forHosts: readonly string[] }
+
+export function elect(state: State, view: View, policy: Policy): Election {
+  const facts = view.redis.facts
+  const own = ownFitness(state, view, policy)
+  const me = facts === null ? null : candidateOf(policy, state.host, facts, state)
+  const others: Candidate[] = []
+  const unheard: string[] = []
+  const unmeasured: string[] = []
+  for (const member of policy.members) {
+    if (member.host === state.host) continue
+    const word = heard(peerOf(view, member.host))
+    if (word === null) {
+      unheard.push(member.host)
+      continue
+    }
+    const candidate = candidateFromWord(policy, word, state)
+    const final = word.gone >= state.epoch || word.phase === 'fenced' || word.host === state.holder
+    if (candidate === null || !final) unmeasured.push(member.host)
+    else if (word.fit) others.push(candidate)
+  }
+  const best = [...others, ...(own.fit && me !== null ? [me] : [])].sort(compareCandidates).at(-1)
+  if (best === undefined) return wait(unheard.concat(unmeasured), `no member heard is fit (here: ${own.why || 'fit'})`)
+  if (best.host !== state.host) return { result: 'other', host: best.host, because: `${best.host} has the most data (${describePosition(best.position)})` }
+  return judgeMyself(state, view, policy, { me: best, others, unheard, unmeasured })
+}
+
+interface Field {
+  readonly me: Candidate
+  readonly others: readonly Candidate[]
+  readonly unheard: readonly string[]
+  readonly unmeasured: readonly string[]
+}
+
+/** I am the best of those that can be compared. Is that enough? */
+function judgeMyself(state: State, view: View, policy: Policy, field: Field): Election {
+  const { unheard, unmeasured } = field
+  const mine = describePosition(field.me.position)
+  const rivals = field.others.map((c) => `${c.host}: ${describePosition(c.position)}`).join('; ')
+  const compared = rivals === '' ? mine : `${mine}, against ${rivals}`
+  if (unheard.length === 0 && unmeasured.length === 0) return me(`all members were heard; most data are here (${compared})`)
+  const sinceGoneMs = state.gone === null ? 0 : view.nowMs - state.gone.atMs
+  const fresh = state.gone?.epoch === state.epoch && state.gone.fresh && state.holder !== state.host
+  if (fresh) {
+    // The lost holder itself needs no hearing: what it has and we have not, it could not send. Other live replicas do.
+    const late = [...unheard, ...unmeasured].filter((h) => h !== state.holder)
+    if (late.length === 0) return me(`the link was alive until ${state.holder ?? 'the primary'} went (${compared})`)
+    if (sinceGoneMs >= electionWaitMs) return me(`the link was alive until ${state.holder ?? 'the primary'} went; ${late.join(', ')} did not say more within ${electionWaitMs} ms (${compared})`)
+    return wait(late, `${late.join(', ')} may have more data`)
+  }
+  if (unmeasured.length > 0) return wait(unmeasured, `${unmeasured.join(', ')} cannot be compared yet, and this member's link was not alive when the primary went`)
+  return judgeLonely(state, view, policy, unheard, compared)
+}
+
+/** The former holder came back and some peers cannot be heard. It may serve again only where it could wipe nobody (INV-1). */
+function judgeLonely(state: State, view: View, policy: Policy, unheard: readonly string[], compared: string): Election {
+  if (state.holder !== state.host) {
+    return wait(unheard, `this member did not see the primary go, so ${unheard.join(', ')} may have newer data`)
+  }
+  const alive = unheard.filter((h) => {
+    const reach = peerOf(view, h)?.redisReach
+    return reach !== 'refused' && reach !== 'silent'
+  })
+  if (alive.length > 0) return wait(alive, `the redis of ${alive.join(', ')} may hold more than this disk did`)
+  const waitedMs = Math.min(view.agentUptimeMs, state.gone === null ? view.agentUptimeMs : view.nowMs - state.gone.atMs)
+  if (waitedMs < lonelyWaitMs) return wait(unheard, `${unheard.join(', ')} may still answer`)
+  return me(`this member held the group, ${unheard.join(', ')} cannot be reached by any way (${compared})${policy.external ? '; external redis' : ''}`)
+}
+
+function me(because: string): Election {
+  return { result: 'me', because }
+}
+
+function wait(forHosts: readonly string[], because: string): Election {
+  return { result: 'wait', because, forHosts }
+}

@@ -1,0 +1,61 @@
+/** May this member be promoted, and how does it compare with the others? Pure; used by election, statements and `explain` alike. */
+import type { RedisFacts, Statement, View } from '../model/view.ts'
+import type { State } from '../model/state.ts'
+import { maxStaleS, type Policy, type PolicyMember } from '../model/policy.ts'
+import { comparePositions, positionOf, type Position } from './position.ts'
+import { redisAnswers } from './situation.ts'
+
+export interface Fitness {
+  readonly fit: boolean
+  readonly why: string
+}
+
+export function memberOf(policy: Policy, host: string): PolicyMember | undefined {
+  return policy.members.find((m) => m.host === host)
+}
+
+/** Its link lives, or died so recently that it missed at most what the primary itself could not send. */
+export function isFresh(facts: RedisFacts): boolean {
+  return facts.linkUp || (facts.linkDownS !== null && facts.linkDownS <= maxStaleS && facts.role === 'replica' && facts.upstream?.port !== 1)
+}
+
+export function ownFitness(state: State, view: View, policy: Policy): Fitness {
+  const facts = view.redis.facts
+  if (memberOf(policy, state.host)?.neverPrimary === true) return no('never_primary is set')
+  if (!redisAnswers(view) || facts === null) return no('its redis does not answer')
+  if (facts.loading) return no('it is still loading its data')
+  if (facts.syncing) return no('it is in the middle of a full sync')
+  if (state.partial) return no('a full sync began and did not end: its data may be partial')
+  const position = positionOf(facts, state.lineage)
+  if (state.epoch > 0 && position.kind !== 'known') return no(position.kind === 'empty' ? 'it is empty' : 'its data are of unknown history')
+  if (position.kind === 'known' && position.divergedBytes > 0) return no('it holds diverged writes')
+  // A link that dropped a moment ago may be the first sign of a dying primary: unfit would mean to refuse its address.
+  if (facts.role === 'replica' && state.gone === null && state.phase === 'replica' && !isFresh(facts)) {
+    return no(`its replication link is down${facts.linkDownS === null ? '' : ` for ${facts.linkDownS} s`}`)
+  }
+  return { fit: true, why: '' }
+}
+
+function no(why: string): Fitness {
+  return { fit: false, why }
+}
+
+export interface Candidate {
+  readonly host: string
+  readonly priority: number
+  readonly position: Position
+}
+
+/** Positive: `a` is the better successor: more data first (INV-4), then priority, then the name, so that all agree. */
+export function compareCandidates(a: Candidate, b: Candidate): number {
+  return comparePositions(a.position, b.position) || a.priority - b.priority || (a.host < b.host ? 1 : -1)
+}
+
+export function candidateOf(policy: Policy, host: string, facts: RedisFacts, state: State): Candidate {
+  return { host, priority: memberOf(policy, host)?.priority ?? 0, position: positionOf(facts, state.lineage) }
+}
+
+export function candidateFromWord(policy: Policy, word: Statement, state: State): Candidate | null {
+  if (!word.answering || word.redis === null) return null
+  return candidateOf(policy, word.host, word.redis, state)
+}

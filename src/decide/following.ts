@@ -1,0 +1,115 @@
+/**
+ * A primary serves elsewhere: replicate from it, but never give data up without a copy (INV-6) and never to a dataset
+ * that is empty or older (INV-1). Also the way back of a former primary.
+ */
+import type { Action, Event } from '../model/action.ts'
+import { busyTickMs, tickMs, vipHoldOffMs } from '../model/policy.ts'
+import type { LineageEntry, State } from '../model/state.ts'
+import type { RedisFacts, Statement } from '../model/view.ts'
+import { holdStill, type Context, type Draft } from './draft.ts'
+import { memberOf, ownFitness } from './fitness.ts'
+import { describePosition, positionOf, type Position } from './position.ts'
+import { heard, peerOf } from './situation.ts'
+
+export function follow(ctx: Context): Draft {
+  const { state, view } = ctx
+  const holder = state.holder
+  const word = holder === null ? null : heard(peerOf(view, holder))
+  const facts = view.redis.facts
+  if (holder === null || word === null || facts === null) return holdStill(ctx, 'the primary is not heard', tickMs)
+  const upstream = upstreamFor(ctx, holder)
+  if (upstream === null) return holdStill(ctx, `${holder} is not in this group's configuration`, tickMs)
+  const following = facts.upstream?.host === upstream.host && facts.upstream.port === upstream.port && facts.role === 'replica'
+  const settled = settle(ctx, word, following)
+  if (following) return settled
+  const entry = state.lineage.find((e) => e.epoch === state.epoch)
+  if (entry === undefined) return { ...settled, because: `${holder} is being promoted; wait for its lineage`, wakeInMs: busyTickMs }
+  const position = positionOf(facts, state.lineage)
+  const verdict = mayGiveUp(state, facts, position, word, entry)
+  if (verdict.kind === 'refuse') return refuse(ctx, verdict.why)
+  const keep: readonly Action[] = verdict.kind === 'keep' ? [{ kind: 'keep-dataset', name: `epoch-${position.kind === 'known' ? position.epoch : state.epoch - 1}-from-${state.host}` }] : []
+  const diverged = position.kind === 'known' ? position.divergedBytes : null
+  const rejoined: Event = {
+    kind: wasPrimary(state) ? 'rejoined' : 'following',
+    epoch: state.epoch,
+    text: `follows ${holder}${diverged !== null && diverged > 0 ? `; ${diverged} bytes that ${holder} does not have were kept` : ''}`,
+    data: { from: state.host, to: holder, divergedBytes: diverged },
+  }
+  return {
+    ...settled,
+    actions: [...settled.actions, ...keep, { kind: 'follow', host: upstream.host, port: upstream.port }],
+    events: [...settled.events, rejoined],
+    because: `${holder} serves epoch ${state.epoch}; this redis (${describePosition(position)}) is to replicate from ${upstream.host}:${upstream.port}`,
+    wakeInMs: busyTickMs,
+  }
+}
+
+/** Phase, address and old connections, whether or not the replication source is right already. */
+function settle(ctx: Context, word: Statement, following: boolean): Draft {
+  const { state, view } = ctx
+  const actions: Action[] = []
+  const events: Event[] = []
+  let next: State = { ...state, phase: 'replica', gone: null, handover: null, claim: null, servingRunId: null }
+  const vipHere = view.keepalived?.vipHere === true
+  if (state.phase === 'handed') {
+    // Before the VIP leaves this host: a FIN can only be sent from an address that is still here. A client whose write
+    // was held by the pause would otherwise wait for a reply until its own timeout.
+    actions.push({ kind: 'kill-clients' }, { kind: 'vip', allowed: false }, { kind: 'resume-writes' })
+    if (state.handover !== null) {
+      next = { ...next, results: [...next.results, { id: state.handover.id, ok: true, message: `${word.host} is primary, epoch ${state.epoch}` }].slice(-8) }
+    }
+  } else if (state.phase === 'fenced' && !following) actions.push({ kind: 'kill-clients' })
+  if (vipHere && word.phase === 'primary') {
+    next = { ...next, vipHoldOffUntilMs: view.nowMs + vipHoldOffMs }
+    if (state.phase === 'replica' && state.vipHoldOffUntilMs < view.nowMs) {
+      events.push({ kind: 'vip-returned', epoch: state.epoch, text: `VRRP gave the address to ${state.host} while ${word.host} serves; it is given back, nobody is promoted` })
+    }
+  }
+  const position = view.redis.facts === null ? null : positionOf(view.redis.facts, state.lineage)
+  const fitness = ownFitness(next, view, ctx.policy)
+  const because = `${word.host} serves epoch ${state.epoch}; this replica is ${fitness.fit ? 'ready to replace it' : `not fit: ${fitness.why}`}${position === null ? '' : ` (${describePosition(position)})`}`
+  return { next, actions, events, because, wakeInMs: fitness.fit ? tickMs : tickMs / 2 }
+}
+
+function refuse(ctx: Context, why: string): Draft {
+  const next: State = { ...ctx.state, phase: ctx.state.phase === 'fresh' ? 'fresh' : 'fenced' }
+  return { next, actions: [], events: [{ kind: 'alarm', epoch: ctx.state.epoch, text: why }], because: why, wakeInMs: 4 * tickMs, vip: false }
+}
+
+function wasPrimary(state: State): boolean {
+  return state.phase === 'fenced' || state.phase === 'handed'
+}
+
+type Verdict = { readonly kind: 'free' | 'keep' } | { readonly kind: 'refuse'; readonly why: string }
+
+function mayGiveUp(state: State, facts: RedisFacts, position: Position, holder: Statement, entry: LineageEntry): Verdict {
+  if (facts.keys === 0) return { kind: 'free' }
+  const emptyHolder = holder.redis !== null && holder.redis.keys === 0 && entry.startOffset <= 1
+  if (emptyHolder && state.lineage.length > 1) return { kind: 'refuse', why: `INV-1: ${holder.host} serves an empty dataset that began at offset ${entry.startOffset}; the ${facts.keys} keys here are not given up to it. Promote this member (failover --to ${state.host} --force) or give its data up (reinit)` }
+  if (position.kind === 'known') {
+    if (position.divergedBytes === 0) return { kind: 'free' }
+    const own = state.lineage.find((e) => e.epoch === position.epoch)?.holder === state.host
+    if (!own && entry.source === 'restart') return { kind: 'refuse', why: `INV-1: ${holder.host} restarted from data that are ${position.divergedBytes} bytes older than those here; they are not given up to it. Promote this member (failover --to ${state.host} --force) or give its data up (reinit)` }
+    return { kind: 'keep' }
+  }
+  if (state.phase === 'fresh') return { kind: 'refuse', why: `this redis holds ${facts.keys} keys of a history that the group does not know; give them up with reinit, or empty it` }
+  const last = state.lineage.findLast((e) => e.epoch < state.epoch)
+  return { kind: last?.holder === state.host ? 'keep' : 'free' }
+}
+
+/** The configured `replicate_from` while that member is itself in good order and not below us; else the primary. */
+export function upstreamFor(ctx: Context, holder: string): { readonly host: string; readonly port: number } | null {
+  const { policy, state, view } = ctx
+  const primary = memberOf(policy, holder)
+  if (primary === undefined) return null
+  const direct = { host: primary.ip, port: primary.port }
+  const wanted = memberOf(policy, state.host)?.replicateFrom ?? null
+  if (wanted === null || wanted === holder || wanted === state.host) return direct
+  const middle = memberOf(policy, wanted)
+  const word = heard(peerOf(view, wanted))
+  if (middle === undefined || word === null || !word.answering || word.redis === null) return direct
+  const healthy = word.phase === 'replica' && word.epoch === state.epoch && word.redis.linkUp && !word.redis.syncing
+  const self = memberOf(policy, state.host)
+  const belowUs = self !== undefined && word.redis.upstream?.host === self.ip && word.redis.upstream.port === self.port
+  return healthy && !belowUs ? { host: middle.ip, port: middle.port } : direct
+}

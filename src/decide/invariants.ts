@@ -1,0 +1,45 @@
+/**
+ * The safety rules as assertions over a finished decision, on in production: a decision that breaks one is not carried out.
+ * They repeat in other words what the responses already ensure; that is their point.
+ */
+import { assert } from '../model/assert.ts'
+import type { Decision } from '../model/decision.ts'
+import type { Policy } from '../model/policy.ts'
+import type { State } from '../model/state.ts'
+import type { View } from '../model/view.ts'
+import { heard, isServingPhase, peerOf } from './situation.ts'
+
+export function checkInvariants(state: State, view: View, policy: Policy, decision: Decision): void {
+  const { next, actions } = decision
+  const facts = view.redis.facts
+  const forced = view.request?.kind === 'failover'
+  const promotes = actions.some((a) => a.kind === 'promote')
+  assert(next.epoch >= state.epoch, `epochs only rise (${state.epoch} → ${next.epoch})`)
+  assert(!promotes || next.phase === 'promoting', 'a promotion is claimed before it is done')
+  assert(decision.because.length > 0 && decision.rule.length > 0, 'INV-9: every decision explains itself')
+  if (promotes && state.phase !== 'promoting') {
+    assert(next.epoch > state.epoch || (next.epoch === state.epoch && state.prepared?.epoch === next.epoch) || learnedEpoch(view) >= next.epoch, 'INV-3: a promotion has an epoch of its own')
+    assert(facts !== null && !facts.loading && !facts.syncing && !state.partial, 'INV-4: whole data only')
+    const holder = state.holder === null || state.holder === state.host ? null : heard(peerOf(view, state.holder))
+    const holderServes = holder !== null && holder.epoch >= next.epoch - 1 && holder.holder === holder.host && isServingPhase(holder.phase)
+    assert(forced || !holderServes, 'INV-3: nobody is promoted beside a primary that says it serves')
+  }
+  for (const action of actions) {
+    if (action.kind === 'follow') {
+      const word = view.peers.find((p) => p.statement?.holder === p.host && isServingPhase(p.statement.phase))?.statement
+      const wipes = word?.redis != null && word.redis.keys === 0 && (facts?.keys ?? 0) > 0 && (next.lineage.at(-1)?.startOffset ?? 0) <= 1 && next.lineage.length > 1
+      assert(!wipes, 'INV-1: data are not given up to an empty primary')
+    }
+    if (action.kind === 'start-redis' || action.kind === 'wipe-redis') assert(!policy.external, 'an external redis is never started')
+    if (action.kind === 'wipe-redis') assert(!isServingPhase(next.phase) && view.request?.kind === 'reinit', 'a dataset is wiped only on an operator\'s word')
+    if (action.kind === 'kill-redis') assert(!isServingPhase(next.phase), 'INV-7: a serving redis is not killed')
+  }
+  if (next.phase === 'handed' && state.phase !== 'handed') {
+    const target = next.holder === null ? null : heard(peerOf(view, next.holder))
+    assert(target?.redis != null && facts !== null && target.redis.offset === facts.offset, 'INV-5: an epoch is given away at equal offsets only')
+  }
+}
+
+function learnedEpoch(view: View): number {
+  return Math.max(0, ...view.peers.map((p) => p.statement?.epoch ?? 0))
+}

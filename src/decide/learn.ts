@@ -1,0 +1,40 @@
+/**
+ * Before anything is decided: what the peers' words change in what this member must remember. Epochs only rise, the
+ * later pause wins, lineages grow together. Changes no redis and promotes nobody.
+ */
+import type { Statement, View } from '../model/view.ts'
+import { maxLineage, type State } from '../model/state.ts'
+import { mergeLineage } from './position.ts'
+
+export function learn(state: State, view: View): State {
+  let next = state
+  for (const peer of view.peers) {
+    if (peer.statement !== null) next = learnFrom(next, peer.statement)
+  }
+  const facts = view.redis.facts
+  if (facts !== null && view.redis.process !== false && facts.role === 'replica') {
+    // Seen to begin, not seen to end: until a link is up again the dataset may be half of one.
+    if (facts.syncing && !next.partial) next = { ...next, partial: true }
+    else if (facts.linkUp && !facts.syncing && next.partial) next = { ...next, partial: false }
+  }
+  return next
+}
+
+function learnFrom(state: State, word: Statement): State {
+  let next = state
+  if (word.paused.atWallMs > next.paused.atWallMs) next = { ...next, paused: word.paused }
+  if (word.lineage.length > 0) {
+    const lineage = mergeLineage(next.lineage, word.lineage, maxLineage)
+    if (JSON.stringify(lineage) !== JSON.stringify(next.lineage)) next = { ...next, lineage }
+  }
+  if (word.epoch < next.epoch || word.epoch === 0 || word.holder === null) return next
+  if (word.epoch === next.epoch && (word.holder === next.holder || !winsTie(next, word))) return next
+  return { ...next, epoch: word.epoch, holder: word.holder, gone: null }
+}
+
+/** Two members claimed one epoch (neither could hear the other): all must agree on who yields. The merged lineage says. */
+function winsTie(state: State, word: Statement): boolean {
+  const entry = state.lineage.find((e) => e.epoch === word.epoch)
+  if (entry !== undefined) return entry.holder === word.holder
+  return state.holder === null || (word.holder !== null && word.holder < state.holder)
+}

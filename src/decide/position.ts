@@ -1,0 +1,59 @@
+/**
+ * Where a dataset stands in the group's history: pure arithmetic on replication ids and offsets.
+ * An offset alone says nothing; only with the id it belongs to can two datasets be compared (design: INV-1, INV-4).
+ */
+import type { RedisFacts } from '../model/view.ts'
+import type { Lineage, LineageEntry } from '../model/state.ts'
+
+export type Position =
+  | { readonly kind: 'empty' }
+  /** Not of this group's history, or its id was lost (an AOF restart forgets it). */
+  | { readonly kind: 'foreign' }
+  /** `divergedBytes` > 0: it holds writes that the history after `epoch` does not have. */
+  | { readonly kind: 'known'; readonly epoch: number; readonly offset: number; readonly divergedBytes: number }
+
+export function positionOf(facts: RedisFacts, lineage: Lineage): Position {
+  const own = lineage.findLast((e) => e.replid !== '' && e.replid === facts.replid)
+  if (own !== undefined) return known(own, facts.offset, lineage)
+  const before = lineage.findLast((e) => e.replid !== '' && e.replid === facts.replid2)
+  // A redis that was promoted outside our sight: what it shares with us ends where its own id begins.
+  if (before !== undefined) return known(before, Math.max(facts.offset, facts.secondOffset - 1), lineage)
+  return facts.keys === 0 ? { kind: 'empty' } : { kind: 'foreign' }
+}
+
+function known(entry: LineageEntry, offset: number, lineage: Lineage): Position {
+  const next = lineage.find((e) => e.epoch > entry.epoch)
+  const endOffset = next === undefined ? Number.MAX_SAFE_INTEGER : next.startOffset - 1
+  return { kind: 'known', epoch: entry.epoch, offset, divergedBytes: Math.max(0, offset - endOffset) }
+}
+
+/** Negative: `a` has less. A known position is above an unknown one; unknown ones are not told apart. */
+export function comparePositions(a: Position, b: Position): number {
+  if (a.kind === 'known' && b.kind === 'known') return a.epoch - b.epoch || a.offset - b.offset
+  return rank(a) - rank(b)
+}
+
+function rank(position: Position): number {
+  return position.kind === 'known' ? 2 : position.kind === 'foreign' ? 1 : 0
+}
+
+export function describePosition(position: Position): string {
+  if (position.kind === 'empty') return 'empty'
+  if (position.kind === 'foreign') return 'of unknown history'
+  return `epoch ${position.epoch}, offset ${position.offset}${position.divergedBytes > 0 ? `, ${position.divergedBytes} bytes diverged` : ''}`
+}
+
+/** The entries of both, by epoch; where both know an epoch, the one that was promoted with more data, then the lower host name. */
+export function mergeLineage(a: Lineage, b: Lineage, limit: number): Lineage {
+  const byEpoch = new Map<number, LineageEntry>()
+  for (const entry of [...a, ...b]) {
+    const rival = byEpoch.get(entry.epoch)
+    if (rival === undefined || betterEntry(entry, rival)) byEpoch.set(entry.epoch, entry)
+  }
+  return [...byEpoch.values()].sort((x, y) => x.epoch - y.epoch).slice(-limit)
+}
+
+function betterEntry(entry: LineageEntry, rival: LineageEntry): boolean {
+  if (entry.startOffset !== rival.startOffset) return entry.startOffset > rival.startOffset
+  return entry.holder < rival.holder
+}

@@ -1,0 +1,245 @@
+/** One function per response of the table. Each returns the next state and the actions; none does anything itself. */
+import type { Action, Event } from '../model/action.ts'
+import type { ResponseName } from '../model/decision.ts'
+import { busyTickMs, tickMs } from '../model/policy.ts'
+import { maxLineage, type LineageEntry, type LineageSource, type State } from '../model/state.ts'
+import { answerId, answerRequest, claimEpoch, holdStill, offsetOf, type Context, type Draft } from './draft.ts'
+import { elect } from './election.ts'
+import { compareCandidates, isFresh, type Candidate } from './fitness.ts'
+import { follow } from './following.ts'
+import { answerSwitchover, handOver, isHandedToMe } from './handover.ts'
+import { mergeLineage } from './position.ts'
+import { heard, isServingPhase, peerOf } from './situation.ts'
+
+export const respond: Record<ResponseName, (ctx: Context) => Draft> = {
+  hold,
+  serve,
+  resign,
+  'end-hang': endHang,
+  'finish-promotion': finishPromotion,
+  elect: electSuccessor,
+  follow,
+  'step-down': stepDown,
+  'start-redis': startRedis,
+  bootstrap,
+  'hand-over': handOver,
+  'await-successor': awaitSuccessor,
+}
+
+/** Waits, but a promise that the phase made is kept: only a serving phase leaves a primary unfenced. */
+function hold(ctx: Context): Draft {
+  const { situation, state } = ctx
+  const unfenced = situation.redis === 'primary' || situation.redis === 'other-primary'
+  const fence: readonly Action[] = unfenced && state.epoch > 0 && !isServingPhase(state.phase) ? [{ kind: 'soft-fence' }] : []
+  const waiting = situation.claim === 'theirs' && situation.holder === 'unclear'
+  return { ...holdStill(ctx, situation.holderWhy || `redis is ${situation.redis}`, waiting ? busyTickMs / 2 : tickMs), actions: fence }
+}
+
+function serve(ctx: Context): Draft {
+  const { state, view } = ctx
+  if (view.request?.kind === 'switchover') return answerSwitchover(ctx)
+  const facts = view.redis.facts
+  const head = state.lineage.at(-1)
+  const because = `serves epoch ${state.epoch} at offset ${offsetOf(facts)} with ${facts?.followers.filter((f) => f.online).length ?? 0} replicas attached`
+  if (facts === null || head === undefined || head.replid === facts.replid || head.epoch !== state.epoch) return holdStill(ctx, because, tickMs)
+  // Same process, new replication id: redis let its backlog go, or was told to. Followers will full-sync; the history goes on.
+  const lineage = [...state.lineage.slice(0, -1), { ...head, replid: facts.replid }]
+  const alarm: Event = { kind: 'alarm', epoch: state.epoch, text: `the replication id of ${state.host} changed while it served` }
+  return { ...holdStill(ctx, because, tickMs), next: { ...state, lineage }, events: [alarm] }
+}
+
+function resign(ctx: Context): Draft {
+  const { state, view, situation } = ctx
+  const facts = view.redis.facts
+  const answersAsPrimary = situation.redis === 'primary' || situation.redis === 'other-primary'
+  const why = `${state.host}: redis ${situation.redis === 'dead' ? 'process is gone' : `is ${situation.redis}`}, last offset ${offsetOf(facts)}`
+  let next: State = { ...state, phase: 'fenced', handover: null, claim: null, gone: { epoch: state.epoch, fresh: true, atMs: view.nowMs } }
+  if (state.handover !== null) next = answerId(next, state.handover.id, false, `the switchover ended: ${why}`)
+  const fence: readonly Action[] = answersAsPrimary ? [{ kind: 'soft-fence' }] : []
+  return {
+    next,
+    actions: fence,
+    events: [
+      { kind: 'detected', epoch: state.epoch + 1, text: why, data: { from: state.host, lastOffset: facts?.offset ?? null } },
+      { kind: 'fenced', epoch: state.epoch + 1, text: `${state.host} gives the address up and says so`, data: { from: state.host } },
+    ],
+    because: why,
+    wakeInMs: 0,
+    vip: false,
+  }
+}
+
+/** A hung primary is killed only for somebody: with no successor, a slow answer is better than a lost dataset. */
+function endHang(ctx: Context): Draft {
+  const { state, view, policy } = ctx
+  const successor = policy.members.map((m) => heard(peerOf(view, m.host))).find((word) => word?.fit === true && word.epoch === state.epoch)
+  const hungMs = Math.round(view.redis.unansweredMs)
+  if (successor == null) return holdStill(ctx, `redis has not answered for ${hungMs} ms, but no member is fit to take over`, tickMs)
+  if (!mayFailOver(ctx)) return holdStill(ctx, `redis has not answered for ${hungMs} ms; automatic failover is off`, tickMs)
+  if (view.redis.pid === null) return holdStill(ctx, `redis has not answered for ${hungMs} ms, and its process is not known: it cannot be killed`, tickMs)
+  const draft = resign(ctx)
+  return {
+    ...draft,
+    actions: [{ kind: 'kill-redis', pid: view.redis.pid }],
+    because: `redis has not answered for ${hungMs} ms; it is killed so that no late write is acknowledged, ${successor.host} can take over`,
+  }
+}
+
+function finishPromotion(ctx: Context): Draft {
+  const { state, view, situation } = ctx
+  const facts = view.redis.facts
+  if (facts === null) return holdStill(ctx, 'wait for its answer', busyTickMs)
+  if (situation.redis === 'replica') return { ...holdStill(ctx, `epoch ${state.epoch} is claimed; redis is still to be promoted`, 0), actions: [{ kind: 'promote' }], vip: true }
+  const entry: LineageEntry = {
+    epoch: state.epoch,
+    replid: facts.replid,
+    startOffset: facts.secondOffset > 0 ? facts.secondOffset : state.lineage.length === 0 ? 0 : facts.offset + 1,
+    holder: state.host,
+    source: state.claim?.source ?? 'failover',
+    why: state.claim?.why ?? '',
+    atWallMs: view.nowWallMs,
+  }
+  const before = state.lineage.findLast((e) => e.epoch < state.epoch)
+  const from = before?.holder ?? null
+  const lastSeen = from === null ? null : (peerOf(view, from)?.statement?.redis?.offset ?? null)
+  const lostBytes = lastSeen === null || from === state.host ? null : Math.max(0, lastSeen - (entry.startOffset - 1))
+  return {
+    next: { ...state, phase: 'primary', lineage: mergeLineage(state.lineage, [entry], maxLineage), servingRunId: facts.runId, claim: null },
+    actions: [{ kind: 'resume-writes' }],
+    events: [{ kind: 'promoted', epoch: state.epoch, text: `${state.host} is primary: ${entry.why}`, data: { to: state.host, from, source: entry.source, startOffset: entry.startOffset, notReplicatedBytes: lostBytes } }],
+    because: `redis is primary with replication id ${facts.replid.slice(0, 8)} from offset ${entry.startOffset}`,
+    wakeInMs: busyTickMs,
+    vip: true,
+  }
+}
+
+function mayFailOver(ctx: Context): boolean {
+  return ctx.policy.auto && !ctx.state.paused.on
+}
+
+function electSuccessor(ctx: Context): Draft {
+  const { view } = ctx
+  if (isHandedToMe(ctx)) return claimEpoch(ctx, ctx.state.epoch, 'switchover', `switchover: ${ctx.state.prepared?.from ?? ''} refuses writes and has given its epoch over at equal offsets`)
+  const facts = view.redis.facts
+  const known = ctx.state.gone?.epoch === ctx.state.epoch ? ctx.state.gone : null
+  const gone = known ?? { epoch: ctx.state.epoch, fresh: facts !== null && isFresh(facts), atMs: view.nowMs }
+  const state: State = { ...ctx.state, gone }
+  const detected: readonly Event[] = known === null ? [{ kind: 'detected', epoch: state.epoch + 1, text: ctx.situation.holderWhy, data: { from: state.holder } }] : []
+  const noted: Context = { ...ctx, state }
+  const draft = electNow(noted)
+  return { ...draft, events: [...detected, ...draft.events] }
+}
+
+function electNow(ctx: Context): Draft {
+  const { state, view, policy, situation } = ctx
+  const unfenced = situation.redis !== 'replica'
+  // As long as nobody serves, nothing here may accept writes or follow a process that comes back with other data.
+  const attached = view.redis.facts?.upstream !== null && view.redis.facts?.upstream?.port !== 1
+  const detach: readonly Action[] = unfenced || attached ? [{ kind: 'soft-fence' }] : []
+  if (!mayFailOver(ctx)) {
+    return { ...holdStill(ctx, `${situation.holderWhy}; automatic failover is ${state.paused.on ? 'paused' : 'off'}`, tickMs), actions: detach }
+  }
+  const election = elect(state, view, policy)
+  if (election.result === 'me') {
+    const source: LineageSource = state.holder === state.host ? 'restart' : 'failover'
+    const draft = claimEpoch(ctx, state.epoch + 1, source, `${situation.holderWhy}; ${election.because}`)
+    return { ...draft, actions: unfenced ? [{ kind: 'soft-fence' }, ...draft.actions] : draft.actions }
+  }
+  if (election.result === 'other') return { ...holdStill(ctx, `${situation.holderWhy}; ${election.because}`, busyTickMs), actions: detach, vip: false }
+  return { ...holdStill(ctx, `${situation.holderWhy}; waits for ${election.forHosts.join(', ') || 'a fit member'}: ${election.because}`, busyTickMs), actions: detach }
+}
+
+function stepDown(ctx: Context): Draft {
+  const { state } = ctx
+  const text = `${state.holder ?? 'another member'} serves epoch ${state.epoch}; this redis must not accept writes any more`
+  return {
+    next: { ...state, phase: 'fenced', handover: null, claim: null, servingRunId: null },
+    actions: [{ kind: 'refuse-connections', forMs: 1000 }, { kind: 'soft-fence' }, { kind: 'kill-clients' }],
+    events: [{ kind: 'fenced', epoch: state.epoch, text, data: { from: state.host } }],
+    because: text,
+    wakeInMs: 0,
+    vip: false,
+  }
+}
+
+function startRedis(ctx: Context): Draft {
+  if (ctx.policy.external) return holdStill(ctx, 'redis is down; its own supervisor is to start it (process: external)', tickMs)
+  const vip = ctx.situation.claim === 'theirs' ? false : undefined
+  return { ...holdStill(ctx, 'redis is down; it is started as a replica of nobody', busyTickMs), actions: [{ kind: 'start-redis' }], ...(vip === undefined ? {} : { vip }) }
+}
+
+/** Nobody ever held the group. All members must be heard, because an unheard one may have the data. */
+function bootstrap(ctx: Context): Draft {
+  const { state, view, policy } = ctx
+  const facts = view.redis.facts
+  if (facts === null) return holdStill(ctx, 'wait for redis', busyTickMs)
+  const all: { host: string; keys: number; primary: boolean; eligible: boolean; priority: number }[] = []
+  const missing: string[] = []
+  for (const member of policy.members) {
+    const own = member.host === state.host
+    const word = own ? null : heard(peerOf(view, member.host))
+    const seen = own ? facts : word?.answering === true ? word.redis : null
+    if (seen === null || seen.loading || seen.syncing) missing.push(member.host)
+    else all.push({ host: member.host, keys: seen.keys, primary: seen.role === 'primary', eligible: !member.neverPrimary, priority: member.priority })
+  }
+  if (missing.length > 0) return holdStill(ctx, `a new group: waits for ${missing.join(', ')}, whose data must be seen before anybody is promoted`, tickMs)
+  const eligible = all.filter((m) => m.eligible)
+  const withKeys = all.filter((m) => m.keys > 0)
+  const primaries = eligible.filter((m) => m.primary)
+  const chosen = pickFirst(eligible, withKeys, primaries)
+  if (chosen === null) return holdStill(ctx, `a new group: ${withKeys.map((m) => m.host).join(' and ')} hold data and none of them is plainly the primary; choose with failover --to HOST --force`, tickMs)
+  const because = `a new group: ${chosen.host} ${chosen.keys > 0 ? `holds the data (${chosen.keys} keys)` : 'has the highest priority, all are empty'}`
+  if (chosen.host !== state.host) return holdStill(ctx, because, busyTickMs)
+  return claimEpoch(ctx, 1, 'bootstrap', because)
+}
+
+type Newcomer = { readonly host: string; readonly keys: number; readonly priority: number }
+
+function pickFirst(eligible: readonly Newcomer[], withKeys: readonly Newcomer[], primaries: readonly Newcomer[]): Newcomer | null {
+  const byPriority = (a: Newcomer, b: Newcomer) => compareCandidates(asCandidate(b), asCandidate(a))
+  if (withKeys.length === 0) return [...(primaries.length > 0 ? primaries : eligible)].sort(byPriority)[0] ?? null
+  const holders = withKeys.filter((m) => eligible.some((e) => e.host === m.host))
+  if (withKeys.length === 1) return holders[0] ?? null
+  const ruling = primaries.filter((m) => m.keys > 0)
+  return ruling.length === 1 ? (ruling[0] ?? null) : null
+}
+
+function asCandidate(member: Newcomer): Candidate {
+  return { host: member.host, priority: member.priority, position: { kind: 'empty' } }
+}
+
+/** The old primary after it gave its epoch away: take it back only if the target cannot have taken it. */
+function awaitSuccessor(ctx: Context): Draft {
+  const { state, view, situation } = ctx
+  const handover = state.handover
+  if (situation.redis === 'primary') {
+    // The same process, not fenced: then nobody was ever told of the new epoch (the fence comes first), and it is ours.
+    const draft = claimEpoch(ctx, state.epoch + 1, 'restart', 'the switchover was broken off before this redis refused writes; it goes on serving')
+    return handover === null ? draft : { ...draft, next: answerId(draft.next, handover.id, false, 'rolled back: the old primary could not be fenced') }
+  }
+  const fence: readonly Action[] = situation.redis === 'other-primary' ? [{ kind: 'soft-fence' }] : []
+  const waitedMs = handover === null ? Number.MAX_SAFE_INTEGER : view.nowMs - handover.stageMs
+  const target = handover?.to ?? state.holder ?? 'the target'
+  if (waitedMs >= 0 && waitedMs < 1000) return { ...holdStill(ctx, `waits for ${target} to serve epoch ${state.epoch}`, 2), actions: fence }
+  const word = state.holder === null ? null : heard(peerOf(view, state.holder))
+  const next: State = { ...state, phase: 'fenced', handover: null, gone: { epoch: state.epoch, fresh: true, atMs: view.nowMs } }
+  if (word === null || word.answering === false || word.epoch <= state.epoch) {
+    const text = `${target} did not take epoch ${state.epoch}; the best data are elected`
+    return { ...holdStill(ctx, text, 0), next: handover === null ? next : answerId(next, handover.id, false, text), actions: fence, events: [{ kind: 'rolled-back', epoch: state.epoch, text }] }
+  }
+  return { ...holdStill(ctx, `waits for ${target}`, busyTickMs), actions: fence }
+}
+
+/** An operator overrides the safety rules: this member serves, whatever the others have. */
+export function forceFailover(ctx: Context): Draft {
+  const { state, view, situation } = ctx
+  const facts = view.redis.facts
+  if (isServingPhase(state.phase) && situation.claim === 'mine') return { ...holdStill(ctx, 'is primary already', tickMs), next: answerRequest(state, ctx, false, `${state.host} is the primary already`) }
+  if (situation.redis !== 'replica' && situation.redis !== 'primary' && situation.redis !== 'other-primary') {
+    return { ...holdStill(ctx, 'cannot be forced', tickMs), next: answerRequest(state, ctx, false, `the redis of ${state.host} is ${situation.redis}; it cannot be promoted`) }
+  }
+  if (facts?.syncing === true || state.partial) return { ...holdStill(ctx, 'cannot be forced', tickMs), next: answerRequest(state, ctx, false, `${state.host} has only part of a dataset (a full sync did not end); not even --force promotes that`) }
+  if (view.request?.dryRun === true) return { ...holdStill(ctx, 'dry run', tickMs), next: answerRequest(state, ctx, true, `would promote ${state.host} at offset ${offsetOf(facts)}`) }
+  const draft = claimEpoch(ctx, state.epoch + 1, 'forced', `forced by ${view.request?.by ?? 'an operator'}`)
+  return { ...draft, next: answerRequest(draft.next, ctx, true, `${state.host} is being promoted to epoch ${state.epoch + 1}`) }
+}

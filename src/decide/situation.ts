@@ -1,0 +1,104 @@
+/**
+ * View + State → the few words that the truth table is about. Every threshold that turns a measurement into a word is here.
+ * Must not decide anything.
+ */
+import type { PeerProbe, Statement, View } from '../model/view.ts'
+import type { State } from '../model/state.ts'
+import { stallLimitMs, statementStaleMs, type Policy } from '../model/policy.ts'
+
+/** The own redis. `other-primary`: it answers as a primary, but is not the process that was promoted here. */
+export const redisWords = ['primary', 'other-primary', 'replica', 'loading', 'slow', 'hung', 'dead'] as const
+export type RedisWord = (typeof redisWords)[number]
+
+/** Who holds the highest epoch known: `mine`, I do and serve it; `theirs`, it is not me (or I have resigned); `nobody`, no epoch yet. */
+export const claimWords = ['mine', 'theirs', 'nobody'] as const
+export type ClaimWord = (typeof claimWords)[number]
+
+/** `gone` needs proof: its own word, or silence from independent sides that this agent was able to hear. */
+export const holderWords = ['serves', 'gone', 'unclear'] as const
+export type HolderWord = (typeof holderWords)[number]
+
+export interface Situation {
+  readonly redis: RedisWord
+  readonly claim: ClaimWord
+  readonly holder: HolderWord
+  readonly holderWhy: string
+}
+
+/** Facts older than this are not about now. Two calm ticks. */
+const factsStaleMs = 600
+
+export function situationOf(state: State, view: View, policy: Policy): Situation {
+  const claim = claimOf(state)
+  const [holder, holderWhy] = claim === 'theirs' ? holderOf(state, view, policy) : (['unclear', ''] as const)
+  return { redis: redisOf(state, view, policy), claim, holder, holderWhy }
+}
+
+export function isServingPhase(phase: State['phase']): boolean {
+  return phase === 'primary' || phase === 'promoting' || phase === 'handing'
+}
+
+/** Heard recently enough for its last statement to count as its present word. */
+export function heard(peer: PeerProbe | undefined): Statement | null {
+  if (peer === undefined || peer.agent !== 'alive' || peer.statementAgeMs > statementStaleMs) return null
+  return peer.statement
+}
+
+export function peerOf(view: View, host: string): PeerProbe | undefined {
+  return view.peers.find((p) => p.host === host)
+}
+
+export function redisAnswers(view: View): boolean {
+  const { process, factsAgeMs, trouble, busy } = view.redis
+  return process !== false && view.redis.facts !== null && factsAgeMs <= factsStaleMs && trouble === null && !busy
+}
+
+function redisOf(state: State, view: View, policy: Policy): RedisWord {
+  const { process, facts, unansweredMs } = view.redis
+  if (process === false) return 'dead'
+  if (!redisAnswers(view) || facts === null) return unansweredMs >= policy.unresponsiveMs ? 'hung' : 'slow'
+  if (facts.loading) return 'loading'
+  if (facts.role === 'replica') return 'replica'
+  const promotedHere = state.servingRunId === null || state.servingRunId === facts.runId
+  return promotedHere ? 'primary' : 'other-primary'
+}
+
+function claimOf(state: State): ClaimWord {
+  if (state.epoch === 0) return 'nobody'
+  return state.holder === state.host && isServingPhase(state.phase) ? 'mine' : 'theirs'
+}
+
+function holderOf(state: State, view: View, policy: Policy): readonly [HolderWord, string] {
+  const { holder } = state
+  if (holder === null || holder === state.host) return ['gone', 'this member held the group and has resigned']
+  const peer = peerOf(view, holder)
+  if (peer === undefined) return ['gone', `${holder} is no member any more`]
+  const word = heard(peer)
+  if (word !== null) return byItsWord(state, holder, word)
+  if (state.gone?.epoch === state.epoch) return ['gone', `${holder} was found gone before and is still not heard`]
+  if (view.stalledMs > stallLimitMs) return ['unclear', `this agent itself stood still for ${Math.round(view.stalledMs)} ms: what it did not hear proves nothing`]
+  return bySilence(view, policy, peer)
+}
+
+function byItsWord(state: State, holder: string, word: Statement): readonly [HolderWord, string] {
+  if (word.epoch > state.epoch) return ['unclear', `${holder} speaks of epoch ${word.epoch}`]
+  if (word.epoch === state.epoch && word.holder === holder && isServingPhase(word.phase)) return ['serves', `${holder} says that it serves epoch ${state.epoch}`]
+  if (state.phase === 'handed') return ['unclear', `${holder} was given epoch ${state.epoch} and has not taken it yet`]
+  return ['gone', `${holder} says that it does not serve (${word.phase}, epoch ${word.epoch})`]
+}
+
+function bySilence(view: View, policy: Policy, peer: PeerProbe): readonly [HolderWord, string] {
+  const agent = peer.agent === 'refused' ? 'no agent listens there' : `its agent is silent for ${Math.round(peer.silentMs)} ms`
+  if (peer.agent === 'alive') return ['unclear', `${peer.host} is heard but has not spoken of this group lately`]
+  const reach = peer.redisReach
+  if (reach === 'primary' || reach === 'replica' || reach === 'answers') return ['unclear', `${agent}, but its redis answers`]
+  if (reach === 'not asked') return ['unclear', `${agent}; its redis is being asked`]
+  if (policy.hasVip && view.keepalived !== null && !view.keepalived.vipHere && view.keepalived.vrrp !== 'MASTER') {
+    return ['unclear', `${agent} and its redis ${reachText(reach)}, but VRRP still hears its host`]
+  }
+  return ['gone', `${agent}, its redis ${reachText(reach)}${policy.hasVip ? ', VRRP hears nothing' : ''}`]
+}
+
+function reachText(reach: 'refused' | 'silent'): string {
+  return reach === 'refused' ? 'refuses connections' : 'does not answer'
+}

@@ -1,0 +1,29 @@
+/** What a member tells its peers about itself. Pure: agent/ only sends it. */
+import type { Statement, View } from '../model/view.ts'
+import type { State } from '../model/state.ts'
+import type { Policy } from '../model/policy.ts'
+import { ownFitness } from './fitness.ts'
+import { redisAnswers } from './situation.ts'
+
+export function statementOf(state: State, view: View, policy: Policy): Statement {
+  const fitness = ownFitness(state, view, policy)
+  const handover = state.handover
+  return {
+    host: state.host,
+    epoch: state.epoch,
+    phase: state.phase,
+    holder: state.holder,
+    redis: view.redis.facts,
+    process: view.redis.process,
+    answering: redisAnswers(view),
+    fit: fitness.fit,
+    unfitWhy: fitness.why,
+    gone: state.gone?.epoch ?? 0,
+    fresh: state.gone?.fresh ?? false,
+    vipHere: view.keepalived?.vipHere ?? false,
+    lineage: state.lineage,
+    paused: state.paused,
+    handover: handover === null ? null : { id: handover.id, to: handover.to, epoch: handover.epoch, stage: handover.stage },
+    preparedId: state.prepared?.id ?? null,
+  }
+}

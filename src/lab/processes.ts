@@ -1,0 +1,113 @@
+/**
+ * Finds and signals the processes of a namespace. A process is named by its pid AND its start time, so that a pid that the
+ * kernel has given to somebody else is never signalled. Zombies count as dead: nothing guarantees that they are reaped soon.
+ * Never finds a process by its name alone outside a namespace of the lab.
+ */
+import { readFileSync } from 'node:fs'
+import { poll, run } from './run.ts'
+
+export interface ProcessId {
+  readonly pid: number
+  /** Field 22 of /proc/PID/stat. */
+  readonly startTicks: number
+}
+
+export interface ListedProcess extends ProcessId {
+  readonly name: string
+}
+
+export function findProcess(pid: number): ListedProcess | undefined {
+  const stat = readStat(pid)
+  return stat === undefined || stat.state === 'Z' || stat.state === 'X' ? undefined : stat
+}
+
+export function isAlive(id: ProcessId): boolean {
+  return findProcess(id.pid)?.startTicks === id.startTicks
+}
+
+export function isStopped(id: ProcessId): boolean {
+  const stat = readStat(id.pid)
+  return stat?.startTicks === id.startTicks && stat.state === 'T'
+}
+
+/** True when the signal went out; false when the process was already gone. */
+export function signalProcess(id: ProcessId, signal: NodeJS.Signals): boolean {
+  if (!isAlive(id)) return false
+  try {
+    return process.kill(id.pid, signal)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
+    throw error
+  }
+}
+
+export async function namespaceProcesses(netns: string): Promise<ListedProcess[]> {
+  const result = await run(['ip', 'netns', 'pids', netns])
+  // A namespace that is gone has no processes.
+  if (result.code !== 0) return []
+  return result.stdout
+    .split('\n')
+    .map(Number)
+    .filter((pid) => pid > 0 && pid !== process.pid)
+    .map(findProcess)
+    .filter((found) => found !== undefined)
+}
+
+/** Which processes of the namespace listen on TCP, by port. */
+export async function listeningProcesses(netns: string): Promise<Map<number, ProcessId[]>> {
+  const result = await run(['ip', 'netns', 'exec', netns, 'ss', '-Hltnp'])
+  const listeners = new Map<number, ProcessId[]>()
+  for (const line of result.stdout.split('\n')) {
+    const port = Number(/^\S+\s+\S+\s+\S+\s+\S*:(\d+)\s/.exec(line)?.[1] ?? 0)
+    if (port === 0) continue
+    for (const match of line.matchAll(/pid=(\d+)/g)) {
+      const found = findProcess(Number(match[1]))
+      const known = listeners.get(port) ?? []
+      if (found !== undefined && !known.some((id) => id.pid === found.pid)) listeners.set(port, [...known, found])
+    }
+  }
+  return listeners
+}
+
+/**
+ * Ends everything in the namespace: with `graceMs` 0 at once by SIGKILL, otherwise SIGTERM first. Asks again until the
+ * namespace is empty, because a process may start another while it is being ended. Returns what would not die.
+ */
+export async function endNamespace(netns: string, graceMs: number): Promise<ListedProcess[]> {
+  if (graceMs > 0) {
+    for (const found of await namespaceProcesses(netns)) {
+      signalProcess(found, 'SIGTERM')
+      // A frozen process would not see the SIGTERM.
+      signalProcess(found, 'SIGCONT')
+    }
+    if ((await poll(() => emptied(netns), { withinMs: graceMs })) !== undefined) return []
+  }
+  const killed = await poll(
+    async () => {
+      for (const found of await namespaceProcesses(netns)) signalProcess(found, 'SIGKILL')
+      return emptied(netns)
+    },
+    { withinMs: 5000 },
+  )
+  return killed === undefined ? namespaceProcesses(netns) : []
+}
+
+async function emptied(netns: string): Promise<true | undefined> {
+  return (await namespaceProcesses(netns)).length === 0 ? true : undefined
+}
+
+function readStat(pid: number): (ListedProcess & { readonly state: string }) | undefined {
+  let text: string
+  try {
+    text = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    if (code === 'ENOENT' || code === 'ESRCH') return undefined
+    throw error
+  }
+  // The name stands in brackets and may itself contain blanks and brackets.
+  const nameEnd = text.lastIndexOf(')')
+  const fields = text.slice(nameEnd + 2).split(' ')
+  const name = text.slice(text.indexOf('(') + 1, nameEnd)
+  return { pid, name, state: fields[0] ?? '', startTicks: Number(fields[19]) }
+}

@@ -1,0 +1,56 @@
+/** What a decision may ask of `act/`. Each is idempotent; they run in order and stop at the first failure. */
+import type { LineageEntry } from './state.ts'
+
+export type Action =
+  /** Writes the track file: may keepalived hold the VIP here? */
+  | { readonly kind: 'vip'; readonly allowed: boolean }
+  /** Starts redis as a replica of nobody (INV-2). Only for `process: direct`. */
+  | { readonly kind: 'start-redis' }
+  /** SIGKILL, so that no late write is acknowledged. */
+  | { readonly kind: 'kill-redis'; readonly pid: number }
+  /** REPLICAOF NO ONE. */
+  | { readonly kind: 'promote' }
+  | { readonly kind: 'follow'; readonly host: string; readonly port: number }
+  /** REPLICAOF 127.0.0.1 1: clients get -READONLY, nobody can resync from it, its data stay. */
+  | { readonly kind: 'soft-fence' }
+  | { readonly kind: 'pause-writes'; readonly forMs: number }
+  | { readonly kind: 'resume-writes' }
+  /** New connections to the VIP are answered with RST for so long, then by themselves no more. */
+  | { readonly kind: 'refuse-connections'; readonly forMs: number }
+  | { readonly kind: 'accept-connections' }
+  /** Ends the connections of ordinary clients, never of replicas or of the agent. */
+  | { readonly kind: 'kill-clients' }
+  /** Keeps a copy of the dataset before it is given up (INV-6). */
+  | { readonly kind: 'keep-dataset'; readonly name: string }
+  /** Empties the data directory and starts redis anew: `reinit`. */
+  | { readonly kind: 'wipe-redis' }
+  /** Asks a peer to look at its redis at once and to say what it sees. */
+  | { readonly kind: 'poke'; readonly host: string }
+
+export type ActionKind = Action['kind']
+
+/** Something worth telling people; goes to the event log, `history` and the agent's output. */
+export interface Event {
+  readonly kind:
+    | 'detected'
+    | 'fenced'
+    | 'promoted'
+    | 'vip-up'
+    | 'vip-returned'
+    | 'following'
+    | 'rejoined'
+    | 'handover'
+    | 'rolled-back'
+    | 'refused'
+    | 'paused'
+    | 'resumed'
+    | 'waiting'
+    | 'kept'
+    | 'alarm'
+    | 'started'
+  readonly epoch: number
+  readonly text: string
+  readonly data?: Readonly<Record<string, string | number | boolean | null>>
+}
+
+export type { LineageEntry }

@@ -1,0 +1,75 @@
+/** What the core needs of the configuration, and its own time constants with their reasons. PURE. */
+import type { GroupConfig } from './config.ts'
+
+export interface PolicyMember {
+  readonly host: string
+  readonly ip: string
+  readonly port: number
+  readonly priority: number
+  readonly neverPrimary: boolean
+  readonly replicateFrom: string | null
+}
+
+export interface Policy {
+  readonly group: string
+  readonly members: readonly PolicyMember[]
+  readonly hasVip: boolean
+  readonly external: boolean
+  readonly auto: boolean
+  readonly hostLossMs: number
+  readonly unresponsiveMs: number
+  readonly maxPauseMs: number
+}
+
+/** The agent's calm rhythm. A failover never waits for it: closed sockets, VRRP and peers wake the loop at once. */
+export const tickMs = 250
+
+/** While something is under way the loop looks again this soon. */
+export const busyTickMs = 20
+
+/** A full statement goes out at least this often, so that a lost one is repaired. */
+export const statementMs = 1000
+
+/** A peer's agent unheard for this share of `hostLossMs` is suspect: keepalived needs the whole of it, and both must agree. */
+export const suspectShare = 0.66
+
+/** An own event-loop stall above this makes every silence that the agent "heard" worthless: it was deaf. */
+export const stallLimitMs = 100
+
+/** How long the best-informed member waits for the word of other live replicas before it goes on without them. */
+export const electionWaitMs = 60
+
+/** A replica whose link was down longer than this when the primary went is too old to be promoted unasked. */
+export const maxStaleS = 10
+
+/** A statement older than this says nothing about now: three missed ones. */
+export const statementStaleMs = 3 * statementMs
+
+/** After giving a stray VIP back, for so long it is not taken again: longer than VRRP needs to settle. */
+export const vipHoldOffMs = 1000
+
+/** Agreement of the target before writes are paused; nothing is disturbed meanwhile, so it may be generous. */
+export const prepareDeadlineMs = 3000
+
+/** A holder that has started again and cannot hear a peer waits this long for it before it serves alone. */
+export const lonelyWaitMs = 2000
+
+export function policyOf(group: GroupConfig, ipOf: (host: string) => string): Policy {
+  return {
+    group: group.name,
+    members: group.members.map((m) => ({
+      host: m.host,
+      ip: ipOf(m.host),
+      port: m.port,
+      priority: m.priority,
+      neverPrimary: m.neverPrimary,
+      replicateFrom: m.replicateFrom ?? null,
+    })),
+    hasVip: group.vip !== undefined,
+    external: group.process === 'external',
+    auto: group.failover.auto,
+    hostLossMs: group.failover.hostLossMs,
+    unresponsiveMs: group.failover.unresponsiveMs,
+    maxPauseMs: group.failover.maxPauseMs,
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * What one member must remember about its group across a crash of its agent or host. Durable BEFORE the first action
+ * that relies on it. Plain JSON with a format number.
+ */
+
+/**
+ * fresh: never belonged to a running group.  replica: follows (or waits to follow) `holder`.
+ * promoting: has claimed `epoch` and is about to serve.  primary: serves `epoch`.
+ * handing: a switchover is being prepared or writes are paused.  handed: has given `epoch` to the target, writes refused.
+ * fenced: knows of no primary it may follow, and serves nothing.
+ */
+export const phases = ['fresh', 'replica', 'promoting', 'primary', 'handing', 'handed', 'fenced'] as const
+export type Phase = (typeof phases)[number]
+
+export interface LineageEntry {
+  readonly epoch: number
+  readonly replid: string
+  /** First byte of this epoch's own history: the promoted dataset ended one byte earlier. */
+  readonly startOffset: number
+  readonly holder: string
+  readonly source: LineageSource
+  readonly why: string
+  readonly atWallMs: number
+}
+
+/** How an epoch came to be. `restart`: the former holder serves again from what its disk had, which may be older than a replica. */
+export type LineageSource = 'bootstrap' | 'failover' | 'switchover' | 'restart' | 'forced'
+
+/** Oldest first, at most `maxLineage` entries. */
+export type Lineage = readonly LineageEntry[]
+export const maxLineage = 64
+
+export interface Paused {
+  readonly on: boolean
+  /** The later word wins between members. */
+  readonly atWallMs: number
+  readonly by: string
+}
+
+/** Old primary's side of a switchover. */
+export interface Handover {
+  readonly id: string
+  readonly to: string
+  readonly epoch: number
+  readonly stage: 'prepare' | 'pause' | 'handed'
+  readonly startedWallMs: number
+  readonly stageMs: number
+  readonly deadlineMs: number
+}
+
+/** The result of an operator's request, kept so that the asker can be told after the fact. */
+export interface RequestResult {
+  readonly id: string
+  readonly ok: boolean
+  readonly message: string
+}
+
+export interface State {
+  readonly format: 1
+  readonly group: string
+  readonly host: string
+  readonly phase: Phase
+  readonly epoch: number
+  readonly holder: string | null
+  readonly lineage: Lineage
+  /** run id of the redis process that serves as primary, so that a restarted one is not mistaken for it. */
+  readonly servingRunId: string | null
+  /** The epoch whose primary this member saw gone, whether its own link was alive then, and when (monotonic). */
+  readonly gone: { readonly epoch: number; readonly fresh: boolean; readonly atMs: number } | null
+  /** A full sync was seen to begin and not seen to end: the dataset may be partial. */
+  readonly partial: boolean
+  readonly paused: Paused
+  readonly handover: Handover | null
+  readonly prepared: { readonly id: string; readonly from: string; readonly epoch: number } | null
+  /** After giving a stray VIP back: not allowed again before this time (monotonic). */
+  readonly vipHoldOffUntilMs: number
+  /** How and why `epoch` was claimed; becomes the lineage entry once redis has told its new replication id. */
+  readonly claim: { readonly source: LineageSource; readonly why: string } | null
+  readonly results: readonly RequestResult[]
+}
+
+export function freshState(group: string, host: string): State {
+  return {
+    format: 1,
+    group,
+    host,
+    phase: 'fresh',
+    epoch: 0,
+    holder: null,
+    lineage: [],
+    servingRunId: null,
+    gone: null,
+    partial: false,
+    paused: { on: false, atWallMs: 0, by: '' },
+    handover: null,
+    prepared: null,
+    vipHoldOffUntilMs: 0,
+    claim: null,
+    results: [],
+  }
+}

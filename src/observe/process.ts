@@ -1,0 +1,36 @@
+/** Is a process alive? From /proc, because `kill -0` also says yes to a zombie that its parent has not reaped yet. Read-only. */
+import { readFileSync } from 'node:fs'
+
+export interface ProcessId {
+  readonly pid: number
+  /** Start time in clock ticks since boot: tells a recycled pid from the process that was meant. */
+  readonly startTicks: string
+}
+
+/** null: no such process, or only its zombie. */
+export function readProcess(pid: number): ProcessId | null {
+  if (!Number.isInteger(pid) || pid <= 1) return null
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    // The command name may hold spaces and brackets; the fields start after its last bracket.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    const [state] = fields
+    if (state === 'Z' || state === 'X') return null
+    return { pid, startTicks: fields[19] ?? '' }
+  } catch {
+    return null // gone between the question and the answer
+  }
+}
+
+export function isSameProcess(process: ProcessId): boolean {
+  return readProcess(process.pid)?.startTicks === process.startTicks
+}
+
+/** The command line, words separated by spaces; '' when the process is gone. */
+export function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ').trim()
+  } catch {
+    return ''
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * The local redis of one group: holds one open connection so that its death is known within a millisecond, asks INFO,
+ * and keeps the last answer. Read-only: it never starts, stops or configures anything (that is act/redis.ts).
+ */
+import type { RedisFacts, RedisProbe } from '../model/view.ts'
+import { factsFromInfo } from '../redis/info.ts'
+import { openRedis, type RedisLink, type RedisTarget } from '../redis/link.ts'
+import { commandLine, isSameProcess, readProcess, type ProcessId } from './process.ts'
+
+/** An INFO that has not come back after this long no longer holds up the cycle that asked. */
+const answerDeadlineMs = 40
+const connectDeadlineMs = 1000
+/** The kernel closes a dying process' sockets a moment before /proc shows it dead. */
+const dyingRechecks = 20
+/** A stopped redis is not given up on: the question stays open, because how long it has waited IS the measure of a hang. */
+const infoDeadlineMs = 24 * 3_600_000
+
+export interface RedisObserver {
+  /** Looks now; waits at most about 40 ms. Never throws. */
+  readonly probe: (nowMs: number) => Promise<RedisProbe>
+  /** The open connection, for act/. null when there is none. */
+  readonly link: () => RedisLink | null
+  /** act/ tells which process it started, before the first answer could. */
+  readonly expectProcess: (pid: number) => void
+  readonly close: () => void
+}
+
+export function observeRedis(target: RedisTarget, clock: () => number, wake: () => void): RedisObserver {
+  let link: RedisLink | null = null
+  let opening: Promise<void> | null = null
+  let asking: Promise<void> | null = null
+  /** Since when a live redis owes an answer. Survives reconnecting: a hung redis still accepts connections. */
+  let waitingSinceMs: number | null = null
+  let facts: RedisFacts | null = null
+  let factsAtMs = Number.NEGATIVE_INFINITY
+  let trouble: string | null = null
+  let busy = false
+  let known: ProcessId | null = null
+  let refused = false
+  let closed = false
+
+  function remember(pid: number): void {
+    if (pid > 0 && known?.pid !== pid && /redis|valkey|keydb/.test(commandLine(pid))) known = readProcess(pid)
+  }
+
+  async function open(): Promise<void> {
+    const opened = await openRedis(target, connectDeadlineMs, () => {
+      link = null
+      // What the dead process said is history; the next one on this port may be another.
+      factsAtMs = Number.NEGATIVE_INFINITY
+      waitingSinceMs = null
+      wake()
+    })
+    if (closed) {
+      if (opened.ok) opened.value.close()
+      return
+    }
+    if (opened.ok) {
+      link = opened.value
+      refused = false
+      trouble = null
+      return
+    }
+    refused = opened.why.includes('ECONNREFUSED')
+    // A refusal of any kind is an answer. Only silence may be taken for a hang, and lead to a kill.
+    if (!/no answer within|ETIMEDOUT/.test(opened.why)) waitingSinceMs = null
+    trouble = /WRONGPASS|NOAUTH|invalid.*password/i.test(opened.why) ? `the password is refused: ${opened.why}` : refused ? null : opened.why
+  }
+
+  async function ask(current: RedisLink): Promise<void> {
+    const answer = await current.call(['INFO'], infoDeadlineMs)
+    if (!answer.ok) {
+      busy = answer.why.startsWith('BUSY')
+      if (current.isOpen()) trouble = answer.why
+      // -BUSY is not an answer: nobody is served while the script runs.
+      if (!busy) waitingSinceMs = null
+      return
+    }
+    const parsed = typeof answer.value === 'string' ? factsFromInfo(answer.value) : null
+    busy = false
+    waitingSinceMs = null
+    trouble = parsed === null ? 'what answers on this port is not redis' : null
+    if (parsed === null) return
+    facts = parsed
+    factsAtMs = clock()
+    remember(parsed.pid)
+  }
+
+  async function processFact(): Promise<RedisProbe['process']> {
+    if (link !== null) return true
+    if (known === null) return refused ? false : 'unknown'
+    for (let i = 0; i < dyingRechecks; i += 1) {
+      if (!isSameProcess(known)) return false
+      // A process that lives but lost one connection is open again by now, or answers to nobody yet.
+      if (!refused) return true
+      await new Promise((resolve) => setTimeout(resolve, 1))
+    }
+    return true
+  }
+
+  return {
+    async probe(nowMs) {
+      if (link === null && opening === null) {
+        waitingSinceMs ??= nowMs
+        opening = open().finally(() => {
+          opening = null
+        })
+      }
+      if (opening !== null) await within(opening, answerDeadlineMs)
+      if (link !== null && asking === null) {
+        waitingSinceMs ??= clock()
+        asking = ask(link).finally(() => {
+          asking = null
+        })
+      }
+      if (asking !== null) await within(asking, answerDeadlineMs)
+      const process = await processFact()
+      if (process === false) known = null
+      const readMs = clock()
+      return {
+        process,
+        pid: known?.pid ?? null,
+        facts,
+        unansweredMs: waitingSinceMs === null || process === false ? 0 : Math.max(0, readMs - waitingSinceMs),
+        factsAgeMs: Number.isFinite(factsAtMs) ? readMs - factsAtMs : Number.MAX_SAFE_INTEGER,
+        trouble,
+        busy,
+      }
+    },
+    link: () => link,
+    expectProcess: (pid) => {
+      known = readProcess(pid)
+      facts = null
+    },
+    close: () => {
+      closed = true
+      link?.close()
+      link = null
+    },
+  }
+}
+
+async function within(promise: Promise<void>, deadlineMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  await Promise.race([
+    promise,
+    new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, deadlineMs)
+    }),
+  ])
+  clearTimeout(timer)
+}

@@ -1,0 +1,100 @@
+/**
+ * INFO in the words of `model/view`: one shape for redis 3.0 to 8 and Valkey. Parsing only; it speaks to nobody.
+ * Field history: design facts A3.3. Before 4.0 there is no replication id and a replica's own offset is its slave_repl_offset.
+ */
+import type { Follower, RedisFacts } from '../model/view.ts'
+
+export type InfoFields = ReadonlyMap<string, string>
+
+export function parseInfo(text: string): InfoFields {
+  const fields = new Map<string, string>()
+  for (const line of text.split('\n')) {
+    const colon = line.indexOf(':')
+    if (colon <= 0 || line.startsWith('#')) continue
+    fields.set(line.slice(0, colon), line.slice(colon + 1).trimEnd())
+  }
+  return fields
+}
+
+/** null when the text is not an INFO answer (another program on the port). */
+export function factsFromInfo(text: string): RedisFacts | null {
+  const fields = parseInfo(text)
+  const version = fields.get('redis_version')
+  const runId = fields.get('run_id')
+  if (version === undefined || runId === undefined) return null
+  const num = (name: string, fallback: number) => number(fields.get(name), fallback)
+  const role = fields.get('role') === 'master' ? 'primary' : 'replica'
+  const replid = fields.get('master_replid') ?? ''
+  const loading = fields.get('loading') === '1'
+  const syncing = fields.get('master_sync_in_progress') === '1'
+  const upstreamHost = fields.get('master_host')
+  const linkUp = role === 'replica' && fields.get('master_link_status') === 'up'
+  return {
+    version,
+    runId,
+    pid: num('process_id', 0),
+    role,
+    loading,
+    progress: progressOf(fields, loading, syncing),
+    syncLeftBytes: syncing ? num('master_sync_left_bytes', -1) : null,
+    upstream: role === 'replica' && upstreamHost !== undefined ? { host: upstreamHost, port: num('master_port', 0) } : null,
+    linkUp,
+    syncing,
+    linkDownS: role === 'primary' || linkUp ? null : num('master_link_down_since_seconds', 0),
+    replid,
+    offset: role === 'replica' && replid === '' ? num('slave_repl_offset', 0) : num('master_repl_offset', 0),
+    replid2: secondId(fields.get('master_replid2')),
+    secondOffset: num('second_repl_offset', -1),
+    keys: countKeys(fields),
+    followers: followersOf(fields),
+    unexpectedErrors: num('unexpected_error_replies', 0),
+  }
+}
+
+export function versionOf(text: string): { readonly major: number; readonly minor: number } {
+  const match = /(\d+)\.(\d+)/.exec(text)
+  return { major: number(match?.[1], 0), minor: number(match?.[2], 0) }
+}
+
+function number(text: string | undefined, fallback: number): number {
+  if (text === undefined || text === '') return fallback
+  const value = Number(text)
+  return Number.isFinite(value) ? value : fallback
+}
+
+/** redis writes forty zeros for "none". */
+function secondId(id: string | undefined): string {
+  return id === undefined || /^0+$/.test(id) ? '' : id
+}
+
+function progressOf(fields: InfoFields, loading: boolean, syncing: boolean): number | null {
+  if (loading) return number(fields.get('loading_loaded_perc'), 0) / 100
+  if (!syncing) return null
+  const perc = fields.get('master_sync_perc')
+  if (perc !== undefined) return Math.max(0, number(perc, 0) / 100)
+  return 0
+}
+
+function countKeys(fields: InfoFields): number {
+  let keys = 0
+  for (const [name, value] of fields) {
+    if (/^db\d+$/.test(name)) keys += number(/keys=(\d+)/.exec(value)?.[1], 0)
+  }
+  return keys
+}
+
+function followersOf(fields: InfoFields): Follower[] {
+  const followers: Follower[] = []
+  for (const [name, value] of fields) {
+    if (!/^slave\d+$/.test(name)) continue
+    const parts = new Map(value.split(',').map((pair) => pair.split('=') as [string, string]))
+    followers.push({
+      ip: parts.get('ip') ?? '',
+      port: number(parts.get('port'), 0),
+      online: parts.get('state') === 'online',
+      offset: number(parts.get('offset'), 0),
+      ackAgeS: number(parts.get('lag'), 0),
+    })
+  }
+  return followers
+}

@@ -1,0 +1,111 @@
+/**
+ * keepalived.conf of one host: an instance for each group whose VIP this host may hold. PURE.
+ * Every host starts as BACKUP behind a track file that says "no", so that keepalived alone never moves a VIP:
+ * only an agent that has judged the data opens the gate. Must not name a redis role, and must not add realtime priority
+ * (the kernel kills a realtime VRRP child on a busy machine, which costs seconds).
+ */
+import { assert } from '../model/assert.ts'
+import type { Config, GroupConfig, HostConfig, MemberConfig } from '../model/config.ts'
+import { keepalivedFifo, vipAllowedFile, vrrpInstance } from '../model/paths.ts'
+
+/** VRRPv3 counts adverts in centiseconds, and three missing adverts are the host loss. */
+export function advertMs(hostLossMs: number): number {
+  return Math.max(10, Math.round(hostLossMs / 30) * 10)
+}
+
+/** When a BACKUP of this priority takes over after the last advert: three adverts and the skew that orders the backups. */
+export function downIntervalMs(hostLossMs: number, priority: number): number {
+  const advert = advertMs(hostLossMs)
+  return 3 * advert + ((256 - priority) * advert) / 256
+}
+
+/** The groups whose VIP this host may hold. None: the host needs no keepalived. */
+export function vrrpGroups(config: Config, hostName: string): readonly GroupConfig[] {
+  return Object.values(config.groups).filter((group) => group.vip !== undefined && vipMember(group, hostName) !== undefined)
+}
+
+export function renderKeepalived(config: Config, hostName: string): string {
+  const host = config.hosts[hostName]
+  assert(host !== undefined, `host ${hostName} is in the configuration`)
+  const groups = vrrpGroups(config, hostName)
+  return `${[header(config, host), ...groups.map((group) => trackFile(config, group)), ...groups.map((group) => instance(config, group, host))].join('\n\n')}\n`
+}
+
+function vipMember(group: GroupConfig, hostName: string): MemberConfig | undefined {
+  return group.members.find((member) => member.host === hostName && !member.neverPrimary)
+}
+
+/**
+ * GARP: one at a time, repeated later. Five plus five for each of 80 groups delay the adverts that keep 80 other
+ * addresses in place, and the move becomes a storm. The refresh repairs a neighbour that missed the first one.
+ */
+function header(config: Config, host: HostConfig): string {
+  return `# Written by holdfast for host ${host.name}. Changes are lost: change ${config.file} instead.
+global_defs {
+    router_id ${host.name}
+    script_user root
+    vrrp_version 3
+    vrrp_notify_fifo ${quoted(keepalivedFifo(config.paths))}
+    fifo_write_vrrp_states_on_reload
+    vrrp_garp_master_delay 1
+    vrrp_garp_master_repeat 1
+    vrrp_garp_lower_prio_delay 1
+    vrrp_garp_lower_prio_repeat 1
+    vrrp_garp_master_refresh 10
+    vrrp_garp_master_refresh_repeat 1
+    vrrp_check_unicast_src
+}`
+}
+
+/**
+ * `weight 0 reverse` fails closed: no file, an empty file or 0 is FAULT. Plain `weight 0` would grant the VIP.
+ * Two gaps that whoever starts keepalived must close: a missing DIRECTORY makes it drop the tracker and grant the VIP, and
+ * `init_file` counts only at a start. So before each start and reload the directory exists and every file says what is true.
+ */
+function trackFile(config: Config, group: GroupConfig): string {
+  return `track_file ${vrrpInstance(group.name)} {
+    file ${quoted(vipAllowedFile(config.paths, group.name))}
+    weight 0 reverse
+    init_file 0 overwrite
+}`
+}
+
+function instance(config: Config, group: GroupConfig, host: HostConfig): string {
+  const member = vipMember(group, host.name)
+  assert(group.vip !== undefined && member !== undefined, `${host.name} may hold the vip of ${group.name}`)
+  assert(host.interface !== undefined, `${host.name} has an interface for the vip of ${group.name}`)
+  const name = vrrpInstance(group.name)
+  return `vrrp_instance ${name} {
+    state BACKUP
+    nopreempt
+    interface ${host.interface}
+    virtual_router_id ${group.vrid}
+    priority ${member.priority}
+    advert_int ${(advertMs(group.failover.hostLossMs) / 1000).toFixed(2)}
+${adverts(config, group, host)}
+    virtual_ipaddress {
+        ${group.vip.ip}/${group.vip.prefix} dev ${host.interface}
+    }
+    track_file {
+        ${name} weight 0 reverse
+    }
+}`
+}
+
+/** The source is named in both cases: left alone, keepalived may take a VIP that is still on the interface. */
+function adverts(config: Config, group: GroupConfig, host: HostConfig): string {
+  const peers = group.members
+    .filter((member) => !member.neverPrimary && member.host !== host.name)
+    .map((member) => {
+      const peer = config.hosts[member.host]
+      assert(peer !== undefined, `host ${member.host} is in the configuration`)
+      return `        ${peer.ip}`
+    })
+  // An empty list of peers would be an error; nobody listens in that case anyway.
+  if (!group.unicastPeer || peers.length === 0) return `    mcast_src_ip ${host.ip}`
+  return [`    unicast_src_ip ${host.ip}`, '    unicast_peer {', ...peers, '    }'].join('\n')
+}
+
+function quoted(text: string): string {
+  return `"${text}"`
+}

@@ -1,0 +1,30 @@
+/**
+ * The stale-address rule of a group. PURE.
+ * Between the old host dropping the VIP and a client learning the new MAC, packets reach a host that does not own the
+ * address. Dropped silently, they cost the client 1-5 s of retransmission; answered with RST, it reconnects at once.
+ * Must not touch any table but the group's own, and must match nothing on the host that does own the address.
+ */
+import { assert } from '../model/assert.ts'
+import type { GroupConfig } from '../model/config.ts'
+import { nftTable } from '../model/paths.ts'
+
+/**
+ * `table X` then `delete table X` makes the file repeatable: `nft -f` replaces the table in one transaction, with no
+ * moment without the rule. `interfaceName` limits it to packets from the network of the VIP: without that, a container
+ * on this host that talks to the VIP on another host would be refused, because its packets pass here on their way.
+ */
+export function renderNftables(group: GroupConfig, interfaceName?: string): string {
+  assert(group.vip !== undefined, `${group.name} has a vip`)
+  const table = nftTable(group.name)
+  const from = interfaceName === undefined ? '' : `iifname "${interfaceName}" `
+  return `# Written by holdfast for group ${group.name}.
+table ip ${table} {}
+delete table ip ${table}
+table ip ${table} {
+    chain stale_address {
+        type filter hook prerouting priority raw; policy accept;
+        ${from}ip daddr ${group.vip.ip} tcp dport ${group.port} fib daddr type != local reject with tcp reset
+    }
+}
+`
+}

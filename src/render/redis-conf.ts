@@ -1,0 +1,130 @@
+/**
+ * redis.conf of one member. PURE. The user's file first, then the `redis:` map, then what Holdfast decides: redis lets the
+ * last line win, so nothing the user wrote can undo the fence.
+ * BORN FENCED (INV-2): the file always says "replica of nobody". A redis that starts from it takes no write and wipes no
+ * replica before a decision promotes it. Must not contain a path by which that line could be absent.
+ */
+import { assert } from '../model/assert.ts'
+import type { Config, GroupConfig, MemberConfig } from '../model/config.ts'
+import { redisDataDir, redisLogFile } from '../model/paths.ts'
+import { argsFor, managedReason, modernName, nameFor, quoteWord, readConf, splitWords } from './redis-directives.ts'
+import type { ServerVersion } from './redis-directives.ts'
+
+export interface RedisConfInput {
+  readonly config: Config
+  readonly group: GroupConfig
+  readonly member: MemberConfig
+  readonly password: string | undefined
+  readonly serverVersion: ServerVersion
+  readonly userConf?: string | undefined
+}
+
+export interface RedisConf {
+  readonly text: string
+  /** What was left out of the user's file, and why: for the log and for `holdfast render`. */
+  readonly notes: readonly string[]
+}
+
+type Directive = readonly [name: string, ...args: string[]]
+
+/** Directives of which each line adds to the ones before, so a later one does not replace the user's. */
+const additive: readonly string[] = ['client-output-buffer-limit', 'loadmodule', 'user']
+
+export function renderRedisConf(input: RedisConfInput): RedisConf {
+  const { config, group, member, serverVersion } = input
+  const managed = managedDirectiveList(input)
+  const extra = group.redis.map(([name, value]): Directive => [name, ...valueWords(name, value)])
+  const user = carryOver(input.userConf ?? '', managed, group.redis.map(([name]) => name))
+  const given = new Set([...user.kept, ...extra].map(([name]) => modernName(name)))
+  const defaults = softDefaults().filter(([name]) => !given.has(name))
+  const section = (title: string, list: readonly Directive[]): string[] =>
+    list.length === 0 ? [] : ['', `# ${title}`, ...list.map((directive) => line(serverVersion, directive))]
+  const text = [
+    `# Written by holdfast for group ${group.name} on ${member.host}. Changes are lost: change ${config.file} instead.`,
+    ...section('Defaults that the user did not set', defaults),
+    ...section(`From ${group.redisConf ?? 'redis_conf'}`, user.kept),
+    ...section('From the `redis` key', extra),
+    ...section('Decided by holdfast. BORN FENCED: a replica of nobody until it is promoted', managed),
+    '',
+  ].join('\n')
+  return { text, notes: user.notes }
+}
+
+/**
+ * 64 MB of backlog: after a failover the old primary's gap must fit, or it needs a full copy; 1 MB is passed in a second.
+ * 60 s keepalive: replicas and clients of a host that vanished are noticed in minutes, not in hours (0 before redis 3.2).
+ */
+function softDefaults(): readonly Directive[] {
+  return [
+    ['repl-backlog-size', '64mb'],
+    ['tcp-keepalive', '60'],
+  ]
+}
+
+function managedDirectiveList(input: RedisConfInput): readonly Directive[] {
+  const { config, group, member, password, serverVersion } = input
+  const host = config.hosts[member.host]
+  assert(host !== undefined, `host ${member.host} is in the configuration`)
+  const atLeast = (major: number, minor: number): boolean =>
+    serverVersion.major > major || (serverVersion.major === major && serverVersion.minor >= minor)
+  const list: (Directive | false)[] = [
+    ['daemonize', 'no'],
+    ['port', String(member.port)],
+    ['bind', '0.0.0.0'],
+    atLeast(3, 2) && ['protected-mode', 'no'],
+    ['dir', redisDataDir(config.paths, group.name)],
+    ['dbfilename', 'dump.rdb'],
+    ['logfile', redisLogFile(config.paths, group.name)],
+    password !== undefined && ['requirepass', password],
+    password !== undefined && ['masterauth', password],
+    ['replica-read-only', 'yes'],
+    ['replica-serve-stale-data', 'yes'],
+    // For a Sentinel, lower is better and 0 is never; for holdfast, higher is better.
+    ['replica-priority', member.neverPrimary ? '0' : String(256 - member.priority)],
+    // Only from 4.0: the primary then lists each replica by the address that the configuration knows.
+    atLeast(4, 0) && ['replica-announce-ip', host.ip],
+    ['repl-diskless-sync-delay', '0'],
+    ['repl-backlog-ttl', '0'],
+    ['replicaof', '127.0.0.1', '1'],
+  ]
+  return list.filter((entry) => entry !== false)
+}
+
+/** What a user's file loses, without knowing the server: for `holdfast check`. */
+export function leftOut(group: GroupConfig, userConf: string): readonly string[] {
+  return carryOver(userConf, [], group.redis.map(([name]) => name)).notes
+}
+
+/** The user's lines that stay, and a note for each that does not. A line that says what Holdfast says needs no note. */
+function carryOver(userConf: string, managed: readonly Directive[], extraNames: readonly string[]): { kept: Directive[]; notes: string[] } {
+  const kept: Directive[] = []
+  const found: [line: number, note: string][] = []
+  const conf = readConf(userConf)
+  const replaced = new Set(extraNames.map(modernName).filter((name) => !additive.includes(name)))
+  const same = new Set(managed.map((directive) => JSON.stringify(directive)))
+  for (const { line: at, why } of conf.broken) found.push([at, `${why}; left out`])
+  for (const { line: at, directive, args } of conf.lines) {
+    const name = modernName(directive)
+    const reason = managedReason(name)
+    if (reason !== undefined) {
+      if (!same.has(JSON.stringify([name, ...args]))) found.push([at, `\`${directive}\` is Holdfast's to decide; left out (${reason})`])
+    } else if (name === 'user' && args[0] === 'default') {
+      found.push([at, `\`user default\` is Holdfast's to decide; left out (agents and replicas are that user; use \`password_file\`)`])
+    } else if (replaced.has(name)) {
+      found.push([at, `\`${directive}\` is replaced by the \`redis\` key of the group; left out`])
+    } else kept.push([name, ...args])
+  }
+  const notes = found.toSorted(([one], [two]) => one - two).map(([at, note]) => `line ${at}: ${note}`)
+  return { kept, notes }
+}
+
+/** `save: "900 1"` is two arguments; an empty value is one empty argument (`save ""`). A user's quotes are kept as quotes. */
+function valueWords(name: string, value: string): readonly string[] {
+  const split = splitWords(value)
+  assert(split.ok, `the value of ${name} was checked when the configuration was loaded`)
+  return split.words.length === 0 ? [''] : split.words
+}
+
+function line(version: ServerVersion, [name, ...args]: Directive): string {
+  return [nameFor(version, name), ...argsFor(version, name, args).map(quoteWord)].join(' ')
+}

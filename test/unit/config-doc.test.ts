@@ -1,0 +1,56 @@
+/** docs/configuration.md names every key, and the defaults and ranges that the code has. */
+import { readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { defaults, ranges } from '../../src/config/defaults.ts'
+import { readShape } from '../../src/config/schema.ts'
+import { managedDirectives } from '../../src/render/redis-directives.ts'
+
+const doc = readFileSync(new URL('../../docs/configuration.md', import.meta.url), 'utf8')
+
+function row(key: string): string {
+  return doc.split('\n').find((line) => line.startsWith(`| \`${key}\` |`)) ?? ''
+}
+
+/** The schema itself says which keys there are, when asked for one that does not exist. */
+function keysOf(data: unknown): readonly string[] {
+  return readShape(data).findings[0]?.accepted?.split(', ') ?? []
+}
+
+test('every key has a row', () => {
+  const all = [
+    ...keysOf({ api: { x: 1 } }),
+    ...keysOf({ paths: { x: 1 } }),
+    ...keysOf({ hosts: { a: { x: 1 } } }),
+    ...keysOf({ groups: { g: { x: 1 } } }),
+    ...keysOf({ groups: { g: { members: [{ x: 1 }] } } }),
+    ...keysOf({ groups: { g: { failover: { x: 1 } } } }),
+  ]
+  expect(all.length).toBeGreaterThan(30)
+  expect(all.filter((key) => row(key) === '')).toEqual([])
+})
+
+test.each([
+  ['secret_file', defaults.secretFile],
+  ['state', defaults.statePath],
+  ['run', defaults.runPath],
+  ['redis_server', defaults.redisServer],
+  ['keepalived', defaults.keepalived],
+  ['mode', defaults.mode],
+  ['process', defaults.process],
+  ['durability', defaults.durability],
+  ['auto', String(defaults.auto)],
+  ['host_loss_ms', `${defaults.hostLossMs}`],
+  ['unresponsive_ms', `${defaults.unresponsiveMs}`],
+  ['max_pause_ms', `${defaults.maxPauseMs}`],
+  ['host_loss_ms', `${ranges.hostLossMs.min}–${ranges.hostLossMs.max}`],
+  ['unresponsive_ms', `${ranges.unresponsiveMs.min}–${ranges.unresponsiveMs.max}`],
+  ['max_pause_ms', `${ranges.maxPauseMs.min}–${ranges.maxPauseMs.max}`],
+  ['priority', `${ranges.priority.min}–${ranges.priority.max}`],
+  ['vrid', `${ranges.vrid.min}–${ranges.vrid.max}`],
+])('%s: %s', (key, value) => {
+  expect(row(key)).toContain(value)
+})
+
+test('every directive that Holdfast decides is listed', () => {
+  expect(Object.keys(managedDirectives).filter((name) => !doc.includes(`\`${name}\``))).toEqual([])
+})
