@@ -4,13 +4,13 @@
  */
 import { execFile, spawn } from 'node:child_process'
 import { closeSync, constants, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import type { Config } from '../model/config.ts'
 import { done, failed, type Outcome } from '../model/outcome.ts'
 import { groupRunDir, keepalivedConfFile, keepalivedFifo, keepalivedLogFile, keepalivedPidFile, keepalivedVrrpPidFile, vipAllowedFile } from '../model/paths.ts'
 import { commandLine, readProcess } from '../observe/process.ts'
-import { renderKeepalived } from '../render/keepalived.ts'
+import { renderKeepalived, vrrpGroups } from '../render/keepalived.ts'
 
 /** Written whole and renamed, so that keepalived never reads half a word. Synchronous: a fence waits for nobody. */
 export function setVip(paths: Config['paths'], group: string, allowed: boolean): Outcome {
@@ -42,15 +42,38 @@ export async function ensureKeepalived(config: Config, host: string): Promise<Ou
     for (const group of Object.keys(config.groups)) await mkdir(groupRunDir(paths, group), { recursive: true, mode: 0o750 })
     await ensureFifo(keepalivedFifo(paths))
     const before = await readFile(keepalivedConfFile(paths), 'utf8').catch(() => '')
-    if (before !== text) await writeFile(keepalivedConfFile(paths), text, { mode: 0o640 })
     const pid = keepalivedPid(paths)
+    if (pid !== null && before === text) return done
+    // A reload does not run init_file: a group that is new to keepalived and whose file says 1 would get the VIP at once.
+    for (const { name } of vrrpGroups(config, host)) {
+      if (pid === null || !before.includes(vipAllowedFile(paths, name))) {
+        const denied = setVip(paths, name, false)
+        if (!denied.done) return denied
+      }
+    }
+    await writeFile(keepalivedConfFile(paths), text, { mode: 0o640 })
+    const sound = await checkConf(paths)
+    if (!sound.done) return sound
     if (pid !== null) {
-      if (before !== text) process.kill(pid, 'SIGHUP')
+      process.kill(pid, 'SIGHUP')
       return done
     }
+    // A pid file left by kill -9 whose process is not reaped yet makes keepalived say "already running" and exit with 0.
+    for (const file of [keepalivedPidFile(paths), keepalivedVrrpPidFile(paths)]) await rm(file, { force: true })
     return await startKeepalived(config)
   } catch (error) {
     return failed(`keepalived: ${(error as Error).message}`)
+  }
+}
+
+/** keepalived only logs a broken line at a reload and goes on with what is left of its configuration. */
+async function checkConf(paths: Config['paths']): Promise<Outcome> {
+  try {
+    await promisify(execFile)(paths.keepalived, ['-t', '-f', keepalivedConfFile(paths)], { timeout: 10_000 })
+    return done
+  } catch (error) {
+    const { stderr, message } = error as { stderr?: string; message: string }
+    return failed(`keepalived refuses ${keepalivedConfFile(paths)}: ${(stderr ?? message).trim().slice(0, 500)}`)
   }
 }
 

@@ -10,11 +10,11 @@ import { renderNftables } from '../render/nftables.ts'
 const run = promisify(execFile)
 const nftDeadlineMs = 5000
 
-export async function installRules(config: Config, group: GroupConfig): Promise<Outcome> {
+export async function installRules(config: Config, group: GroupConfig, host: string): Promise<Outcome> {
   const file = nftablesFile(config.paths, group.name)
   try {
     await mkdir(groupRunDir(config.paths, group.name), { recursive: true, mode: 0o750 })
-    await writeFile(file, renderNftables(group), { mode: 0o640 })
+    await writeFile(file, renderNftables(group, config.hosts[host]?.interface), { mode: 0o640 })
     await run('nft', ['-f', file], { timeout: nftDeadlineMs })
     return done
   } catch (error) {

@@ -97,7 +97,7 @@ async function run(config: Config, host: string, version: string, log: Log, name
   if (withVip.length > 0) {
     for (const name of withVip) {
       const group = config.groups[name]
-      const outcome = group === undefined ? null : await installRules(config, group)
+      const outcome = group === undefined ? null : await installRules(config, group, host)
       if (outcome?.done === false) log('error', `${name}: the stale-address rule is missing: ${outcome.why}`)
     }
     const outcome = await ensureKeepalived(config, host)
@@ -181,15 +181,16 @@ function surfaceOf(config: Config, host: string, version: string, loops: Readonl
 
 /** keepalived is restarted when it dies. Its track files start at "no" (init_file), and the loops write them anew. */
 function watchKeepalived(config: Config, host: string, log: Log, changed: (alive: boolean) => void): NodeJS.Timeout {
-  let alive = true
+  let alive: boolean | null = null
   let starting = false
   return setInterval(() => {
     if (starting) return
     const now = keepalivedPid(config.paths) !== null
     if (now !== alive) {
+      const died = alive === true && !now
       alive = now
       changed(now)
-      if (!now) log('error', 'keepalived is gone; it is started again')
+      if (died) log('error', 'keepalived is gone; it is started again')
     }
     if (now) return
     starting = true

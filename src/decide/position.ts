@@ -43,17 +43,21 @@ export function describePosition(position: Position): string {
   return `epoch ${position.epoch}, offset ${position.offset}${position.divergedBytes > 0 ? `, ${position.divergedBytes} bytes diverged` : ''}`
 }
 
-/** The entries of both, by epoch; where both know an epoch, the one that was promoted with more data, then the lower host name. */
-export function mergeLineage(a: Lineage, b: Lineage, limit: number): Lineage {
-  const byEpoch = new Map<number, LineageEntry>()
-  for (const entry of [...a, ...b]) {
+/**
+ * The entries of both, by epoch. Of one holder's own epoch its own word counts (its redis may have taken a new id);
+ * where two members claimed one epoch, the one that was promoted with more data, then the lower host name.
+ */
+export function mergeLineage(known: Lineage, told: Lineage, toldBy: string, limit: number): Lineage {
+  const byEpoch = new Map(known.map((entry) => [entry.epoch, entry]))
+  for (const entry of told) {
     const rival = byEpoch.get(entry.epoch)
-    if (rival === undefined || betterEntry(entry, rival)) byEpoch.set(entry.epoch, entry)
+    if (rival === undefined || betterEntry(entry, rival, toldBy)) byEpoch.set(entry.epoch, entry)
   }
   return [...byEpoch.values()].sort((x, y) => x.epoch - y.epoch).slice(-limit)
 }
 
-function betterEntry(entry: LineageEntry, rival: LineageEntry): boolean {
+function betterEntry(entry: LineageEntry, rival: LineageEntry, toldBy: string): boolean {
+  if (entry.holder === rival.holder) return entry.holder === toldBy
   if (entry.startOffset !== rival.startOffset) return entry.startOffset > rival.startOffset
   return entry.holder < rival.holder
 }

@@ -44,8 +44,8 @@ function serve(ctx: Context): Draft {
   if (facts === null || head === undefined || head.replid === facts.replid || head.epoch !== state.epoch) return holdStill(ctx, because, tickMs)
   // Same process, new replication id: redis let its backlog go, or was told to. Followers will full-sync; the history goes on.
   const lineage = [...state.lineage.slice(0, -1), { ...head, replid: facts.replid }]
-  const alarm: Event = { kind: 'alarm', epoch: state.epoch, text: `the replication id of ${state.host} changed while it served` }
-  return { ...holdStill(ctx, because, tickMs), next: { ...state, lineage }, events: [alarm] }
+  const note: Event = { kind: 'started', epoch: state.epoch, text: `redis on ${state.host} took a new replication id (it does so when it opens a new backlog)` }
+  return { ...holdStill(ctx, because, tickMs), next: { ...state, lineage }, events: [note] }
 }
 
 function resign(ctx: Context): Draft {
@@ -104,7 +104,7 @@ function finishPromotion(ctx: Context): Draft {
   const lastSeen = from === null ? null : (peerOf(view, from)?.statement?.redis?.offset ?? null)
   const lostBytes = lastSeen === null || from === state.host ? null : Math.max(0, lastSeen - (entry.startOffset - 1))
   return {
-    next: { ...state, phase: 'primary', lineage: mergeLineage(state.lineage, [entry], maxLineage), servingRunId: facts.runId, claim: null },
+    next: { ...state, phase: 'primary', lineage: mergeLineage(state.lineage, [entry], state.host, maxLineage), servingRunId: facts.runId, claim: null },
     actions: [{ kind: 'resume-writes' }],
     events: [{ kind: 'promoted', epoch: state.epoch, text: `${state.host} is primary: ${entry.why}`, data: { to: state.host, from, source: entry.source, startOffset: entry.startOffset, notReplicatedBytes: lostBytes } }],
     because: `redis is primary with replication id ${facts.replid.slice(0, 8)} from offset ${entry.startOffset}`,

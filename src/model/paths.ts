@@ -51,9 +51,12 @@ export function redisConfFile(paths: Paths, group: string): string {
   return `${groupRunDir(paths, group)}/redis.conf`
 }
 
-/** keepalived's track file. "1": this host may hold the VIP. Anything else, or no file: it may not. */
+/**
+ * keepalived's track file. "1": this host may hold the VIP. Anything else, or no file: it may not. It lies beside
+ * keepalived.conf, not in a folder of the group: keepalived drops a track file whose FOLDER is missing and then grants the VIP.
+ */
 export function vipAllowedFile(paths: Paths, group: string): string {
-  return `${groupRunDir(paths, group)}/vip-allowed`
+  return `${paths.run}/${group}.vip-allowed`
 }
 
 export function nftablesFile(paths: Paths, group: string): string {

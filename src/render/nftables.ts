@@ -2,6 +2,8 @@
  * The stale-address rule of a group. PURE.
  * Between the old host dropping the VIP and a client learning the new MAC, packets reach a host that does not own the
  * address. Dropped silently, they cost the client 1-5 s of retransmission; answered with RST, it reconnects at once.
+ * The second rule is the gate of a switchover: while a port stands in the set `handover` (its elements time out by
+ * themselves), new connections get RST, so that no client settles on the old primary in its last milliseconds.
  * Must not touch any table but the group's own, and must match nothing on the host that does own the address.
  */
 import { assert } from '../model/assert.ts'
@@ -21,9 +23,14 @@ export function renderNftables(group: GroupConfig, interfaceName?: string): stri
 table ip ${table} {}
 delete table ip ${table}
 table ip ${table} {
+    set handover {
+        type inet_service
+        flags timeout
+    }
     chain stale_address {
         type filter hook prerouting priority raw; policy accept;
         ${from}ip daddr ${group.vip.ip} tcp dport ${group.port} fib daddr type != local reject with tcp reset
+        ${from}ip daddr ${group.vip.ip} tcp dport @handover tcp flags & (syn | ack) == syn reject with tcp reset
     }
 }
 `

@@ -21,7 +21,7 @@ beforeAll(async () => {
 afterAll(() => rm(dir, { recursive: true }))
 beforeEach(async () => {
   await put('secret', '0123456789abcdef\n')
-  await put('pw', 'p"a ss\n')
+  await put('pw', ' p"a ss \n')
   await put('redis.conf', 'maxmemory 1gb\n', 0o644)
   await put('good.yaml', yaml('secret', 'pw', 'redis.conf'))
 })
@@ -41,7 +41,7 @@ test('secret and password lose one trailing newline, nothing else', async () => 
   const { config, warnings } = await loadConfig(file('good.yaml'), { files: true })
   expect(warnings).toEqual([])
   expect(await readSecret(config)).toBe('0123456789abcdef')
-  expect(await readPassword(findGroup(config, 'g'))).toBe('p"a ss')
+  expect(await readPassword(findGroup(config, 'g'))).toBe(' p"a ss ')
   expect(await readUserRedisConf(findGroup(config, 'g'))).toBe('maxmemory 1gb\n')
 })
 
