@@ -6,6 +6,8 @@ import { acceptConnections, refuseConnections } from './nftables.ts'
 import { follow, keepDataset, killClients, killRedis, pauseWrites, promote, resumeWrites, softFence, startRedis, wipeRedis, type RedisHands } from './redis.ts'
 
 export interface Hands extends RedisHands {
+  /** Called before and after each action; tests stop the agent there. */
+  readonly step: (when: 'before' | 'after', kind: ActionKind) => void
   readonly pid: () => number | null
   readonly poke: (host: string) => void
 }
@@ -43,7 +45,9 @@ export async function carryOut(actions: readonly Action[], hands: Hands): Promis
   for (const action of actions) {
     const startedMs = performance.now()
     const execute = executors[action.kind] as (action: Action, hands: Hands) => Outcome | Promise<Outcome>
+    hands.step('before', action.kind)
     const outcome = await execute(action, hands)
+    hands.step('after', action.kind)
     results.push({ action, outcome, tookMs: performance.now() - startedMs })
     if (!outcome.done) break
   }

@@ -17,6 +17,7 @@ import { holdsAddress, readAllowed } from '../observe/keepalived.ts'
 import { askReach, type Reach } from '../observe/reach.ts'
 import { observeRedis, type RedisObserver } from '../observe/redis.ts'
 import { monotonicMs, type StallMeter } from './clock.ts'
+import { crashPoint } from './crash-point.ts'
 import { lineFile, type LoggedEvent } from './log-files.ts'
 import { saveState } from './store.ts'
 
@@ -105,6 +106,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       wake()
     },
     note: (text) => record({ kind: 'started', epoch: state.epoch, text }),
+    step: (when, kind) => crashPoint(`${state.phase}/${when}:${kind}`),
     pid: () => last?.view.redis.pid ?? null,
     poke: options.poke,
   }
@@ -200,6 +202,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
         return
       }
       state = decision.next
+      crashPoint(`${state.phase}/saved`)
     }
     const before = last
     last = { view, decision }

@@ -61,12 +61,13 @@ async function collect(session: Session, group: string): Promise<{ readonly even
 export function failoversFrom(events: readonly LoggedEvent[]): readonly FailoverRecord[] {
   return events.filter((e) => e.kind === 'promoted').map((promoted): FailoverRecord => {
     const same = events.filter((e) => e.epoch === promoted.epoch)
-    const first = (kind: LoggedEvent['kind']) => same.find((e) => e.kind === kind && e.atWallMs <= promoted.atWallMs + 60_000)
+    const before = (kind: LoggedEvent['kind']) => same.findLast((e) => e.kind === kind && e.atWallMs <= promoted.atWallMs && e.atWallMs > promoted.atWallMs - 60_000)
     const source = String(promoted.data?.['source'] ?? 'failover') as FailoverRecord['kind']
-    const detected = first('detected') ?? first('handover')
-    const fenced = first('fenced')
-    const startedAtMs = Math.min(detected?.atWallMs ?? promoted.atWallMs, fenced?.atWallMs ?? promoted.atWallMs)
-    const vipUp = events.find((e) => e.kind === 'vip-up' && e.host === promoted.host && e.atWallMs >= startedAtMs - 1000)
+    const detected = source === 'switchover' ? before('handover') : same.find((e) => e.kind === 'detected' && e.atWallMs <= promoted.atWallMs && e.atWallMs > promoted.atWallMs - 60_000)
+    const fenced = before('fenced') ?? same.find((e) => e.kind === 'fenced' && e.atWallMs > promoted.atWallMs)
+    // VRRP may have given the address away before any agent had its proof.
+    const vipUp = events.find((e) => e.kind === 'vip-up' && e.host === promoted.host && e.atWallMs > promoted.atWallMs - 1000)
+    const startedAtMs = Math.min(...[promoted, detected, fenced, vipUp].map((e) => e?.atWallMs ?? Number.MAX_SAFE_INTEGER))
     const rejoined = same.find((e) => e.kind === 'rejoined' && typeof e.data?.['divergedBytes'] === 'number')
     const estimated = promoted.data?.['notReplicatedBytes']
     const after = (event: LoggedEvent | undefined) => (event === undefined ? undefined : event.atWallMs - startedAtMs)

@@ -28,7 +28,7 @@ export function decide(state: State, view: View, policy: Policy): Decision {
   const allowed = draft.vip ?? standingVipRule(ctx, draft.next)
   const decision: Decision = {
     next: draft.next,
-    actions: withVip(draft.actions, ctx, allowed, draft.next),
+    actions: withVip(draft.actions, ctx, allowed),
     events: [...learned.events, ...draft.events],
     diagnosis: row.diagnosis,
     rule: forced ? 'operator × failover --force' : `${ctx.state.phase} × ${row.diagnosis} → ${cell.response}`,
@@ -55,8 +55,8 @@ function keepIfElecting(ctx: Context): boolean | undefined {
   return ctx.state.phase === 'replica' ? undefined : false
 }
 
-/** Giving the address up comes first of all, taking it last; kill-clients needs the address and goes before giving it up. */
-function withVip(actions: readonly Action[], ctx: Context, allowed: boolean | undefined, next: State): readonly Action[] {
+/** Giving the address up comes first of all, taking it last. What ends connections needs the address and goes before. */
+function withVip(actions: readonly Action[], ctx: Context, allowed: boolean | undefined): readonly Action[] {
   const keepalived = ctx.view.keepalived
   if (keepalived === null || allowed === undefined || actions.some((a) => a.kind === 'vip')) {
     return keepalived === null ? actions.filter((a) => a.kind !== 'vip') : actions
@@ -64,8 +64,7 @@ function withVip(actions: readonly Action[], ctx: Context, allowed: boolean | un
   if (keepalived.allowed === allowed) return actions
   const action: Action = { kind: 'vip', allowed }
   if (allowed) return [...actions, action]
-  const killsClients = actions.some((a) => a.kind === 'kill-clients') && next.phase !== 'primary'
-  return killsClients ? [...actions, action] : [action, ...actions]
+  return actions.some((a) => a.kind === 'kill-clients' || a.kind === 'kill-redis') ? [...actions, action] : [action, ...actions]
 }
 
 function withOperatorPause(state: State, view: View): { readonly state: State; readonly events: readonly Event[] } {

@@ -144,15 +144,23 @@ export function withPreparation(ctx: Context, draft: Draft): Draft {
   return { ...busy, next: { ...draft.next, prepared: { id: offer.id, from: word.host, epoch: offer.epoch } }, because: `agrees to take epoch ${offer.epoch} from ${word.host}` }
 }
 
+/** The host that is giving its epoch to this member at this moment, fenced or not yet. null: nobody. */
+export function isOfferedToMe(ctx: Context): string | null {
+  const { state, view } = ctx
+  const { prepared } = state
+  if (prepared === null || state.holder !== state.host || state.epoch !== prepared.epoch) return null
+  const word = heard(peerOf(view, prepared.from))
+  return word !== null && word.phase === 'handed' && word.handover?.id === prepared.id ? prepared.from : null
+}
+
 /** true: the old primary has given the epoch that this member had agreed to; it refuses writes already. */
 export function isHandedToMe(ctx: Context): boolean {
   const { state, view } = ctx
-  const { prepared } = state
-  if (prepared === null || state.holder !== state.host || state.epoch !== prepared.epoch) return false
-  const word = heard(peerOf(view, prepared.from))
+  const giver = isOfferedToMe(ctx)
+  if (giver === null) return false
+  const word = heard(peerOf(view, giver))
   // Its redis must be SEEN to refuse writes: the decision to hand over is durable before the fence is in force.
-  const fenced = word?.answering === true && word.redis?.role === 'replica'
-  return word !== null && fenced && word.phase === 'handed' && word.handover?.id === prepared.id
+  return word?.answering === true && word.redis?.role === 'replica' && state.epoch > 0
 }
 
 export function answerSwitchover(ctx: Context): Draft {

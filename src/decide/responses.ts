@@ -7,7 +7,7 @@ import { answerId, answerRequest, claimEpoch, holdStill, offsetOf, type Context,
 import { elect } from './election.ts'
 import { compareCandidates, isFresh, type Candidate } from './fitness.ts'
 import { follow } from './following.ts'
-import { answerSwitchover, handOver, isHandedToMe } from './handover.ts'
+import { answerSwitchover, handOver, isHandedToMe, isOfferedToMe } from './handover.ts'
 import { mergeLineage } from './position.ts'
 import { heard, isServingPhase, peerOf } from './situation.ts'
 
@@ -120,6 +120,8 @@ function mayFailOver(ctx: Context): boolean {
 function electSuccessor(ctx: Context): Draft {
   const { view } = ctx
   if (isHandedToMe(ctx)) return claimEpoch(ctx, ctx.state.epoch, 'switchover', `switchover: ${ctx.state.prepared?.from ?? ''} refuses writes and has given its epoch over at equal offsets`)
+  const giver = isOfferedToMe(ctx)
+  if (giver !== null) return { ...holdStill(ctx, `${giver} gives epoch ${ctx.state.epoch} to this member; its redis must be seen to refuse writes first`, 2), vip: true }
   const facts = view.redis.facts
   const known = ctx.state.gone?.epoch === ctx.state.epoch ? ctx.state.gone : null
   const gone = known ?? { epoch: ctx.state.epoch, fresh: facts !== null && isFresh(facts), atMs: view.nowMs }
