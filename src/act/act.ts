@@ -10,12 +10,14 @@ export interface Hands extends RedisHands {
   readonly step: (when: 'before' | 'after', kind: ActionKind) => void
   readonly pid: () => number | null
   readonly poke: (host: string) => void
+  readonly vrrpYield: (yields: boolean) => Promise<Outcome>
 }
 
 type Executors = { readonly [K in ActionKind]: (action: Extract<Action, { kind: K }>, hands: Hands) => Outcome | Promise<Outcome> }
 
 const executors: Executors = {
   vip: (action, hands) => setVip(hands.config.paths, hands.group.name, action.allowed),
+  'vrrp-yield': (action, hands) => hands.vrrpYield(action.yields),
   'start-redis': (_action, hands) => startRedis(hands),
   'kill-redis': (action) => killRedis(action.pid),
   promote: (_action, hands) => promote(hands),

@@ -34,9 +34,9 @@ export function keepalivedPid(paths: Config['paths']): number | null {
 }
 
 /** Starts keepalived, or reloads the one that runs if its configuration changed. Idempotent. */
-export async function ensureKeepalived(config: Config, host: string): Promise<Outcome> {
+export async function ensureKeepalived(config: Config, host: string, yielding: ReadonlySet<string>): Promise<Outcome> {
   const { paths } = config
-  const text = renderKeepalived(config, host)
+  const text = renderKeepalived(config, host, yielding)
   try {
     await mkdir(paths.run, { recursive: true, mode: 0o750 })
     for (const group of Object.keys(config.groups)) await mkdir(groupRunDir(paths, group), { recursive: true, mode: 0o750 })

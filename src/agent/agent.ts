@@ -7,7 +7,6 @@ import { promisify } from 'node:util'
 import type { Config } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
 import { eventsFile, keepalivedFifo } from '../model/paths.ts'
-import type { KeepalivedProbe } from '../model/view.ts'
 import { ensureKeepalived, keepalivedPid } from '../act/keepalived.ts'
 import { installRules } from '../act/nftables.ts'
 import { agentRoutes, publicRoutes, type AgentSurface } from '../api/routes.ts'
@@ -53,7 +52,7 @@ async function run(config: Config, host: string, version: string, log: Log, name
   const secret = await readSecret(config)
   const stall = startStallMeter()
   const loops = new Map<string, GroupLoop>()
-  const vrrp = new Map<string, KeepalivedProbe['vrrp']>()
+  const yielding = new Set<string>()
   let keepalivedAlive = keepalivedPid(config.paths) !== null
   const peerHosts = peersOf(config, host, names)
   const beatMs = Math.max(20, Math.floor(Math.min(150, ...names.map((n) => config.groups[n]?.failover.hostLossMs ?? 150)) / 3))
@@ -100,18 +99,17 @@ async function run(config: Config, host: string, version: string, log: Log, name
       const outcome = group === undefined ? null : await installRules(config, group, host)
       if (outcome?.done === false) log('error', `${name}: the stale-address rule is missing: ${outcome.why}`)
     }
-    const outcome = await ensureKeepalived(config, host)
+    const outcome = await ensureKeepalived(config, host, yielding)
     if (!outcome.done) log('error', outcome.why)
     fifo = readFifo(
       keepalivedFifo(config.paths),
       (word) => {
-        vrrp.set(word.instance, word.state)
         log('info', `${word.instance}: VRRP ${word.state}`)
         loops.get(word.instance)?.vrrp(word.state)
       },
       (why) => log('error', why),
     )
-    keepalivedTimer = watchKeepalived(config, host, log, (alive) => {
+    keepalivedTimer = watchKeepalived(config, host, yielding, log, (alive) => {
       keepalivedAlive = alive
       wakeAll()
     })
@@ -143,6 +141,12 @@ async function run(config: Config, host: string, version: string, log: Log, name
           if (groupPeers.includes(peer)) open.send(peer, { t: 'poke', group: name })
         },
         keepalivedRuns: () => keepalivedAlive,
+        yields: () => yielding.has(name),
+        vrrpYield: (yields) => {
+          if (yields) yielding.add(name)
+          else yielding.delete(name)
+          return ensureKeepalived(config, host, yielding)
+        },
         log,
       }),
     )
@@ -180,7 +184,7 @@ function surfaceOf(config: Config, host: string, version: string, loops: Readonl
 }
 
 /** keepalived is restarted when it dies. Its track files start at "no" (init_file), and the loops write them anew. */
-function watchKeepalived(config: Config, host: string, log: Log, changed: (alive: boolean) => void): NodeJS.Timeout {
+function watchKeepalived(config: Config, host: string, yielding: ReadonlySet<string>, log: Log, changed: (alive: boolean) => void): NodeJS.Timeout {
   let alive: boolean | null = null
   let starting = false
   return setInterval(() => {
@@ -194,7 +198,7 @@ function watchKeepalived(config: Config, host: string, log: Log, changed: (alive
     }
     if (now) return
     starting = true
-    void ensureKeepalived(config, host).then((outcome) => {
+    void ensureKeepalived(config, host, yielding).then((outcome) => {
       starting = false
       if (!outcome.done) log('error', outcome.why)
     })

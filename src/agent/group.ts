@@ -6,6 +6,7 @@ import type { Config, GroupConfig, MemberConfig } from '../model/config.ts'
 import { AssertionError } from '../model/assert.ts'
 import type { Event } from '../model/action.ts'
 import type { Decision } from '../model/decision.ts'
+import type { Outcome } from '../model/outcome.ts'
 import { eventsFile, journalFile, vipAllowedFile } from '../model/paths.ts'
 import { policyOf, statementMs, type Policy } from '../model/policy.ts'
 import type { RequestResult, State } from '../model/state.ts'
@@ -36,6 +37,8 @@ export interface GroupOptions {
   readonly say: (host: string, statement: Statement) => void
   readonly poke: (host: string) => void
   readonly keepalivedRuns: () => boolean
+  readonly yields: () => boolean
+  readonly vrrpYield: (yields: boolean) => Promise<Outcome>
   readonly log: (level: 'info' | 'warn' | 'error', text: string, data?: object) => void
 }
 
@@ -109,6 +112,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
     step: (when, kind) => crashPoint(`${state.phase}/${when}:${kind}`),
     pid: () => last?.view.redis.pid ?? null,
     poke: options.poke,
+    vrrpYield: options.vrrpYield,
   }
 
   function record(event: Event, atWallMs = Date.now()): void {
@@ -124,7 +128,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       vipSinceMs = monotonicMs()
       record({ kind: 'vip-up', epoch: state.epoch, text: `the address ${group.vip.ip} is on ${host}`, data: { to: host } })
     } else if (!vipHere) vipSinceMs = null
-    return { process: options.keepalivedRuns(), vrrp: vrrpState, vipHere, vipSinceMs, allowed: readAllowed(vipAllowedFile(config.paths, group.name)) }
+    return { process: options.keepalivedRuns(), vrrp: vrrpState, vipHere, vipSinceMs, allowed: readAllowed(vipAllowedFile(config.paths, group.name)), yields: options.yields() }
   }
 
   function probePeer(peerHost: string, memory: PeerMemory): PeerProbe {

@@ -4,7 +4,7 @@
  */
 import type { Action, Event } from '../model/action.ts'
 import type { Decision } from '../model/decision.ts'
-import { tickMs, type Policy } from '../model/policy.ts'
+import { isolatedMs, tickMs, type Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { View } from '../model/view.ts'
 import { diagnose } from './diagnose.ts'
@@ -14,7 +14,7 @@ import { withPreparation } from './handover.ts'
 import { checkInvariants } from './invariants.ts'
 import { learn } from './learn.ts'
 import { forceFailover, respond } from './responses.ts'
-import { isServingPhase, situationOf } from './situation.ts'
+import { heard, isServingPhase, situationOf } from './situation.ts'
 import { respondTo } from './table.ts'
 
 export function decide(state: State, view: View, policy: Policy): Decision {
@@ -28,7 +28,7 @@ export function decide(state: State, view: View, policy: Policy): Decision {
   const allowed = draft.vip ?? standingVipRule(ctx, draft.next)
   const decision: Decision = {
     next: draft.next,
-    actions: withVip(draft.actions, ctx, allowed),
+    actions: [...withVip(draft.actions, ctx, allowed), ...yieldRule(ctx, draft.next)],
     events: [...learned.events, ...draft.events],
     diagnosis: row.diagnosis,
     rule: forced ? 'operator × failover --force' : `${ctx.state.phase} × ${row.diagnosis} → ${cell.response}`,
@@ -65,6 +65,21 @@ function withVip(actions: readonly Action[], ctx: Context, allowed: boolean | un
   const action: Action = { kind: 'vip', allowed }
   if (allowed) return [...actions, action]
   return actions.some((a) => a.kind === 'kill-clients' || a.kind === 'kill-redis') ? [...actions, action] : [action, ...actions]
+}
+
+/**
+ * A primary that hears nobody yields in VRRP: it keeps the address while nobody else claims it, and loses it to the first
+ * advert of a successor. Otherwise, after a cut, the old primary with the higher priority would take the address back and
+ * acknowledge writes that are thrown away, until the agents have spoken. `refused` is no isolation: that host answers.
+ */
+function yieldRule(ctx: Context, next: State): readonly Action[] {
+  const { view } = ctx
+  const keepalived = view.keepalived
+  if (keepalived === null || view.peers.length === 0) return []
+  const cutOff = view.peers.every((p) => p.agent === 'silent' && p.silentMs >= isolatedMs)
+  const inTouch = view.peers.some((p) => p.agent === 'refused' || heard(p) !== null)
+  const yields = isServingPhase(next.phase) && (cutOff || (!inTouch && keepalived.yields))
+  return yields === keepalived.yields ? [] : [{ kind: 'vrrp-yield', yields }]
 }
 
 function withOperatorPause(state: State, view: View): { readonly state: State; readonly events: readonly Event[] } {

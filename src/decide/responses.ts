@@ -32,7 +32,9 @@ function hold(ctx: Context): Draft {
   const unfenced = situation.redis === 'primary' || situation.redis === 'other-primary'
   const fence: readonly Action[] = unfenced && state.epoch > 0 && !isServingPhase(state.phase) ? [{ kind: 'soft-fence' }] : []
   const waiting = situation.claim === 'theirs' && situation.holder === 'unclear'
-  return { ...holdStill(ctx, situation.holderWhy || `redis is ${situation.redis}`, waiting ? busyTickMs / 2 : tickMs), actions: fence }
+  const untilHungMs = situation.redis === 'slow' ? ctx.policy.unresponsiveMs - ctx.view.redis.unansweredMs + 1 : tickMs
+  const wakeInMs = waiting ? busyTickMs / 2 : Math.min(tickMs, Math.max(busyTickMs, untilHungMs))
+  return { ...holdStill(ctx, situation.holderWhy || `redis is ${situation.redis}`, wakeInMs), actions: fence }
 }
 
 function serve(ctx: Context): Draft {

@@ -4,6 +4,11 @@ import type { LineageEntry } from './state.ts'
 export type Action =
   /** Writes the track file: may keepalived hold the VIP here? */
   | { readonly kind: 'vip'; readonly allowed: boolean }
+  /**
+   * Lowers (or restores) the VRRP priority of this host. A primary that hears nobody may have been replaced: at the heal
+   * its address must fall at the first advert of the other side, before its agent has even been told.
+   */
+  | { readonly kind: 'vrrp-yield'; readonly yields: boolean }
   /** Starts redis as a replica of nobody (INV-2). Only for `process: direct`. */
   | { readonly kind: 'start-redis' }
   /** SIGKILL, so that no late write is acknowledged. */

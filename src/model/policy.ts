@@ -45,6 +45,9 @@ export const maxStaleS = 10
 /** A statement older than this says nothing about now: three missed ones. */
 export const statementStaleMs = 3 * statementMs
 
+/** A primary that has heard no peer for so long counts itself cut off; well above what a busy peer's agent needs to speak. */
+export const isolatedMs = 500
+
 /** After giving a stray VIP back, for so long it is not taken again: longer than VRRP needs to settle. */
 export const vipHoldOffMs = 1000
 

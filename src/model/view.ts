@@ -69,6 +69,8 @@ export interface KeepalivedProbe {
   readonly vipSinceMs: number | null
   /** What stands in the track file now. */
   readonly allowed: boolean
+  /** VRRP priority lowered, so that at a heal any other claim wins. */
+  readonly yields: boolean
 }
 
 /** What a member says about itself. Sent to all peers at once whenever it changes, and every second. */

@@ -24,11 +24,15 @@ export function vrrpGroups(config: Config, hostName: string): readonly GroupConf
   return Object.values(config.groups).filter((group) => group.vip !== undefined && vipMember(group, hostName) !== undefined)
 }
 
-export function renderKeepalived(config: Config, hostName: string): string {
+/** Below every configured priority: whoever else claims the VIP wins at its first advert (decide.ts, yieldRule). */
+const yieldingPriority = 1
+
+/** `yielding`: groups in which this host gives way in VRRP to any other claim. */
+export function renderKeepalived(config: Config, hostName: string, yielding: ReadonlySet<string> = new Set()): string {
   const host = config.hosts[hostName]
   assert(host !== undefined, `host ${hostName} is in the configuration`)
   const groups = vrrpGroups(config, hostName)
-  return `${[header(config, host), ...groups.map((group) => trackFile(config, group)), ...groups.map((group) => instance(config, group, host))].join('\n\n')}\n`
+  return `${[header(config, host), ...groups.map((group) => trackFile(config, group)), ...groups.map((group) => instance(config, group, host, yielding.has(group.name)))].join('\n\n')}\n`
 }
 
 function vipMember(group: GroupConfig, hostName: string): MemberConfig | undefined {
@@ -70,7 +74,7 @@ function trackFile(config: Config, group: GroupConfig): string {
 }`
 }
 
-function instance(config: Config, group: GroupConfig, host: HostConfig): string {
+function instance(config: Config, group: GroupConfig, host: HostConfig, yields: boolean): string {
   const member = vipMember(group, host.name)
   assert(group.vip !== undefined && member !== undefined, `${host.name} may hold the vip of ${group.name}`)
   assert(host.interface !== undefined, `${host.name} has an interface for the vip of ${group.name}`)
@@ -80,7 +84,7 @@ function instance(config: Config, group: GroupConfig, host: HostConfig): string 
     nopreempt
     interface ${host.interface}
     virtual_router_id ${group.vrid}
-    priority ${member.priority}
+    priority ${yields ? yieldingPriority : member.priority}
     advert_int ${(advertMs(group.failover.hostLossMs) / 1000).toFixed(2)}
 ${adverts(config, group, host)}
     virtual_ipaddress {
