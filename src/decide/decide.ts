@@ -71,12 +71,15 @@ function withVip(actions: readonly Action[], ctx: Context, allowed: boolean | un
  * A primary that hears nobody yields in VRRP: it keeps the address while nobody else claims it, and loses it to the first
  * advert of a successor. Otherwise, after a cut, the old primary with the higher priority would take the address back and
  * acknowledge writes that are thrown away, until the agents have spoken. `refused` is no isolation: that host answers.
+ * The successor hears nobody either; it does not yield, because it was promoted after the silence began.
  */
 function yieldRule(ctx: Context, next: State): readonly Action[] {
   const { view } = ctx
   const keepalived = view.keepalived
   if (keepalived === null || view.peers.length === 0) return []
-  const cutOff = view.peers.every((p) => p.agent === 'silent' && p.silentMs >= isolatedMs)
+  const lastHeardWallMs = view.nowWallMs - Math.min(...view.peers.map((p) => p.silentMs))
+  const servedBefore = (next.lineage.findLast((e) => e.epoch === next.epoch)?.atWallMs ?? Number.MAX_SAFE_INTEGER) < lastHeardWallMs
+  const cutOff = servedBefore && view.peers.every((p) => p.agent === 'silent' && p.silentMs >= isolatedMs)
   const inTouch = view.peers.some((p) => p.agent === 'refused' || heard(p) !== null)
   const yields = isServingPhase(next.phase) && (cutOff || (!inTouch && keepalived.yields))
   return yields === keepalived.yields ? [] : [{ kind: 'vrrp-yield', yields }]
