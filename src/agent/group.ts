@@ -195,13 +195,14 @@ export function startGroup(options: GroupOptions): GroupLoop {
       return
     }
     const changed = JSON.stringify(decision.next) !== JSON.stringify(state)
-    if (changed) {
+    if (changed || !durable) {
       // DURABLE BEFORE THE FIRST ACTION: an agent killed anywhere below comes back knowing what it was about to do.
       const saved = await saveState(config.paths, decision.next)
       durable = saved.done
-      if (!saved.done) {
-        complain(saved.why)
+      if (!saved.done) complain(saved.why)
+      if (!saved.done && needsMemory(state, decision.next)) {
         await actWithoutMemory(decision)
+        if (view.request !== null) requests.shift()
         schedule(monotonicMs() + 250)
         return
       }
@@ -332,6 +333,14 @@ export function startGroup(options: GroupOptions): GroupLoop {
       await journal.settled()
     },
   }
+}
+
+/**
+ * May this change be carried out although it could not be written down? To resign, to follow or to record is safe to forget:
+ * the peers tell it again. To claim an epoch or to give one away is not: forgotten, it would be done twice.
+ */
+function needsMemory(before: State, next: State): boolean {
+  return next.phase !== before.phase && (next.phase === 'promoting' || next.phase === 'handing' || next.phase === 'handed')
 }
 
 /** What makes a statement news: all but the numbers that move all the time. */

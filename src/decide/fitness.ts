@@ -26,6 +26,7 @@ export function ownFitness(state: State, view: View, policy: Policy): Fitness {
   if (facts.loading) return no('it is still loading its data')
   if (facts.syncing) return no('it is in the middle of a full sync')
   if (state.partial) return no('a full sync began and did not end: its data may be partial')
+  if (facts.replid === '') return no(`redis ${facts.version} has no replication ids (4.0 has), so its data cannot be compared (HF402)`)
   const position = positionOf(facts, state.lineage)
   if (state.epoch > 0 && position.kind !== 'known') return no(position.kind === 'empty' ? 'it is empty' : 'its data are of unknown history')
   if (position.kind === 'known' && position.divergedBytes > 0) return no('it holds diverged writes')

@@ -186,6 +186,7 @@ function bootstrap(ctx: Context): Draft {
     if (seen === null || seen.loading || seen.syncing) missing.push(member.host)
     else all.push({ host: member.host, keys: seen.keys, primary: seen.role === 'primary', eligible: !member.neverPrimary, priority: member.priority })
   }
+  if (facts.replid === '') return holdStill(ctx, `redis ${facts.version} has no replication ids (4.0 has), so data could not be compared: this group cannot be looked after (HF402)`, 4 * tickMs)
   if (missing.length > 0) return holdStill(ctx, `a new group: waits for ${missing.join(', ')}, whose data must be seen before anybody is promoted`, tickMs)
   const eligible = all.filter((m) => m.eligible)
   const withKeys = all.filter((m) => m.keys > 0)

@@ -25,6 +25,9 @@ export interface Situation {
   readonly holderWhy: string
 }
 
+/** An agent this young has not listened long enough for silence to mean anything. */
+const newcomerMs = 500
+
 /** Facts older than this are not about now. Two calm ticks. */
 const factsStaleMs = 600
 
@@ -76,6 +79,7 @@ function holderOf(state: State, view: View, policy: Policy): readonly [HolderWor
   const word = heard(peer)
   if (word !== null) return byItsWord(state, holder, word)
   if (state.gone?.epoch === state.epoch) return ['gone', `${holder} was found gone before and is still not heard`]
+  if (view.agentUptimeMs < newcomerMs) return ['unclear', 'this agent has only just started: nobody had the time to speak to it']
   if (view.stalledMs > stallLimitMs) return ['unclear', `this agent itself stood still for ${Math.round(view.stalledMs)} ms: what it did not hear proves nothing`]
   return bySilence(view, policy, peer)
 }
