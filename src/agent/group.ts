@@ -170,6 +170,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       self: host,
       stalledMs: options.stall.stalledMs(),
       agentUptimeMs: monotonicMs() - options.startedMs,
+      durable,
       redis: redisProbe,
       keepalived: probeKeepalived(),
       peers: [...peers].map(([peerHost, memory]) => probePeer(peerHost, memory)),

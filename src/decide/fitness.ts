@@ -22,6 +22,7 @@ export function isFresh(facts: RedisFacts): boolean {
 export function ownFitness(state: State, view: View, policy: Policy): Fitness {
   const facts = view.redis.facts
   if (memberOf(policy, state.host)?.neverPrimary === true) return no('never_primary is set')
+  if (!view.durable) return no('its state directory cannot be written')
   if (!redisAnswers(view) || facts === null) return no('its redis does not answer')
   if (facts.loading) return no('it is still loading its data')
   if (facts.syncing) return no('it is in the middle of a full sync')

@@ -132,6 +132,8 @@ export interface View {
   /** This agent's own event loop stood still for so long within the last second. */
   readonly stalledMs: number
   readonly agentUptimeMs: number
+  /** The last write of the durable state succeeded. Who cannot remember a promotion must not be promoted. */
+  readonly durable: boolean
   readonly redis: RedisProbe
   /** null for a group without a VIP, and on members that never hold it. */
   readonly keepalived: KeepalivedProbe | null
