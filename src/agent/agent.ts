@@ -9,8 +9,6 @@ import { OperatorError } from '../model/error.ts'
 import { eventsFile, keepalivedFifo } from '../model/paths.ts'
 import { ensureKeepalived, keepalivedPid } from '../act/keepalived.ts'
 import { installRules } from '../act/nftables.ts'
-import { agentRoutes, publicRoutes, type AgentSurface } from '../api/routes.ts'
-import { listen, type ApiServer } from '../api/server.ts'
 import { readPassword, readSecret, readUserRedisConf } from '../config/files.ts'
 import { readFifo, type FifoReader } from '../observe/keepalived.ts'
 import { readProcess } from '../observe/process.ts'
@@ -20,6 +18,7 @@ import { takeLock } from './lock.ts'
 import { readEvents } from './log-files.ts'
 import { openPeerLinks, type PeerLinks } from './peers.ts'
 import { loadState, prepareStateDir } from './store.ts'
+import type { AgentSurface, OpenDoor } from './surface.ts'
 
 export type Log = (level: 'info' | 'warn' | 'error', text: string, data?: object) => void
 
@@ -30,7 +29,7 @@ export interface RunningAgent {
 
 const keepalivedCheckMs = 200
 
-export async function startAgent(config: Config, host: string, version: string, log: Log): Promise<RunningAgent> {
+export async function startAgent(config: Config, host: string, version: string, log: Log, openDoor: OpenDoor): Promise<RunningAgent> {
   const names = Object.values(config.groups).filter((g) => g.members.some((m) => m.host === host)).map((g) => g.name)
   if (config.hosts[host] === undefined) {
     throw new OperatorError('HF104', `this host is called ${host}, and ${config.file} has no such host`, `name it with --host; known hosts: ${Object.keys(config.hosts).join(', ')}`, 2)
@@ -40,14 +39,14 @@ export async function startAgent(config: Config, host: string, version: string, 
   await prepareStateDir(config.paths, names)
   const lock = takeLock(config.paths, host)
   try {
-    return await run(config, host, version, log, names, withVip, lock.release)
+    return await run(config, host, version, log, openDoor, names, withVip, lock.release)
   } catch (error) {
     lock.release()
     throw error
   }
 }
 
-async function run(config: Config, host: string, version: string, log: Log, names: readonly string[], withVip: readonly string[], release: () => void): Promise<RunningAgent> {
+async function run(config: Config, host: string, version: string, log: Log, openDoor: OpenDoor, names: readonly string[], withVip: readonly string[], release: () => void): Promise<RunningAgent> {
   const startedMs = monotonicMs()
   const secret = await readSecret(config)
   const stall = startStallMeter()
@@ -59,11 +58,10 @@ async function run(config: Config, host: string, version: string, log: Log, name
 
   const surface: AgentSurface = surfaceOf(config, host, version, loops, names)
   let links: PeerLinks | null = null
-  const server: ApiServer = await listen({
+  const server = await openDoor({
     port: config.api.port,
     secret,
-    publicRoutes: publicRoutes(surface),
-    agentRoutes: agentRoutes(surface),
+    surface,
     peer: (peer, stream) => {
       if (links === null || !peerHosts.includes(peer)) return false
       links.accept(peer, stream)

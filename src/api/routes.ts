@@ -4,24 +4,11 @@
  */
 import { Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
-import type { RequestResult } from '../model/state.ts'
 import type { Request as OperatorRequest } from '../model/view.ts'
 import type { GroupSnapshot } from '../agent/group.ts'
-import type { LoggedEvent } from '../agent/log-files.ts'
+import type { AgentSurface } from '../agent/surface.ts'
 import { explainGroup } from '../decide/explain.ts'
 import { redisAnswers } from '../decide/situation.ts'
-
-/** What the routes may ask of the agent: its public surface. */
-export interface AgentSurface {
-  readonly host: string
-  readonly version: string
-  readonly groups: () => readonly string[]
-  readonly snapshot: (group: string) => GroupSnapshot | null
-  readonly request: (group: string, request: OperatorRequest, deadlineMs: number) => Promise<RequestResult>
-  readonly events: (group: string, limit: number) => Promise<readonly LoggedEvent[]>
-  /** A drill on a real group: stops or kills the local redis as a fault would. */
-  readonly fault: (group: string, kind: 'crash' | 'hang') => Promise<RequestResult>
-}
 
 const maxBodyBytes = 16_384
 const requestDeadlineMs = 20_000

@@ -6,33 +6,20 @@ import { createServer as createHttpServer, type IncomingMessage, type Server as 
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { getRequestListener } from '@hono/node-server'
-import type { Hono } from 'hono'
 import { OperatorError } from '../model/error.ts'
 import { peerProtocol } from '../agent/peers.ts'
 import { secureAcceptor } from '../agent/secure.ts'
+import type { Door } from '../agent/surface.ts'
+import { agentRoutes, publicRoutes } from './routes.ts'
 
 const tlsHandshakeByte = 0x16
 const firstByteDeadlineMs = 2000
 const maxConnections = 256
 
-export interface ServerOptions {
-  readonly port: number
-  readonly secret: string
-  readonly publicRoutes: Hono
-  readonly agentRoutes: Hono
-  /** false: no such peer. */
-  readonly peer: (host: string, stream: Duplex) => boolean
-  readonly complain: (text: string) => void
-}
-
-export interface ApiServer {
-  readonly close: () => Promise<void>
-}
-
-export async function listen(options: ServerOptions): Promise<ApiServer> {
+export async function listen(options: Door): Promise<{ readonly close: () => Promise<void> }> {
   const open = new Set<Socket>()
-  const secret = limited(createHttpServer({ maxHeaderSize: 8192 }, getRequestListener(options.agentRoutes.fetch)))
-  const plain = limited(createHttpServer({ maxHeaderSize: 8192 }, getRequestListener(options.publicRoutes.fetch)))
+  const secret = limited(createHttpServer({ maxHeaderSize: 8192 }, getRequestListener(agentRoutes(options.surface).fetch)))
+  const plain = limited(createHttpServer({ maxHeaderSize: 8192 }, getRequestListener(publicRoutes(options.surface).fetch)))
   secret.on('upgrade', (request: IncomingMessage, stream: Duplex) => {
     const host = request.headers['x-holdfast-host']
     if (request.headers.upgrade !== peerProtocol || typeof host !== 'string') {

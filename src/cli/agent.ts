@@ -3,6 +3,7 @@ import type { Command } from '@commander-js/extra-typings'
 import { hostname } from 'node:os'
 import pino from 'pino'
 import { startAgent } from '../agent/agent.ts'
+import { listen } from '../api/server.ts'
 import { loadConfig } from '../config/load.ts'
 import { version } from './version.ts'
 
@@ -16,7 +17,7 @@ export function register(program: Command): void {
       const { config, warnings } = await loadConfig(file, { files: true })
       const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } })
       for (const warning of warnings) log.warn(warning)
-      const agent = await startAgent(config, options.host, version, (level, text, data) => log[level](data ?? {}, text))
+      const agent = await startAgent(config, options.host, version, (level, text, data) => log[level](data ?? {}, text), listen)
       await new Promise<void>((resolve) => {
         process.once('SIGTERM', () => resolve())
         process.once('SIGINT', () => resolve())

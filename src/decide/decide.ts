@@ -106,7 +106,7 @@ function reinitOr(ctx: Context, otherwise: () => Draft): Draft {
     return refuse('reinit gives the data of a replica up, so another member must be serving: none is known to')
   }
   if (view.request.dryRun) return { ...holdStill(ctx, 'dry run', tickMs), next: answerRequest(state, ctx, true, `would give up the data of ${state.host} and fetch them anew from ${state.holder ?? ''}`) }
-  const next = answerRequest({ ...state, phase: 'replica', partial: true }, ctx, true, `${state.host} is being filled anew from ${state.holder ?? ''}`)
+  const next = answerRequest({ ...state, phase: 'replica', partial: true, partialOf: null }, ctx, true, `${state.host} is being filled anew from ${state.holder ?? ''}`)
   return { ...holdStill(ctx, 'reinit: the operator gives this dataset up', 0), next, actions: [{ kind: 'wipe-redis' }], vip: false }
 }
 

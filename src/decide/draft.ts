@@ -49,7 +49,6 @@ export function claimEpoch(ctx: Context, epoch: number, source: LineageSource, b
     gone: null,
     prepared: null,
     handover: null,
-    partial: false,
     claim: { source, why: because },
   }
   return { next, actions: [{ kind: 'promote' }], events: [], because, wakeInMs: 0, vip: true }

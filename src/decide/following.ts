@@ -23,7 +23,11 @@ export function follow(ctx: Context): Draft {
   const settled = settle(ctx, word, following)
   if (following) return settled
   const entry = state.lineage.find((e) => e.epoch === state.epoch)
-  if (entry === undefined) return { ...settled, because: `${holder} is being promoted; wait for its lineage`, wakeInMs: busyTickMs }
+  if (entry === undefined) {
+    // Not a replica yet: whether this dataset may be given up can only be judged by the lineage, and by who it was before.
+    const next: State = state.phase === 'fresh' || state.phase === 'fenced' ? { ...settled.next, phase: state.phase } : settled.next
+    return { ...settled, next, because: `${holder} is being promoted; wait for its lineage`, wakeInMs: busyTickMs }
+  }
   const position = positionOf(facts, state.lineage)
   const verdict = mayGiveUp(state, facts, position, word, entry)
   if (verdict.kind === 'refuse') return refuse(ctx, verdict.why)

@@ -19,7 +19,7 @@ export function checkInvariants(state: State, view: View, policy: Policy, decisi
   assert(decision.because.length > 0 && decision.rule.length > 0, 'INV-9: every decision explains itself')
   if (promotes && state.phase !== 'promoting') {
     assert(next.epoch > state.epoch || (next.epoch === state.epoch && state.prepared?.epoch === next.epoch) || learnedEpoch(view) >= next.epoch, 'INV-3: a promotion has an epoch of its own')
-    assert(facts !== null && !facts.loading && !facts.syncing && !state.partial, 'INV-4: whole data only')
+    assert(facts !== null && !facts.loading && !facts.syncing && !next.partial, 'INV-4: whole data only')
     const holder = state.holder === null || state.holder === state.host ? null : heard(peerOf(view, state.holder))
     const holderServes = holder !== null && holder.epoch >= next.epoch - 1 && holder.holder === holder.host && isServingPhase(holder.phase)
     assert(forced || !holderServes, 'INV-3: nobody is promoted beside a primary that says it serves')

@@ -2,7 +2,7 @@
  * Before anything is decided: what the peers' words change in what this member must remember. Epochs only rise, the
  * later pause wins, lineages grow together. Changes no redis and promotes nobody.
  */
-import type { Statement, View } from '../model/view.ts'
+import type { RedisFacts, Statement, View } from '../model/view.ts'
 import { maxLineage, type State } from '../model/state.ts'
 import { mergeLineage } from './position.ts'
 
@@ -11,13 +11,19 @@ export function learn(state: State, view: View): State {
   for (const peer of view.peers) {
     if (peer.statement !== null) next = learnFrom(next, peer.statement)
   }
-  const facts = view.redis.facts
-  if (facts !== null && view.redis.process !== false && facts.role === 'replica') {
-    // Seen to begin, not seen to end: until a link is up again the dataset may be half of one.
-    if (facts.syncing && !next.partial) next = { ...next, partial: true }
-    else if (facts.linkUp && !facts.syncing && next.partial) next = { ...next, partial: false }
-  }
-  return next
+  const { facts, process } = view.redis
+  return facts === null || process === false || facts.role !== 'replica' ? next : learnOfSync(next, facts)
+}
+
+/** Seen to begin, not seen to end: until it has ended the dataset may be half of one. */
+function learnOfSync(state: State, facts: RedisFacts): State {
+  if (facts.syncing) return state.partial && state.partialOf !== null ? state : { ...state, partial: true, partialOf: { replid: facts.replid, offset: facts.offset } }
+  if (!state.partial) return state
+  // The primary may die in the very moment after the sync, before its link was ever seen up: redis takes the new id and
+  // offset when the dataset is whole, and not before.
+  const { partialOf } = state
+  const ended = facts.linkUp || (!facts.loading && partialOf !== null && (facts.replid !== partialOf.replid || facts.offset !== partialOf.offset))
+  return ended ? { ...state, partial: false, partialOf: null } : state
 }
 
 function learnFrom(state: State, word: Statement): State {

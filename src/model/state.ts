@@ -69,6 +69,8 @@ export interface State {
   readonly gone: { readonly epoch: number; readonly fresh: boolean; readonly atMs: number } | null
   /** A full sync was seen to begin and not seen to end: the dataset may be partial. */
   readonly partial: boolean
+  /** What redis said of its dataset while that sync ran. It says something else only once the sync has ended. */
+  readonly partialOf: { readonly replid: string; readonly offset: number } | null
   readonly paused: Paused
   readonly handover: Handover | null
   readonly prepared: { readonly id: string; readonly from: string; readonly epoch: number } | null
@@ -91,6 +93,7 @@ export function freshState(group: string, host: string): State {
     servingRunId: null,
     gone: null,
     partial: false,
+    partialOf: null,
     paused: { on: false, atWallMs: 0, by: '' },
     handover: null,
     prepared: null,

@@ -1,0 +1,31 @@
+/**
+ * The agent's public surface: all that api/ and cli/ may know of a running agent, and the door that it asks for.
+ * The agent does not know what stands at the door (HTTP, TLS): that is api/'s, and is handed in.
+ */
+import type { Duplex } from 'node:stream'
+import type { RequestResult } from '../model/state.ts'
+import type { Request as OperatorRequest } from '../model/view.ts'
+import type { GroupSnapshot } from './group.ts'
+import type { LoggedEvent } from './log-files.ts'
+
+export interface AgentSurface {
+  readonly host: string
+  readonly version: string
+  readonly groups: () => readonly string[]
+  readonly snapshot: (group: string) => GroupSnapshot | null
+  readonly request: (group: string, request: OperatorRequest, deadlineMs: number) => Promise<RequestResult>
+  readonly events: (group: string, limit: number) => Promise<readonly LoggedEvent[]>
+  /** A drill on a real group: stops or kills the local redis as a fault would. */
+  readonly fault: (group: string, kind: 'crash' | 'hang') => Promise<RequestResult>
+}
+
+export interface Door {
+  readonly port: number
+  readonly secret: string
+  readonly surface: AgentSurface
+  /** false: no such peer. */
+  readonly peer: (host: string, stream: Duplex) => boolean
+  readonly complain: (text: string) => void
+}
+
+export type OpenDoor = (door: Door) => Promise<{ readonly close: () => Promise<void> }>
