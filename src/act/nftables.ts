@@ -14,9 +14,13 @@ export async function installRules(config: Config, group: GroupConfig, host: str
   const file = nftablesFile(config.paths, group.name)
   try {
     await mkdir(groupRunDir(config.paths, group.name), { recursive: true, mode: 0o750 })
-    await writeFile(file, renderNftables(group, config.hosts[host]?.interface), { mode: 0o640 })
-    await run('nft', ['-f', file], { timeout: nftDeadlineMs })
-    return done
+    const interfaceName = config.hosts[host]?.interface
+    await writeFile(file, renderNftables(group, interfaceName), { mode: 0o640 })
+    const whole = await nft(['-f', file])
+    if (whole.done) return done
+    // A kernel without nft_socket still gets the rules that matter most.
+    await writeFile(file, renderNftables(group, interfaceName, { deadPort: false }), { mode: 0o640 })
+    return await nft(['-f', file])
   } catch (error) {
     return failed(`nft: ${(error as Error).message}`)
   }
