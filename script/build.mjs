@@ -1,11 +1,12 @@
-// Bundles src/main.ts into dist/ (split, so that `--version` loads no more than it needs) and writes bin/holdfast.
+// Bundles src/main.ts (and the demo's story) into dist/, split so that `--version` loads no more than it needs, and writes
+// bin/holdfast. What an earlier build left is removed only afterwards: an agent that runs from here keeps its files till then.
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { build } from 'esbuild'
-import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
-rmSync('dist', { recursive: true, force: true })
-await build({
-  entryPoints: ['src/main.ts'],
+const { metafile } = await build({
+  entryPoints: { main: 'src/main.ts', demo: 'script/story/main.ts' },
   outdir: 'dist',
   bundle: true,
   splitting: true,
@@ -13,11 +14,14 @@ await build({
   platform: 'node',
   target: 'node20',
   sourcemap: true,
+  metafile: true,
   define: { HOLDFAST_VERSION: JSON.stringify(version) },
   // Some dependencies are CommonJS and call require() for node's own modules.
   banner: { js: "import { createRequire as holdfastRequire } from 'node:module'; const require = holdfastRequire(import.meta.url);" },
   logLevel: 'warning',
 })
+const written = new Set(Object.keys(metafile.outputs).map((file) => basename(file)))
+for (const file of readdirSync('dist')) if (!written.has(file)) rmSync(join('dist', file), { recursive: true })
 mkdirSync('bin', { recursive: true })
 writeFileSync(
   'bin/holdfast',

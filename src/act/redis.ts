@@ -148,7 +148,8 @@ async function writeRedisConf(hands: RedisHands): Promise<Outcome> {
   try {
     const { stdout } = await promisify(execFile)(paths.redisServer, ['--version'], { timeout: versionDeadlineMs })
     const serverVersion = versionOf(/v=(\S+)/.exec(stdout)?.[1] ?? stdout)
-    if (serverVersion.major < 4) return failed(`HF402: redis ${serverVersion.major}.${serverVersion.minor} has no replication ids (4.0 has); a group needs them to compare data`)
+    if (serverVersion.major < 4)
+      return failed(`HF402: redis ${serverVersion.major}.${serverVersion.minor} has no replication ids (4.0 has); a group needs them to compare data`)
     await mkdir(redisDataDir(paths, hands.group.name), { recursive: true, mode: 0o750 })
     await mkdir(groupRunDir(paths, hands.group.name), { recursive: true, mode: 0o750 })
     const rendered = renderRedisConf({

@@ -30,9 +30,16 @@ export interface RunningAgent {
 const keepalivedCheckMs = 200
 
 export async function startAgent(config: Config, host: string, version: string, log: Log, openDoor: OpenDoor): Promise<RunningAgent> {
-  const names = Object.values(config.groups).filter((g) => g.members.some((m) => m.host === host)).map((g) => g.name)
+  const names = Object.values(config.groups)
+    .filter((g) => g.members.some((m) => m.host === host))
+    .map((g) => g.name)
   if (config.hosts[host] === undefined) {
-    throw new OperatorError('HF104', `this host is called ${host}, and ${config.file} has no such host`, `name it with --host; known hosts: ${Object.keys(config.hosts).join(', ')}`, 2)
+    throw new OperatorError(
+      'HF104',
+      `this host is called ${host}, and ${config.file} has no such host`,
+      `name it with --host; known hosts: ${Object.keys(config.hosts).join(', ')}`,
+      2,
+    )
   }
   const withVip = names.filter((name) => holdsVip(config, name, host))
   await needPrograms(config, names, withVip.length > 0)
@@ -46,7 +53,16 @@ export async function startAgent(config: Config, host: string, version: string, 
   }
 }
 
-async function run(config: Config, host: string, version: string, log: Log, openDoor: OpenDoor, names: readonly string[], withVip: readonly string[], release: () => void): Promise<RunningAgent> {
+async function run(
+  config: Config,
+  host: string,
+  version: string,
+  log: Log,
+  openDoor: OpenDoor,
+  names: readonly string[],
+  withVip: readonly string[],
+  release: () => void,
+): Promise<RunningAgent> {
   const startedMs = monotonicMs()
   const secret = await readSecret(config)
   const stall = startStallMeter()
@@ -170,7 +186,8 @@ function surfaceOf(config: Config, host: string, version: string, loops: Readonl
     version,
     groups: () => names,
     snapshot: (group) => loops.get(group)?.snapshot() ?? null,
-    request: (group, request, deadlineMs) => loops.get(group)?.request(request, deadlineMs) ?? Promise.resolve({ id: request.id, ok: false, message: `no group ${group} on ${host}` }),
+    request: (group, request, deadlineMs) =>
+      loops.get(group)?.request(request, deadlineMs) ?? Promise.resolve({ id: request.id, ok: false, message: `no group ${group} on ${host}` }),
     events: (group, limit) => readEvents(eventsFile(config.paths, group), limit),
     fault: (group, kind) => {
       const pid = loops.get(group)?.snapshot().view?.redis.pid ?? null
@@ -217,7 +234,11 @@ function peersOf(config: Config, host: string, names: readonly string[]): readon
 
 async function needPrograms(config: Config, names: readonly string[], vip: boolean): Promise<void> {
   if (vip && process.getuid?.() !== 0) {
-    throw new OperatorError('HF201', 'the agent must be root: it starts keepalived and sets the stale-address rule', 'start it with sudo, or from a systemd unit')
+    throw new OperatorError(
+      'HF201',
+      'the agent must be root: it starts keepalived and sets the stale-address rule',
+      'start it with sudo, or from a systemd unit',
+    )
   }
   const direct = names.some((n) => config.groups[n]?.process === 'direct')
   const wanted: (readonly [string, string, string])[] = []
@@ -228,7 +249,8 @@ async function needPrograms(config: Config, names: readonly string[], vip: boole
     try {
       await promisify(execFile)(program, [argument], { timeout: 5000 })
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT' || (error as NodeJS.ErrnoException).code === 'EACCES') missing.push(`${program} (Debian package ${packageName})`)
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT' || (error as NodeJS.ErrnoException).code === 'EACCES')
+        missing.push(`${program} (Debian package ${packageName})`)
     }
   }
   if (missing.length > 0) throw new OperatorError('HF202', `not found: ${missing.join(', ')}`, 'install what is missing, or set its place under paths:')

@@ -94,6 +94,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
   let stopped = false
   let lastTrouble = ''
   let durable = true
+  let actedAll = true
 
   const redis: RedisObserver = observeRedis({ host: '127.0.0.1', port: member.port, password: options.password }, monotonicMs, wake)
   const hands: Hands = {
@@ -128,7 +129,14 @@ export function startGroup(options: GroupOptions): GroupLoop {
       vipSinceMs = monotonicMs()
       record({ kind: 'vip-up', epoch: state.epoch, text: `the address ${group.vip.ip} is on ${host}`, data: { to: host } })
     } else if (!vipHere) vipSinceMs = null
-    return { process: options.keepalivedRuns(), vrrp: vrrpState, vipHere, vipSinceMs, allowed: readAllowed(vipAllowedFile(config.paths, group.name)), yields: options.yields() }
+    return {
+      process: options.keepalivedRuns(),
+      vrrp: vrrpState,
+      vipHere,
+      vipSinceMs,
+      allowed: readAllowed(vipAllowedFile(config.paths, group.name)),
+      yields: options.yields(),
+    }
   }
 
   function probePeer(peerHost: string, memory: PeerMemory): PeerProbe {
@@ -171,6 +179,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       stalledMs: options.stall.stalledMs(),
       agentUptimeMs: monotonicMs() - options.startedMs,
       durable,
+      actedAll,
       redis: redisProbe,
       keepalived: probeKeepalived(),
       peers: [...peers].map(([peerHost, memory]) => probePeer(peerHost, memory)),
@@ -226,6 +235,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
 
   function finish(view: View, decision: Decision, results: readonly ActionResult[], worthKeeping: boolean): void {
     const failure = results.find((r) => !r.outcome.done)
+    actedAll = failure === undefined
     if (failure !== undefined && !failure.outcome.done) complain(failure.outcome.why)
     else if (view.redis.trouble !== null) complain(view.redis.trouble)
     else lastTrouble = ''
@@ -324,7 +334,13 @@ export function startGroup(options: GroupOptions): GroupLoop {
         wake()
       })
     },
-    snapshot: () => ({ state, view: last?.view ?? null, decision: last?.decision ?? null, statement: last === null ? null : statementOf(state, last.view, policy), policy }),
+    snapshot: () => ({
+      state,
+      view: last?.view ?? null,
+      decision: last?.decision ?? null,
+      statement: last === null ? null : statementOf(state, last.view, policy),
+      policy,
+    }),
     stop: async () => {
       stopped = true
       if (timer !== null) clearTimeout(timer)

@@ -30,7 +30,11 @@ export function takeLock(paths: Config['paths'], host: string): AgentLock {
       }
       const owner = readOwner(file)
       if (owner !== null && isSameProcess(owner)) {
-        throw new OperatorError('HF203', `another agent (pid ${owner.pid}) already runs with ${paths.state}`, 'stop it first, or give this one its own paths.state and paths.run')
+        throw new OperatorError(
+          'HF203',
+          `another agent (pid ${owner.pid}) already runs with ${paths.state}`,
+          'stop it first, or give this one its own paths.state and paths.run',
+        )
       }
       rmSync(file, { force: true }) // left by an agent that was killed
     }

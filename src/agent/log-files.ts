@@ -28,7 +28,10 @@ export function lineFile(file: string, complain: (why: string) => void): LineFil
     pending = []
     if (lines.length === 0) return
     try {
-      const size = await stat(file).then((s) => s.size, () => 0)
+      const size = await stat(file).then(
+        (s) => s.size,
+        () => 0,
+      )
       if (size > maxFileBytes) await rename(file, `${file}.1`)
       await appendFile(file, lines.join(''), { mode: 0o640 })
     } catch (error) {
@@ -54,7 +57,7 @@ export async function readEvents(file: string, limit: number): Promise<readonly 
     try {
       events.push(JSON.parse(line) as LoggedEvent)
     } catch {
-      continue // half a line from a crash while it was being written
+      // Half a line from a crash while it was being written.
     }
   }
   return events.slice(-limit)

@@ -71,7 +71,17 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
   const links = new Map<string, Link>()
   let closed = false
   for (const target of options.targets) {
-    links.set(target.host, { target, out: null, pending: null, incoming: null, heardMs: Number.NEGATIVE_INFINITY, refused: false, retry: null, triedMs: 0, complained: '' })
+    links.set(target.host, {
+      target,
+      out: null,
+      pending: null,
+      incoming: null,
+      heardMs: Number.NEGATIVE_INFINITY,
+      refused: false,
+      retry: null,
+      triedMs: 0,
+      complained: '',
+    })
   }
 
   function connectTo(link: Link): void {
@@ -222,7 +232,13 @@ export function parseMessage(line: string, from: string): PeerMessage | null {
     if (message.t === 'poke') return typeof message.group === 'string' ? message : null
     if (message.t !== 'say' || typeof message.group !== 'string') return null
     const { statement } = message
-    const sound = typeof statement === 'object' && statement !== null && statement.host === from && Number.isInteger(statement.epoch) && Array.isArray(statement.lineage) && typeof statement.paused === 'object'
+    const sound =
+      typeof statement === 'object' &&
+      statement !== null &&
+      statement.host === from &&
+      Number.isInteger(statement.epoch) &&
+      Array.isArray(statement.lineage) &&
+      typeof statement.paused === 'object'
     return sound ? message : null
   } catch {
     return null

@@ -21,7 +21,11 @@ export async function loadState(paths: Config['paths'], group: string, host: str
   }
   const state = parseState(text, file)
   if (state.group !== group || state.host !== host) {
-    throw new OperatorError('HF206', `${file} belongs to group ${state.group} on ${state.host}, not to ${group} on ${host}`, 'was a state directory copied from another host? Move the file away: this member then joins anew and asks the others')
+    throw new OperatorError(
+      'HF206',
+      `${file} belongs to group ${state.group} on ${state.host}, not to ${group} on ${host}`,
+      'was a state directory copied from another host? Move the file away: this member then joins anew and asks the others',
+    )
   }
   return state
 }
@@ -35,8 +39,14 @@ export function parseState(text: string, file: string): State {
     throw new OperatorError('HF206', `${file} is damaged (not JSON)`, hint)
   }
   const state = value as Partial<State>
-  if (typeof value !== 'object' || value === null || typeof state.format !== 'number') throw new OperatorError('HF206', `${file} is damaged (no format number)`, hint)
-  if (state.format !== 1) throw new OperatorError('HF206', `${file} has format ${state.format}; this version reads format 1`, 'a newer Holdfast wrote it: run that version again, or move the file away')
+  if (typeof value !== 'object' || value === null || typeof state.format !== 'number')
+    throw new OperatorError('HF206', `${file} is damaged (no format number)`, hint)
+  if (state.format !== 1)
+    throw new OperatorError(
+      'HF206',
+      `${file} has format ${state.format}; this version reads format 1`,
+      'a newer Holdfast wrote it: run that version again, or move the file away',
+    )
   const sound =
     typeof state.group === 'string' &&
     typeof state.host === 'string' &&
@@ -78,6 +88,10 @@ export async function prepareStateDir(paths: Config['paths'], groups: readonly s
     await mkdir(paths.run, { recursive: true, mode: 0o750 })
     for (const group of groups) await mkdir(groupStateDir(paths, group), { recursive: true, mode: 0o750 })
   } catch (error) {
-    throw new OperatorError('HF205', `cannot create ${paths.state}: ${(error as Error).message}`, 'run as root, or point paths.state at a directory that may be written')
+    throw new OperatorError(
+      'HF205',
+      `cannot create ${paths.state}: ${(error as Error).message}`,
+      'run as root, or point paths.state at a directory that may be written',
+    )
   }
 }

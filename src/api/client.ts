@@ -16,7 +16,8 @@ export interface Call {
 export function callAgent(config: Config, secret: string, host: string, call: Call): Promise<unknown> {
   const target = config.hosts[host]
   const deadlineMs = call.deadlineMs ?? 2000
-  if (target === undefined) return Promise.reject(new OperatorError('HF104', `no host ${host} in ${config.file}`, `known hosts: ${Object.keys(config.hosts).join(', ')}`, 2))
+  if (target === undefined)
+    return Promise.reject(new OperatorError('HF104', `no host ${host} in ${config.file}`, `known hosts: ${Object.keys(config.hosts).join(', ')}`, 2))
   return new Promise((resolve, reject) => {
     const socket = secureConnect(target.ip, config.api.port, secret, 'cli')
     const fail = (error: Error) => {
@@ -25,16 +26,42 @@ export function callAgent(config: Config, secret: string, host: string, call: Ca
       reject(error)
     }
     const timer = setTimeout(
-      () => fail(new OperatorError('HF304', `the agent of ${host} (${target.ip}:${config.api.port}) gave no answer within ${deadlineMs} ms`, 'is the host up, and the port open between here and there?')),
+      () =>
+        fail(
+          new OperatorError(
+            'HF304',
+            `the agent of ${host} (${target.ip}:${config.api.port}) gave no answer within ${deadlineMs} ms`,
+            'is the host up, and the port open between here and there?',
+          ),
+        ),
       deadlineMs,
     )
     socket.once('error', (error: NodeJS.ErrnoException) => {
-      if (isWrongSecret(error)) fail(new OperatorError('HF302', `the agent of ${host} does not accept the secret in ${config.api.secretFile}`, 'all hosts need the same secret file; copy it from one that works'))
-      else fail(new OperatorError('HF301', `no agent answers on ${host} (${target.ip}:${config.api.port}): ${error.message}`, `start it there: holdfast agent --host ${host}`))
+      if (isWrongSecret(error))
+        fail(
+          new OperatorError(
+            'HF302',
+            `the agent of ${host} does not accept the secret in ${config.api.secretFile}`,
+            'all hosts need the same secret file; copy it from one that works',
+          ),
+        )
+      else
+        fail(
+          new OperatorError(
+            'HF301',
+            `no agent answers on ${host} (${target.ip}:${config.api.port}): ${error.message}`,
+            `start it there: holdfast agent --host ${host}`,
+          ),
+        )
     })
     socket.once('secureConnect', () => {
       const body = call.body === undefined ? undefined : JSON.stringify(call.body)
-      const request = httpRequest({ createConnection: () => socket, method: call.method, path: call.path, headers: body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) } })
+      const request = httpRequest({
+        createConnection: () => socket,
+        method: call.method,
+        path: call.path,
+        headers: body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
+      })
       request.once('error', (error) => fail(new OperatorError('HF301', `the agent of ${host} broke off: ${error.message}`, 'see its log')))
       request.once('response', (response) => {
         let text = ''

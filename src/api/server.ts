@@ -62,7 +62,11 @@ export async function listen(options: Door): Promise<{ readonly close: () => Pro
       const taken = error.code === 'EADDRINUSE'
       reject(
         taken
-          ? new OperatorError('HF204', `port ${options.port} is taken by another program`, `see who has it (ss -ltnp 'sport = :${options.port}'), or set api.port`)
+          ? new OperatorError(
+              'HF204',
+              `port ${options.port} is taken by another program`,
+              `see who has it (ss -ltnp 'sport = :${options.port}'), or set api.port`,
+            )
           : new OperatorError('HF204', `cannot listen on port ${options.port}: ${error.message}`, 'set api.port to a port that this user may open'),
       )
     })

@@ -105,7 +105,9 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
     return { member, answer, own: answer?.groups.find((g) => g.group === group.name) ?? null }
   })
   const epoch = Math.max(0, ...found.map((f) => f.own?.state?.epoch ?? 0))
-  const serving = found.find((f) => f.own?.state?.epoch === epoch && (f.own.state.phase === 'primary' || f.own.state.phase === 'handing') && f.own.statement?.answering === true)
+  const serving = found.find(
+    (f) => f.own?.state?.epoch === epoch && (f.own.state.phase === 'primary' || f.own.state.phase === 'handing') && f.own.statement?.answering === true,
+  )
   const primary = serving?.member.host ?? null
   const primaryRedis = serving?.own?.statement?.redis ?? null
   const holders = found.filter((f) => f.own?.view?.keepalived?.vipHere === true).map((f) => f.member.host)
@@ -130,8 +132,24 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
     }
   })
   const paused = found.some((f) => f.own?.state?.paused.on === true)
-  const [health, because] = judge(group, primary, holders, members, found.map((f) => f.own))
-  return { group: group.name, primary, epoch, vip: group.vip?.ip ?? null, vipHolder: holders.length === 1 ? (holders[0] ?? null) : null, health, because, paused, members }
+  const [health, because] = judge(
+    group,
+    primary,
+    holders,
+    members,
+    found.map((f) => f.own),
+  )
+  return {
+    group: group.name,
+    primary,
+    epoch,
+    vip: group.vip?.ip ?? null,
+    vipHolder: holders.length === 1 ? (holders[0] ?? null) : null,
+    health,
+    because,
+    paused,
+    members,
+  }
 }
 
 function stateWord(own: AgentGroup | null, up: boolean): string {
@@ -148,12 +166,19 @@ function stateWord(own: AgentGroup | null, up: boolean): string {
   return phase
 }
 
-function judge(group: GroupConfig, primary: string | null, holders: readonly string[], members: readonly MemberStatus[], own: readonly (AgentGroup | null)[]): readonly ['ok' | 'degraded' | 'down', string] {
+function judge(
+  group: GroupConfig,
+  primary: string | null,
+  holders: readonly string[],
+  members: readonly MemberStatus[],
+  own: readonly (AgentGroup | null)[],
+): readonly ['ok' | 'degraded' | 'down', string] {
   if (primary === null) {
     const because = own.map((g) => g?.decision?.because).find((b) => b !== undefined)
     return ['down', because ?? 'no agent that was asked knows of a primary']
   }
-  if (group.vip !== undefined && !holders.includes(primary)) return ['down', `${primary} is primary, but the address is ${holders.length === 0 ? 'nowhere' : `on ${holders.join(' and ')}`}`]
+  if (group.vip !== undefined && !holders.includes(primary))
+    return ['down', `${primary} is primary, but the address is ${holders.length === 0 ? 'nowhere' : `on ${holders.join(' and ')}`}`]
   if (holders.length > 1) return ['degraded', `the address is on ${holders.join(' and ')}`]
   const weak = members.filter((m) => m.host !== primary && (m.role !== 'replica' || m.state !== 'streaming'))
   if (weak.length > 0) return ['degraded', weak.map((m) => `${m.host}: ${m.state}${m.why === '' ? '' : ` (${m.why})`}`).join('; ')]

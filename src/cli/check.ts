@@ -32,7 +32,9 @@ export function register(program: Command): void {
       try {
         const loaded = await loadConfig(file, { files: true })
         const warnings = [...loaded.warnings, ...(await redisConfWarnings(loaded.config))]
-        process.stdout.write(options.json ? json({ ok: true, file: loaded.config.file, problems: [], warnings, members: rows(loaded.config) }) : report({ ...loaded, warnings }))
+        process.stdout.write(
+          options.json ? json({ ok: true, file: loaded.config.file, problems: [], warnings, members: rows(loaded.config) }) : report({ ...loaded, warnings }),
+        )
       } catch (error) {
         if (!(error instanceof ConfigError) || !options.json) throw error
         process.stdout.write(json({ ok: false, file: error.file, code: error.code, problems: error.problems, warnings: [] }))
@@ -56,7 +58,8 @@ async function redisConfWarnings(config: Config): Promise<readonly string[]> {
   const found: string[] = []
   for (const group of Object.values(config.groups)) {
     const notes = leftOut(group, (await readUserRedisConf(group)) ?? '')
-    if (notes.length > 0) found.push(`${group.redisConf}: ${notes.length} of its lines are left out; \`holdfast render redis --group ${group.name}\` says which and why`)
+    if (notes.length > 0)
+      found.push(`${group.redisConf}: ${notes.length} of its lines are left out; \`holdfast render redis --group ${group.name}\` says which and why`)
   }
   return found
 }
@@ -70,8 +73,14 @@ export function rows(config: Config): readonly CheckRow[] {
         group: group.name,
         host: member.host,
         redis: `${config.hosts[member.host]?.ip ?? '?'}:${member.port}${group.process === 'external' ? ' (external)' : ''}`,
-        role: [member.neverPrimary ? 'never primary' : `priority ${member.priority}`, ...(member.replicateFrom === undefined ? [] : [`from ${member.replicateFrom}`])].join(', '),
-        vip: holds && group.vip ? `${group.vip.ip}/${group.vip.prefix} ${config.hosts[member.host]?.interface ?? '?'}, vrid ${group.vrid}, after ${after} ms` : '-',
+        role: [
+          member.neverPrimary ? 'never primary' : `priority ${member.priority}`,
+          ...(member.replicateFrom === undefined ? [] : [`from ${member.replicateFrom}`]),
+        ].join(', '),
+        vip:
+          holds && group.vip
+            ? `${group.vip.ip}/${group.vip.prefix} ${config.hosts[member.host]?.interface ?? '?'}, vrid ${group.vrid}, after ${after} ms`
+            : '-',
         data: group.process === 'external' ? '-' : redisDataDir(config.paths, group.name),
       }
     }),

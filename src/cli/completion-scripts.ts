@@ -3,9 +3,7 @@
  * the value of an option, an option, a subcommand or an argument. Must not read the command tree; `completion.ts` does.
  */
 
-export type Completes =
-  | { readonly kind: 'choices'; readonly choices: readonly string[] }
-  | { readonly kind: 'groups' | 'hosts' | 'files' | 'nothing' }
+export type Completes = { readonly kind: 'choices'; readonly choices: readonly string[] } | { readonly kind: 'groups' | 'hosts' | 'files' | 'nothing' }
 
 export interface OptionShape {
   readonly names: readonly string[]
@@ -68,13 +66,20 @@ ${answers()}
 function tables(commands: readonly CommandShape[]): string {
   const children = commands.flatMap((command) => command.subcommands.map((child) => key([...command.path, child.name])))
   const values = commands.flatMap((command) =>
-    command.options.filter((option) => option.takesValue).flatMap((option) => option.names.map((name) => [`${key(command.path)} ${name}`, answerOf(option.value)] as const)),
+    command.options
+      .filter((option) => option.takesValue)
+      .flatMap((option) => option.names.map((name) => [`${key(command.path)} ${name}`, answerOf(option.value)] as const)),
   )
   const args = commands.flatMap((command) => command.arguments.map((argument, index) => [`${key(command.path)} ${index}`, answerOf(argument)] as const))
   const offers = commands.map((command) => [key(command.path), command.subcommands.map(({ name }) => name).join(' ')] as const)
-  const options = commands.map((command) => [key(command.path), [...new Set([...command.options, ...rootOptions(commands)].flatMap(({ names }) => names))].join(' ')] as const)
+  const options = commands.map(
+    (command) => [key(command.path), [...new Set([...command.options, ...rootOptions(commands)].flatMap(({ names }) => names))].join(' ')] as const,
+  )
   return [
-    table('_holdfast_is_command', children.map((child) => [child, 'yes'] as const)),
+    table(
+      '_holdfast_is_command',
+      children.map((child) => [child, 'yes'] as const),
+    ),
     table('_holdfast_value', values),
     table('_holdfast_argument', args),
     table('_holdfast_subcommands', offers),
@@ -131,7 +136,12 @@ function answers(): string {
 export function fishScript(commands: readonly CommandShape[]): string {
   const lines: string[] = []
   for (const { path, subcommands, options, arguments: args } of commands) {
-    const when = single(fishCondition(path, subcommands.map(({ name }) => name)))
+    const when = single(
+      fishCondition(
+        path,
+        subcommands.map(({ name }) => name),
+      ),
+    )
     for (const child of subcommands) lines.push(`complete -c holdfast -f -n ${when} -a ${single(child.name)} -d ${single(child.description)}`)
     const inside = path.length === 0 ? '' : ` -n ${single(fishCondition(path, []))}`
     for (const option of options) {

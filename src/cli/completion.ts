@@ -16,7 +16,14 @@ interface Described {
   readonly name: () => string
   readonly description: () => string
   readonly commands: readonly Described[]
-  readonly options: readonly { readonly short?: string | undefined; readonly long?: string | undefined; readonly flags: string; readonly description: string; readonly hidden: boolean; readonly argChoices?: readonly string[] | undefined }[]
+  readonly options: readonly {
+    readonly short?: string | undefined
+    readonly long?: string | undefined
+    readonly flags: string
+    readonly description: string
+    readonly hidden: boolean
+    readonly argChoices?: readonly string[] | undefined
+  }[]
   readonly registeredArguments: readonly { readonly name: () => string; readonly argChoices?: readonly string[] | undefined }[]
 }
 
@@ -47,7 +54,9 @@ export function completionScript(program: unknown, shell: (typeof shells)[number
 async function completeNames(file: string, what: 'groups' | 'hosts'): Promise<string> {
   try {
     const { config } = await loadConfig(file)
-    return Object.keys(config[what]).map((name) => `${name}\n`).join('')
+    return Object.keys(config[what])
+      .map((name) => `${name}\n`)
+      .join('')
   } catch {
     return ''
   }
@@ -85,7 +94,10 @@ function optionShape(option: Described['options'][number]): OptionShape {
 /** What a placeholder stands for is in its name; that is a convention of all commands here. */
 function completes(placeholder: string, choices: readonly string[] | undefined): Completes {
   if (choices !== undefined && choices.length > 0) return { kind: 'choices', choices }
-  const name = placeholder.toLowerCase().replace(/\.{3}$/, '').replace(/s$/, '')
+  const name = placeholder
+    .toLowerCase()
+    .replace(/\.{3}$/, '')
+    .replace(/s$/, '')
   if (name === 'group') return { kind: 'groups' }
   if (name === 'host' || name === 'member') return { kind: 'hosts' }
   return ['file', 'path', 'config', 'dir', 'directory'].includes(name) ? { kind: 'files' } : { kind: 'nothing' }

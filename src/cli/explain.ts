@@ -33,11 +33,22 @@ export function register(program: Command): void {
 function draw(views: readonly Explanation[]): string {
   const lead = views.find((v) => v.primary === v.asSeenBy) ?? views[0]
   if (lead === undefined) return ''
-  const lines = [`${pc.bold(lead.group)}: ${lead.primary === null ? 'no primary' : `${lead.primary} is primary`}, epoch ${lead.epoch}`, '', `${pc.bold('If the primary died now:')} ${lead.wouldHappen}`, '']
-  for (const m of lead.members) lines.push(`  ${m.host}: ${m.fit ? pc.green('fit') : pc.yellow('not fit')} — ${m.position}${m.lagBytes === null ? '' : `, ${m.lagBytes} bytes behind`}${m.why === '' ? '' : ` (${m.why})`}`)
+  const lines = [
+    `${pc.bold(lead.group)}: ${lead.primary === null ? 'no primary' : `${lead.primary} is primary`}, epoch ${lead.epoch}`,
+    '',
+    `${pc.bold('If the primary died now:')} ${lead.wouldHappen}`,
+    '',
+  ]
+  for (const m of lead.members)
+    lines.push(
+      `  ${m.host}: ${m.fit ? pc.green('fit') : pc.yellow('not fit')} — ${m.position}${m.lagBytes === null ? '' : `, ${m.lagBytes} bytes behind`}${m.why === '' ? '' : ` (${m.why})`}`,
+    )
   lines.push('')
   for (const v of views) {
-    lines.push(`${pc.bold(v.asSeenBy)} now: ${v.now.diagnosisWhy}${v.now.evidence === '' ? '' : ` (${v.now.evidence})`}`, `  rule ${v.now.rule}: ${v.now.ruleWhy}`)
+    lines.push(
+      `${pc.bold(v.asSeenBy)} now: ${v.now.diagnosisWhy}${v.now.evidence === '' ? '' : ` (${v.now.evidence})`}`,
+      `  rule ${v.now.rule}: ${v.now.ruleWhy}`,
+    )
   }
   const warnings = [...new Set(views.flatMap((v) => v.warnings.map((w) => `${v.asSeenBy}: ${w}`)))]
   if (warnings.length > 0) lines.push('', ...warnings.map((w) => pc.yellow(`! ${w}`)))

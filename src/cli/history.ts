@@ -33,7 +33,9 @@ export function register(program: Command): void {
       const { events, silent } = await collect(session, group)
       const failovers = failoversFrom(events).slice(-limit)
       if (options.json === true) {
-        process.stdout.write(`${JSON.stringify({ group, failovers, silentHosts: silent, ...(options.events === true ? { events: events.slice(-limit) } : {}) }, null, 2)}\n`)
+        process.stdout.write(
+          `${JSON.stringify({ group, failovers, silentHosts: silent, ...(options.events === true ? { events: events.slice(-limit) } : {}) }, null, 2)}\n`,
+        )
         return
       }
       process.stdout.write(options.events === true ? drawEvents(events.slice(-limit)) : drawFailovers(failovers))
@@ -53,35 +55,49 @@ async function collect(session: Session, group: string): Promise<{ readonly even
       silent.push(member.host)
     }
   }
-  if (silent.length === groupOf(session, group).members.length) throw new OperatorError('HF301', `no agent of ${group} answers`, 'history is kept by the agents')
+  if (silent.length === groupOf(session, group).members.length)
+    throw new OperatorError('HF301', `no agent of ${group} answers`, 'history is kept by the agents')
   return { events: events.sort((a, b) => a.atWallMs - b.atWallMs), silent }
 }
 
 /** One record per promotion. What belongs to it is what carries its epoch, on whichever host it was seen. */
 export function failoversFrom(events: readonly LoggedEvent[]): readonly FailoverRecord[] {
-  return events.filter((e) => e.kind === 'promoted').map((promoted): FailoverRecord => {
-    const same = events.filter((e) => e.epoch === promoted.epoch)
-    const before = (kind: LoggedEvent['kind']) => same.findLast((e) => e.kind === kind && e.atWallMs <= promoted.atWallMs && e.atWallMs > promoted.atWallMs - 60_000)
-    const source = String(promoted.data?.['source'] ?? 'failover') as FailoverRecord['kind']
-    const detected = source === 'switchover' ? before('handover') : same.find((e) => e.kind === 'detected' && e.atWallMs <= promoted.atWallMs && e.atWallMs > promoted.atWallMs - 60_000)
-    const fenced = before('fenced') ?? same.find((e) => e.kind === 'fenced' && e.atWallMs > promoted.atWallMs)
-    // VRRP may have given the address away before any agent had its proof.
-    const vipUp = events.find((e) => e.kind === 'vip-up' && e.host === promoted.host && e.atWallMs > promoted.atWallMs - 1000)
-    const startedAtMs = Math.min(...[promoted, detected, fenced, vipUp].map((e) => e?.atWallMs ?? Number.MAX_SAFE_INTEGER))
-    const rejoined = same.find((e) => e.kind === 'rejoined' && typeof e.data?.['divergedBytes'] === 'number')
-    const estimated = promoted.data?.['notReplicatedBytes']
-    const after = (event: LoggedEvent | undefined) => (event === undefined ? undefined : event.atWallMs - startedAtMs)
-    return {
-      epoch: promoted.epoch,
-      kind: source,
-      from: (promoted.data?.['from'] as string | null | undefined) ?? null,
-      to: promoted.host,
-      why: promoted.text,
-      startedAtMs,
-      timeline: withoutUndefined({ detectedMs: after(detected), fencedMs: after(fenced), promotedMs: after(promoted), vipUpMs: after(vipUp) }),
-      notReplicatedBytes: source === 'switchover' ? 0 : typeof rejoined?.data?.['divergedBytes'] === 'number' ? rejoined.data['divergedBytes'] : typeof estimated === 'number' ? estimated : null,
-    }
-  })
+  return events
+    .filter((e) => e.kind === 'promoted')
+    .map((promoted): FailoverRecord => {
+      const same = events.filter((e) => e.epoch === promoted.epoch)
+      const before = (kind: LoggedEvent['kind']) =>
+        same.findLast((e) => e.kind === kind && e.atWallMs <= promoted.atWallMs && e.atWallMs > promoted.atWallMs - 60_000)
+      const source = String(promoted.data?.['source'] ?? 'failover') as FailoverRecord['kind']
+      const detected =
+        source === 'switchover'
+          ? before('handover')
+          : same.find((e) => e.kind === 'detected' && e.atWallMs <= promoted.atWallMs && e.atWallMs > promoted.atWallMs - 60_000)
+      const fenced = before('fenced') ?? same.find((e) => e.kind === 'fenced' && e.atWallMs > promoted.atWallMs)
+      // VRRP may have given the address away before any agent had its proof.
+      const vipUp = events.find((e) => e.kind === 'vip-up' && e.host === promoted.host && e.atWallMs > promoted.atWallMs - 1000)
+      const startedAtMs = Math.min(...[promoted, detected, fenced, vipUp].map((e) => e?.atWallMs ?? Number.MAX_SAFE_INTEGER))
+      const rejoined = same.find((e) => e.kind === 'rejoined' && typeof e.data?.['divergedBytes'] === 'number')
+      const estimated = promoted.data?.['notReplicatedBytes']
+      const after = (event: LoggedEvent | undefined) => (event === undefined ? undefined : event.atWallMs - startedAtMs)
+      return {
+        epoch: promoted.epoch,
+        kind: source,
+        from: (promoted.data?.['from'] as string | null | undefined) ?? null,
+        to: promoted.host,
+        why: promoted.text,
+        startedAtMs,
+        timeline: withoutUndefined({ detectedMs: after(detected), fencedMs: after(fenced), promotedMs: after(promoted), vipUpMs: after(vipUp) }),
+        notReplicatedBytes:
+          source === 'switchover'
+            ? 0
+            : typeof rejoined?.data?.['divergedBytes'] === 'number'
+              ? rejoined.data['divergedBytes']
+              : typeof estimated === 'number'
+                ? estimated
+                : null,
+      }
+    })
 }
 
 function withoutUndefined(timeline: Record<string, number | undefined>): FailoverRecord['timeline'] {
@@ -90,7 +106,10 @@ function withoutUndefined(timeline: Record<string, number | undefined>): Failove
 
 function drawFailovers(failovers: readonly FailoverRecord[]): string {
   if (failovers.length === 0) return 'nothing has happened yet\n'
-  const table = new Table({ head: ['when', 'epoch', 'what', 'from → to', 'detected', 'fenced', 'promoted', 'address up', 'not replicated'], style: { head: [], border: [] } })
+  const table = new Table({
+    head: ['when', 'epoch', 'what', 'from → to', 'detected', 'fenced', 'promoted', 'address up', 'not replicated'],
+    style: { head: [], border: [] },
+  })
   const ms = (value: number | undefined) => (value === undefined ? '' : `${value} ms`)
   for (const f of failovers) {
     table.push([

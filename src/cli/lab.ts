@@ -20,9 +20,7 @@ const defaultConfig = '/etc/holdfast/holdfast.yaml'
 const targets = ['redis', 'keepalived', 'agent', 'all'] as const
 
 export function register(program: Command): void {
-  const lab = program
-    .command('lab')
-    .description('raise the hosts of a configuration as network namespaces on this machine, and break them')
+  const lab = program.command('lab').description('raise the hosts of a configuration as network namespaces on this machine, and break them')
   registerUp(lab)
   registerDown(lab)
   registerLook(lab)
@@ -48,8 +46,12 @@ function registerUp(lab: Command): void {
       process.on('SIGTERM', abort)
       try {
         const raised = await raiseLab({
-          name: options.name, configFile: config ?? defaultConfig, startAgents: options.agents,
-          clients: options.clients, progress: say, signal: interrupt.signal,
+          name: options.name,
+          configFile: config ?? defaultConfig,
+          startAgents: options.agents,
+          clients: options.clients,
+          progress: say,
+          signal: interrupt.signal,
         })
         sayHowToUse(raised, options.agents)
       } finally {
@@ -62,7 +64,7 @@ function registerUp(lab: Command): void {
 function registerDown(lab: Command): void {
   named(lab, 'down', 'end what runs in a lab and remove it')
     .option('--all', 'every lab')
-    .option('--keep-logs', 'keep the lab\'s directory under another name')
+    .option('--keep-logs', "keep the lab's directory under another name")
     .action(async (options) => {
       const names = options.all === true ? (await listLabs()).map((found) => found.name) : [options.name]
       if (options.all === true && names.length === 0) say('there is no lab')
@@ -75,18 +77,25 @@ function registerDown(lab: Command): void {
 }
 
 function registerLook(lab: Command): void {
-  lab.command('list').description('the labs of this machine').option('--json', 'as JSON').action(async (options) => {
-    const labs = await listLabs()
-    if (options.json === true) {
-      say(JSON.stringify(labs.map(({ name, record }) => ({ name, ready: record?.ready ?? false, configFile: record?.configFile ?? null }))))
-      return
-    }
-    if (labs.length === 0) say('there is no lab')
-    for (const { name, record } of labs) {
-      const hosts = record?.plan.nodes.filter((node) => node.kind === 'host').map((node) => node.name).join(', ')
-      say(record?.ready === true ? `${name}: ${hosts} (${record.configFile})` : `${name}: raised by half; holdfast lab down --name ${name}`)
-    }
-  })
+  lab
+    .command('list')
+    .description('the labs of this machine')
+    .option('--json', 'as JSON')
+    .action(async (options) => {
+      const labs = await listLabs()
+      if (options.json === true) {
+        say(JSON.stringify(labs.map(({ name, record }) => ({ name, ready: record?.ready ?? false, configFile: record?.configFile ?? null }))))
+        return
+      }
+      if (labs.length === 0) say('there is no lab')
+      for (const { name, record } of labs) {
+        const hosts = record?.plan.nodes
+          .filter((node) => node.kind === 'host')
+          .map((node) => node.name)
+          .join(', ')
+        say(record?.ready === true ? `${name}: ${hosts} (${record.configFile})` : `${name}: raised by half; holdfast lab down --name ${name}`)
+      }
+    })
   named(lab, 'status', 'hosts, what runs on them, and the faults that are on')
     .option('--json', 'as JSON')
     .action(async (options) => {
@@ -109,12 +118,11 @@ function registerLook(lab: Command): void {
   named(lab, 'logs <host>', 'print every log of a host').action(async (host, options) => {
     await printLogs(nodeDir((await openLab(options.name)).record, host))
   })
-  named(lab, 'exec <host> <command...>', 'run a command on a host or on the client: lab exec HOST -- CMD …')
-    .action(async (host, argv, options) => {
-      const code = await (await openLab(options.name)).execInTerminal(host, argv)
-      // The command has said itself what was wrong; its exit code is passed on as ssh does.
-      process.exitCode = code
-    })
+  named(lab, 'exec <host> <command...>', 'run a command on a host or on the client: lab exec HOST -- CMD …').action(async (host, argv, options) => {
+    const code = await (await openLab(options.name)).execInTerminal(host, argv)
+    // The command has said itself what was wrong; its exit code is passed on as ssh does.
+    process.exitCode = code
+  })
 }
 
 function registerWires(lab: Command): void {
@@ -251,5 +259,5 @@ function signalName(text: string): NodeJS.Signals {
   const byNumber = Object.entries(constants.signals).find(([, number]) => String(number) === text)?.[0]
   if (name in constants.signals) return name as NodeJS.Signals
   if (byNumber !== undefined) return byNumber as NodeJS.Signals
-  throw new InvalidArgumentError('Use a signal\'s name or number, such as SIGTERM or 15.')
+  throw new InvalidArgumentError("Use a signal's name or number, such as SIGTERM or 15.")
 }

@@ -19,7 +19,12 @@ export function register(program: Command): void {
       const session = await openSession(command.optsWithGlobals() as unknown as Globals)
       checkHost(session, group, options.to)
       const status = await one(session, group)
-      if (status.primary === null) throw new OperatorError('HF303', `${group} has no primary: ${status.because}`, 'a switchover needs a primary that serves; see explain, or failover --force')
+      if (status.primary === null)
+        throw new OperatorError(
+          'HF303',
+          `${group} has no primary: ${status.because}`,
+          'a switchover needs a primary that serves; see explain, or failover --force',
+        )
       const result = await send(session, status.primary, group, { kind: 'switchover', to: options.to ?? null, dryRun: options.dryRun === true })
       report(result.message, options.json === true, { group, from: status.primary, ok: result.ok })
       if (!result.ok) throw refusal(result, `the old primary goes on serving; see: holdfast explain ${group}`)
@@ -36,7 +41,13 @@ export function register(program: Command): void {
     .action(async (group, options, command) => {
       const session = await openSession(command.optsWithGlobals() as unknown as Globals)
       checkHost(session, group, options.to)
-      if (options.force !== true && options.dryRun !== true) throw new OperatorError('HF303', 'a failover overrides the rules that protect acknowledged writes', 'say --force if you mean it; with a primary that serves, switchover loses nothing', 2)
+      if (options.force !== true && options.dryRun !== true)
+        throw new OperatorError(
+          'HF303',
+          'a failover overrides the rules that protect acknowledged writes',
+          'say --force if you mean it; with a primary that serves, switchover loses nothing',
+          2,
+        )
       const target = options.to ?? (await bestTarget(session, group))
       const result = await send(session, target, group, { kind: 'failover', to: target, dryRun: options.dryRun === true })
       report(result.message, options.json === true, { group, to: target, ok: result.ok })
@@ -63,9 +74,14 @@ export function register(program: Command): void {
             refused = error.message
           }
         }
-        if (told.length === 0) throw new OperatorError('HF301', `no agent of ${group} could be told: ${refused}`, 'the agents of the group must run to be paused')
+        if (told.length === 0)
+          throw new OperatorError('HF301', `no agent of ${group} could be told: ${refused}`, 'the agents of the group must run to be paused')
         const missed = groupOf(session, group).members.length - told.length
-        report(`automatic failover of ${group} is ${kind === 'pause' ? 'paused' : 'on'} (told: ${told.join(', ')}${missed > 0 ? '; the others will hear of it from these' : ''})`, options.json === true, { group, told, ok: true })
+        report(
+          `automatic failover of ${group} is ${kind === 'pause' ? 'paused' : 'on'} (told: ${told.join(', ')}${missed > 0 ? '; the others will hear of it from these' : ''})`,
+          options.json === true,
+          { group, told, ok: true },
+        )
       })
   }
 
@@ -107,7 +123,8 @@ function report(message: string, json: boolean, data: object): void {
 async function one(session: Session, group: string): Promise<GroupStatus> {
   const [status] = await statusOf(session, group)
   if (status === undefined) throw new OperatorError('HF104', `no group ${group}`, '', 2)
-  if (status.members.every((m) => m.agent === 'down')) throw new OperatorError('HF301', `no agent of ${group} answers`, `start them: holdfast agent --host ${status.members[0]?.host ?? 'NAME'}`)
+  if (status.members.every((m) => m.agent === 'down'))
+    throw new OperatorError('HF301', `no agent of ${group} answers`, `start them: holdfast agent --host ${status.members[0]?.host ?? 'NAME'}`)
   return status
 }
 
@@ -143,5 +160,10 @@ async function waitForSync(session: Session, group: string, host: string, json: 
     await new Promise((resolve) => setTimeout(resolve, 250))
   }
   if (!json && process.stderr.isTTY) process.stderr.write('\r\x1b[K')
-  report(`${host} was filled anew in ${((performance.now() - startedMs) / 1000).toFixed(1)} s and ${pc.green('streams')}`, json, { group, host, ok: true, tookMs: Math.round(performance.now() - startedMs) })
+  report(`${host} was filled anew in ${((performance.now() - startedMs) / 1000).toFixed(1)} s and ${pc.green('streams')}`, json, {
+    group,
+    host,
+    ok: true,
+    tookMs: Math.round(performance.now() - startedMs),
+  })
 }

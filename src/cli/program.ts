@@ -16,7 +16,16 @@ const files: Record<string, () => Promise<Registrar>> = {
   lab: () => import('./lab.ts'),
   completion: () => import('./completion.ts'),
 }
-const fileOf: Record<string, string> = { switchover: 'operate', failover: 'operate', pause: 'operate', resume: 'operate', reinit: 'operate', __fault: 'operate', __writer: 'lab', __complete: 'completion' }
+const fileOf: Record<string, string> = {
+  switchover: 'operate',
+  failover: 'operate',
+  pause: 'operate',
+  resume: 'operate',
+  reinit: 'operate',
+  __fault: 'operate',
+  __writer: 'lab',
+  __complete: 'completion',
+}
 
 export async function buildProgram(argv: readonly string[]): Promise<Command> {
   const program = new Command('holdfast')

@@ -98,7 +98,18 @@ async function redisFiles(config: Config, group: GroupConfig, host: HostConfig, 
 
 function nftablesFiles(config: Config, group: GroupConfig, host: HostConfig): readonly RenderedFile[] {
   const holds = vrrpGroups(config, host.name).includes(group)
-  return holds ? [{ host: host.name, kind: 'nftables', group: group.name, path: nftablesFile(config.paths, group.name), notes: [], text: renderNftables(group, host.interface) }] : []
+  return holds
+    ? [
+        {
+          host: host.name,
+          kind: 'nftables',
+          group: group.name,
+          path: nftablesFile(config.paths, group.name),
+          notes: [],
+          text: renderNftables(group, host.interface),
+        },
+      ]
+    : []
 }
 
 async function serverVersion(config: Config, asked: ServerVersion | undefined): Promise<{ version: ServerVersion; note: readonly string[] }> {

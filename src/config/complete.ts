@@ -92,9 +92,7 @@ function completeGroup(name: string, group: DraftGroup, members: readonly Placed
     ...(group.password_file === undefined ? {} : { passwordFile: inConfigDir(group.password_file) }),
     process: group.process ?? defaults.process,
     ...(group.redis_conf === undefined ? {} : { redisConf: inConfigDir(group.redis_conf) }),
-    redis: Object.entries(group.redis ?? {}).flatMap(([directive, values]) =>
-      (values ?? []).map((value) => [directive.toLowerCase(), value] as const),
-    ),
+    redis: Object.entries(group.redis ?? {}).flatMap(([directive, values]) => (values ?? []).map((value) => [directive.toLowerCase(), value] as const)),
     durability: group.durability ?? defaults.durability,
     failover,
   }

@@ -52,7 +52,8 @@ function checkMembers(checked: Checked, group: GroupConfig, members: readonly Pl
   const path = ['groups', group.name, 'members']
   for (let index = 0; checked.has([...path, index]); index += 1) {
     const written = checked.kindOf([...path, index]) === 'map'
-    if (written && !checked.has([...path, index, 'host'])) found.push({ path: [...path, index], message: '`host` is missing', accepted: checked.hostNames.join(', ') })
+    if (written && !checked.has([...path, index, 'host']))
+      found.push({ path: [...path, index], message: '`host` is missing', accepted: checked.hostNames.join(', ') })
   }
   for (const member of members) {
     const at = [...path, member.index]
@@ -62,7 +63,11 @@ function checkMembers(checked: Checked, group: GroupConfig, members: readonly Pl
     hosts.add(member.host)
     const other = priorities.get(member.priority)
     if (other !== undefined) {
-      found.push({ path: [...at, 'priority'], message: `priority ${member.priority} is also that of \`${other}\``, accepted: 'a different priority for each member' })
+      found.push({
+        path: [...at, 'priority'],
+        message: `priority ${member.priority} is also that of \`${other}\``,
+        accepted: 'a different priority for each member',
+      })
     }
     priorities.set(member.priority, member.host)
   }
@@ -102,7 +107,8 @@ function checkWitness(checked: Checked, group: GroupConfig): readonly Finding[] 
   }
   for (const ip of group.checkIps) {
     const reason = unusableReason(parseIpv4(ip) ?? 0)
-    if (reason !== undefined) found.push({ path: ['groups', group.name, 'check_ips'], message: `${ip} is ${reason}`, accepted: 'an address outside this host, such as the gateway' })
+    if (reason !== undefined)
+      found.push({ path: ['groups', group.name, 'check_ips'], message: `${ip} is ${reason}`, accepted: 'an address outside this host, such as the gateway' })
   }
   return found
 }
@@ -117,8 +123,10 @@ function checkVip(checked: Checked, group: GroupConfig, members: readonly Placed
   const reason = unusableReason(ip)
   if (reason !== undefined) found.push({ path, message: `${vip.ip} is ${reason}`, accepted: 'a free address of the network of the members' })
   // /31 and /32 have no network or broadcast address, and /32 says nothing about the network.
-  if (vip.prefix < 31 && ip === network) found.push({ path, message: `${vip.ip} is the address of the network itself`, accepted: `an address in ${formatIpv4(network)}/${vip.prefix}` })
-  if (vip.prefix < 31 && ip === broadcastOf(ip, vip.prefix)) found.push({ path, message: `${vip.ip} is the broadcast address of ${formatIpv4(network)}/${vip.prefix}`, accepted: 'a host address' })
+  if (vip.prefix < 31 && ip === network)
+    found.push({ path, message: `${vip.ip} is the address of the network itself`, accepted: `an address in ${formatIpv4(network)}/${vip.prefix}` })
+  if (vip.prefix < 31 && ip === broadcastOf(ip, vip.prefix))
+    found.push({ path, message: `${vip.ip} is the broadcast address of ${formatIpv4(network)}/${vip.prefix}`, accepted: 'a host address' })
   const reported = new Set<string>()
   for (const member of members) {
     const host = checked.config.hosts[member.host]
@@ -157,11 +165,13 @@ function checkRedis(checked: Checked, group: GroupConfig): readonly Finding[] {
     const reason = managedReason(directive)
     const other = spelled.get(modern)
     if (reason !== undefined) found.push({ path, message: `is Holdfast's to decide: ${reason}`, atKey: true })
-    else if (!/^[a-z][a-z0-9._-]*$/.test(directive)) found.push({ path, message: 'is not the name of a redis directive', accepted: 'a name such as maxmemory', atKey: true })
+    else if (!/^[a-z][a-z0-9._-]*$/.test(directive))
+      found.push({ path, message: 'is not the name of a redis directive', accepted: 'a name such as maxmemory', atKey: true })
     else if (!split.ok) found.push({ path, message: split.why, accepted: 'a value as it stands in redis.conf' })
     else if (directive === 'user' && split.words[0] === 'default') {
       found.push({ path, message: "the user `default` is Holdfast's to decide: agents and replicas are that user; use `password_file`" })
-    } else if (other !== undefined && other !== directive) found.push({ path, message: `says the same as \`${other}\``, accepted: 'one of the two', atKey: true })
+    } else if (other !== undefined && other !== directive)
+      found.push({ path, message: `says the same as \`${other}\``, accepted: 'one of the two', atKey: true })
     spelled.set(modern, directive)
   }
   // A managed directive with three values is one problem.

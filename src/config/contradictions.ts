@@ -56,8 +56,11 @@ function checkHosts({ config, has, kindOf, hostNames }: Checked): readonly Findi
   const seen = new Map<string, string>()
   for (const name of hostNames) {
     const path = ['hosts', name, 'ip']
-    if (!has(path) && kindOf(['hosts', name]) === 'map') found.push({ path: ['hosts', name], message: '`ip` is missing', accepted: 'ip: IPv4 address of the host', atKey: true })
-    const held = Object.values(config.groups).filter((group) => group.vip !== undefined && group.members.some((member) => member.host === name && !member.neverPrimary))
+    if (!has(path) && kindOf(['hosts', name]) === 'map')
+      found.push({ path: ['hosts', name], message: '`ip` is missing', accepted: 'ip: IPv4 address of the host', atKey: true })
+    const held = Object.values(config.groups).filter(
+      (group) => group.vip !== undefined && group.members.some((member) => member.host === name && !member.neverPrimary),
+    )
     if (held.length > 0 && kindOf(['hosts', name]) === 'map' && !has(['hosts', name, 'interface'])) {
       found.push({
         path: ['hosts', name],
@@ -128,16 +131,25 @@ function checkPorts({ config, placed, has }: Checked, groups: readonly GroupConf
       const ofGroup = ['groups', name, 'port']
       const path = has(own) ? own : has(ofGroup) ? ofGroup : ['groups', name]
       const other = seen.get(`${host} ${port}`)
-      const whose = port === config.api.port ? "the agent's own (`api: port`)" : other === undefined || other === name ? undefined : `also that of group \`${other}\``
+      const whose =
+        port === config.api.port ? "the agent's own (`api: port`)" : other === undefined || other === name ? undefined : `also that of group \`${other}\``
       seen.set(`${host} ${port}`, other ?? name)
       if (whose === undefined) continue
       const key = JSON.stringify([path, port, whose])
-      const clash = clashes.get(key) ?? { finding: { path, accepted: 'a `port` of its own for each group on a host', atKey: path.length === 2 }, port, whose, hosts: [] }
+      const clash = clashes.get(key) ?? {
+        finding: { path, accepted: 'a `port` of its own for each group on a host', atKey: path.length === 2 },
+        port,
+        whose,
+        hosts: [],
+      }
       clash.hosts.push(`\`${host}\``)
       clashes.set(key, clash)
     }
   }
-  return [...clashes.values()].map(({ finding, port, whose, hosts }) => ({ ...finding, message: `port ${port} on ${[...new Set(hosts)].join(', ')} is ${whose}` }))
+  return [...clashes.values()].map(({ finding, port, whose, hosts }) => ({
+    ...finding,
+    message: `port ${port} on ${[...new Set(hosts)].join(', ')} is ${whose}`,
+  }))
 }
 
 /** nft knows no dash, so `a-b` and `a_b` would write, and delete, one and the same table. */
@@ -148,6 +160,13 @@ function checkTables(groups: readonly GroupConfig[]): readonly Finding[] {
     seen.set(nftTable(name), name)
     return other === undefined
       ? []
-      : [{ path: ['groups', name], message: `differs from group \`${other}\` only in \`-\` and \`_\``, accepted: 'names that differ in a letter or digit', atKey: true }]
+      : [
+          {
+            path: ['groups', name],
+            message: `differs from group \`${other}\` only in \`-\` and \`_\``,
+            accepted: 'names that differ in a letter or digit',
+            atKey: true,
+          },
+        ]
   })
 }

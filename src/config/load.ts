@@ -12,9 +12,7 @@ import { parseTolerantly } from './parse.ts'
 import { ConfigError, formatProblem, nearest } from './problem.ts'
 
 export { parseConfig } from './parse.ts'
-export type { Parsed } from './parse.ts'
 export { ConfigError } from './problem.ts'
-export type { ConfigProblem } from './problem.ts'
 
 export interface Loaded {
   readonly config: Config

@@ -53,7 +53,8 @@ export function parseTolerantly(text: string, file: string): TolerantParse {
 }
 
 function writtenIn(yaml: YamlFile): Pick<Checked, 'has' | 'kindOf' | 'hostNames' | 'redisPath'> {
-  const valueAt = (path: KeyPath): unknown => path.reduce<unknown>((value, key) => (isBag(value) && Object.hasOwn(value, key) ? value[key] : undefined), yaml.data)
+  const valueAt = (path: KeyPath): unknown =>
+    path.reduce<unknown>((value, key) => (isBag(value) && Object.hasOwn(value, key) ? value[key] : undefined), yaml.data)
   const hosts = valueAt(['hosts'])
   return {
     has: (path) => valueAt(path) !== undefined,

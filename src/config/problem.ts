@@ -54,7 +54,11 @@ export function formatPath(path: KeyPath): string {
 
 /** The accepted word that the operator most likely meant, if one is close. */
 export function nearest(word: string, accepted: readonly string[]): string | undefined {
-  const plain = (text: string): string => text.replace(/([a-z])([A-Z])/g, '$1_$2').toLowerCase().replaceAll('-', '_')
+  const plain = (text: string): string =>
+    text
+      .replace(/([a-z])([A-Z])/g, '$1_$2')
+      .toLowerCase()
+      .replaceAll('-', '_')
   const wanted = plain(word)
   let best: string | undefined
   // Never as far as the word is long: any short name is that close to any other.

@@ -33,9 +33,7 @@ function show(value: unknown): string {
 
 function integer(range: Range, unit = '') {
   const accepted = `a whole number from ${range.min} to ${range.max}${unit}`
-  return leaf(accepted, (value) =>
-    typeof value === 'number' && Number.isInteger(value) && value >= range.min && value <= range.max ? value : undefined,
-  )
+  return leaf(accepted, (value) => (typeof value === 'number' && Number.isInteger(value) && value >= range.min && value <= range.max ? value : undefined))
 }
 
 /** People write yes and no, and YAML 1.2 hands those over as text. */
@@ -107,10 +105,7 @@ const memberKeys = z.strictObject({
   port: integer(ranges.port),
 })
 
-const member = z.preprocess(
-  (value) => (typeof value === 'string' || typeof value === 'number' ? { host: String(value) } : value),
-  memberKeys.optional(),
-)
+const member = z.preprocess((value) => (typeof value === 'string' || typeof value === 'number' ? { host: String(value) } : value), memberKeys.optional())
 
 const host = z.strictObject({
   ip: ipv4(),

@@ -39,7 +39,12 @@ export function readYaml(text: string): YamlFile {
   } catch (error) {
     // Aliases that multiply, or that point nowhere.
     const why = error instanceof Error ? firstLine(error.message) : String(error)
-    return { data: undefined, problems: [...problems, { line: 1, column: 1, path: '', message: `this is not YAML: ${why}` }], usable: false, locate: () => ({ line: 1, column: 1 }) }
+    return {
+      data: undefined,
+      problems: [...problems, { line: 1, column: 1, path: '', message: `this is not YAML: ${why}` }],
+      usable: false,
+      locate: () => ({ line: 1, column: 1 }),
+    }
   }
   return { data, problems, usable, locate: (path, atKey = false) => place(offsetOf(document, path, atKey)) }
 }

@@ -45,7 +45,11 @@ function standingVipRule(ctx: Context, next: State): boolean | undefined {
   if (isServingPhase(next.phase)) return true
   if (next.phase === 'handed') return undefined
   if (next.phase !== 'replica') return next.phase === 'fresh' ? false : keepIfElecting(ctx)
-  if (situation.claim === 'theirs' && situation.holder !== 'serves') return undefined
+  if (situation.claim === 'theirs' && situation.holder !== 'serves') {
+    // Nothing is withdrawn while it is unclear who serves. But who has become fit must stand for the address: a member that
+    // does not stand for it cannot learn from VRRP that the holder's host is silent.
+    return situation.holder === 'unclear' && view.nowMs >= next.vipHoldOffUntilMs && ownFitness(next, view, ctx.policy).fit ? true : undefined
+  }
   if (view.nowMs < next.vipHoldOffUntilMs) return false
   return ownFitness(next, view, ctx.policy).fit
 }
@@ -105,8 +109,17 @@ function reinitOr(ctx: Context, otherwise: () => Draft): Draft {
   if (situation.claim !== 'theirs' || situation.holder !== 'serves' || isServingPhase(state.phase)) {
     return refuse('reinit gives the data of a replica up, so another member must be serving: none is known to')
   }
-  if (view.request.dryRun) return { ...holdStill(ctx, 'dry run', tickMs), next: answerRequest(state, ctx, true, `would give up the data of ${state.host} and fetch them anew from ${state.holder ?? ''}`) }
-  const next = answerRequest({ ...state, phase: 'replica', partial: true, partialOf: null }, ctx, true, `${state.host} is being filled anew from ${state.holder ?? ''}`)
+  if (view.request.dryRun)
+    return {
+      ...holdStill(ctx, 'dry run', tickMs),
+      next: answerRequest(state, ctx, true, `would give up the data of ${state.host} and fetch them anew from ${state.holder ?? ''}`),
+    }
+  const next = answerRequest(
+    { ...state, phase: 'replica', partial: true, partialOf: null },
+    ctx,
+    true,
+    `${state.host} is being filled anew from ${state.holder ?? ''}`,
+  )
   return { ...holdStill(ctx, 'reinit: the operator gives this dataset up', 0), next, actions: [{ kind: 'wipe-redis' }], vip: false }
 }
 
@@ -114,6 +127,9 @@ function reinitOr(ctx: Context, otherwise: () => Draft): Draft {
 function refuseUnanswered(ctx: Context, draft: Draft): Draft {
   const request = ctx.view.request
   if (request === null || draft.next.results.some((r) => r.id === request.id) || draft.next.handover?.id === request.id) return draft
-  const why = request.kind === 'switchover' ? `only the primary can hand over, and ${ctx.state.host} is ${ctx.state.phase}` : `${request.kind} does not fit now: ${draft.because}`
+  const why =
+    request.kind === 'switchover'
+      ? `only the primary can hand over, and ${ctx.state.host} is ${ctx.state.phase}`
+      : `${request.kind} does not fit now: ${draft.because}`
   return { ...draft, next: answerRequest(draft.next, ctx, false, why) }
 }

@@ -45,7 +45,7 @@ export function claimEpoch(ctx: Context, epoch: number, source: LineageSource, b
     phase: 'promoting',
     epoch,
     holder: ctx.state.host,
-    servingRunId: null,
+    servingRunId: ctx.view.redis.facts?.runId ?? null,
     gone: null,
     prepared: null,
     handover: null,

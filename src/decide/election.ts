@@ -60,10 +60,12 @@ function judgeMyself(state: State, view: View, policy: Policy, field: Field): El
     // The lost holder itself needs no hearing: what it has and we have not, it could not send. Other live replicas do.
     const late = [...unheard, ...unmeasured].filter((h) => h !== state.holder)
     if (late.length === 0) return me(`the link was alive until ${state.holder ?? 'the primary'} went (${compared})`)
-    if (sinceGoneMs >= electionWaitMs) return me(`the link was alive until ${state.holder ?? 'the primary'} went; ${late.join(', ')} did not say more within ${electionWaitMs} ms (${compared})`)
+    if (sinceGoneMs >= electionWaitMs)
+      return me(`the link was alive until ${state.holder ?? 'the primary'} went; ${late.join(', ')} did not say more within ${electionWaitMs} ms (${compared})`)
     return wait(late, `${late.join(', ')} may have more data`)
   }
-  if (unmeasured.length > 0) return wait(unmeasured, `${unmeasured.join(', ')} cannot be compared yet, and this member's link was not alive when the primary went`)
+  if (unmeasured.length > 0)
+    return wait(unmeasured, `${unmeasured.join(', ')} cannot be compared yet, and this member's link was not alive when the primary went`)
   return judgeLonely(state, view, policy, unheard, compared)
 }
 

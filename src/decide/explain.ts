@@ -14,7 +14,13 @@ export interface Explanation {
   readonly primary: string | null
   readonly epoch: number
   readonly now: { readonly diagnosis: string; readonly diagnosisWhy: string; readonly rule: string; readonly ruleWhy: string; readonly evidence: string }
-  readonly members: readonly { readonly host: string; readonly fit: boolean; readonly why: string; readonly position: string; readonly lagBytes: number | null }[]
+  readonly members: readonly {
+    readonly host: string
+    readonly fit: boolean
+    readonly why: string
+    readonly position: string
+    readonly lagBytes: number | null
+  }[]
   /** The member that would be promoted; null: nobody. */
   readonly successor: string | null
   readonly wouldHappen: string
@@ -37,7 +43,13 @@ export function explainGroup(state: State, view: View, policy: Policy): Explanat
     const candidate = own ? (facts === null ? null : candidateOf(policy, m.host, facts, state)) : word === null ? null : candidateFromWord(policy, word, state)
     if (fitness.fit && candidate !== null && m.host !== primary) candidates.push(candidate)
     const lagBytes = primaryOffset === undefined || facts === null ? null : Math.max(0, primaryOffset - facts.offset)
-    return { host: m.host, fit: fitness.fit, why: m.host === primary ? 'is the primary' : fitness.why, position: candidate === null ? 'unknown' : describePosition(candidate.position), lagBytes }
+    return {
+      host: m.host,
+      fit: fitness.fit,
+      why: m.host === primary ? 'is the primary' : fitness.why,
+      position: candidate === null ? 'unknown' : describePosition(candidate.position),
+      lagBytes,
+    }
   })
   const successor = candidates.sort(compareCandidates).at(-1)?.host ?? null
   return {
@@ -45,7 +57,13 @@ export function explainGroup(state: State, view: View, policy: Policy): Explanat
     asSeenBy: state.host,
     primary,
     epoch: state.epoch,
-    now: { diagnosis: row.diagnosis, diagnosisWhy: row.why, rule: `${state.phase} × ${row.diagnosis} → ${cell.response}`, ruleWhy: cell.why, evidence: situation.holderWhy },
+    now: {
+      diagnosis: row.diagnosis,
+      diagnosisWhy: row.why,
+      rule: `${state.phase} × ${row.diagnosis} → ${cell.response}`,
+      ruleWhy: cell.why,
+      evidence: situation.holderWhy,
+    },
     members,
     successor,
     wouldHappen: outcome(state, policy, successor),
@@ -57,7 +75,8 @@ function outcome(state: State, policy: Policy, successor: string | null): string
   if (state.epoch === 0) return 'the group has no primary yet'
   if (state.paused.on) return 'nothing: automatic failover is paused'
   if (!policy.auto) return 'nothing: failover.auto is off'
-  if (successor === null) return `no member could take over: ${policy.external ? 'the address would be down until the primary\'s own supervisor restarts redis' : 'redis would be restarted in place with what its disk has, and serve again once no better data can be found'}`
+  if (successor === null)
+    return `no member could take over: ${policy.external ? "the address would be down until the primary's own supervisor restarts redis" : 'redis would be restarted in place with what its disk has, and serve again once no better data can be found'}`
   const crash = `if its redis died, ${successor} would be promoted within milliseconds`
   return `${crash}; if its host were lost, after ${policy.hostLossMs} ms of VRRP silence and a second opinion`
 }
@@ -65,7 +84,10 @@ function outcome(state: State, policy: Policy, successor: string | null): string
 function warningsOf(state: State, view: View, policy: Policy, successor: string | null): readonly string[] {
   const warnings: string[] = []
   if (successor === null && state.epoch > 0) warnings.push('there is no fit replica: a crash now is an outage')
-  if (policy.external) warnings.push('process: external: a supervisor that restarts redis at once, with an empty disk, races with the failover; let it wait a few seconds (RestartSec=5)')
+  if (policy.external)
+    warnings.push(
+      'process: external: a supervisor that restarts redis at once, with an empty disk, races with the failover; let it wait a few seconds (RestartSec=5)',
+    )
   if (view.keepalived !== null && view.keepalived.process === false) warnings.push('keepalived does not run on this host')
   for (const peer of view.peers) if (peer.agent !== 'alive') warnings.push(`the agent of ${peer.host} is ${peer.agent}`)
   const errors = view.redis.facts?.unexpectedErrors ?? 0

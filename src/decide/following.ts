@@ -25,16 +25,20 @@ export function follow(ctx: Context): Draft {
   const entry = state.lineage.find((e) => e.epoch === state.epoch)
   if (entry === undefined) {
     // Not a replica yet: whether this dataset may be given up can only be judged by the lineage, and by who it was before.
-    const next: State = state.phase === 'fresh' || state.phase === 'fenced' ? { ...settled.next, phase: state.phase } : settled.next
+    // And who has handed over stays ready to take it back until the successor is seen to serve.
+    const next: State =
+      state.phase === 'handed' ? state : state.phase === 'fresh' || state.phase === 'fenced' ? { ...settled.next, phase: state.phase } : settled.next
     return { ...settled, next, because: `${holder} is being promoted; wait for its lineage`, wakeInMs: busyTickMs }
   }
   const position = positionOf(facts, state.lineage)
   const verdict = mayGiveUp(state, facts, position, word, entry)
   if (verdict.kind === 'refuse') return refuse(ctx, verdict.why)
-  const keep: readonly Action[] = verdict.kind === 'keep' ? [{ kind: 'keep-dataset', name: `epoch-${position.kind === 'known' ? position.epoch : state.epoch - 1}-from-${state.host}` }] : []
+  const keep: readonly Action[] =
+    verdict.kind === 'keep' ? [{ kind: 'keep-dataset', name: `epoch-${position.kind === 'known' ? position.epoch : state.epoch - 1}-from-${state.host}` }] : []
   const diverged = position.kind === 'known' ? position.divergedBytes : null
   const rejoined: Event = {
-    kind: wasPrimary(state) ? 'rejoined' : 'following',
+    // Keeping a copy takes several cycles, in which the phase has become replica: only a primary can have diverged.
+    kind: wasPrimary(state) || (diverged !== null && diverged > 0) ? 'rejoined' : 'following',
     epoch: state.epoch,
     text: `follows ${holder}${diverged !== null && diverged > 0 ? `; ${diverged} bytes that ${holder} does not have were kept` : ''}`,
     data: { from: state.host, to: holder, divergedBytes: diverged },
@@ -58,7 +62,7 @@ function settle(ctx: Context, word: Statement, following: boolean): Draft {
   if (state.phase === 'handed') {
     // Before the VIP leaves this host: a FIN can only be sent from an address that is still here. A client whose write
     // was held by the pause would otherwise wait for a reply until its own timeout.
-    actions.push({ kind: 'kill-clients' }, { kind: 'vip', allowed: false }, { kind: 'resume-writes' })
+    if (view.keepalived?.allowed !== false) actions.push({ kind: 'kill-clients' }, { kind: 'vip', allowed: false }, { kind: 'resume-writes' })
     if (state.handover !== null) {
       next = { ...next, results: [...next.results, { id: state.handover.id, ok: true, message: `${word.host} is primary, epoch ${state.epoch}` }].slice(-8) }
     }
@@ -66,7 +70,11 @@ function settle(ctx: Context, word: Statement, following: boolean): Draft {
   if (vipHere && word.phase === 'primary') {
     next = { ...next, vipHoldOffUntilMs: view.nowMs + vipHoldOffMs }
     if (state.phase === 'replica' && state.vipHoldOffUntilMs < view.nowMs) {
-      events.push({ kind: 'vip-returned', epoch: state.epoch, text: `VRRP gave the address to ${state.host} while ${word.host} serves; it is given back, nobody is promoted` })
+      events.push({
+        kind: 'vip-returned',
+        epoch: state.epoch,
+        text: `VRRP gave the address to ${state.host} while ${word.host} serves; it is given back, nobody is promoted`,
+      })
     }
   }
   const position = view.redis.facts === null ? null : positionOf(view.redis.facts, state.lineage)
@@ -89,14 +97,23 @@ type Verdict = { readonly kind: 'free' | 'keep' } | { readonly kind: 'refuse'; r
 function mayGiveUp(state: State, facts: RedisFacts, position: Position, holder: Statement, entry: LineageEntry): Verdict {
   if (facts.keys === 0) return { kind: 'free' }
   const emptyHolder = holder.redis !== null && holder.redis.keys === 0 && entry.startOffset <= 1
-  if (emptyHolder && state.lineage.length > 1) return { kind: 'refuse', why: `INV-1: ${holder.host} serves an empty dataset that began at offset ${entry.startOffset}; the ${facts.keys} keys here are not given up to it. Promote this member (failover --to ${state.host} --force) or give its data up (reinit)` }
+  if (emptyHolder && state.lineage.length > 1)
+    return {
+      kind: 'refuse',
+      why: `INV-1: ${holder.host} serves an empty dataset that began at offset ${entry.startOffset}; the ${facts.keys} keys here are not given up to it. Promote this member (failover --to ${state.host} --force) or give its data up (reinit)`,
+    }
   if (position.kind === 'known') {
     if (position.divergedBytes === 0) return { kind: 'free' }
     const own = state.lineage.find((e) => e.epoch === position.epoch)?.holder === state.host
-    if (!own && entry.source === 'restart') return { kind: 'refuse', why: `INV-1: ${holder.host} restarted from data that are ${position.divergedBytes} bytes older than those here; they are not given up to it. Promote this member (failover --to ${state.host} --force) or give its data up (reinit)` }
+    if (!own && entry.source === 'restart')
+      return {
+        kind: 'refuse',
+        why: `INV-1: ${holder.host} restarted from data that are ${position.divergedBytes} bytes older than those here; they are not given up to it. Promote this member (failover --to ${state.host} --force) or give its data up (reinit)`,
+      }
     return { kind: 'keep' }
   }
-  if (state.phase === 'fresh') return { kind: 'refuse', why: `this redis holds ${facts.keys} keys of a history that the group does not know; give them up with reinit, or empty it` }
+  if (state.phase === 'fresh')
+    return { kind: 'refuse', why: `this redis holds ${facts.keys} keys of a history that the group does not know; give them up with reinit, or empty it` }
   const last = state.lineage.findLast((e) => e.epoch < state.epoch)
   return { kind: last?.holder === state.host ? 'keep' : 'free' }
 }

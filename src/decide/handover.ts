@@ -79,7 +79,8 @@ export function handOver(ctx: Context): Draft {
   const restarted = handover.stageMs > view.nowMs || view.agentUptimeMs < view.nowMs - handover.stageMs
   if (restarted) return rollBack(ctx, handover, 'the agent was restarted in the middle')
   if (word === null) return rollBack(ctx, handover, `${handover.to} is not heard any more`)
-  if (word.redis === null || !word.answering) return late ? rollBack(ctx, handover, `the redis of ${handover.to} does not answer`) : waitFor(ctx, handover, 'an answer')
+  if (word.redis === null || !word.answering)
+    return late ? rollBack(ctx, handover, `the redis of ${handover.to} does not answer`) : waitFor(ctx, handover, 'an answer')
   if (handover.stage === 'prepare') return late ? rollBack(ctx, handover, `${handover.to} did not agree in time`) : prepare(ctx, handover, word)
   return pauseStage(ctx, handover, word, word.redis, late)
 }
@@ -89,10 +90,19 @@ function prepare(ctx: Context, handover: Handover, word: Statement): Draft {
   const { state, view, policy } = ctx
   const pause: Handover = { ...handover, stage: 'pause', stageMs: view.nowMs, deadlineMs: view.nowMs + policy.maxPauseMs }
   const forMs = policy.maxPauseMs + pauseMarginMs
-  const started: Event = { kind: 'handover', epoch: handover.epoch, text: `writes are paused for the switchover to ${handover.to}`, data: { from: state.host, to: handover.to } }
+  const started: Event = {
+    kind: 'handover',
+    epoch: handover.epoch,
+    text: `writes are paused for the switchover to ${handover.to}`,
+    data: { from: state.host, to: handover.to },
+  }
   return {
     next: { ...state, handover: pause },
-    actions: [{ kind: 'refuse-connections', forMs }, { kind: 'pause-writes', forMs }, { kind: 'poke', host: handover.to }],
+    actions: [
+      { kind: 'refuse-connections', forMs },
+      { kind: 'pause-writes', forMs },
+      { kind: 'poke', host: handover.to },
+    ],
     events: [started],
     because: `${handover.to} has agreed; pause writes for at most ${policy.maxPauseMs} ms and compare offsets`,
     wakeInMs: 2,
@@ -102,6 +112,9 @@ function prepare(ctx: Context, handover: Handover, word: Statement): Draft {
 function pauseStage(ctx: Context, handover: Handover, word: Statement, theirs: RedisFacts, late: boolean): Draft {
   const { state, view } = ctx
   const own = view.redis.facts
+  // Writes that were not stopped could come between the measuring and the fence.
+  if (!view.actedAll) return rollBack(ctx, handover, 'writes could not be paused')
+  if (word.preparedId !== handover.id) return rollBack(ctx, handover, `the redis of ${handover.to} was restarted`)
   if (late) return rollBack(ctx, handover, `${handover.to} did not catch up within max_pause_ms (${theirs.offset} of ${own?.offset ?? '?'})`)
   const measuredAfterPause = own !== null && redisAnswers(view) && view.redis.factsAgeMs < view.nowMs - handover.stageMs
   if (!measuredAfterPause || !word.fit || !theirs.linkUp || theirs.offset !== own.offset) {
@@ -109,12 +122,20 @@ function pauseStage(ctx: Context, handover: Handover, word: Statement, theirs: R
   }
   const next: State = { ...state, phase: 'handed', epoch: handover.epoch, holder: handover.to, handover: { ...handover, stage: 'handed', stageMs: view.nowMs } }
   const actions: Action[] = [{ kind: 'soft-fence' }]
-  const fenced: Event = { kind: 'fenced', epoch: handover.epoch, text: `epoch ${handover.epoch} is given to ${handover.to}; this redis refuses writes`, data: { from: state.host, to: handover.to, offset: own.offset } }
+  const fenced: Event = {
+    kind: 'fenced',
+    epoch: handover.epoch,
+    text: `epoch ${handover.epoch} is given to ${handover.to}; this redis refuses writes`,
+    data: { from: state.host, to: handover.to, offset: own.offset },
+  }
   return { next, actions, events: [fenced], because: `both have offset ${own.offset}: nothing can be lost`, wakeInMs: 2 }
 }
 
 function waitFor(ctx: Context, handover: Handover, what: string): Draft {
-  return { ...holdStill(ctx, `switchover to ${handover.to} (${handover.stage}): waiting for ${what}`, busyTickMs), actions: [{ kind: 'poke', host: handover.to }] }
+  return {
+    ...holdStill(ctx, `switchover to ${handover.to} (${handover.stage}): waiting for ${what}`, busyTickMs),
+    actions: [{ kind: 'poke', host: handover.to }],
+  }
 }
 
 function rollBack(ctx: Context, handover: Handover, why: string): Draft {
@@ -140,8 +161,13 @@ export function withPreparation(ctx: Context, draft: Draft): Draft {
     return forget ? { ...draft, next: { ...draft.next, prepared: null } } : draft
   }
   const busy = { ...draft, wakeInMs: Math.min(draft.wakeInMs, busyTickMs) }
-  if (draft.next.prepared?.id === offer.id) return busy
-  return { ...busy, next: { ...draft.next, prepared: { id: offer.id, from: word.host, epoch: offer.epoch } }, because: `agrees to take epoch ${offer.epoch} from ${word.host}` }
+  const runId = view.redis.facts?.runId
+  if (draft.next.prepared?.id === offer.id || runId === undefined) return busy
+  return {
+    ...busy,
+    next: { ...draft.next, prepared: { id: offer.id, from: word.host, epoch: offer.epoch, runId } },
+    because: `agrees to take epoch ${offer.epoch} from ${word.host}`,
+  }
 }
 
 /** The host that is giving its epoch to this member at this moment, fenced or not yet. null: nobody. */
@@ -153,14 +179,18 @@ export function isOfferedToMe(ctx: Context): string | null {
   return word !== null && word.phase === 'handed' && word.handover?.id === prepared.id ? prepared.from : null
 }
 
-/** true: the old primary has given the epoch that this member had agreed to; it refuses writes already. */
+/** true: the old primary has given the epoch that this member had agreed to; it refuses writes already, or is dead. */
 export function isHandedToMe(ctx: Context): boolean {
   const { state, view } = ctx
   const giver = isOfferedToMe(ctx)
   if (giver === null) return false
   const word = heard(peerOf(view, giver))
   // Its redis must be SEEN to refuse writes: the decision to hand over is durable before the fence is in force.
-  return word?.answering === true && word.redis?.role === 'replica' && state.epoch > 0
+  const fenced = word?.process === false || (word?.answering === true && word.redis?.role === 'replica')
+  // Equal offsets were measured on one process. If another answers now, the election compares what it has.
+  const { facts } = view.redis
+  const whole = facts !== null && redisAnswers(view) && !facts.loading && !facts.syncing && !state.partial
+  return fenced && whole && state.prepared?.runId === facts.runId
 }
 
 export function answerSwitchover(ctx: Context): Draft {

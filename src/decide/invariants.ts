@@ -18,7 +18,10 @@ export function checkInvariants(state: State, view: View, policy: Policy, decisi
   assert(!promotes || next.phase === 'promoting', 'a promotion is claimed before it is done')
   assert(decision.because.length > 0 && decision.rule.length > 0, 'INV-9: every decision explains itself')
   if (promotes && state.phase !== 'promoting') {
-    assert(next.epoch > state.epoch || (next.epoch === state.epoch && state.prepared?.epoch === next.epoch) || learnedEpoch(view) >= next.epoch, 'INV-3: a promotion has an epoch of its own')
+    assert(
+      next.epoch > state.epoch || (next.epoch === state.epoch && state.prepared?.epoch === next.epoch) || learnedEpoch(view) >= next.epoch,
+      'INV-3: a promotion has an epoch of its own',
+    )
     assert(facts !== null && !facts.loading && !facts.syncing && !next.partial, 'INV-4: whole data only')
     const holder = state.holder === null || state.holder === state.host ? null : heard(peerOf(view, state.holder))
     const holderServes = holder !== null && holder.epoch >= next.epoch - 1 && holder.holder === holder.host && isServingPhase(holder.phase)
@@ -27,11 +30,12 @@ export function checkInvariants(state: State, view: View, policy: Policy, decisi
   for (const action of actions) {
     if (action.kind === 'follow') {
       const word = view.peers.find((p) => p.statement?.holder === p.host && isServingPhase(p.statement.phase))?.statement
-      const wipes = word?.redis != null && word.redis.keys === 0 && (facts?.keys ?? 0) > 0 && (next.lineage.at(-1)?.startOffset ?? 0) <= 1 && next.lineage.length > 1
+      const wipes =
+        word?.redis != null && word.redis.keys === 0 && (facts?.keys ?? 0) > 0 && (next.lineage.at(-1)?.startOffset ?? 0) <= 1 && next.lineage.length > 1
       assert(!wipes, 'INV-1: data are not given up to an empty primary')
     }
     if (action.kind === 'start-redis' || action.kind === 'wipe-redis') assert(!policy.external, 'an external redis is never started')
-    if (action.kind === 'wipe-redis') assert(!isServingPhase(next.phase) && view.request?.kind === 'reinit', 'a dataset is wiped only on an operator\'s word')
+    if (action.kind === 'wipe-redis') assert(!isServingPhase(next.phase) && view.request?.kind === 'reinit', "a dataset is wiped only on an operator's word")
     if (action.kind === 'kill-redis') assert(!isServingPhase(next.phase), 'INV-7: a serving redis is not killed')
   }
   if (next.phase === 'handed' && state.phase !== 'handed') {

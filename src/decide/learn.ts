@@ -17,13 +17,17 @@ export function learn(state: State, view: View): State {
 
 /** Seen to begin, not seen to end: until it has ended the dataset may be half of one. */
 function learnOfSync(state: State, facts: RedisFacts): State {
-  if (facts.syncing) return state.partial && state.partialOf !== null ? state : { ...state, partial: true, partialOf: { replid: facts.replid, offset: facts.offset } }
-  if (!state.partial) return state
+  const { partial, partialOf } = state
+  if (facts.syncing) {
+    const keys = facts.loading ? -1 : (partialOf?.keys ?? facts.keys)
+    if (partial && partialOf?.keys === keys) return state
+    return { ...state, partial: true, partialOf: partialOf === null ? { replid: facts.replid, offset: facts.offset, keys } : { ...partialOf, keys } }
+  }
+  if (!partial) return state
   // The primary may die in the very moment after the sync, before its link was ever seen up: redis takes the new id and
-  // offset when the dataset is whole, and not before.
-  const { partialOf } = state
-  const ended = facts.linkUp || (!facts.loading && partialOf !== null && (facts.replid !== partialOf.replid || facts.offset !== partialOf.offset))
-  return ended ? { ...state, partial: false, partialOf: null } : state
+  // offset when the dataset is whole, and not before. Broken off while it was only transferred, it has cost nothing.
+  const ended = partialOf !== null && (facts.replid !== partialOf.replid || facts.offset !== partialOf.offset || facts.keys === partialOf.keys)
+  return facts.linkUp || (!facts.loading && ended) ? { ...state, partial: false, partialOf: null } : state
 }
 
 function learnFrom(state: State, word: Statement): State {

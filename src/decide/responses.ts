@@ -1,7 +1,7 @@
 /** One function per response of the table. Each returns the next state and the actions; none does anything itself. */
 import type { Action, Event } from '../model/action.ts'
 import type { ResponseName } from '../model/decision.ts'
-import { busyTickMs, tickMs } from '../model/policy.ts'
+import { busyTickMs, lonelyWaitMs, tickMs } from '../model/policy.ts'
 import { maxLineage, type LineageEntry, type LineageSource, type State } from '../model/state.ts'
 import { answerId, answerRequest, claimEpoch, holdStill, offsetOf, type Context, type Draft } from './draft.ts'
 import { elect } from './election.ts'
@@ -88,10 +88,17 @@ function endHang(ctx: Context): Draft {
 }
 
 function finishPromotion(ctx: Context): Draft {
-  const { state, view, situation } = ctx
+  const { state, view, situation, policy } = ctx
   const facts = view.redis.facts
   if (facts === null) return holdStill(ctx, 'wait for its answer', busyTickMs)
-  if (situation.redis === 'replica') return { ...holdStill(ctx, `epoch ${state.epoch} is claimed; redis is still to be promoted`, 0), actions: [{ kind: 'promote' }], vip: true }
+  if (situation.redis === 'replica') {
+    if ((state.servingRunId !== null && state.servingRunId !== facts.runId) || facts.syncing || state.partial) return resign(ctx)
+    const unheard = policy.members.filter((m) => m.host !== state.host && heard(peerOf(view, m.host)) === null).map((m) => m.host)
+    // After a restart of the agent the claim may be long outlived: who has just come listens before it makes a second primary.
+    if (unheard.length > 0 && view.agentUptimeMs < lonelyWaitMs)
+      return holdStill(ctx, `epoch ${state.epoch} is claimed; ${unheard.join(', ')} may know of a later one`, busyTickMs)
+    return { ...holdStill(ctx, `epoch ${state.epoch} is claimed; redis is still to be promoted`, 0), actions: [{ kind: 'promote' }], vip: true }
+  }
   const entry: LineageEntry = {
     epoch: state.epoch,
     replid: facts.replid,
@@ -107,8 +114,16 @@ function finishPromotion(ctx: Context): Draft {
   const lostBytes = lastSeen === null || from === state.host ? null : Math.max(0, lastSeen - (entry.startOffset - 1))
   return {
     next: { ...state, phase: 'primary', lineage: mergeLineage(state.lineage, [entry], state.host, maxLineage), servingRunId: facts.runId, claim: null },
-    actions: [{ kind: 'resume-writes' }],
-    events: [{ kind: 'promoted', epoch: state.epoch, text: `${state.host} is primary: ${entry.why}`, data: { to: state.host, from, source: entry.source, startOffset: entry.startOffset, notReplicatedBytes: lostBytes } }],
+    // A gate that this host shut as the old primary of an earlier switchover would refuse its own clients now.
+    actions: [{ kind: 'resume-writes' }, { kind: 'accept-connections' }],
+    events: [
+      {
+        kind: 'promoted',
+        epoch: state.epoch,
+        text: `${state.host} is primary: ${entry.why}`,
+        data: { to: state.host, from, source: entry.source, startOffset: entry.startOffset, notReplicatedBytes: lostBytes },
+      },
+    ],
     because: `redis is primary with replication id ${facts.replid.slice(0, 8)} from offset ${entry.startOffset}`,
     wakeInMs: busyTickMs,
     vip: true,
@@ -121,41 +136,59 @@ function mayFailOver(ctx: Context): boolean {
 
 function electSuccessor(ctx: Context): Draft {
   const { view } = ctx
-  if (isHandedToMe(ctx)) return claimEpoch(ctx, ctx.state.epoch, 'switchover', `switchover: ${ctx.state.prepared?.from ?? ''} refuses writes and has given its epoch over at equal offsets`)
+  if (isHandedToMe(ctx))
+    return claimEpoch(
+      ctx,
+      ctx.state.epoch,
+      'switchover',
+      `switchover: ${ctx.state.prepared?.from ?? ''} refuses writes and has given its epoch over at equal offsets`,
+    )
   const giver = isOfferedToMe(ctx)
-  if (giver !== null) return { ...holdStill(ctx, `${giver} gives epoch ${ctx.state.epoch} to this member; its redis must be seen to refuse writes first`, 2), vip: true }
+  if (giver !== null) {
+    const waiting = holdStill(ctx, `${giver} gives epoch ${ctx.state.epoch} to this member; its redis must be seen to refuse writes first`, 2)
+    // Once the link is down only a restarted redis can answer there: it must not be followed.
+    return { ...waiting, actions: view.redis.facts?.linkUp === true ? [] : detach(ctx), vip: true }
+  }
+  if (ctx.state.phase === 'handed') return takeBack(ctx, [])
   const facts = view.redis.facts
   const known = ctx.state.gone?.epoch === ctx.state.epoch ? ctx.state.gone : null
   const gone = known ?? { epoch: ctx.state.epoch, fresh: facts !== null && isFresh(facts), atMs: view.nowMs }
   const state: State = { ...ctx.state, gone }
-  const detected: readonly Event[] = known === null ? [{ kind: 'detected', epoch: state.epoch + 1, text: ctx.situation.holderWhy, data: { from: state.holder } }] : []
+  const detected: readonly Event[] =
+    known === null ? [{ kind: 'detected', epoch: state.epoch + 1, text: ctx.situation.holderWhy, data: { from: state.holder } }] : []
   const noted: Context = { ...ctx, state }
   const draft = electNow(noted)
   return { ...draft, events: [...detected, ...draft.events] }
 }
 
+/** As long as nobody serves, nothing here may accept writes or follow a process that comes back with other data. */
+function detach(ctx: Context): readonly Action[] {
+  const upstream = ctx.view.redis.facts?.upstream ?? null
+  const attached = upstream !== null && upstream.port !== 1
+  return ctx.situation.redis !== 'replica' || attached ? [{ kind: 'soft-fence' }] : []
+}
+
 function electNow(ctx: Context): Draft {
   const { state, view, policy, situation } = ctx
-  const unfenced = situation.redis !== 'replica'
-  // As long as nobody serves, nothing here may accept writes or follow a process that comes back with other data.
-  const attached = view.redis.facts?.upstream !== null && view.redis.facts?.upstream?.port !== 1
-  const detach: readonly Action[] = unfenced || attached ? [{ kind: 'soft-fence' }] : []
   if (!mayFailOver(ctx)) {
-    return { ...holdStill(ctx, `${situation.holderWhy}; automatic failover is ${state.paused.on ? 'paused' : 'off'}`, tickMs), actions: detach }
+    return { ...holdStill(ctx, `${situation.holderWhy}; automatic failover is ${state.paused.on ? 'paused' : 'off'}`, tickMs), actions: detach(ctx) }
   }
   const election = elect(state, view, policy)
   if (election.result === 'me') {
     const source: LineageSource = state.holder === state.host ? 'restart' : 'failover'
     const draft = claimEpoch(ctx, state.epoch + 1, source, `${situation.holderWhy}; ${election.because}`)
-    return { ...draft, actions: unfenced ? [{ kind: 'soft-fence' }, ...draft.actions] : draft.actions }
+    return { ...draft, actions: situation.redis !== 'replica' ? [{ kind: 'soft-fence' }, ...draft.actions] : draft.actions }
   }
-  if (election.result === 'other') return { ...holdStill(ctx, `${situation.holderWhy}; ${election.because}`, busyTickMs), actions: detach, vip: false }
-  return { ...holdStill(ctx, `${situation.holderWhy}; waits for ${election.forHosts.join(', ') || 'a fit member'}: ${election.because}`, busyTickMs), actions: detach }
+  if (election.result === 'other') return { ...holdStill(ctx, `${situation.holderWhy}; ${election.because}`, busyTickMs), actions: detach(ctx), vip: false }
+  return {
+    ...holdStill(ctx, `${situation.holderWhy}; waits for ${election.forHosts.join(', ') || 'a fit member'}: ${election.because}`, busyTickMs),
+    actions: detach(ctx),
+  }
 }
 
 function stepDown(ctx: Context): Draft {
   const { state } = ctx
-  const text = `${state.holder ?? 'another member'} serves epoch ${state.epoch}; this redis must not accept writes any more`
+  const text = `${state.holder ?? 'another member'} ${ctx.situation.holder === 'serves' ? 'serves' : 'holds'} epoch ${state.epoch}; this redis must not accept writes any more`
   return {
     next: { ...state, phase: 'fenced', handover: null, claim: null, servingRunId: null },
     actions: [{ kind: 'refuse-connections', forMs: 1000 }, { kind: 'soft-fence' }, { kind: 'kill-clients' }],
@@ -169,7 +202,11 @@ function stepDown(ctx: Context): Draft {
 function startRedis(ctx: Context): Draft {
   if (ctx.policy.external) return holdStill(ctx, 'redis is down; its own supervisor is to start it (process: external)', tickMs)
   const vip = ctx.situation.claim === 'theirs' ? false : undefined
-  return { ...holdStill(ctx, 'redis is down; it is started as a replica of nobody', busyTickMs), actions: [{ kind: 'start-redis' }], ...(vip === undefined ? {} : { vip }) }
+  return {
+    ...holdStill(ctx, 'redis is down; it is started as a replica of nobody', busyTickMs),
+    actions: [{ kind: 'start-redis' }],
+    ...(vip === undefined ? {} : { vip }),
+  }
 }
 
 /** Nobody ever held the group. All members must be heard, because an unheard one may have the data. */
@@ -186,13 +223,23 @@ function bootstrap(ctx: Context): Draft {
     if (seen === null || seen.loading || seen.syncing) missing.push(member.host)
     else all.push({ host: member.host, keys: seen.keys, primary: seen.role === 'primary', eligible: !member.neverPrimary, priority: member.priority })
   }
-  if (facts.replid === '') return holdStill(ctx, `redis ${facts.version} has no replication ids (4.0 has), so data could not be compared: this group cannot be looked after (HF402)`, 4 * tickMs)
+  if (facts.replid === '')
+    return holdStill(
+      ctx,
+      `redis ${facts.version} has no replication ids (4.0 has), so data could not be compared: this group cannot be looked after (HF402)`,
+      4 * tickMs,
+    )
   if (missing.length > 0) return holdStill(ctx, `a new group: waits for ${missing.join(', ')}, whose data must be seen before anybody is promoted`, tickMs)
   const eligible = all.filter((m) => m.eligible)
   const withKeys = all.filter((m) => m.keys > 0)
   const primaries = eligible.filter((m) => m.primary)
   const chosen = pickFirst(eligible, withKeys, primaries)
-  if (chosen === null) return holdStill(ctx, `a new group: ${withKeys.map((m) => m.host).join(' and ')} hold data and none of them is plainly the primary; choose with failover --to HOST --force`, tickMs)
+  if (chosen === null)
+    return holdStill(
+      ctx,
+      `a new group: ${withKeys.map((m) => m.host).join(' and ')} hold data and none of them is plainly the primary; choose with failover --to HOST --force`,
+      tickMs,
+    )
   const because = `a new group: ${chosen.host} ${chosen.keys > 0 ? `holds the data (${chosen.keys} keys)` : 'has the highest priority, all are empty'}`
   if (chosen.host !== state.host) return holdStill(ctx, because, busyTickMs)
   return claimEpoch(ctx, 1, 'bootstrap', because)
@@ -213,6 +260,9 @@ function asCandidate(member: Newcomer): Candidate {
   return { host: member.host, priority: member.priority, position: { kind: 'empty' } }
 }
 
+/** How long the target of a switchover may take to serve what it was given. */
+const successorDeadlineMs = 1000
+
 /** The old primary after it gave its epoch away: take it back only if the target cannot have taken it. */
 function awaitSuccessor(ctx: Context): Draft {
   const { state, view, situation } = ctx
@@ -223,28 +273,53 @@ function awaitSuccessor(ctx: Context): Draft {
     return handover === null ? draft : { ...draft, next: answerId(draft.next, handover.id, false, 'rolled back: the old primary could not be fenced') }
   }
   const fence: readonly Action[] = situation.redis === 'other-primary' ? [{ kind: 'soft-fence' }] : []
-  const waitedMs = handover === null ? Number.MAX_SAFE_INTEGER : view.nowMs - handover.stageMs
+  // Counted from the start of this agent at the earliest: one that has just come has not heard what the target did meanwhile.
+  const sinceMs = handover === null ? view.agentUptimeMs : view.nowMs - handover.stageMs
+  const waitedMs = sinceMs < 0 ? view.agentUptimeMs : Math.min(view.agentUptimeMs, sinceMs)
   const target = handover?.to ?? state.holder ?? 'the target'
-  if (waitedMs >= 0 && waitedMs < 1000) return { ...holdStill(ctx, `waits for ${target} to serve epoch ${state.epoch}`, 2), actions: fence }
+  if (waitedMs < successorDeadlineMs) return { ...holdStill(ctx, `waits for ${target} to serve epoch ${state.epoch}`, 2), actions: fence }
   const word = state.holder === null ? null : heard(peerOf(view, state.holder))
-  const next: State = { ...state, phase: 'fenced', handover: null, gone: { epoch: state.epoch, fresh: true, atMs: view.nowMs } }
-  if (word === null || word.answering === false || word.epoch <= state.epoch) {
-    const text = `${target} did not take epoch ${state.epoch}; the best data are elected`
-    return { ...holdStill(ctx, text, 0), next: handover === null ? next : answerId(next, handover.id, false, text), actions: fence, events: [{ kind: 'rolled-back', epoch: state.epoch, text }] }
+  // It may serve already: unknown never permits a promotion.
+  if (word === null)
+    return { ...holdStill(ctx, `${target} was given epoch ${state.epoch} and is not heard; ${situation.holderWhy}`, busyTickMs), actions: fence }
+  return takeBack(ctx, fence)
+}
+
+/** The target is known not to serve what it was given. It and all others are compared anew. */
+function takeBack(ctx: Context, fence: readonly Action[]): Draft {
+  const { state, view, situation } = ctx
+  const { handover } = state
+  const text = `${handover?.to ?? state.holder ?? 'the target'} did not take epoch ${state.epoch} (${situation.holderWhy}); the best data are elected`
+  // Nothing was written since, as far as an agent can say that was there all the time.
+  const fresh = handover !== null && handover.stageMs <= view.nowMs && view.agentUptimeMs >= view.nowMs - handover.stageMs
+  const next: State = { ...state, phase: 'fenced', handover: null, gone: { epoch: state.epoch, fresh, atMs: view.nowMs } }
+  return {
+    ...holdStill(ctx, text, 0),
+    next: handover === null ? next : answerId(next, handover.id, false, text),
+    actions: fence,
+    events: [{ kind: 'rolled-back', epoch: state.epoch, text }],
   }
-  return { ...holdStill(ctx, `waits for ${target}`, busyTickMs), actions: fence }
 }
 
 /** An operator overrides the safety rules: this member serves, whatever the others have. */
 export function forceFailover(ctx: Context): Draft {
   const { state, view, situation } = ctx
   const facts = view.redis.facts
-  if (isServingPhase(state.phase) && situation.claim === 'mine') return { ...holdStill(ctx, 'is primary already', tickMs), next: answerRequest(state, ctx, false, `${state.host} is the primary already`) }
+  if (isServingPhase(state.phase) && situation.claim === 'mine')
+    return { ...holdStill(ctx, 'is primary already', tickMs), next: answerRequest(state, ctx, false, `${state.host} is the primary already`) }
   if (situation.redis !== 'replica' && situation.redis !== 'primary' && situation.redis !== 'other-primary') {
-    return { ...holdStill(ctx, 'cannot be forced', tickMs), next: answerRequest(state, ctx, false, `the redis of ${state.host} is ${situation.redis}; it cannot be promoted`) }
+    return {
+      ...holdStill(ctx, 'cannot be forced', tickMs),
+      next: answerRequest(state, ctx, false, `the redis of ${state.host} is ${situation.redis}; it cannot be promoted`),
+    }
   }
-  if (facts?.syncing === true || state.partial) return { ...holdStill(ctx, 'cannot be forced', tickMs), next: answerRequest(state, ctx, false, `${state.host} has only part of a dataset (a full sync did not end); not even --force promotes that`) }
-  if (view.request?.dryRun === true) return { ...holdStill(ctx, 'dry run', tickMs), next: answerRequest(state, ctx, true, `would promote ${state.host} at offset ${offsetOf(facts)}`) }
+  if (facts?.syncing === true || state.partial)
+    return {
+      ...holdStill(ctx, 'cannot be forced', tickMs),
+      next: answerRequest(state, ctx, false, `${state.host} has only part of a dataset (a full sync did not end); not even --force promotes that`),
+    }
+  if (view.request?.dryRun === true)
+    return { ...holdStill(ctx, 'dry run', tickMs), next: answerRequest(state, ctx, true, `would promote ${state.host} at offset ${offsetOf(facts)}`) }
   const draft = claimEpoch(ctx, state.epoch + 1, 'forced', `forced by ${view.request?.by ?? 'an operator'}`)
   return { ...draft, next: answerRequest(draft.next, ctx, true, `${state.host} is being promoted to epoch ${state.epoch + 1}`) }
 }

@@ -80,13 +80,15 @@ function holderOf(state: State, view: View, policy: Policy): readonly [HolderWor
   if (word !== null) return byItsWord(state, holder, word)
   if (state.gone?.epoch === state.epoch) return ['gone', `${holder} was found gone before and is still not heard`]
   if (view.agentUptimeMs < newcomerMs) return ['unclear', 'this agent has only just started: nobody had the time to speak to it']
-  if (view.stalledMs > stallLimitMs) return ['unclear', `this agent itself stood still for ${Math.round(view.stalledMs)} ms: what it did not hear proves nothing`]
+  if (view.stalledMs > stallLimitMs)
+    return ['unclear', `this agent itself stood still for ${Math.round(view.stalledMs)} ms: what it did not hear proves nothing`]
   return bySilence(view, policy, peer)
 }
 
 function byItsWord(state: State, holder: string, word: Statement): readonly [HolderWord, string] {
   if (word.epoch > state.epoch) return ['unclear', `${holder} speaks of epoch ${word.epoch}`]
-  if (word.epoch === state.epoch && word.holder === holder && isServingPhase(word.phase)) return ['serves', `${holder} says that it serves epoch ${state.epoch}`]
+  if (word.epoch === state.epoch && word.holder === holder && isServingPhase(word.phase))
+    return ['serves', `${holder} says that it serves epoch ${state.epoch}`]
   if (state.phase === 'handed') return ['unclear', `${holder} was given epoch ${state.epoch} and has not taken it yet`]
   return ['gone', `${holder} says that it does not serve (${word.phase}, epoch ${word.epoch})`]
 }

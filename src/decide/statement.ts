@@ -24,6 +24,6 @@ export function statementOf(state: State, view: View, policy: Policy): Statement
     lineage: state.lineage,
     paused: state.paused,
     handover: handover === null ? null : { id: handover.id, to: handover.to, epoch: handover.epoch, stage: handover.stage },
-    preparedId: state.prepared?.id ?? null,
+    preparedId: state.prepared !== null && state.prepared.runId === view.redis.facts?.runId ? state.prepared.id : null,
   }
 }

@@ -15,6 +15,11 @@ const cannotBe = cell('hold', 'this phase does not hold an epoch, so nothing is 
 const startIt = cell('start-redis', 'a replica that is down protects nobody; it starts as a replica of nobody (INV-2)')
 const unclear = cell('hold', 'unknown never permits a promotion; what runs goes on running')
 const stepDown = cell('step-down', 'a newer epoch is served elsewhere: refuse writes here before anything else')
+/** Of a phase that serves: a newer epoch ends it, whether or not its holder can be heard from here (INV-3). */
+const outvoted = {
+  'holder-gone': cell('step-down', 'a newer epoch exists: this one is over, also where its holder cannot be heard from here'),
+  'holder-unclear': cell('step-down', 'a newer epoch exists: this one is over, also where its holder cannot be heard from here'),
+} as const
 const busyReplica = cell('hold', 'a busy replica is left alone: killing one in the middle of a sync would make it sync for ever')
 
 /** What every phase that does not serve answers alike. */
@@ -58,6 +63,7 @@ export const responseTable: Record<Phase, Row> = {
   fenced: bystander,
   promoting: {
     ...bystander,
+    ...outvoted,
     ...neverHandsOver,
     'i-serve': cell('finish-promotion', 'redis is primary: record its new replication id'),
     'i-am-demoted': cell('finish-promotion', 'the epoch is claimed and durable, the promotion is still to be done'),
@@ -69,6 +75,7 @@ export const responseTable: Record<Phase, Row> = {
   },
   primary: {
     ...bystander,
+    ...outvoted,
     ...neverHandsOver,
     'i-serve': cell('serve', 'the normal state'),
     'i-am-demoted': cell('resign', 'redis does not serve; the election finds the best data, which may still be here'),
@@ -80,6 +87,7 @@ export const responseTable: Record<Phase, Row> = {
   },
   handing: {
     ...bystander,
+    ...outvoted,
     ...neverHandsOver,
     'i-serve': cell('hand-over', 'the next step of the switchover, or its roll-back'),
     'i-am-demoted': cell('resign', 'it was demoted behind our back in the middle of a switchover'),

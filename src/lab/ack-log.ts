@@ -147,11 +147,21 @@ export function createAckLog(startMs: number, thresholdMs: number, capacity = ma
       const all = new Map<string, ErrorCount>()
       for (const map of [before, ...marks.map((mark) => mark.errors)]) for (const found of map.values()) addError(all, found)
       const spans = marks.map((mark, index) => ({
-        label: mark.label, startMs: mark.atMs, endMs: marks[index + 1]?.atMs ?? endMs, errors: [...mark.errors.values()],
+        label: mark.label,
+        startMs: mark.atMs,
+        endMs: marks[index + 1]?.atMs ?? endMs,
+        errors: [...mark.errors.values()],
       }))
       const walk = walkLog({ startMs, endMs, thresholdMs, sent, fate, times, spans, markAt })
       return {
-        startMs, endMs, sent, acked, thresholdMs, full: sent >= capacity, errors: [...all.values()], ...walk,
+        startMs,
+        endMs,
+        sent,
+        acked,
+        thresholdMs,
+        full: sent >= capacity,
+        errors: [...all.values()],
+        ...walk,
       }
     },
   }
@@ -172,7 +182,12 @@ interface Walked {
 function walkLog(log: Walked): Pick<WriterReport, 'indeterminate' | 'rejected' | 'longestOutage' | 'outages' | 'marks'> {
   const nothing: Outage = { startMs: log.startMs, lengthMs: 0, open: false }
   const tallies = log.spans.map((span) => ({
-    ...span, acked: 0, indeterminate: 0, rejected: 0, longestOutage: { ...nothing, startMs: span.startMs }, outages: 0,
+    ...span,
+    acked: 0,
+    indeterminate: 0,
+    rejected: 0,
+    longestOutage: { ...nothing, startMs: span.startMs },
+    outages: 0,
   }))
   const totals = { indeterminate: 0, rejected: 0, longestOutage: nothing }
   const outages: Outage[] = []

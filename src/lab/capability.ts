@@ -54,7 +54,8 @@ function tryOut(): string[] {
       [[...inside, 'link', 'add', 'try0', 'type', 'veth', 'peer', 'name', 'try1'], undefined, 'the kernel has no veth pairs: modprobe veth'],
       [[...inside, 'link', 'add', 'br0', 'type', 'bridge'], undefined, 'the kernel has no bridge: modprobe bridge'],
       [
-        ['ip', 'netns', 'exec', netns, 'nft', '-f', '-'], baseRules(['try0']) + lossyRules('try0', 50),
+        ['ip', 'netns', 'exec', netns, 'nft', '-f', '-'],
+        baseRules(['try0']) + lossyRules('try0', 50),
         'nftables cannot filter on a bridge: modprobe nf_tables nft_numgen nf_tables_bridge (kernel 5.3 or newer)',
       ],
     ]
@@ -71,7 +72,9 @@ function tryOut(): string[] {
 function attempt(argv: readonly string[], input?: string): string | null {
   const [program = '', ...args] = argv
   const result = spawnSync(program, args, {
-    encoding: 'utf8', timeout: tryWithinMs, ...(input === undefined ? {} : { input }),
+    encoding: 'utf8',
+    timeout: tryWithinMs,
+    ...(input === undefined ? {} : { input }),
   })
   if (result.error !== undefined) return result.error.message
   if (result.status === 0) return null

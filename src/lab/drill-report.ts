@@ -56,7 +56,9 @@ export interface DrillReport {
 /** One mark per round: from just before its fault until the next one. */
 export function buildReport(
   drill: { readonly group: string; readonly fault: DrillFault; readonly place: string },
-  facts: readonly RoundFacts[], writer: WriterReport, verified: VerifyReport,
+  facts: readonly RoundFacts[],
+  writer: WriterReport,
+  verified: VerifyReport,
 ): DrillReport {
   const rounds = facts.map((fact, index): RoundReport => {
     const mark: MarkReport | undefined = writer.marks[index]
@@ -80,8 +82,14 @@ export function buildReport(
     .filter((round) => round.lost > 0 && round.decisions.some((decision) => decision.notReplicatedBytes === 0))
     .map((round) => `round ${round.round}: ${round.lost} writes are lost, but the agents say that every byte was replicated`)
   return {
-    ...drill, rounds, warnings, problems, passed: problems.length === 0,
-    acked: verified.acked, lost: verified.lost, indeterminate: writer.indeterminate,
+    ...drill,
+    rounds,
+    warnings,
+    problems,
+    passed: problems.length === 0,
+    acked: verified.acked,
+    lost: verified.lost,
+    indeterminate: writer.indeterminate,
   }
 }
 

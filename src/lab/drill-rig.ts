@@ -43,8 +43,13 @@ export interface DrillRig {
 }
 
 export const defaultLimits: DrillLimits = {
-  healthyWithinMs: 60_000, recoverWithinMs: 60_000, redundantWithinMs: 60_000, steadyAcks: 500, verifyWithinMs: 30_000,
-  pollEveryMs: 200, quietMs: 1000,
+  healthyWithinMs: 60_000,
+  recoverWithinMs: 60_000,
+  redundantWithinMs: 60_000,
+  steadyAcks: 500,
+  verifyWithinMs: 30_000,
+  pollEveryMs: 200,
+  quietMs: 1000,
 }
 /** A person has to walk to the machine and back. */
 const byHandWithinMs = 600_000
@@ -52,7 +57,11 @@ const cliWithinMs = 60_000
 
 export function labRig(lab: Lab, group: string): DrillRig {
   const found = lab.record.groups.find((candidate) => candidate.name === group)
-  if (found === undefined) throw unknownGroup(group, lab.record.groups.map((candidate) => candidate.name))
+  if (found === undefined)
+    throw unknownGroup(
+      group,
+      lab.record.groups.map((candidate) => candidate.name),
+    )
   const address = addressOf(group, found.vip, found.port, found.passwordFile)
   return {
     place: `lab ${lab.record.name}`,
@@ -78,8 +87,7 @@ export function realRig(config: Config, group: string, say: (line: string) => vo
   const found = config.groups[group]
   if (found === undefined) throw unknownGroup(group, Object.keys(config.groups))
   const address = addressOf(group, found.vip?.ip ?? null, found.port, found.passwordFile ?? null)
-  const cli = (argv: readonly string[]): Promise<RunResult> =>
-    run([...ownEntry(), '--config', config.file, ...argv], { deadlineMs: cliWithinMs })
+  const cli = (argv: readonly string[]): Promise<RunResult> => run([...ownEntry(), '--config', config.file, ...argv], { deadlineMs: cliWithinMs })
   return {
     place: 'the real group',
     limits: { ...defaultLimits, recoverWithinMs: byHandWithinMs, redundantWithinMs: byHandWithinMs },
@@ -120,9 +128,7 @@ function outcomeOf(result: RunResult): Outcome {
 
 function addressOf(group: string, vip: string | null, port: number, passwordFile: string | null) {
   if (vip !== null) return { host: vip, port, ...(passwordFile === null ? {} : { passwordFile }) }
-  throw new OperatorError(
-    'HF104', `the group ${group} has no vip, so there is no address to write through`, 'Give the group a vip in the configuration.', 2,
-  )
+  throw new OperatorError('HF104', `the group ${group} has no vip, so there is no address to write through`, 'Give the group a vip in the configuration.', 2)
 }
 
 function unknownGroup(group: string, known: readonly string[]): OperatorError {

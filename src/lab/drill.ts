@@ -57,7 +57,8 @@ async function runRound(rig: DrillRig, options: DrillOptions, writer: WriterHand
   const before = await healthy(rig, options)
   if (!(await writer.steady({ acks: rig.limits.steadyAcks, withinMs: rig.limits.healthyWithinMs }))) {
     throw new OperatorError(
-      'HF505', `no steady writes through the address of ${options.group}; seen: ${await errorsOf(writer)}`,
+      'HF505',
+      `no steady writes through the address of ${options.group}; seen: ${await errorsOf(writer)}`,
       'Is the VIP reachable from the client, and the password right?',
     )
   }
@@ -85,7 +86,12 @@ async function runRound(rig: DrillRig, options: DrillOptions, writer: WriterHand
   const decisions = await decisionsSince(rig, options.group, before.epoch)
   if (typeof decisions === 'string') problems.push(`what was decided is not known: ${decisions}`)
   return {
-    round, primaryBefore: primary, primaryAfter, recovered, redundantAgain, problems,
+    round,
+    primaryBefore: primary,
+    primaryAfter,
+    recovered,
+    redundantAgain,
+    problems,
     redundantAfterMs: redundantAgain ? performance.now() - undoneAtMs : null,
     decisions: typeof decisions === 'string' ? [] : decisions,
   }
@@ -93,22 +99,27 @@ async function runRound(rig: DrillRig, options: DrillOptions, writer: WriterHand
 
 async function healthy(rig: DrillRig, options: DrillOptions): Promise<GroupStatus & { readonly primary: string }> {
   let why = 'not asked yet'
-  const found = await poll(async () => {
-    stopIfAborted(options)
-    const status = await statusOf(rig, options.group)
-    why = typeof status === 'string' ? status : `${status.health}: ${status.because}`
-    if (typeof status === 'string' || status.health !== 'ok' || status.primary === null) return undefined
-    return { ...status, primary: status.primary }
-  }, { withinMs: rig.limits.healthyWithinMs, everyMs: rig.limits.pollEveryMs })
+  const found = await poll(
+    async () => {
+      stopIfAborted(options)
+      const status = await statusOf(rig, options.group)
+      why = typeof status === 'string' ? status : `${status.health}: ${status.because}`
+      if (typeof status === 'string' || status.health !== 'ok' || status.primary === null) return undefined
+      return { ...status, primary: status.primary }
+    },
+    { withinMs: rig.limits.healthyWithinMs, everyMs: rig.limits.pollEveryMs },
+  )
   if (found === undefined) {
     throw new OperatorError(
-      'HF505', `the group ${options.group} is not healthy (${why}), so nothing was broken`,
+      'HF505',
+      `the group ${options.group} is not healthy (${why}), so nothing was broken`,
       `See what is wrong with: holdfast status, holdfast explain ${options.group}`,
     )
   }
   if (found.paused && options.fault !== 'switchover') {
     throw new OperatorError(
-      'HF505', `the group ${options.group} is paused: nobody would fail over, so nothing was broken`,
+      'HF505',
+      `the group ${options.group} is paused: nobody would fail over, so nothing was broken`,
       `Let it act again with: holdfast resume ${options.group}`,
     )
   }
@@ -119,37 +130,41 @@ async function healthy(rig: DrillRig, options: DrillOptions): Promise<GroupStatu
  * Recovered: the fault was FELT (an error, or a new epoch), and writes flow steadily again. Steady writes alone prove
  * nothing, because they go on until the fault arrives.
  */
-async function recovery(
-  rig: DrillRig, options: DrillOptions, writer: WriterHandle, epochBefore: number, errorsBefore: number,
-): Promise<boolean> {
+async function recovery(rig: DrillRig, options: DrillOptions, writer: WriterHandle, epochBefore: number, errorsBefore: number): Promise<boolean> {
   let felt = false
   let ackedBefore: number | undefined
   const askAfterMs = performance.now() + rig.limits.quietMs
-  const found = await poll(async () => {
-    stopIfAborted(options)
-    const stats = await writer.stats()
-    ackedBefore ??= stats.acked
-    felt ||= stats.errors > errorsBefore
-    if (!felt && performance.now() >= askAfterMs) {
-      const status = await statusOf(rig, options.group)
-      felt = typeof status !== 'string' && status.epoch > epochBefore
-    }
-    const since = Math.min(stats.streak, stats.acked - ackedBefore)
-    const flowing = since >= rig.limits.steadyAcks && stats.lastAckMs !== null && stats.nowMs - stats.lastAckMs < 100
-    return felt && flowing ? true : undefined
-  }, { withinMs: rig.limits.recoverWithinMs, everyMs: rig.limits.pollEveryMs })
+  const found = await poll(
+    async () => {
+      stopIfAborted(options)
+      const stats = await writer.stats()
+      ackedBefore ??= stats.acked
+      felt ||= stats.errors > errorsBefore
+      if (!felt && performance.now() >= askAfterMs) {
+        const status = await statusOf(rig, options.group)
+        felt = typeof status !== 'string' && status.epoch > epochBefore
+      }
+      const since = Math.min(stats.streak, stats.acked - ackedBefore)
+      const flowing = since >= rig.limits.steadyAcks && stats.lastAckMs !== null && stats.nowMs - stats.lastAckMs < 100
+      return felt && flowing ? true : undefined
+    },
+    { withinMs: rig.limits.recoverWithinMs, everyMs: rig.limits.pollEveryMs },
+  )
   return found ?? false
 }
 
 /** The status, or the reason why the group is not redundant in time. */
 async function untilRedundant(rig: DrillRig, options: DrillOptions): Promise<GroupStatus | string> {
   let why = 'not asked yet'
-  const found = await poll(async () => {
-    stopIfAborted(options)
-    const status = await statusOf(rig, options.group)
-    why = typeof status === 'string' ? status : `${status.health}: ${status.because}`
-    return typeof status !== 'string' && status.health === 'ok' ? status : undefined
-  }, { withinMs: rig.limits.redundantWithinMs, everyMs: rig.limits.pollEveryMs })
+  const found = await poll(
+    async () => {
+      stopIfAborted(options)
+      const status = await statusOf(rig, options.group)
+      why = typeof status === 'string' ? status : `${status.health}: ${status.because}`
+      return typeof status !== 'string' && status.health === 'ok' ? status : undefined
+    },
+    { withinMs: rig.limits.redundantWithinMs, everyMs: rig.limits.pollEveryMs },
+  )
   return found ?? why
 }
 

@@ -24,9 +24,7 @@ export async function cut(record: LabRecord, host: string): Promise<FaultTime> {
   return apply(record, cutRules(nodeOf(record, host).port))
 }
 
-export async function isolate(
-  record: LabRecord, a: string, b: string, options: { readonly oneWay?: boolean } = {},
-): Promise<FaultTime> {
+export async function isolate(record: LabRecord, a: string, b: string, options: { readonly oneWay?: boolean } = {}): Promise<FaultTime> {
   const from = nodeOf(record, a)
   const to = nodeOf(record, b)
   if (from === to) throw new OperatorError('HF503', `${a} cannot be isolated from itself`, 'Name two hosts.', 2)
@@ -45,7 +43,13 @@ export async function heal(record: LabRecord, host?: string): Promise<FaultTime>
   const ports = record.plan.nodes.map((node) => node.port)
   if (host === undefined) return apply(record, healAllRules(ports))
   const own = nodeOf(record, host).port
-  return apply(record, healRules(own, ports.filter((port) => port !== own)))
+  return apply(
+    record,
+    healRules(
+      own,
+      ports.filter((port) => port !== own),
+    ),
+  )
 }
 
 async function apply(record: LabRecord, rules: string): Promise<FaultTime> {

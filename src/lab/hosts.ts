@@ -11,9 +11,7 @@ import { cut, heal, nodeOf } from './faults.ts'
 import { namespaces, plugNode, unplugNode } from './net.ts'
 import type { LabNode } from './plan.ts'
 import type { ListedProcess, ProcessId } from './processes.ts'
-import {
-  endNamespace, findProcess, isAlive, listeningProcesses, namespaceProcesses, signalProcess,
-} from './processes.ts'
+import { endNamespace, findProcess, isAlive, listeningProcesses, namespaceProcesses, signalProcess } from './processes.ts'
 import type { LabRecord } from './record.ts'
 import { agentLogFile, nodeConfigFile, nodeDir, readAgentPid, writeAgentPid } from './record.ts'
 import type { RunOptions, RunResult } from './run.ts'
@@ -48,13 +46,12 @@ const agentStartWithinMs = 15_000
 const execWithinMs = 30_000
 const startupTailBytes = 2000
 
-export async function signalHost(
-  record: LabRecord, host: string, what: Target, options: SignalOptions = {},
-): Promise<Signalled> {
+export async function signalHost(record: LabRecord, host: string, what: Target, options: SignalOptions = {}): Promise<Signalled> {
   const found = await findTarget(record, host, what, options.group)
   if (found.length === 0) {
     throw new OperatorError(
-      'HF503', `nothing to signal: no ${what === 'all' ? 'process' : what} runs on ${host}`,
+      'HF503',
+      `nothing to signal: no ${what === 'all' ? 'process' : what} runs on ${host}`,
       `See what runs with: holdfast lab status --name ${record.name}`,
     )
   }
@@ -73,16 +70,20 @@ export async function startAgent(record: LabRecord, host: string): Promise<Proce
   await mkdir(join(dir, 'run'), { recursive: true })
   const id = await spawnAgent(record, node)
   await writeAgentPid(record, host, id)
-  const up = await poll(async () => {
-    if (!isAlive(id)) return 'ended' as const
-    const listeners = await listeningProcesses(node.netns)
-    return listeners.get(record.apiPort)?.some((found) => found.pid === id.pid) ? ('up' as const) : undefined
-  }, { withinMs: agentStartWithinMs, everyMs: 50 })
+  const up = await poll(
+    async () => {
+      if (!isAlive(id)) return 'ended' as const
+      const listeners = await listeningProcesses(node.netns)
+      return listeners.get(record.apiPort)?.some((found) => found.pid === id.pid) ? ('up' as const) : undefined
+    },
+    { withinMs: agentStartWithinMs, everyMs: 50 },
+  )
   if (up === 'up') return id
   const why = up === 'ended' ? 'ended at once' : `does not listen on port ${record.apiPort} after ${agentStartWithinMs} ms`
   const tail = (await readFile(agentLogFile(record, host), 'utf8')).slice(-startupTailBytes).trim()
   throw new OperatorError(
-    'HF503', `the agent of ${host} ${why}${tail === '' ? '' : `:\n${tail}`}`,
+    'HF503',
+    `the agent of ${host} ${why}${tail === '' ? '' : `:\n${tail}`}`,
     `Start it by hand to see more: holdfast lab up --no-agents, then holdfast lab exec ${host} -- holdfast agent …`,
   )
 }
@@ -93,9 +94,7 @@ export async function powerOff(record: LabRecord, host: string): Promise<{ reado
   const { atMs } = await cut(record, host)
   const left = await endNamespace(node.netns, 0)
   if (left.length > 0) {
-    throw new OperatorError(
-      'HF503', `${host}: pid ${left.map((found) => found.pid).join(', ')} cannot be killed`, 'Try again in a few seconds.',
-    )
+    throw new OperatorError('HF503', `${host}: pid ${left.map((found) => found.pid).join(', ')} cannot be killed`, 'Try again in a few seconds.')
   }
   await unplugNode(record.plan, node)
   // /run is memory on a real machine; what stands under /var stays.
@@ -110,9 +109,7 @@ export async function powerOn(record: LabRecord, host: string): Promise<void> {
   if (record.withAgents && node.kind === 'host') await startAgent(record, host)
 }
 
-export async function execOn(
-  record: LabRecord, host: string, argv: readonly string[], options: RunOptions = {},
-): Promise<RunResult> {
+export async function execOn(record: LabRecord, host: string, argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   const node = await poweredNode(record, host)
   return run(['ip', 'netns', 'exec', node.netns, ...argv], { deadlineMs: execWithinMs, ...options })
 }
@@ -135,19 +132,21 @@ export async function cliOn(record: LabRecord, argv: readonly string[], options:
 
 export async function hostStatuses(record: LabRecord): Promise<HostStatus[]> {
   const existing = await namespaces()
-  return Promise.all(record.plan.nodes.map(async (node): Promise<HostStatus> => {
-    const on = existing.includes(node.netns)
-    const agent = await readAgentPid(record, node.name)
-    return {
-      name: node.name,
-      kind: node.kind,
-      ip: node.ip,
-      netns: node.netns,
-      power: on ? 'on' : 'off',
-      agent: agent === undefined ? 'none' : isAlive(agent) ? 'up' : 'down',
-      processes: on ? await namespaceProcesses(node.netns) : [],
-    }
-  }))
+  return Promise.all(
+    record.plan.nodes.map(async (node): Promise<HostStatus> => {
+      const on = existing.includes(node.netns)
+      const agent = await readAgentPid(record, node.name)
+      return {
+        name: node.name,
+        kind: node.kind,
+        ip: node.ip,
+        netns: node.netns,
+        power: on ? 'on' : 'off',
+        agent: agent === undefined ? 'none' : isAlive(agent) ? 'up' : 'down',
+        processes: on ? await namespaceProcesses(node.netns) : [],
+      }
+    }),
+  )
 }
 
 async function spawnAgent(record: LabRecord, node: LabNode): Promise<ProcessId> {
@@ -156,7 +155,9 @@ async function spawnAgent(record: LabRecord, node: LabNode): Promise<ProcessId> 
     const args = [...record.entry, 'agent', '--host', node.name, '--config', nodeConfigFile(record, node.name)]
     // `ip netns exec` becomes the command, so this pid is the agent's own and stays so.
     const child = spawn('ip', ['netns', 'exec', node.netns, ...args], {
-      stdio: ['ignore', log.fd, log.fd], detached: true, cwd: nodeDir(record, node.name),
+      stdio: ['ignore', log.fd, log.fd],
+      detached: true,
+      cwd: nodeDir(record, node.name),
     })
     const pid = await new Promise<number>((resolve, reject) => {
       child.once('error', reject)
@@ -170,9 +171,7 @@ async function spawnAgent(record: LabRecord, node: LabNode): Promise<ProcessId> 
   }
 }
 
-async function findTarget(
-  record: LabRecord, host: string, what: Target, group: string | undefined,
-): Promise<readonly ProcessId[]> {
+async function findTarget(record: LabRecord, host: string, what: Target, group: string | undefined): Promise<readonly ProcessId[]> {
   const node = await poweredNode(record, host)
   switch (what) {
     case 'all':
@@ -195,9 +194,7 @@ async function findTarget(
 async function poweredNode(record: LabRecord, name: string): Promise<LabNode> {
   const node = nodeOf(record, name)
   if (await isOn(node)) return node
-  throw new OperatorError(
-    'HF503', `${name} is powered off`, `Switch it on with: holdfast lab power ${name} on --name ${record.name}`,
-  )
+  throw new OperatorError('HF503', `${name} is powered off`, `Switch it on with: holdfast lab power ${name} on --name ${record.name}`)
 }
 
 async function isOn(node: LabNode): Promise<boolean> {

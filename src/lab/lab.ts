@@ -70,9 +70,7 @@ export async function raiseLab(options: RaiseOptions): Promise<Lab> {
   }
   const baseDir = labBaseDir(options.baseDir)
   if ((await namespaces()).includes(bridgeNamespace(options.name))) {
-    throw new OperatorError(
-      'HF502', `a lab ${options.name} exists already`, `Take it down with: holdfast lab down --name ${options.name}`,
-    )
+    throw new OperatorError('HF502', `a lab ${options.name} exists already`, `Take it down with: holdfast lab down --name ${options.name}`)
   }
   const dir = await claimLabDir(options.name, baseDir)
   try {
@@ -90,20 +88,16 @@ export async function raiseLab(options: RaiseOptions): Promise<Lab> {
 
 export async function openLab(name: string, baseDir?: string): Promise<Lab> {
   const record = await readRecord(name, labBaseDir(baseDir))
-  if (record !== undefined && record !== null && record.ready) return openHandle(record)
+  if (record?.ready === true) return openHandle(record)
   if (record === undefined) {
     throw new OperatorError('HF502', `there is no lab ${name}`, 'See holdfast lab list, or raise one with holdfast lab up.')
   }
-  throw new OperatorError(
-    'HF502', `the lab ${name} was not raised to the end`, `Take it down with: holdfast lab down --name ${name}`,
-  )
+  throw new OperatorError('HF502', `the lab ${name} was not raised to the end`, `Take it down with: holdfast lab down --name ${name}`)
 }
 
 export async function listLabs(baseDir?: string): Promise<{ name: string; record: LabRecord | null }[]> {
   const base = labBaseDir(baseDir)
-  const labs = await Promise.all(
-    (await labNames(base)).map(async (name) => ({ name, record: (await readRecord(name, base)) ?? null })),
-  )
+  const labs = await Promise.all((await labNames(base)).map(async (name) => ({ name, record: (await readRecord(name, base)) ?? null })))
   return labs
 }
 
@@ -120,9 +114,7 @@ export async function takeDown(name: string, options: DownOptions = {}): Promise
   const mine = record ? planned.filter((netns) => existing.includes(netns)) : orphanNamespaces(name, existing)
   // The bridge goes last: while it exists, a second `down` still finds the lab by name.
   const bridge = bridgeNamespace(name)
-  const results = await Promise.allSettled(
-    mine.filter((netns) => netns !== bridge).map((netns) => dropNamespace(netns, endGraceMs)),
-  )
+  const results = await Promise.allSettled(mine.filter((netns) => netns !== bridge).map((netns) => dropNamespace(netns, endGraceMs)))
   const failure = results.find((result) => result.status === 'rejected')
   if (failure !== undefined) throw failure.reason
   await dropNamespace(bridge, endGraceMs)
@@ -184,9 +176,7 @@ function recordFrom(options: RaiseOptions, dir: string, files: LabFiles): LabRec
     entry: options.entry ?? ownEntry(),
     withAgents: options.startAgents,
     apiPort: config.api.port,
-    redisPorts: Object.values(config.groups).flatMap((group) =>
-      group.members.map((member) => ({ host: member.host, group: group.name, port: member.port })),
-    ),
+    redisPorts: Object.values(config.groups).flatMap((group) => group.members.map((member) => ({ host: member.host, group: group.name, port: member.port }))),
     groups: labGroups(config),
     plan: planLab(options.name, config, clients),
     ready: false,
@@ -195,7 +185,10 @@ function recordFrom(options: RaiseOptions, dir: string, files: LabFiles): LabRec
 
 function labGroups(config: Config): LabRecord['groups'] {
   return Object.values(config.groups).map((group) => ({
-    name: group.name, vip: group.vip?.ip ?? null, port: group.port, passwordFile: group.passwordFile ?? null,
+    name: group.name,
+    vip: group.vip?.ip ?? null,
+    port: group.port,
+    passwordFile: group.passwordFile ?? null,
   }))
 }
 

@@ -16,7 +16,10 @@ const bridgeMac = '02:48:46:ff:00:01'
 
 export async function namespaces(): Promise<string[]> {
   const text = await must(['ip', 'netns', 'list'], 'listing the namespaces')
-  return text.split('\n').map((line) => line.split(' ')[0] ?? '').filter((name) => name !== '')
+  return text
+    .split('\n')
+    .map((line) => line.split(' ')[0] ?? '')
+    .filter((name) => name !== '')
 }
 
 export async function raiseBridge(plan: LabPlan): Promise<void> {
@@ -24,34 +27,41 @@ export async function raiseBridge(plan: LabPlan): Promise<void> {
   await addNamespace(netns)
   // Forwarding what was bridged through the namespace's IP rules would only cost time; absent without br_netfilter.
   const knob = '/proc/sys/net/bridge/bridge-nf-call-iptables'
-  await must(
-    ['ip', 'netns', 'exec', netns, 'sh', '-c', `if [ -w ${knob} ]; then echo 0 > ${knob}; fi`], 'preparing the bridge',
-  )
+  await must(['ip', 'netns', 'exec', netns, 'sh', '-c', `if [ -w ${knob} ]; then echo 0 > ${knob}; fi`], 'preparing the bridge')
   // Snooping off: a querier-less bridge may stop passing on multicast, VRRP's among it.
-  await batch(netns, [
-    `link add ${bridge} address ${bridgeMac} type bridge stp_state 0 forward_delay 0 mcast_snooping 0`,
-    `link set ${bridge} up`,
-    ...plan.routerIps.map((ip) => `addr add ${ip}/${routerPrefix(plan, ip)} dev ${bridge}`),
-    // Answers from a check_ip outside the subnet must find their way back.
-    ...(plan.routerIps.length === 0 ? [] : plan.nodes.map((node) => `route replace ${node.ip}/32 dev ${bridge}`)),
-  ], 'making the bridge')
+  await batch(
+    netns,
+    [
+      `link add ${bridge} address ${bridgeMac} type bridge stp_state 0 forward_delay 0 mcast_snooping 0`,
+      `link set ${bridge} up`,
+      ...plan.routerIps.map((ip) => `addr add ${ip}/${routerPrefix(plan, ip)} dev ${bridge}`),
+      // Answers from a check_ip outside the subnet must find their way back.
+      ...(plan.routerIps.length === 0 ? [] : plan.nodes.map((node) => `route replace ${node.ip}/32 dev ${bridge}`)),
+    ],
+    'making the bridge',
+  )
   await applyRules(plan, baseRules(plan.nodes.map((node) => node.port)))
 }
 
 /** Makes the node's namespace and plugs it into the bridge: a machine that has booted and runs nothing yet. */
 export async function plugNode(plan: LabPlan, node: LabNode): Promise<void> {
   await addNamespace(node.netns)
-  await batch(plan.bridgeNetns, [
-    `link add ${node.port} type veth peer name ${node.interface} address ${node.mac} netns ${node.netns}`,
-    `link set ${node.port} master ${bridge} up`,
-  ], `plugging in ${node.name}`)
-  await batch(node.netns, [
-    'link set lo up',
-    `addr add ${node.ip}/${node.prefix} brd + dev ${node.interface}`,
-    `link set ${node.interface} up`,
-    ...onLinkRoutes(node, plan).map((ip) => `route replace ${ip}/32 dev ${node.interface}`),
-    ...(plan.gateway === null ? [] : [`route replace default via ${plan.gateway} dev ${node.interface} onlink`]),
-  ], `giving ${node.name} its address`)
+  await batch(
+    plan.bridgeNetns,
+    [`link add ${node.port} type veth peer name ${node.interface} address ${node.mac} netns ${node.netns}`, `link set ${node.port} master ${bridge} up`],
+    `plugging in ${node.name}`,
+  )
+  await batch(
+    node.netns,
+    [
+      'link set lo up',
+      `addr add ${node.ip}/${node.prefix} brd + dev ${node.interface}`,
+      `link set ${node.interface} up`,
+      ...onLinkRoutes(node, plan).map((ip) => `route replace ${ip}/32 dev ${node.interface}`),
+      ...(plan.gateway === null ? [] : [`route replace default via ${plan.gateway} dev ${node.interface} onlink`]),
+    ],
+    `giving ${node.name} its address`,
+  )
 }
 
 /** What a power cut leaves: nothing, not even sockets that would still send a FIN. The caller has cut the wire before. */

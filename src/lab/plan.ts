@@ -32,9 +32,7 @@ const defaultPrefix = 24
 
 export function checkLabName(name: string): void {
   if (/^[a-z0-9]([a-z0-9-]{0,22}[a-z0-9])?$/.test(name)) return
-  throw new OperatorError(
-    'HF502', `"${name}" cannot be the name of a lab`, 'Use 1 to 24 lower-case letters, digits and dashes.', 2,
-  )
+  throw new OperatorError('HF502', `"${name}" cannot be the name of a lab`, 'Use 1 to 24 lower-case letters, digits and dashes.', 2)
 }
 
 export function bridgeNamespace(lab: string): string {
@@ -43,16 +41,18 @@ export function bridgeNamespace(lab: string): string {
 
 export function planLab(lab: string, config: Config, clients: number): LabPlan {
   checkLabName(lab)
-  const hosts = Object.values(config.hosts).map((host, index): LabNode => ({
-    name: host.name,
-    kind: 'host',
-    netns: `hf-${lab}-${host.name}`,
-    ip: host.ip,
-    prefix: prefixOf(host, config),
-    interface: host.interface ?? defaultInterface,
-    port: `h${index}`,
-    mac: macOf(0, index),
-  }))
+  const hosts = Object.values(config.hosts).map(
+    (host, index): LabNode => ({
+      name: host.name,
+      kind: 'host',
+      netns: `hf-${lab}-${host.name}`,
+      ip: host.ip,
+      prefix: prefixOf(host, config),
+      interface: host.interface ?? defaultInterface,
+      port: `h${index}`,
+      mac: macOf(0, index),
+    }),
+  )
   const checkIps = [...new Set(Object.values(config.groups).flatMap((group) => group.checkIps))]
   const routerIps = checkIps.filter((ip) => !hosts.some((host) => host.ip === ip))
   const vips = Object.values(config.groups).flatMap((group) => (group.vip === undefined ? [] : [group.vip.ip]))
@@ -63,8 +63,14 @@ export function planLab(lab: string, config: Config, clients: number): LabPlan {
   for (let index = 0; index < clients; index += 1) {
     const name = index === 0 ? 'client' : `client${index + 1}`
     nodes.push({
-      name, kind: 'client', netns: `hf-${lab}-${name}`, ip: freeIp(home, used), prefix: home.prefix,
-      interface: defaultInterface, port: `c${index}`, mac: macOf(1, index),
+      name,
+      kind: 'client',
+      netns: `hf-${lab}-${name}`,
+      ip: freeIp(home, used),
+      prefix: home.prefix,
+      interface: defaultInterface,
+      port: `c${index}`,
+      mac: macOf(1, index),
     })
   }
   checkNames(nodes)
@@ -94,7 +100,7 @@ export function orphanNamespaces(lab: string, existing: readonly string[]): stri
 
 export function inSubnet(ip: string, subnet: { readonly ip: string; readonly prefix: number }): boolean {
   const mask = maskOf(subnet.prefix)
-  return ((toNumber(ip) & mask) >>> 0) === ((toNumber(subnet.ip) & mask) >>> 0)
+  return (toNumber(ip) & mask) >>> 0 === (toNumber(subnet.ip) & mask) >>> 0
 }
 
 function prefixOf(host: HostConfig, config: Config): number {
@@ -117,22 +123,19 @@ function freeIp(subnet: { readonly ip: string; readonly prefix: number }, used: 
     used.add(ip)
     return ip
   }
-  throw new OperatorError(
-    'HF503', `no free address for a client in ${subnet.ip}/${subnet.prefix}`, 'Give the vip a shorter prefix, such as /24.',
-  )
+  throw new OperatorError('HF503', `no free address for a client in ${subnet.ip}/${subnet.prefix}`, 'Give the vip a shorter prefix, such as /24.')
 }
 
 function checkNames(nodes: readonly LabNode[]): void {
   for (const node of nodes) {
     const twin = nodes.find((other) => other !== node && other.name === node.name)
     if (node.name === 'net' || twin !== undefined) {
-      throw new OperatorError(
-        'HF503', `a lab cannot have a host named ${node.name}`, 'net, client, client2, … are the lab\'s own: rename the host.',
-      )
+      throw new OperatorError('HF503', `a lab cannot have a host named ${node.name}`, "net, client, client2, … are the lab's own: rename the host.")
     }
     if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(node.name) || !/^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$/.test(node.interface)) {
       throw new OperatorError(
-        'HF503', `host ${node.name} (interface ${node.interface}) cannot be made in a lab`,
+        'HF503',
+        `host ${node.name} (interface ${node.interface}) cannot be made in a lab`,
         'Use letters, digits, dots and dashes; an interface name has at most 15 characters.',
       )
     }

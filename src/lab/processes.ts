@@ -25,11 +25,6 @@ export function isAlive(id: ProcessId): boolean {
   return findProcess(id.pid)?.startTicks === id.startTicks
 }
 
-export function isStopped(id: ProcessId): boolean {
-  const stat = readStat(id.pid)
-  return stat?.startTicks === id.startTicks && stat.state === 'T'
-}
-
 /** True when the signal went out; false when the process was already gone. */
 export function signalProcess(id: ProcessId, signal: NodeJS.Signals): boolean {
   if (!isAlive(id)) return false

@@ -49,9 +49,16 @@ type Ask = (args: readonly string[]) => Promise<Reply>
 
 export async function verifyWrites(log: AckLog, options: ReadBackOptions): Promise<VerifyReport> {
   const result = {
-    complete: true, why: null as string | null, acked: log.ackedCount(), checked: 0, lost: 0,
-    firstLost: null as LostWrite | null, lastLost: null as LostWrite | null, lostByMark: {} as Record<number, number>,
-    indeterminate: { count: 0, present: 0 }, rejectedPresent: 0,
+    complete: true,
+    why: null as string | null,
+    acked: log.ackedCount(),
+    checked: 0,
+    lost: 0,
+    firstLost: null as LostWrite | null,
+    lastLost: null as LostWrite | null,
+    lostByMark: {} as Record<number, number>,
+    indeterminate: { count: 0, present: 0 },
+    rejectedPresent: 0,
   }
   const judge = (seq: number, value: Reply): void => {
     const present = value === String(seq)
@@ -75,14 +82,12 @@ export async function verifyWrites(log: AckLog, options: ReadBackOptions): Promi
   const failure = await inBatches(log.sent(), options, async (seqs, ask) => {
     const reply = await ask(['MGET', ...seqs.map((seq) => `${options.prefix}:${seq}`)])
     if (!Array.isArray(reply) || reply.length !== seqs.length) throw new Error(describe(reply))
-    seqs.forEach((seq, index) => judge(seq, reply[index] as Reply))
+    for (const [index, seq] of seqs.entries()) judge(seq, reply[index] as Reply)
   })
   return failure === null ? result : { ...result, complete: false, why: failure }
 }
 
-export async function removeKeys(
-  log: AckLog, options: ReadBackOptions,
-): Promise<{ readonly deleted: number; readonly why: string | null }> {
+export async function removeKeys(log: AckLog, options: ReadBackOptions): Promise<{ readonly deleted: number; readonly why: string | null }> {
   let deleted = 0
   const why = await inBatches(log.sent(), options, async (seqs, ask) => {
     // DEL and not UNLINK: the values are tiny, and Redis 3 knows no UNLINK.
@@ -94,9 +99,7 @@ export async function removeKeys(
 }
 
 /** Does `work` for each batch of 1..count, on as many connections as it takes. null: all done; else why not. */
-async function inBatches(
-  count: number, options: ReadBackOptions, work: (seqs: readonly number[], ask: Ask) => Promise<void>,
-): Promise<string | null> {
+async function inBatches(count: number, options: ReadBackOptions, work: (seqs: readonly number[], ask: Ask) => Promise<void>): Promise<string | null> {
   const endMs = nowMs() + options.withinMs
   let next = 1
   let why = 'no time was given'
@@ -138,22 +141,23 @@ async function onConnection(options: ReadBackOptions, use: (ask: Ask) => Promise
       fail(error as Error)
     }
   })
-  const ask: Ask = (args) => new Promise((resolve, reject) => {
-    if (broken !== undefined) {
-      reject(broken)
-      return
-    }
-    const timer = setTimeout(() => fail(new Error(`no answer within ${callWithinMs} ms`)), callWithinMs)
-    give = (reply) => {
-      clearTimeout(timer)
-      resolve(reply)
-    }
-    refuse = (error) => {
-      clearTimeout(timer)
-      reject(error)
-    }
-    socket.write(encodeCommand(args))
-  })
+  const ask: Ask = (args) =>
+    new Promise((resolve, reject) => {
+      if (broken !== undefined) {
+        reject(broken)
+        return
+      }
+      const timer = setTimeout(() => fail(new Error(`no answer within ${callWithinMs} ms`)), callWithinMs)
+      give = (reply) => {
+        clearTimeout(timer)
+        resolve(reply)
+      }
+      refuse = (error) => {
+        clearTimeout(timer)
+        reject(error)
+      }
+      socket.write(encodeCommand(args))
+    })
   try {
     if (options.password !== undefined) {
       const reply = await ask(['AUTH', options.password])

@@ -60,9 +60,7 @@ export async function claimLabDir(name: string, baseDir: string): Promise<string
     await mkdir(dir, { mode: 0o755 })
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-    throw new OperatorError(
-      'HF502', `the lab ${name} exists already (${dir})`, `Take it down with: holdfast lab down --name ${name}`,
-    )
+    throw new OperatorError('HF502', `the lab ${name} exists already (${dir})`, `Take it down with: holdfast lab down --name ${name}`)
   }
   return dir
 }
@@ -92,7 +90,11 @@ export async function readRecord(name: string, baseDir: string): Promise<LabReco
 export async function labNames(baseDir: string): Promise<string[]> {
   if (!(await exists(baseDir))) return []
   const entries = await readdir(baseDir, { withFileTypes: true })
-  return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name).filter(isLabName).sort()
+  return entries
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name)
+    .filter(isLabName)
+    .sort()
 }
 
 export async function writeAgentPid(record: LabRecord, host: string, id: ProcessId): Promise<void> {

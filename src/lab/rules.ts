@@ -70,11 +70,7 @@ export function healAllRules(ports: readonly string[]): string {
 
 export function healRules(port: string, others: readonly string[]): string {
   const pairs = others.flatMap((other) => [`"${port}" . "${other}"`, `"${other}" . "${port}"`])
-  return [
-    removal('cut', `"${port}"`),
-    ...pairs.map((pair) => removal('pairs', pair)),
-    `flush chain ${faultTable} ${lossChain(port)}\n`,
-  ].join('')
+  return [removal('cut', `"${port}"`), ...pairs.map((pair) => removal('pairs', pair)), `flush chain ${faultTable} ${lossChain(port)}\n`].join('')
 }
 
 /** nft refuses to delete what is absent; adding it first, in the same transaction, makes healing idempotent. */

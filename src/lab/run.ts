@@ -54,11 +54,13 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
       give(124)
     }
     const timer = setTimeout(() => abandon(`${program}: no end within ${deadlineMs} ms\n`), deadlineMs)
-    const take = (list: Buffer[]) => (chunk: Buffer): void => {
-      bytes += chunk.length
-      if (bytes > maxOutputBytes) abandon(`${program}: printed more than ${maxOutputBytes} bytes\n`)
-      else list.push(chunk)
-    }
+    const take =
+      (list: Buffer[]) =>
+      (chunk: Buffer): void => {
+        bytes += chunk.length
+        if (bytes > maxOutputBytes) abandon(`${program}: printed more than ${maxOutputBytes} bytes\n`)
+        else list.push(chunk)
+      }
     child.stdout?.on('data', take(out))
     child.stderr?.on('data', take(err))
     child.on('error', (error) => {

@@ -124,19 +124,20 @@ export function startWriteLoop(options: WriteLoopOptions, log: AckLog): WriteLoo
 
   open()
   return {
-    stop: () => new Promise((resolve) => {
-      const finish = (): void => {
-        clearTimeout(timer)
-        clearTimeout(deadline)
-        stopping = finish
-        socket?.removeAllListeners()
-        socket?.on('error', () => undefined)
-        socket?.destroy()
-        socket = undefined
-        resolve()
-      }
-      if (typeof awaited === 'number') stopping = finish
-      else finish()
-    }),
+    stop: () =>
+      new Promise((resolve) => {
+        const finish = (): void => {
+          clearTimeout(timer)
+          clearTimeout(deadline)
+          stopping = finish
+          socket?.removeAllListeners()
+          socket?.on('error', () => undefined)
+          socket?.destroy()
+          socket = undefined
+          resolve()
+        }
+        if (typeof awaited === 'number') stopping = finish
+        else finish()
+      }),
   }
 }

@@ -115,7 +115,11 @@ async function obey(order: WriterOrder, running: Running): Promise<unknown> {
 
 function statsOf(log: AckLog): WriterStats {
   return {
-    nowMs: nowMs(), sent: log.sent(), acked: log.ackedCount(), errors: log.errorCount(), streak: log.streak(),
+    nowMs: nowMs(),
+    sent: log.sent(),
+    acked: log.ackedCount(),
+    errors: log.errorCount(),
+    streak: log.streak(),
     lastAckMs: log.lastAckMs(),
   }
 }

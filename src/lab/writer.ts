@@ -16,9 +16,7 @@ import type { VerifyReport } from './read-back.ts'
 import type { AckHistory, WriterOrder, WriterStats } from './writer-process.ts'
 
 /** Where the writer runs. */
-export type WriterPlace =
-  | { readonly kind: 'lab'; readonly lab: Lab; readonly client?: string }
-  | { readonly kind: 'local'; readonly entry?: readonly string[] }
+export type WriterPlace = { readonly kind: 'lab'; readonly lab: Lab; readonly client?: string } | { readonly kind: 'local'; readonly entry?: readonly string[] }
 
 export interface WriterOptions {
   readonly host: string
@@ -56,9 +54,10 @@ const endWithinMs = 8000
 const historyBatch = 50_000
 
 export async function startWriter(place: WriterPlace, options: WriterOptions): Promise<WriterHandle> {
-  const argv = place.kind === 'lab'
-    ? ['ip', 'netns', 'exec', nodeOf(place.lab.record, place.client ?? 'client').netns, ...place.lab.record.entry]
-    : [...(place.entry ?? ownEntry())]
+  const argv =
+    place.kind === 'lab'
+      ? ['ip', 'netns', 'exec', nodeOf(place.lab.record, place.client ?? 'client').netns, ...place.lab.record.entry]
+      : [...(place.entry ?? ownEntry())]
   const [program = '', ...args] = [...argv, '__writer', ...writerArgs(options)]
   // Not in the terminal's process group: Ctrl-C is for the controller, which then still wants to verify and clean up.
   const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true })
@@ -76,11 +75,20 @@ export async function startWriter(place: WriterPlace, options: WriterOptions): P
 function writerArgs(options: WriterOptions): string[] {
   const prefix = options.prefix ?? `holdfast-drill:${process.pid}-${Math.random().toString(36).slice(2, 10)}`
   return [
-    '--host', options.host, '--port', String(options.port), '--prefix', prefix,
-    '--interval-ms', String(options.intervalMs ?? 1),
-    '--connect-timeout-ms', String(options.connectTimeoutMs ?? 5000),
-    '--command-timeout-ms', String(options.commandTimeoutMs ?? 5000),
-    '--threshold-ms', String(options.thresholdMs ?? 20),
+    '--host',
+    options.host,
+    '--port',
+    String(options.port),
+    '--prefix',
+    prefix,
+    '--interval-ms',
+    String(options.intervalMs ?? 1),
+    '--connect-timeout-ms',
+    String(options.connectTimeoutMs ?? 5000),
+    '--command-timeout-ms',
+    String(options.commandTimeoutMs ?? 5000),
+    '--threshold-ms',
+    String(options.thresholdMs ?? 20),
     ...(options.passwordFile === undefined ? [] : ['--password-file', options.passwordFile]),
     ...(options.reconnectOnReadonly === true ? ['--reconnect-on-readonly'] : []),
   ]
@@ -118,24 +126,27 @@ function createLink(child: ChildProcess): Ask {
       else found?.reject(writerFailure(answer.error))
     })
   }
-  return (order, withinMs) => new Promise((resolve, reject) => {
-    if (ended !== undefined) {
-      reject(writerFailure(ended))
-      return
-    }
-    const id = nextId
-    nextId += 1
-    const timer = setTimeout(() => {
-      waiting.delete(id)
-      reject(writerFailure(`no answer to ${order.order} within ${withinMs} ms`))
-    }, withinMs)
-    const settle = <T>(give: (value: T) => void) => (value: T): void => {
-      clearTimeout(timer)
-      give(value)
-    }
-    waiting.set(id, { resolve: settle(resolve), reject: settle(reject) })
-    child.stdin?.write(`${JSON.stringify({ id, ...order })}\n`)
-  })
+  return (order, withinMs) =>
+    new Promise((resolve, reject) => {
+      if (ended !== undefined) {
+        reject(writerFailure(ended))
+        return
+      }
+      const id = nextId
+      nextId += 1
+      const timer = setTimeout(() => {
+        waiting.delete(id)
+        reject(writerFailure(`no answer to ${order.order} within ${withinMs} ms`))
+      }, withinMs)
+      const settle =
+        <T>(give: (value: T) => void) =>
+        (value: T): void => {
+          clearTimeout(timer)
+          give(value)
+        }
+      waiting.set(id, { resolve: settle(resolve), reject: settle(reject) })
+      child.stdin?.write(`${JSON.stringify({ id, ...order })}\n`)
+    })
 }
 
 function createHandle(child: ChildProcess, ask: Ask): WriterHandle {
@@ -156,11 +167,10 @@ function createHandle(child: ChildProcess, ask: Ask): WriterHandle {
       }
     },
     stop: async () => (await ask({ order: 'stop' }, orderWithinMs)) as WriterReport,
-    verify: async (withinMs = readBackWithinMs) =>
-      (await ask({ order: 'verify', withinMs }, withinMs + 2 * orderWithinMs)) as VerifyReport,
+    verify: async (withinMs = readBackWithinMs) => (await ask({ order: 'verify', withinMs }, withinMs + 2 * orderWithinMs)) as VerifyReport,
     history: async () => {
       const acks: (readonly [number, number])[] = []
-      for (let fromSeq: number | null = 1; fromSeq !== null;) {
+      for (let fromSeq: number | null = 1; fromSeq !== null; ) {
         const part = (await ask({ order: 'history', fromSeq, count: historyBatch }, orderWithinMs)) as AckHistory
         for (const ack of part.acks) acks.push(ack)
         fromSeq = part.nextSeq

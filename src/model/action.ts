@@ -1,5 +1,4 @@
 /** What a decision may ask of `act/`. Each is idempotent; they run in order and stop at the first failure. */
-import type { LineageEntry } from './state.ts'
 
 export type Action =
   /** Writes the track file: may keepalived hold the VIP here? */
@@ -57,5 +56,3 @@ export interface Event {
   readonly text: string
   readonly data?: Readonly<Record<string, string | number | boolean | null>>
 }
-
-export type { LineageEntry }

@@ -63,17 +63,21 @@ export interface State {
   readonly epoch: number
   readonly holder: string | null
   readonly lineage: Lineage
-  /** run id of the redis process that serves as primary, so that a restarted one is not mistaken for it. */
+  /** run id of the redis process that serves as primary, or is to: a restarted one must not be mistaken for it. */
   readonly servingRunId: string | null
   /** The epoch whose primary this member saw gone, whether its own link was alive then, and when (monotonic). */
   readonly gone: { readonly epoch: number; readonly fresh: boolean; readonly atMs: number } | null
   /** A full sync was seen to begin and not seen to end: the dataset may be partial. */
   readonly partial: boolean
-  /** What redis said of its dataset while that sync ran. It says something else only once the sync has ended. */
-  readonly partialOf: { readonly replid: string; readonly offset: number } | null
+  /**
+   * What redis said of its dataset while that sync was being transferred; `keys: -1` once it was seen to load, because from
+   * then on the old data are gone. Another id or offset means that the sync has ended well.
+   */
+  readonly partialOf: { readonly replid: string; readonly offset: number; readonly keys: number } | null
   readonly paused: Paused
   readonly handover: Handover | null
-  readonly prepared: { readonly id: string; readonly from: string; readonly epoch: number } | null
+  /** Target of a switchover: what it agreed to, and with which redis process. Another process may have other data. */
+  readonly prepared: { readonly id: string; readonly from: string; readonly epoch: number; readonly runId: string } | null
   /** After giving a stray VIP back: not allowed again before this time (monotonic). */
   readonly vipHoldOffUntilMs: number
   /** How and why `epoch` was claimed; becomes the lineage entry once redis has told its new replication id. */

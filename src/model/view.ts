@@ -134,6 +134,8 @@ export interface View {
   readonly agentUptimeMs: number
   /** The last write of the durable state succeeded. Who cannot remember a promotion must not be promoted. */
   readonly durable: boolean
+  /** false: an action of the last decision failed, and those after it were left out. */
+  readonly actedAll: boolean
   readonly redis: RedisProbe
   /** null for a group without a VIP, and on members that never hold it. */
   readonly keepalived: KeepalivedProbe | null

@@ -64,7 +64,7 @@ export function observeRedis(target: RedisTarget, clock: () => number, wake: () 
     refused = opened.why.includes('ECONNREFUSED')
     // A refusal of any kind is an answer. Only silence may be taken for a hang, and lead to a kill.
     if (!/no answer within|ETIMEDOUT/.test(opened.why)) waitingSinceMs = null
-    trouble = /WRONGPASS|NOAUTH|invalid.*password/i.test(opened.why) ? `the password is refused: ${opened.why}` : refused ? null : opened.why
+    trouble = refused ? null : troubleOf(opened.why, target.port)
   }
 
   async function ask(current: RedisLink): Promise<void> {
@@ -79,7 +79,7 @@ export function observeRedis(target: RedisTarget, clock: () => number, wake: () 
     const parsed = typeof answer.value === 'string' ? factsFromInfo(answer.value) : null
     busy = false
     waitingSinceMs = null
-    trouble = parsed === null ? 'what answers on this port is not redis' : null
+    trouble = parsed === null ? notRedis(target.port) : null
     if (parsed === null) return
     facts = parsed
     factsAtMs = clock()
@@ -138,6 +138,16 @@ export function observeRedis(target: RedisTarget, clock: () => number, wake: () 
       link = null
     },
   }
+}
+
+function troubleOf(why: string, port: number): string {
+  if (/WRONGPASS|NOAUTH|invalid.*password/i.test(why)) return `the password is refused (HF401): ${why}`
+  // The client library's own words for an answer that is no RESP.
+  return /RESP type|protocol error/i.test(why) ? notRedis(port) : why
+}
+
+function notRedis(port: number): string {
+  return `what answers on port ${port} is not redis: another program has the port (HF204)`
 }
 
 async function within(promise: Promise<void>, deadlineMs: number): Promise<void> {

@@ -46,7 +46,10 @@ export async function openRedis(target: RedisTarget, connectDeadlineMs: number, 
     onClose()
   })
   const refused = await deadline(
-    client.connect().then(() => null, (error: Error) => describe(error) || lastError),
+    client.connect().then(
+      () => null,
+      (error: Error) => describe(error) || lastError,
+    ),
     connectDeadlineMs,
     `no answer within ${connectDeadlineMs} ms`,
   )

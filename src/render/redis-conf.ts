@@ -34,7 +34,11 @@ export function renderRedisConf(input: RedisConfInput): RedisConf {
   const { config, group, member, serverVersion } = input
   const managed = managedDirectiveList(input)
   const extra = group.redis.map(([name, value]): Directive => [name, ...valueWords(name, value)])
-  const user = carryOver(input.userConf ?? '', managed, group.redis.map(([name]) => name))
+  const user = carryOver(
+    input.userConf ?? '',
+    managed,
+    group.redis.map(([name]) => name),
+  )
   const given = new Set([...user.kept, ...extra].map(([name]) => modernName(name)))
   const defaults = softDefaults().filter(([name]) => !given.has(name))
   const section = (title: string, list: readonly Directive[]): string[] =>
@@ -65,8 +69,7 @@ function managedDirectiveList(input: RedisConfInput): readonly Directive[] {
   const { config, group, member, password, serverVersion } = input
   const host = config.hosts[member.host]
   assert(host !== undefined, `host ${member.host} is in the configuration`)
-  const atLeast = (major: number, minor: number): boolean =>
-    serverVersion.major > major || (serverVersion.major === major && serverVersion.minor >= minor)
+  const atLeast = (major: number, minor: number): boolean => serverVersion.major > major || (serverVersion.major === major && serverVersion.minor >= minor)
   const list: (Directive | false)[] = [
     ['daemonize', 'no'],
     ['port', String(member.port)],
@@ -92,7 +95,11 @@ function managedDirectiveList(input: RedisConfInput): readonly Directive[] {
 
 /** What a user's file loses, without knowing the server: for `holdfast check`. */
 export function leftOut(group: GroupConfig, userConf: string): readonly string[] {
-  return carryOver(userConf, [], group.redis.map(([name]) => name)).notes
+  return carryOver(
+    userConf,
+    [],
+    group.redis.map(([name]) => name),
+  ).notes
 }
 
 /** The user's lines that stay, and a note for each that does not. A line that says what Holdfast says needs no note. */

@@ -106,7 +106,10 @@ export function quoteWord(word: string): string {
 export function readConf(text: string): ConfFile {
   const lines: ConfLine[] = []
   const broken: { line: number; why: string }[] = []
-  for (const [index, raw] of text.replace(/^\uFEFF/, '').split('\n').entries()) {
+  for (const [index, raw] of text
+    .replace(/^\uFEFF/, '')
+    .split('\n')
+    .entries()) {
     const trimmed = raw.trim()
     if (trimmed === '' || trimmed.startsWith('#')) continue
     const split = splitWords(trimmed)

@@ -66,8 +66,21 @@ function raise(name: string, clients = 1): Promise<Lab> {
 async function startRedis(lab: Lab, host: string): Promise<void> {
   const dir = join(lab.record.dir, host)
   const started = await lab.exec(host, [
-    'redis-server', '--port', String(redisPort), '--bind', '0.0.0.0', '--protected-mode', 'no', '--dir', dir, '--save', '',
-    '--daemonize', 'yes', '--logfile', join(dir, 'redis.log'),
+    'redis-server',
+    '--port',
+    String(redisPort),
+    '--bind',
+    '0.0.0.0',
+    '--protected-mode',
+    'no',
+    '--dir',
+    dir,
+    '--save',
+    '',
+    '--daemonize',
+    'yes',
+    '--logfile',
+    join(dir, 'redis.log'),
   ])
   expect(started.code).toBe(0)
   expect(await poll(async () => ((await ping(lab, host, '127.0.0.1')) === 'PONG' ? true : undefined), { withinMs: 5000 })).toBe(true)
@@ -75,7 +88,7 @@ async function startRedis(lab: Lab, host: string): Promise<void> {
 
 async function ping(lab: Lab, from: string, ip: string): Promise<string> {
   const result = await lab.exec(from, ['redis-cli', '-h', ip, '-p', String(redisPort), 'ping'], { deadlineMs: 1000 })
-  return result.code === 124 ? 'silent' : (result.stdout.trim() || result.stderr.trim())
+  return result.code === 124 ? 'silent' : result.stdout.trim() || result.stderr.trim()
 }
 
 async function linkState(lab: Lab, host: string, name: string): Promise<string> {
@@ -99,7 +112,9 @@ describe.skipIf(problems.length > 0)('a lab', { timeout: 60_000 }, () => {
     expect((await readFile(join(base, 't-up', 'api.secret'), 'utf8')).trim()).toHaveLength(48)
     expect(await readFile(configFile, 'utf8')).toBe(yaml)
     expect((await lab.status()).map(({ name, ip, power }) => [name, ip, power])).toEqual([
-      ['red-a', a, 'on'], ['red-b', b, 'on'], ['client', '192.168.77.254', 'on'],
+      ['red-a', a, 'on'],
+      ['red-b', b, 'on'],
+      ['client', '192.168.77.254', 'on'],
     ])
     await expect(raise('up')).rejects.toMatchObject({ code: 'HF502' })
     expect(await ping(await openLab('t-up', base), 'red-a', b)).toBe('PONG')
@@ -225,7 +240,9 @@ describe.skipIf(problems.length > 0)('a lab', { timeout: 60_000 }, () => {
     await lab.down()
     await lab.down()
     await expectNothingLeft('t-down')
-    expect(existsSync(`/proc/${stubborn.stdout.trim()}/stat`) && (await readFile(`/proc/${stubborn.stdout.trim()}/stat`, 'utf8')).includes(' (sh) S')).toBe(false)
+    expect(existsSync(`/proc/${stubborn.stdout.trim()}/stat`) && (await readFile(`/proc/${stubborn.stdout.trim()}/stat`, 'utf8')).includes(' (sh) S')).toBe(
+      false,
+    )
     await raise('down')
     await rm(join(base, 't-down'), { recursive: true })
     await takeDown('t-down', { baseDir: base })
@@ -286,32 +303,39 @@ describe.skipIf(problems.length > 0)('a lab', { timeout: 60_000 }, () => {
     await writeFile(broken, yaml.replace('red-b: { ip: 192.168.77.2', 'red-b: { ip: 192.168.77.1'))
     await expect(raiseLab({ name: 't-broken', configFile: broken, startAgents: false, baseDir: base, entry })).rejects.toThrow()
     const noAgent = raiseLab({
-      name: 't-broken', configFile, startAgents: true, baseDir: base, entry: [process.execPath, '-e', 'console.log("I cannot"); process.exit(1)', '--'],
+      name: 't-broken',
+      configFile,
+      startAgents: true,
+      baseDir: base,
+      entry: [process.execPath, '-e', 'console.log("I cannot"); process.exit(1)', '--'],
     })
     await expect(noAgent).rejects.toThrow(/ended at once:\nI cannot/)
     await expectNothingLeft('t-broken')
   })
 
-  test.each([['SIGINT', 'making the bridge'], ['SIGINT', 'plugging in red-b'], ['SIGKILL', 'plugging in red-b']] as const)(
-    '%s at "%s" leaves nothing that lab down cannot remove', async (signal, step) => {
-      const child = spawn(entry[0] ?? '', [...entry.slice(1), '--config', configFile, 'lab', 'up', '--no-agents', '--name', 't-stop'], {
-        env: { ...process.env, HOLDFAST_LAB_DIR: base }, stdio: ['ignore', 'pipe', 'pipe'],
-      })
-      let output = ''
-      child.stdout.on('data', (chunk: Buffer) => {
-        const before = output.includes(step)
-        output += chunk.toString()
-        if (!before && output.includes(step)) child.kill(signal)
-      })
-      await new Promise((resolve) => child.once('close', resolve))
-      expect(output).toContain(step)
-      if (signal === 'SIGKILL') {
-        await expect(openLab('t-stop', base)).rejects.toMatchObject({ code: 'HF502' })
-        await takeDown('t-stop', { baseDir: base })
-      }
-      await expectNothingLeft('t-stop')
-    },
-  )
+  test.each([
+    ['SIGINT', 'making the bridge'],
+    ['SIGINT', 'plugging in red-b'],
+    ['SIGKILL', 'plugging in red-b'],
+  ] as const)('%s at "%s" leaves nothing that lab down cannot remove', async (signal, step) => {
+    const child = spawn(entry[0] ?? '', [...entry.slice(1), '--config', configFile, 'lab', 'up', '--no-agents', '--name', 't-stop'], {
+      env: { ...process.env, HOLDFAST_LAB_DIR: base },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let output = ''
+    child.stdout.on('data', (chunk: Buffer) => {
+      const before = output.includes(step)
+      output += chunk.toString()
+      if (!before && output.includes(step)) child.kill(signal)
+    })
+    await new Promise((resolve) => child.once('close', resolve))
+    expect(output).toContain(step)
+    if (signal === 'SIGKILL') {
+      await expect(openLab('t-stop', base)).rejects.toMatchObject({ code: 'HF502' })
+      await takeDown('t-stop', { baseDir: base })
+    }
+    await expectNothingLeft('t-stop')
+  })
 })
 
 async function expectNothingLeft(name: string): Promise<void> {

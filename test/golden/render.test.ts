@@ -111,7 +111,10 @@ function has(program: string): boolean {
 
 const noNamespace = spawnSync('unshare', ['--net', 'true']).status === 0 ? '' : 'network namespaces are not permitted here'
 function missing(...programs: string[]): string {
-  return programs.filter((program) => !has(program)).map((program) => `${program} is not installed`).join(', ')
+  return programs
+    .filter((program) => !has(program))
+    .map((program) => `${program} is not installed`)
+    .join(', ')
 }
 function title(name: string, reason: string): string {
   return reason === '' ? name : `${name} (skipped: ${reason})`
@@ -129,7 +132,10 @@ describe.skipIf(noKeepalived !== '')(title('keepalived reads it', noKeepalived),
   }
 
   test('multicast and unicast instances, without a complaint', async () => {
-    expect(await verdict(renderKeepalived(configIn(dir, 6379), 'redis-a'))).toEqual({ status: 0, output: expect.not.stringMatching(/error|unknown|invalid|ignor/i) })
+    expect(await verdict(renderKeepalived(configIn(dir, 6379), 'redis-a'))).toEqual({
+      status: 0,
+      output: expect.not.stringMatching(/error|unknown|invalid|ignor/i),
+    })
   })
 
   test('and would complain about a wrong one', async () => {

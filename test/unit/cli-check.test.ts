@@ -64,7 +64,11 @@ describe('check', () => {
   })
 
   test('bad: every problem as text with HF102, or as JSON with exit code 2', async () => {
-    await expect(run('check', '--config', join(dir, 'bad.yaml'))).rejects.toMatchObject({ code: 'HF102', exitCode: 2, message: expect.stringContaining('bad.yaml:3:16: groups.g.prot: unknown key') })
+    await expect(run('check', '--config', join(dir, 'bad.yaml'))).rejects.toMatchObject({
+      code: 'HF102',
+      exitCode: 2,
+      message: expect.stringContaining('bad.yaml:3:16: groups.g.prot: unknown key'),
+    })
     const before = process.exitCode
     const report = JSON.parse(await run('check', '--json', '--config', join(dir, 'bad.yaml')))
     expect(process.exitCode).toBe(2)
@@ -78,7 +82,7 @@ describe('render', () => {
   test('all files of all hosts, with the password masked', async () => {
     const output = await run('render', '--redis-version', '7.0')
     expect(output.match(/^# === /gm)).toHaveLength(8)
-    expect(output).toContain('note: line 1: `slaveof` is Holdfast\'s to decide')
+    expect(output).toContain("note: line 1: `slaveof` is Holdfast's to decide")
     expect(output).not.toContain('hunter2')
     expect(output).toContain('********')
   })
@@ -124,18 +128,42 @@ _holdfast; printf '%s\\n' "\${COMPREPLY[@]}"`
     [['che'], ['check']],
     [['re'], ['render']],
     [[''], ['check', 'render', 'completion', 'lab', 'switchover']],
-    [['lab', ''], ['up', 'kill']],
-    [['lab', 'kill', ''], ['hosts-1', 'hosts-2']],
+    [
+      ['lab', ''],
+      ['up', 'kill'],
+    ],
+    [
+      ['lab', 'kill', ''],
+      ['hosts-1', 'hosts-2'],
+    ],
     [['lab', 'kill', '--signal', ''], []],
-    [['lab', 'kill', '--signal', 'lab', ''], ['hosts-1', 'hosts-2']],
-    [['switchover', ''], ['groups-1', 'groups-2']],
-    [['switchover', 'groups-1', '--to', ''], ['hosts-1', 'hosts-2']],
+    [
+      ['lab', 'kill', '--signal', 'lab', ''],
+      ['hosts-1', 'hosts-2'],
+    ],
+    [
+      ['switchover', ''],
+      ['groups-1', 'groups-2'],
+    ],
+    [
+      ['switchover', 'groups-1', '--to', ''],
+      ['hosts-1', 'hosts-2'],
+    ],
     [['switchover', 'groups-1', ''], []],
     [['switchover', '--t'], ['--to']],
-    [['--config', '/x.yaml', 'switchover', ''], ['groups-1', 'groups-2', '/x.yaml']],
+    [
+      ['--config', '/x.yaml', 'switchover', ''],
+      ['groups-1', 'groups-2', '/x.yaml'],
+    ],
     [['render', 'k'], ['keepalived']],
-    [['completion', ''], ['bash', 'zsh', 'fish']],
-    [['check', '--'], ['--json', '--help', '--config']],
+    [
+      ['completion', ''],
+      ['bash', 'zsh', 'fish'],
+    ],
+    [
+      ['check', '--'],
+      ['--json', '--help', '--config'],
+    ],
   ])('%j → %j', (words, expected) => {
     expect(offered(...words)).toEqual(expected)
   })

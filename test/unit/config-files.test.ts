@@ -65,7 +65,11 @@ test('only the files being wrong is HF103, also when they are read one by one', 
   await put('empty', '\n')
   await put('lines', 'one\ntwo\n')
   await put('files.yaml', yaml('empty', 'lines', 'redis.conf'))
-  expect(await loadConfig(file('files.yaml'), { files: true }).catch((caught: unknown) => caught)).toMatchObject({ code: 'HF103', exitCode: 2, problems: [{}, {}] })
+  expect(await loadConfig(file('files.yaml'), { files: true }).catch((caught: unknown) => caught)).toMatchObject({
+    code: 'HF103',
+    exitCode: 2,
+    problems: [{}, {}],
+  })
   const { config } = await loadConfig(file('files.yaml'))
   await expect(readSecret(config)).rejects.toMatchObject({ code: 'HF103', exitCode: 2, message: expect.stringContaining('is empty') })
   await expect(readPassword(findGroup(config, 'g'))).rejects.toMatchObject({ code: 'HF103', message: expect.stringContaining('line break') })

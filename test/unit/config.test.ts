@@ -159,10 +159,26 @@ const wrong: readonly (readonly [string, string, readonly string[]])[] = [
   ['member without host', group('{ members: [a, b, { priority: 3 }] }'), ['7 «{» groups.g.members[2]: `host` is missing']],
   ['unknown witness', group('{ members: [a, b], witness: x }'), ['7 «x» groups.g.witness: there is no host `x`']],
   ['witness is a member', group('{ members: [a, b], witness: b }'), ['7 «b» groups.g.witness: `b` is a member too; it would vote about itself']],
-  ['equal priorities', group('{ members: [{ host: a, priority: 5 }, { host: b, priority: 5 }] }'), ['7 «5» groups.g.members[1].priority: priority 5 is also that of `a`']],
-  ['nobody may be primary', group('{ members: [{ host: a, never_primary: true }, { host: b, never_primary: true }] }'), ['7 «members» groups.g.members: every member is `never_primary`, so nobody can serve']],
-  ['replicates from itself', group('{ members: [a, { host: b, replicate_from: b }] }'), ['7 «b» groups.g.members[1].replicate_from: a member cannot replicate from itself']],
-  ['replicates from a stranger', group('{ members: [a, { host: b, replicate_from: c }] }'), ['7 «c» groups.g.members[1].replicate_from: `c` is not a member of this group']],
+  [
+    'equal priorities',
+    group('{ members: [{ host: a, priority: 5 }, { host: b, priority: 5 }] }'),
+    ['7 «5» groups.g.members[1].priority: priority 5 is also that of `a`'],
+  ],
+  [
+    'nobody may be primary',
+    group('{ members: [{ host: a, never_primary: true }, { host: b, never_primary: true }] }'),
+    ['7 «members» groups.g.members: every member is `never_primary`, so nobody can serve'],
+  ],
+  [
+    'replicates from itself',
+    group('{ members: [a, { host: b, replicate_from: b }] }'),
+    ['7 «b» groups.g.members[1].replicate_from: a member cannot replicate from itself'],
+  ],
+  [
+    'replicates from a stranger',
+    group('{ members: [a, { host: b, replicate_from: c }] }'),
+    ['7 «c» groups.g.members[1].replicate_from: `c` is not a member of this group'],
+  ],
   [
     'replicates in a circle',
     group('{ members: [a, { host: b, replicate_from: c }, { host: c, replicate_from: b }] }'),
@@ -179,40 +195,74 @@ const wrong: readonly (readonly [string, string, readonly string[]])[] = [
   ],
   ['vip is a host', group('{ members: [a, b], vip: 10.0.0.3/24 }'), ['7 «10.0.0.3/24» groups.g.vip: 10.0.0.3 is the own ip of host `c`']],
   ['vip is the network', group('{ members: [a, b], vip: 10.0.0.0/24 }'), ['7 «10.0.0.0/24» groups.g.vip: 10.0.0.0 is the address of the network itself']],
-  ['vip is the broadcast', group('{ members: [a, b], vip: 10.0.0.255/24 }'), ['7 «10.0.0.255/24» groups.g.vip: 10.0.0.255 is the broadcast address of 10.0.0.0/24']],
+  [
+    'vip is the broadcast',
+    group('{ members: [a, b], vip: 10.0.0.255/24 }'),
+    ['7 «10.0.0.255/24» groups.g.vip: 10.0.0.255 is the broadcast address of 10.0.0.0/24'],
+  ],
   ['vip without prefix', group('{ members: [a, b], vip: 10.0.0.100 }'), ['7 «10.0.0.100» groups.g.vip: cannot be "10.0.0.100"']],
-  ['member port off the vip', group('{ members: [a, { host: b, port: 7000 }], vip: 10.0.0.100/24 }'), ['7 «7000» groups.g.members[1].port: port 7000 is not the port of the vip (6379)']],
+  [
+    'member port off the vip',
+    group('{ members: [a, { host: b, port: 7000 }], vip: 10.0.0.100/24 }'),
+    ['7 «7000» groups.g.members[1].port: port 7000 is not the port of the vip (6379)'],
+  ],
   ['port out of range', group('{ members: [a, b], port: 65536 }'), ['7 «65536» groups.g.port: cannot be 65536']],
   ['port is the api', group('{ members: [a, b], port: 8420 }'), ["7 «8420» groups.g.port: port 8420 on `a`, `b` is the agent's own (`api: port`)"]],
   ['host loss too short', group('{ members: [a, b], failover: { host_loss_ms: 59 } }'), ['7 «59» groups.g.failover.host_loss_ms: cannot be 59']],
-  ['later modes', group('{ members: [a, b], mode: sentinel, process: systemd, durability: safe }'), [
-    '7 «sentinel» groups.g.mode: `sentinel` is not available in this version',
-    '7 «systemd» groups.g.process: `systemd` is not available in this version',
-    '7 «safe» groups.g.durability: `safe` is not available in this version',
-  ]],
-  ['managed directive', group('{ members: [a, b], redis: { slaveof: no one } }'), [
-    "7 «slaveof» groups.g.redis.slaveof: is Holdfast's to decide: who follows whom is decided while running; use `replicate_from` of a member for a cascade",
-  ]],
-  ['managed directive in capitals, twice', group('{ members: [a, b], redis: { PORT: [1, 2] } }'), ["7 «PORT» groups.g.redis.PORT: is Holdfast's to decide: use `port` of the group or of the member"]],
-  ['directive with a line break', group('{ members: [a, b], redis: { maxmemory: "1gb\\nport 1" } }'), ['7 «\"» groups.g.redis.maxmemory: cannot be "1gb\\nport 1"']],
-  ['unbalanced quotes', group(`{ members: [a, b], redis: { save: '"900 1' } }`), ['7 «\'» groups.g.redis.save: the quotes are not balanced']],
-  ['bad names', `hosts: { -a: { ip: 10.0.0.1 } }\ngroups: { "a b": { members: [-a, -a] } }\n`, [
-    '1 «-a» hosts.-a: is not usable as a name',
-    '2 «\"» groups.a b: is not usable as a name',
-    '2 «-a» groups.a b.members[1]: host `-a` is a member already',
-  ]],
-  ['two hosts, one ip', `hosts: { a: { ip: 10.0.0.1 }, b: { ip: 10.0.0.1 } }\ngroups: { g: { members: [a, b] } }\n`, ['1 «10.0.0.1» hosts.b.ip: 10.0.0.1 is also the ip of host `a`']],
-  ['loopback host', `hosts: { a: { ip: 127.0.0.1 }, b: { ip: 10.0.0.1 } }\ngroups: { g: { members: [a, b] } }\n`, ['1 «127.0.0.1» hosts.a.ip: 127.0.0.1 is a loopback address, which other hosts cannot reach']],
+  [
+    'later modes',
+    group('{ members: [a, b], mode: sentinel, process: systemd, durability: safe }'),
+    [
+      '7 «sentinel» groups.g.mode: `sentinel` is not available in this version',
+      '7 «systemd» groups.g.process: `systemd` is not available in this version',
+      '7 «safe» groups.g.durability: `safe` is not available in this version',
+    ],
+  ],
+  [
+    'managed directive',
+    group('{ members: [a, b], redis: { slaveof: no one } }'),
+    ["7 «slaveof» groups.g.redis.slaveof: is Holdfast's to decide: who follows whom is decided while running; use `replicate_from` of a member for a cascade"],
+  ],
+  [
+    'managed directive in capitals, twice',
+    group('{ members: [a, b], redis: { PORT: [1, 2] } }'),
+    ["7 «PORT» groups.g.redis.PORT: is Holdfast's to decide: use `port` of the group or of the member"],
+  ],
+  [
+    'directive with a line break',
+    group('{ members: [a, b], redis: { maxmemory: "1gb\\nport 1" } }'),
+    ['7 «"» groups.g.redis.maxmemory: cannot be "1gb\\nport 1"'],
+  ],
+  ['unbalanced quotes', group(`{ members: [a, b], redis: { save: '"900 1' } }`), ["7 «'» groups.g.redis.save: the quotes are not balanced"]],
+  [
+    'bad names',
+    `hosts: { -a: { ip: 10.0.0.1 } }\ngroups: { "a b": { members: [-a, -a] } }\n`,
+    ['1 «-a» hosts.-a: is not usable as a name', '2 «"» groups.a b: is not usable as a name', '2 «-a» groups.a b.members[1]: host `-a` is a member already'],
+  ],
+  [
+    'two hosts, one ip',
+    `hosts: { a: { ip: 10.0.0.1 }, b: { ip: 10.0.0.1 } }\ngroups: { g: { members: [a, b] } }\n`,
+    ['1 «10.0.0.1» hosts.b.ip: 10.0.0.1 is also the ip of host `a`'],
+  ],
+  [
+    'loopback host',
+    `hosts: { a: { ip: 127.0.0.1 }, b: { ip: 10.0.0.1 } }\ngroups: { g: { members: [a, b] } }\n`,
+    ['1 «127.0.0.1» hosts.a.ip: 127.0.0.1 is a loopback address, which other hosts cannot reach'],
+  ],
   ['bad ip', `hosts: { a: { ip: 10.0.0.01 }, b: { ip: 10.0.0.1 } }\ngroups: { g: { members: [a, b] } }\n`, ['1 «10.0.0.01» hosts.a.ip: cannot be "10.0.0.01"']],
   ['no ip', `hosts: { a: { interface: eth0 }, b: { ip: 10.0.0.1 } }\ngroups: { g: { members: [a, b] } }\n`, ['1 «a» hosts.a: `ip` is missing']],
   ['nothing', '', ['1 «» : the file holds no configuration']],
   ['no sections', 'api: { port: 1 }\n', ['1 «api» hosts: is missing', '1 «api» groups: is missing']],
-  ['two groups, one vip, one port, one table', `${head}  a-b: { members: [a, b], vip: 10.0.0.100/24, vrid: 3 }\n  a_b: { members: [b, c], vip: 10.0.0.100/24, vrid: 3 }\n`, [
-    '8 «a_b» groups.a_b: port 6379 on `b` is also that of group `a-b`',
-    '8 «a_b» groups.a_b: differs from group `a-b` only in `-` and `_`',
-    '8 «10.0.0.100/24» groups.a_b.vip: 10.0.0.100 is also the vip of group `a-b`',
-    '8 «vrid» groups.a_b.vrid: the VRRP router id 3 is also that of group `a-b`',
-  ]],
+  [
+    'two groups, one vip, one port, one table',
+    `${head}  a-b: { members: [a, b], vip: 10.0.0.100/24, vrid: 3 }\n  a_b: { members: [b, c], vip: 10.0.0.100/24, vrid: 3 }\n`,
+    [
+      '8 «a_b» groups.a_b: port 6379 on `b` is also that of group `a-b`',
+      '8 «a_b» groups.a_b: differs from group `a-b` only in `-` and `_`',
+      '8 «10.0.0.100/24» groups.a_b.vip: 10.0.0.100 is also the vip of group `a-b`',
+      '8 «vrid» groups.a_b.vrid: the VRRP router id 3 is also that of group `a-b`',
+    ],
+  ],
 ]
 
 describe('a wrong configuration', () => {
@@ -245,7 +295,9 @@ describe('a wrong configuration', () => {
   })
 
   test('shape, contradiction and doubled key are found in one run, in the order of the file', () => {
-    const all = problems(`api: { prt: 1 }\n${head}  g: { members: [a, x], witness: a, port: yes, vip: 10.9.0.100/24, redis: { dir: / }, mode: vip, mode: vip }\n`)
+    const all = problems(
+      `api: { prt: 1 }\n${head}  g: { members: [a, x], witness: a, port: yes, vip: 10.9.0.100/24, redis: { dir: / }, mode: vip, mode: vip }\n`,
+    )
     expect(all.map((line) => line.split(' ')[2])).toEqual([
       'api.prt:',
       'groups.g.members[1]:',

@@ -48,10 +48,13 @@ describe('ack log', () => {
     expect(first?.errors).toEqual([{ kind: 'ECONNRESET', count: 1, firstAtMs: 3, lastAtMs: 3 }])
     expect(second).toMatchObject({ acked: 1, indeterminate: 1, rejected: 1, outages: 1 })
     expect(second?.longestOutage).toEqual({ startMs: 43, lengthMs: 257, open: false })
-    expect(second?.errors.map(({ kind, count }) => [kind, count])).toEqual([['timeout', 1], ['READONLY', 2]])
+    expect(second?.errors.map(({ kind, count }) => [kind, count])).toEqual([
+      ['timeout', 1],
+      ['READONLY', 2],
+    ])
   })
 
-  test('an outage that begins just before the mark is the mark\'s', () => {
+  test("an outage that begins just before the mark is the mark's", () => {
     const log = createAckLog(0, 20)
     written(log, [1, 9.9])
     log.mark('fault', 10)

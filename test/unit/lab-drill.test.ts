@@ -34,7 +34,13 @@ interface Client {
 function world(changes: Partial<World> = {}): { rig: DrillRig; calls: string[]; world: World } {
   const calls: string[] = []
   const state: World = {
-    primary: 'a', epoch: 4, health: 'ok', paused: false, lost: 0, complete: true, refused: null,
+    primary: 'a',
+    epoch: 4,
+    health: 'ok',
+    paused: false,
+    lost: 0,
+    complete: true,
+    refused: null,
     onFault: (now, client) => {
       client.log.error('ECONNRESET', 0)
       client.pass(40)
@@ -50,7 +56,8 @@ function world(changes: Partial<World> = {}): { rig: DrillRig; calls: string[]; 
   let clock = 0
   const log = createAckLog(0, 20)
   const client: Client = {
-    log, stalled: false,
+    log,
+    stalled: false,
     tick: (count) => {
       for (let index = 0; index < count; index += 1) {
         clock += 1
@@ -77,9 +84,16 @@ function world(changes: Partial<World> = {}): { rig: DrillRig; calls: string[]; 
     },
     stop: async () => log.report(clock),
     verify: async (): Promise<VerifyReport> => ({
-      complete: state.complete, why: state.complete ? null : 'nobody answers', acked: log.ackedCount(), checked: log.ackedCount(),
-      lost: state.lost, firstLost: null, lastLost: null, lostByMark: state.lost > 0 ? { 0: state.lost } : {},
-      indeterminate: { count: 0, present: 0 }, rejectedPresent: 0,
+      complete: state.complete,
+      why: state.complete ? null : 'nobody answers',
+      acked: log.ackedCount(),
+      checked: log.ackedCount(),
+      lost: state.lost,
+      firstLost: null,
+      lastLost: null,
+      lostByMark: state.lost > 0 ? { 0: state.lost } : {},
+      indeterminate: { count: 0, present: 0 },
+      rejectedPresent: 0,
     }),
     history: async () => [],
     cleanup: async () => {
@@ -100,10 +114,18 @@ function world(changes: Partial<World> = {}): { rig: DrillRig; calls: string[]; 
     cli: async ([command]) => {
       const { primary, epoch, health, paused } = state
       const groups = [{ group: 'g', primary, epoch, health, because: 'so', paused, vipHolder: null, members: [] }]
-      const failovers = [3, 4, 5, 6].filter((found) => found <= epoch).map((found) => ({
-        epoch: found, kind: 'failover', from: 'a', to: 'b', why: 'its socket closed', startedAtMs: 0,
-        timeline: { detectedMs: 0, promotedMs: 9 }, notReplicatedBytes: 0,
-      }))
+      const failovers = [3, 4, 5, 6]
+        .filter((found) => found <= epoch)
+        .map((found) => ({
+          epoch: found,
+          kind: 'failover',
+          from: 'a',
+          to: 'b',
+          why: 'its socket closed',
+          startedAtMs: 0,
+          timeline: { detectedMs: 0, promotedMs: 9 },
+          notReplicatedBytes: 0,
+        }))
       return { code: 0, stderr: '', stdout: JSON.stringify(command === 'status' ? { groups } : { group: 'g', failovers }) }
     },
     inject: async (fault, primary) => {
@@ -130,7 +152,10 @@ describe('a drill', () => {
     const { rig, calls } = world()
     const report = await drill(rig, 'crash', 2)
     expect(report).toMatchObject({ passed: true, problems: [], lost: 0, warnings: [] })
-    expect(report.rounds.map((round) => [round.primaryBefore, round.primaryAfter, round.outageMs])).toEqual([['a', 'b', 41], ['b', 'a', 41]])
+    expect(report.rounds.map((round) => [round.primaryBefore, round.primaryAfter, round.outageMs])).toEqual([
+      ['a', 'b', 41],
+      ['b', 'a', 41],
+    ])
     expect(report.rounds[0]?.decisions.map((decision) => decision.epoch)).toEqual([5])
     expect(report.rounds[1]?.decisions.map((decision) => decision.epoch)).toEqual([6])
     expect(report.rounds[0]?.errors).toMatchObject([{ kind: 'ECONNRESET', count: 1 }])
@@ -151,11 +176,13 @@ describe('a drill', () => {
   })
 
   test('no recovery is a failure, ends the rounds, and is undone all the same', async () => {
-    const { rig, calls } = world({ onFault: (now, client) => {
-      client.log.error('timeout', 0)
-      client.stalled = true
-      now.health = 'down'
-    } })
+    const { rig, calls } = world({
+      onFault: (now, client) => {
+        client.log.error('timeout', 0)
+        client.stalled = true
+        now.health = 'down'
+      },
+    })
     const report = await drill(rig, 'host-loss', 3)
     expect(report.passed).toBe(false)
     expect(report.problems[0]).toContain('no recovery within 200 ms')

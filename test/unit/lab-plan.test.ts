@@ -13,7 +13,7 @@ function config(hosts: Record<string, string>, group: object = {}): Config {
 }
 
 describe('the plan of a lab', () => {
-  test('short port names, the vip\'s prefix, and a free address for each client', () => {
+  test("short port names, the vip's prefix, and a free address for each client", () => {
     const plan = planLab('lab', config({ 'a-host-with-a-long-name': '10.0.0.253', b: '10.0.0.2' }, { vip: { ip: '10.0.0.254', prefix: 25 } }), 2)
     expect(plan.nodes.map(({ name, ip, prefix, port }) => [name, ip, prefix, port])).toEqual([
       ['a-host-with-a-long-name', '10.0.0.253', 25, 'h0'],
@@ -26,7 +26,7 @@ describe('the plan of a lab', () => {
     for (const node of plan.nodes) expect(node.port.length).toBeLessThan(16)
   })
 
-  test('a host in another subnet is reached on the wire; check_ips are the bridge\'s', () => {
+  test("a host in another subnet is reached on the wire; check_ips are the bridge's", () => {
     const plan = planLab('lab', config({ a: '10.0.0.1', w: '172.16.0.5' }, { vip: { ip: '10.0.0.9', prefix: 24 }, checkIps: ['10.0.0.254', '1.1.1.1'] }), 1)
     const [a, w] = plan.nodes
     expect(a && onLinkRoutes(a, plan)).toEqual(['172.16.0.5'])
@@ -58,13 +58,15 @@ describe('the plan of a lab', () => {
 
 describe('the rules of faults', () => {
   test('read back what nft prints', () => {
-    const json = JSON.stringify({ nftables: [
-      { metainfo: {} },
-      { set: { name: 'cut', elem: ['h0'] } },
-      { set: { name: 'pairs', elem: [{ concat: ['h0', 'h1'] }] } },
-      { rule: { chain: 'loss_h1', expr: [{ match: { op: '<=', right: 29 } }, { drop: null }] } },
-      { rule: { chain: 'crossing', expr: [{ match: { right: '@cut' } }] } },
-    ] })
+    const json = JSON.stringify({
+      nftables: [
+        { metainfo: {} },
+        { set: { name: 'cut', elem: ['h0'] } },
+        { set: { name: 'pairs', elem: [{ concat: ['h0', 'h1'] }] } },
+        { rule: { chain: 'loss_h1', expr: [{ match: { op: '<=', right: 29 } }, { drop: null }] } },
+        { rule: { chain: 'crossing', expr: [{ match: { right: '@cut' } }] } },
+      ],
+    })
     expect(parseFaults(json)).toEqual({ cut: ['h0'], pairs: [['h0', 'h1']], lossyPercent: { h1: 30 } })
   })
 

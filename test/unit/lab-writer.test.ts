@@ -23,7 +23,11 @@ afterEach(async () => {
 
 /** The writer's process without the rest of the CLI. */
 const entry = [
-  process.execPath, '--import', import.meta.resolve('tsx'), '--input-type=module', '-e',
+  process.execPath,
+  '--import',
+  import.meta.resolve('tsx'),
+  '--input-type=module',
+  '-e',
   `import { Command } from '@commander-js/extra-typings'
    import { register } from ${JSON.stringify(new URL('../../src/cli/lab.ts', import.meta.url).href)}
    const program = new Command('holdfast')
@@ -75,9 +79,7 @@ async function writer(options: Parameters<typeof startWriter>[1]): Promise<Write
 }
 
 /** A server that answers as `answer` says; null: not at all. */
-async function fakeServer(
-  answer: (command: readonly string[], socket: Socket) => string | null,
-): Promise<{ port: number; server: Server }> {
+async function fakeServer(answer: (command: readonly string[], socket: Socket) => string | null): Promise<{ port: number; server: Server }> {
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
     sockets.add(socket)
@@ -101,9 +103,18 @@ async function fakeServer(
 
 function loopFor(port: number, commandTimeoutMs = 100, reconnectOnReadonly = false) {
   const log = createAckLog(nowMs(), 20)
-  const loop = startWriteLoop({
-    host: '127.0.0.1', port, prefix: 't', intervalMs: 1, connectTimeoutMs: 200, commandTimeoutMs, reconnectOnReadonly,
-  }, log)
+  const loop = startWriteLoop(
+    {
+      host: '127.0.0.1',
+      port,
+      prefix: 't',
+      intervalMs: 1,
+      connectTimeoutMs: 200,
+      commandTimeoutMs,
+      reconnectOnReadonly,
+    },
+    log,
+  )
   cleanups.push(() => loop.stop())
   return { log, loop }
 }
@@ -247,7 +258,7 @@ describe('the writer against servers that misbehave', () => {
     const { port } = await fakeServer((_, socket) => {
       if (!known.has(socket)) connections += 1
       known.add(socket)
-      return '-READONLY You can\'t write against a read only replica.\r\n'
+      return "-READONLY You can't write against a read only replica.\r\n"
     })
     const keep = loopFor(port)
     await poll(() => (keep.log.errorCount() > 10 ? true : undefined), { withinMs: 3000 })
@@ -313,7 +324,6 @@ describe('the writer against servers that misbehave', () => {
     const orphan = await startWriter({ kind: 'local', entry }, { host: '127.0.0.1', port })
     await orphan.close()
     expect(isAlive({ pid: orphan.pid, startTicks: findProcess(orphan.pid)?.startTicks ?? -1 })).toBe(false)
-    await expect(startWriter({ kind: 'local', entry: [process.execPath, '-e', 'process.exit(3)'] }, { host: '127.0.0.1', port }))
-      .rejects.toThrow(/exit code 3/)
+    await expect(startWriter({ kind: 'local', entry: [process.execPath, '-e', 'process.exit(3)'] }, { host: '127.0.0.1', port })).rejects.toThrow(/exit code 3/)
   })
 })

@@ -54,7 +54,10 @@ describe('redis.conf words', () => {
   })
 
   test('lines keep their numbers; comments, blank lines and a byte order mark are nothing', () => {
-    expect(readConf('\uFEFF# x\r\n\r\n  Save 1 2\r\nbad "\r\n')).toEqual({ lines: [{ line: 3, directive: 'save', args: ['1', '2'] }], broken: [{ line: 4, why: 'the quotes are not balanced' }] })
+    expect(readConf('\uFEFF# x\r\n\r\n  Save 1 2\r\nbad "\r\n')).toEqual({
+      lines: [{ line: 3, directive: 'save', args: ['1', '2'] }],
+      broken: [{ line: 4, why: 'the quotes are not balanced' }],
+    })
   })
 
   test.each([
@@ -75,7 +78,18 @@ describe('redis.conf words', () => {
 describe('redis.conf', () => {
   test('BORN FENCED whatever the user wrote: the last word on replication is "nobody"', () => {
     const line = fc.oneof(
-      fc.constantFrom('replicaof no one', 'slaveof no one', 'SlaveOf 10.0.0.1 6379', 'include /x', '"replicaof" no one', 'replica-read-only no', "'slaveof' 10.0.0.1 1", 'rename-command REPLICAOF x', 'bind 127.0.0.1', 'port 0'),
+      fc.constantFrom(
+        'replicaof no one',
+        'slaveof no one',
+        'SlaveOf 10.0.0.1 6379',
+        'include /x',
+        '"replicaof" no one',
+        'replica-read-only no',
+        "'slaveof' 10.0.0.1 1",
+        'rename-command REPLICAOF x',
+        'bind 127.0.0.1',
+        'port 0',
+      ),
       fc.string(),
     )
     fc.assert(
@@ -101,7 +115,7 @@ describe('redis.conf', () => {
     expect(rendered('daemonize no\nprotected-mode no\n').notes).toEqual([])
   })
 
-  test('the backlog is the user\'s to choose, and 64 MB otherwise', () => {
+  test("the backlog is the user's to choose, and 64 MB otherwise", () => {
     expect(rendered('').text).toContain('\nrepl-backlog-size 64mb\n')
     expect(rendered('repl-backlog-size 1gb').text).not.toContain('64mb')
     expect(rendered('', 'redis: { repl-backlog-size: 2gb }').text).toMatch(/^repl-backlog-size 2gb$/m)

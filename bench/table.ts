@@ -1,0 +1,142 @@
+/**
+ * The report as Markdown, ready to be pasted into the README. PURE. Goals stand beside figures; a miss says so.
+ */
+import type { CaseFigures, CaseResult, OutageGoal } from './figures.ts'
+import { figuresOf, goals, idleGoal, missedGoals } from './figures.ts'
+import type { Case, System } from './options.ts'
+import { gapThresholdMs } from './watch.ts'
+
+export interface IdleResult {
+  readonly seconds: number
+  readonly agents: readonly { readonly host: string; readonly cpuPercent: number; readonly rssMb: number }[]
+}
+
+export interface AlarmResult {
+  readonly minutes: number
+  readonly busyProcesses: number
+  readonly failovers: number
+  readonly longestOutageMs: number
+  readonly lost: number
+}
+
+export interface ThroughputResult {
+  readonly plainPerS: readonly number[]
+  readonly vipPerS: readonly number[]
+  readonly ratio: number
+}
+
+export interface BenchReport {
+  readonly machine: string
+  readonly startedAt: string
+  readonly loadBefore: number
+  readonly results: readonly CaseResult[]
+  readonly idle: IdleResult | null
+  readonly alarms: AlarmResult | null
+  readonly throughput: ThroughputResult | null
+  readonly notMeasured: readonly string[]
+  readonly outliers: readonly string[]
+}
+
+const systemNames: Record<System, string> = {
+  holdfast: '**Holdfast**',
+  'keepalived-1s': 'keepalived + scripts, 1 s × 3',
+  'keepalived-2s': 'keepalived + scripts, 2 s, `sleep 10`',
+  sentinel: 'Sentinel × 3, down-after 1 s',
+}
+
+const caseNames: Record<Case, string> = {
+  crash: 'redis killed (`kill -9`)',
+  'host-cut': "primary's host cut off",
+  switchover: 'switchover',
+  hang: 'redis hangs, `unresponsive_ms: 1000`',
+  restart: 'redis killed, back 0.5 s later, empty',
+  idle: 'idle', 'false-alarms': 'false alarms', throughput: 'throughput',
+}
+
+export function renderReport(report: BenchReport): string {
+  const sections = [
+    `Measured ${report.startedAt} on ${report.machine}; load average before: ${report.loadBefore.toFixed(2)}.`,
+    ...outageTable(report.results), ...otherTable(report),
+    ...list('Outliers', report.outliers), ...list('Not measured', report.notMeasured),
+  ]
+  return `${sections.join('\n')}\n`
+}
+
+function outageTable(results: readonly CaseResult[]): string[] {
+  if (results.length === 0) return []
+  const header = ['', '| case | system | rounds | outage p50 | p95 | worst | × Holdfast | host back: worst | lost / acknowledged | errors the client saw | goal |', '|---|---|---|---|---|---|---|---|---|---|---|']
+  const rows = (Object.keys(caseNames) as Case[]).flatMap((of) => {
+    const own = results.filter((result) => result.case === of)
+    const base = own.find((result) => result.system === 'holdfast')
+    return own.map((result) => outageRow(result, base === undefined ? null : figuresOf(base)))
+  })
+  return [...header, ...rows]
+}
+
+function outageRow(result: CaseResult, base: CaseFigures | null): string {
+  const figures = figuresOf(result)
+  const ours = result.system === 'holdfast'
+  const ratio = ours || base === null ? '' : formatRatio(figures.p50Ms / base.p50Ms)
+  const goal = ours ? goals[result.case] : undefined
+  const name = `${systemNames[result.system]}${result.variant === null ? '' : `, ${result.variant}`}`
+  const cells = [
+    caseNames[result.case], name, String(figures.rounds), formatMs(figures.p50Ms), formatMs(figures.p95Ms), formatMs(figures.worstMs), ratio,
+    figures.healWorstMs === null ? '' : formatHeal(figures.healWorstMs), `${Number.isNaN(figures.lost) ? 'not known' : figures.lost} / ${figures.acked}`, figures.errors.map(({ kind, count }) => `${kind} × ${count}`).join(', ') || 'none',
+    goal === undefined ? '' : verdict(goal, missedGoals(figures, goal)),
+  ]
+  return `| ${cells.join(' | ')} |`
+}
+
+function verdict(goal: OutageGoal, missed: readonly string[]): string {
+  const parts = [
+    goal.p50Ms === undefined ? null : `p50 ≤ ${goal.p50Ms} ms`,
+    goal.p95Ms === undefined ? null : `p95 ≤ ${goal.p95Ms} ms`,
+    goal.worstMs === undefined ? null : `worst ≤ ${goal.worstMs} ms`,
+    goal.lost === undefined ? null : `${goal.lost} lost`,
+  ].filter((part) => part !== null)
+  return `${parts.join(', ')}: ${missed.length === 0 ? 'met' : `**missed** (${missed.join(', ')})`}`
+}
+
+function otherTable(report: BenchReport): string[] {
+  const rows: string[] = []
+  for (const agent of report.idle?.agents ?? []) {
+    const met = agent.cpuPercent <= idleGoal.cpuPercent && agent.rssMb <= idleGoal.rssMb
+    rows.push(`| agent idle, ${agent.host} | ${agent.cpuPercent.toFixed(2)} % of a core, ${agent.rssMb.toFixed(0)} MB | ≤ ${idleGoal.cpuPercent} %, ≤ ${idleGoal.rssMb} MB: ${word(met)} |`)
+  }
+  const { alarms, throughput } = report
+  if (alarms !== null) {
+    rows.push(`| false alarms, ${alarms.minutes} min with ${alarms.busyProcesses} busy processes | ${alarms.failovers} failovers; longest gap of the client ${formatMs(alarms.longestOutageMs)}; ${alarms.lost} lost | 0: ${word(alarms.failovers === 0)} |`)
+  }
+  if (throughput !== null) {
+    rows.push(`| SET through the address, plain redis = 1 | ${throughput.ratio.toFixed(2)} (${formatCount(throughput.vipPerS)} and ${formatCount(throughput.plainPerS)} a second) | = plain: ${word(throughput.ratio >= 0.95)} |`)
+  }
+  return rows.length === 0 ? [] : ['', '| what | figure | goal |', '|---|---|---|', ...rows]
+}
+
+function list(title: string, lines: readonly string[]): string[] {
+  return lines.length === 0 ? [] : ['', `${title}:`, ...lines.map((line) => `- ${line}`)]
+}
+
+function word(met: boolean): string {
+  return met ? 'met' : '**missed**'
+}
+
+export function formatMs(ms: number): string {
+  if (!Number.isFinite(ms)) return '–'
+  return ms < 1000 ? `${ms.toFixed(ms < 100 ? 1 : 0)} ms` : `${(ms / 1000).toFixed(1)} s`
+}
+
+/** The client's log keeps no gaps below its threshold. */
+function formatHeal(ms: number): string {
+  return ms <= gapThresholdMs ? `≤ ${gapThresholdMs} ms` : formatMs(ms)
+}
+
+function formatRatio(ratio: number): string {
+  if (!Number.isFinite(ratio)) return '–'
+  return ratio < 10 ? ratio.toFixed(1) : String(Math.round(ratio))
+}
+
+function formatCount(values: readonly number[]): string {
+  const sorted = [...values].sort((a, b) => a - b)
+  return String(Math.round(sorted[Math.floor(sorted.length / 2)] ?? 0))
+}

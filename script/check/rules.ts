@@ -1,0 +1,71 @@
+/**
+ * Who may import whom: the folders of src/ and what each may reach. This table is the rule; imports.ts applies it. What is not
+ * listed is forbidden, and so is a folder that the table does not know. A list of files instead of 'all' means: only that much
+ * of the other folder is open, because the rest is its own affair.
+ */
+export type Reach = 'all' | readonly string[]
+
+export interface FolderRule {
+  /** Why it is so; printed with every violation. */
+  readonly why: string
+  readonly may: Readonly<Record<string, Reach>>
+  /** Packages and node: modules. Pure folders have none: what they compute must follow from what they are given. */
+  readonly packages: 'any' | 'none'
+}
+
+/**
+ * What an agent shows to the HTTP routes and to the commands: its surface, the words that its peers and its groups exchange,
+ * and the socket that proves the secret. The loop's other parts are nobody else's.
+ */
+const agentForApi = ['surface.ts', 'group.ts', 'peers.ts', 'secure.ts']
+/** The command `agent` starts one and hands it its door (api/server.ts), so that neither of the two has to know the other. */
+const agentForCli = ['agent.ts', 'log-files.ts']
+const apiForCli = ['client.ts', 'server.ts']
+/** Explaining is deciding without acting: the routes ask it, and the command prints its words. */
+const decideForApi = ['explain.ts', 'situation.ts']
+const decideForCli = ['explain.ts']
+
+export const layers: Readonly<Record<string, FolderRule>> = {
+  model: { why: 'the words that all stages share depend on nothing', may: {}, packages: 'none' },
+  decide: { why: 'decisions are pure: facts in, actions out', may: { model: 'all' }, packages: 'none' },
+  render: { why: 'rendering is pure: configuration in, text out', may: { model: 'all' }, packages: 'none' },
+  redis: { why: 'it speaks Redis and knows nothing of groups', may: { model: 'all' }, packages: 'any' },
+  config: {
+    why: "it loads and checks; of rendering it needs only the names of directives, to check a user's redis.conf",
+    may: { model: 'all', render: ['redis-directives.ts'] },
+    packages: 'any',
+  },
+  observe: { why: 'it reads the world and decides nothing', may: { model: 'all', redis: 'all', config: 'all' }, packages: 'any' },
+  act: {
+    why: 'it carries out; it writes what render gives, and looks at processes with the probe that observe has for it',
+    may: { model: 'all', redis: 'all', config: 'all', render: 'all', observe: ['process.ts'] },
+    packages: 'any',
+  },
+  agent: {
+    why: 'it joins the stages, and is the only one to do so; who shows it is handed in',
+    may: { model: 'all', redis: 'all', config: 'all', render: 'all', observe: 'all', decide: 'all', act: 'all' },
+    packages: 'any',
+  },
+  api: { why: 'it shows the agent, through what the agent opens to it', may: { model: 'all', agent: agentForApi, decide: decideForApi }, packages: 'any' },
+  lab: { why: 'it plays the machines; the code under test must not know that it is in one', may: { model: 'all', config: 'all' }, packages: 'any' },
+  cli: {
+    why: 'one file per command, no decisions',
+    may: { model: 'all', config: 'all', render: 'all', lab: 'all', api: apiForCli, agent: agentForCli, decide: decideForCli },
+    packages: 'any',
+  },
+  // Files that lie in src/ itself: main.ts.
+  '': { why: 'main.ts turns words into a command and nothing else', may: { cli: 'all' }, packages: 'any' },
+}
+
+/** Packages with one home: the only folders that may import them. */
+export const homes: Readonly<Record<string, readonly string[]>> = {
+  ioredis: ['redis'],
+  commander: ['cli'],
+  '@commander-js/extra-typings': ['cli'],
+}
+
+/** PURE folders: no clock, no randomness, no waiting. Checked by purity.ts; tsconfig.pure.json takes Node's names away as well. */
+export const pureFolders: readonly string[] = ['model', 'decide', 'render']
+
+/** About 300 and 70 are the aim; beyond `fail` nobody finds their way any more. Long tables have a right to warnings. */
+export const sizes = { fileWarn: 300, fileFail: 400, functionWarn: 70, functionFail: 150 } as const

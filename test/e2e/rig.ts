@@ -1,0 +1,319 @@
+/**
+ * What the end-to-end tests stand on: a lab with real agents, redis-servers and keepaliveds, the writing client, and the
+ * words in which the tests tell their incidents. An incident is: steady writes, something breaks, writes flow again, the
+ * group is well again. Nothing here knows the right answer; limits and losses are asserted by the tests themselves.
+ */
+import { existsSync } from 'node:fs'
+import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, expect, onTestFailed } from 'vitest'
+import type { GroupStatus } from '../../src/cli/ask.ts'
+import type { MarkReport } from '../../src/lab/ack-log.ts'
+import { labProblems } from '../../src/lab/capability.ts'
+import type { Lab } from '../../src/lab/lab.ts'
+import { raiseLab, takeDown } from '../../src/lab/lab.ts'
+import type { RunResult } from '../../src/lab/run.ts'
+import { poll, run } from '../../src/lab/run.ts'
+import type { WriterHandle, WriterOptions } from '../../src/lab/writer.ts'
+import { startWriter } from '../../src/lab/writer.ts'
+import type { State } from '../../src/model/state.ts'
+import type { View } from '../../src/model/view.ts'
+
+/** The built command, because that is what runs in production; script/test builds it first. */
+const built = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
+export const entry: readonly string[] = [process.execPath, '--enable-source-maps', built]
+
+export interface JournalLine {
+  readonly atWallMs: number
+  readonly rule?: string
+  readonly because?: string
+  readonly assertion?: string
+  readonly view: View
+  readonly next?: State
+  readonly actions?: readonly { readonly action: { readonly kind: string }; readonly outcome: { readonly done: boolean; readonly why?: string } }[]
+}
+
+export interface Limits {
+  /** The longest time without an acknowledged write. */
+  readonly outageMs: number
+  /** From the fault until writes flow steadily again. */
+  readonly flowsWithinMs?: number
+  /** From then until the group is redundant again; null: do not wait. */
+  readonly okWithinMs?: number | null
+  readonly group?: string
+  /** The fault may pass unnoticed by clients: writes that simply go on count as "flow again". */
+  readonly mayBeUnfelt?: boolean
+}
+
+export interface Report {
+  readonly marks: readonly MarkReport[]
+  readonly errorKinds: readonly string[]
+  readonly lost: number
+  readonly acked: number
+}
+
+/** Why these tests cannot run here; empty: they can. */
+export function e2eProblems(): readonly string[] {
+  const problems = labProblems()
+  for (const [program, packageName] of [['redis-server', 'redis-server'], ['redis-cli', 'redis-tools'], ['keepalived', 'keepalived']] as const) {
+    const found = (process.env['PATH'] ?? '').split(':').some((dir) => existsSync(join(dir, program)))
+    if (!found) problems.push(`the program ${program} is missing: apt-get install ${packageName}`)
+  }
+  if (!existsSync(built)) problems.push('dist/main.js is missing: npm run build')
+  return problems
+}
+
+export const problems = e2eProblems()
+
+/** Two hosts, one group: what most incidents need. `group` and `tail` are further YAML lines. */
+export function twoHosts(group: readonly string[] = [], tail: readonly string[] = []): string {
+  return [
+    'hosts:',
+    '  red-a: { ip: 192.168.77.1, interface: eth0 }',
+    '  red-b: { ip: 192.168.77.2, interface: eth0 }',
+    'groups:',
+    '  sessions:',
+    '    members: [red-a, red-b]',
+    '    vip: 192.168.77.9/24',
+    ...group.map((line) => `    ${line}`),
+    ...tail,
+    '',
+  ].join('\n')
+}
+
+/** Hosts red-a, red-b, … at 192.168.77.1, .2, … */
+export function hostLines(count: number): string {
+  const lines = Array.from({ length: count }, (_, i) => `  red-${String.fromCharCode(97 + i)}: { ip: 192.168.77.${i + 1}, interface: eth0 }`)
+  return ['hosts:', ...lines].join('\n')
+}
+
+export const vip = '192.168.77.9'
+
+/** One lab for the tests of a file: raised before them, down after them; after a failure its logs are kept and named. */
+export function rigFor(name: string, yaml: string, options: { readonly files?: Readonly<Record<string, string>>; readonly agents?: boolean } = {}): () => Rig {
+  let rig: Rig | undefined
+  beforeAll(async () => {
+    if (problems.length > 0) {
+      console.warn(`skipped: ${name} cannot run here: ${problems.join('; ')}`)
+      return
+    }
+    rig = await raiseRig(name, yaml, options)
+  }, 60_000)
+  afterAll(async () => {
+    await rig?.down()
+  }, 60_000)
+  return () => {
+    if (rig === undefined) throw new Error('the lab is not up')
+    onTestFailed(() => rig?.keep())
+    return rig
+  }
+}
+
+export async function raiseRig(name: string, yaml: string, options: { readonly files?: Readonly<Record<string, string>>; readonly agents?: boolean } = {}): Promise<Rig> {
+  const base = await mkdtemp(join(tmpdir(), 'hf-e2e-'))
+  const configFile = join(base, 'holdfast.yaml')
+  await writeFile(configFile, yaml)
+  for (const [file, text] of Object.entries(options.files ?? {})) await writeFile(join(base, file), text, { mode: 0o600 })
+  try {
+    const lab = await raiseLab({ name: `t-${name}`, configFile, startAgents: options.agents ?? true, baseDir: base, entry, clients: 2 })
+    return new Rig(lab, base)
+  } catch (error) {
+    await takeDown(`t-${name}`, { baseDir: base })
+    await rm(base, { recursive: true, force: true })
+    throw error
+  }
+}
+
+export class Rig {
+  readonly lab: Lab
+  readonly base: string
+  readonly #writers: WriterHandle[] = []
+  #kept = false
+
+  constructor(lab: Lab, base: string) {
+    this.lab = lab
+    this.base = base
+  }
+
+  /** As an operator at the client's machine would type it. */
+  cli(...argv: string[]): Promise<RunResult> {
+    return this.lab.cli(argv)
+  }
+
+  async status(group = 'sessions'): Promise<GroupStatus | null> {
+    const shown = await this.cli('status', group, '--json')
+    try {
+      return (JSON.parse(shown.stdout) as { groups: GroupStatus[] }).groups[0] ?? null
+    } catch {
+      return null
+    }
+  }
+
+  /** Waits until the group is well and redundant; fails with what is wrong. */
+  async untilOk(group = 'sessions', withinMs = 15_000): Promise<GroupStatus & { readonly primary: string }> {
+    return this.until(`${group} is ok`, group, (s) => s.health === 'ok', withinMs) as Promise<GroupStatus & { primary: string }>
+  }
+
+  async until(what: string, group: string, holds: (status: GroupStatus) => boolean, withinMs = 15_000): Promise<GroupStatus> {
+    let last: GroupStatus | null = null
+    const found = await poll(async () => {
+      last = await this.status(group)
+      return last !== null && holds(last) ? last : undefined
+    }, { withinMs, everyMs: 100 })
+    if (found === undefined) throw new Error(`not within ${withinMs} ms: ${what}; status: ${JSON.stringify(last, null, 1)}`)
+    return found
+  }
+
+  /** redis-cli on the host itself, beside its redis: what a login there would see. */
+  async redis(host: string, ...args: string[]): Promise<string> {
+    return (await this.redisAt(host, '127.0.0.1', ...args)).trim()
+  }
+
+  async redisAt(from: string, ip: string, ...args: string[]): Promise<string> {
+    const group = this.lab.record.groups[0]
+    const auth = group?.passwordFile ? ['-a', (await readFile(group.passwordFile, 'utf8')).trim(), '--no-auth-warning'] : []
+    const result = await this.lab.exec(from, ['redis-cli', '-h', ip, '-p', String(group?.port ?? 6379), ...auth, ...args], { deadlineMs: 5000 })
+    return result.stdout.trim() === '' ? result.stderr.trim() : result.stdout.trim()
+  }
+
+  /** The members that a client could write to, asked one by one at their own addresses: never more than one (INV-3). */
+  async writable(): Promise<readonly string[]> {
+    const found: string[] = []
+    for (const node of this.lab.record.plan.nodes.filter((n) => n.kind === 'host')) {
+      const answer = await this.redisAt('client2', node.ip, 'SET', `probe:${node.name}`, '1').catch(() => '')
+      if (answer === 'OK') found.push(node.name)
+    }
+    return found
+  }
+
+  async writer(options: Partial<WriterOptions> & { readonly group?: string } = {}): Promise<WriterHandle> {
+    const { group: name, ...rest } = options
+    const group = this.lab.record.groups.find((g) => name === undefined || g.name === name)
+    const writer = await startWriter({ kind: 'lab', lab: this.lab }, {
+      host: group?.vip ?? vip, port: group?.port ?? 6379, ...(group?.passwordFile ? { passwordFile: group.passwordFile } : {}), ...rest,
+    })
+    this.#writers.push(writer)
+    expect(await writer.steady({ acks: 200, withinMs: 10_000 }), 'writes flow before anything is broken').toBe(true)
+    return writer
+  }
+
+  /** Steady writes → `act` → felt by the client (unless it may not be) → steady writes → the group ok again. */
+  async incident(writer: WriterHandle, label: string, act: () => Promise<unknown>, limits: Limits): Promise<GroupStatus | null> {
+    expect(await writer.steady({ acks: 100, withinMs: 10_000 }), `writes flow before: ${label}`).toBe(true)
+    await writer.mark(label)
+    const before = await writer.stats()
+    await act()
+    const acted = await writer.stats()
+    const flowsWithinMs = limits.flowsWithinMs ?? Math.max(10_000, limits.outageMs * 3)
+    // Steady writes prove nothing while the fault has not arrived: an error first, or a silence long enough to be one.
+    const felt = limits.mayBeUnfelt === true || await poll(async () => {
+      const now = await writer.stats()
+      return now.errors > before.errors || (now.lastAckMs !== null && now.nowMs - now.lastAckMs > 40) || now.acked > acted.acked + 2000 ? true : undefined
+    }, { withinMs: flowsWithinMs, everyMs: 5 })
+    expect(felt, `felt by the client: ${label}`).toBe(true)
+    if (!(await writer.steady({ acks: 200, withinMs: flowsWithinMs }))) {
+      throw new Error(`no steady writes within ${flowsWithinMs} ms after: ${label}; ${JSON.stringify(await this.status(limits.group))}`)
+    }
+    return limits.okWithinMs === null ? null : this.untilOk(limits.group, limits.okWithinMs)
+  }
+
+  /** The end of every incident: what the client saw, and whether anything acknowledged is gone. */
+  async finish(writer: WriterHandle): Promise<Report> {
+    const { marks, errors, acked } = await writer.stop()
+    const verified = await writer.verify()
+    expect(verified.complete, `everything could be read back (${verified.why ?? ''})`).toBe(true)
+    expect(verified.rejectedPresent, 'a refused write did not take place').toBe(0)
+    const shown = marks.map((m) => `${m.label}: outage ${m.longestOutage.lengthMs.toFixed(0)} ms, ${m.errors.map((e) => `${e.kind} × ${e.count}`).join(', ') || 'no error'}`)
+    console.info(`${shown.join('\n')}\n${acked} acknowledged, ${verified.lost} lost${verified.lost > 0 ? ` ${JSON.stringify(verified)}` : ''}`)
+    await writer.cleanup()
+    await writer.close()
+    return { marks, errorKinds: errors.map((e) => e.kind), lost: verified.lost, acked }
+  }
+
+  /** `finish`, and the two figures that every test must assert. */
+  async finishWithin(writer: WriterHandle, outageMs: number, lost = 0): Promise<Report> {
+    const report = await this.finish(writer)
+    for (const mark of report.marks) expect(mark.longestOutage.lengthMs, `outage: ${mark.label}`).toBeLessThanOrEqual(outageMs)
+    expect(report.lost, 'acknowledged and gone').toBe(lost)
+    return report
+  }
+
+  async killAgent(host: string, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    await this.lab.kill(host, 'agent', { signal })
+    await this.untilAgentIsGone(host)
+  }
+
+  async untilAgentIsGone(host: string, withinMs = 10_000): Promise<void> {
+    const gone = await poll(async () => ((await this.agentState(host)) === 'up' ? undefined : true), { withinMs, everyMs: 10 })
+    if (gone === undefined) throw new Error(`the agent of ${host} still runs after ${withinMs} ms`)
+  }
+
+  async agentState(host: string): Promise<string> {
+    return (await this.lab.status()).find((h) => h.name === host)?.agent ?? 'none'
+  }
+
+  /** Starts the agent with an environment of its own, for fail points. */
+  async startAgent(host: string, env: Readonly<Record<string, string>> = {}): Promise<void> {
+    const saved = Object.fromEntries(Object.keys(env).map((key) => [key, process.env[key]]))
+    Object.assign(process.env, env)
+    try {
+      await this.lab.start(host, 'agent')
+    } finally {
+      for (const [key, value] of Object.entries(saved)) {
+        if (value === undefined) delete process.env[key]
+        else process.env[key] = value
+      }
+    }
+  }
+
+  file(host: string, ...parts: string[]): string {
+    return join(this.lab.record.dir, host, ...parts)
+  }
+
+  async state(host: string, group = 'sessions'): Promise<State> {
+    return JSON.parse(await readFile(this.file(host, 'state', group, 'state.json'), 'utf8')) as State
+  }
+
+  /** The decisions since `fromMs`, oldest first. */
+  async journal(host: string, group = 'sessions', fromMs = 0): Promise<readonly JournalLine[]> {
+    const text = await readFile(this.file(host, 'state', group, 'journal.jsonl'), 'utf8').catch(() => '')
+    return text.split('\n').filter((line) => line !== '').flatMap((line) => {
+      try {
+        return [JSON.parse(line) as JournalLine]
+      } catch {
+        return [] // half a line of an agent that was killed while writing it
+      }
+    }).filter((line) => line.atWallMs >= fromMs)
+  }
+
+  /** No decision broke a safety rule, in any agent, at any time (the core asserts them; a failure goes to the journal). */
+  async expectNoBrokenRule(group = 'sessions'): Promise<void> {
+    for (const { host } of this.lab.record.redisPorts.filter((m) => m.group === group)) {
+      const broken = (await this.journal(host, group)).filter((line) => line.assertion !== undefined)
+      expect(broken.map((line) => `${host}: ${line.assertion}`), 'broken rules').toEqual([])
+    }
+  }
+
+  agentLog(host: string): Promise<string> {
+    return readFile(this.file(host, 'agent.log'), 'utf8').catch(() => '')
+  }
+
+  keep(): void {
+    this.#kept = true
+  }
+
+  async down(): Promise<void> {
+    for (const writer of this.#writers) await writer.close()
+    const kept = await this.lab.down({ keepLogs: this.#kept })
+    if (kept !== null) {
+      const place = join(tmpdir(), `hf-e2e-failed-${this.lab.record.name}-${process.pid}`)
+      await rename(kept, place)
+      console.warn(`logs of the failed test: ${place}`)
+    }
+    await rm(this.base, { recursive: true, force: true })
+  }
+}
+
+export { poll, run }

@@ -1,0 +1,62 @@
+/** Small true-to-life values for tests of the core: say only what matters, the rest is a healthy replica of a two-host group. */
+import type { KeepalivedProbe, PeerProbe, RedisFacts, RedisProbe, Statement, View } from '../../src/model/view.ts'
+import type { Policy } from '../../src/model/policy.ts'
+import { freshState, type LineageEntry, type State } from '../../src/model/state.ts'
+
+export const nowMs = 100_000
+
+export function facts(more: Partial<RedisFacts> = {}): RedisFacts {
+  return {
+    version: '7.0.15', runId: 'run-1', pid: 100, role: 'replica', loading: false, progress: null, syncLeftBytes: null, upstream: { host: 'ip-a', port: 6379 }, linkUp: true, syncing: false,
+    linkDownS: null, replid: 'id-1', offset: 1000, replid2: '', secondOffset: -1, keys: 10, followers: [], unexpectedErrors: 0, ...more,
+  }
+}
+
+export const primaryFacts = (more: Partial<RedisFacts> = {}): RedisFacts => facts({ role: 'primary', upstream: null, linkUp: false, ...more })
+
+export function probe(more: Partial<RedisProbe> = {}): RedisProbe {
+  return { process: true, pid: 100, facts: facts(), unansweredMs: 0, factsAgeMs: 0, trouble: null, busy: false, ...more }
+}
+
+export function entry(epoch: number, holder: string, startOffset: number, more: Partial<LineageEntry> = {}): LineageEntry {
+  return { epoch, replid: `id-${epoch}`, startOffset, holder, source: epoch === 1 ? 'bootstrap' : 'failover', why: 'because', atWallMs: epoch, ...more }
+}
+
+export function state(host: string, more: Partial<State> = {}): State {
+  return { ...freshState('sessions', host), phase: 'replica', epoch: 1, holder: 'a', lineage: [entry(1, 'a', 0)], ...more }
+}
+
+export function word(host: string, more: Partial<Statement> = {}): Statement {
+  return {
+    host, epoch: 1, phase: 'replica', holder: 'a', redis: facts(), process: true, answering: true, fit: true, unfitWhy: '', gone: 0, fresh: false, vipHere: false, lineage: [],
+    paused: { on: false, atWallMs: 0, by: '' }, handover: null, preparedId: null, ...more,
+  }
+}
+
+/** A peer whose agent is heard, saying this. */
+export function peer(statement: Statement, more: Partial<PeerProbe> = {}): PeerProbe {
+  return { host: statement.host, agent: 'alive', silentMs: 10, statement, statementAgeMs: 10, redisReach: 'not asked', ...more }
+}
+
+/** A peer of which nothing is heard any more. */
+export function silent(host: string, more: Partial<PeerProbe> = {}): PeerProbe {
+  return { host, agent: 'silent', silentMs: 500, statement: null, statementAgeMs: 1e12, redisReach: 'silent', ...more }
+}
+
+export function vrrp(more: Partial<KeepalivedProbe> = {}): KeepalivedProbe {
+  return { process: true, vrrp: 'BACKUP', vipHere: false, vipSinceMs: null, allowed: true, yields: false, ...more }
+}
+
+export function view(self: string, peers: readonly PeerProbe[], more: Partial<View> = {}): View {
+  return {
+    nowMs, nowWallMs: 1_700_000_000_000, group: 'sessions', self, stalledMs: 0, agentUptimeMs: 60_000, durable: true, actedAll: true, redis: probe(), keepalived: vrrp(), peers, request: null, ...more,
+  }
+}
+
+export function policy(...hosts: readonly (string | (Partial<Policy['members'][number]> & { readonly host: string }))[]): Policy {
+  const given = hosts.length === 0 ? ['a', 'b'] : hosts
+  return {
+    group: 'sessions', hasVip: true, external: false, auto: true, hostLossMs: 150, unresponsiveMs: 3000, maxPauseMs: 500,
+    members: given.map((h, i) => ({ ip: `ip-${typeof h === 'string' ? h : h.host}`, port: 6379, priority: 100 - i, neverPrimary: false, replicateFrom: null, ...(typeof h === 'string' ? { host: h } : h) })),
+  }
+}

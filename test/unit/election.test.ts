@@ -1,0 +1,88 @@
+/** Who takes over when nobody serves, seen from one member: what it waits for and what it does not need to hear. */
+import { describe, expect, test } from 'vitest'
+import { elect } from '../../src/decide/election.ts'
+import { ownFitness } from '../../src/decide/fitness.ts'
+import { entry, facts, nowMs, peer, policy, probe, silent, state, view, word } from './builders.ts'
+
+const abc = policy('a', 'b', 'c')
+const gone = (fresh: boolean, agoMs = 0) => ({ epoch: 1, fresh, atMs: nowMs - agoMs })
+const resigned = peer(word('a', { phase: 'fenced', fit: false, answering: false, process: false, redis: facts({ offset: 900 }) }))
+
+describe('the replica b, after a went', () => {
+  test('its link was alive, nobody else can have more: itself', () => {
+    expect(elect(state('b', { gone: gone(true) }), view('b', [silent('a')]), policy()).result).toBe('me')
+  })
+
+  test('its link was not alive: it waits for the primary, whose data may be newer', () => {
+    expect(elect(state('b', { gone: gone(false) }), view('b', [silent('a')]), policy())).toMatchObject({ result: 'wait', forHosts: ['a'] })
+  })
+
+  test('a live replica that has not yet said that the primary went is waited for, shortly', () => {
+    const peers = [silent('a'), peer(word('c', { redis: facts({ offset: 900 }) }))]
+    expect(elect(state('b', { gone: gone(true, 10) }), view('b', peers), abc)).toMatchObject({ result: 'wait', forHosts: ['c'] })
+    expect(elect(state('b', { gone: gone(true, 61) }), view('b', peers), abc).result).toBe('me')
+  })
+
+  test('a live replica with more data: the other', () => {
+    const peers = [resigned, peer(word('c', { gone: 1, redis: facts({ offset: 1001 }) }))]
+    expect(elect(state('b', { gone: gone(true) }), view('b', peers), abc)).toMatchObject({ result: 'other', host: 'c' })
+  })
+
+  test('one with more data that is not fit does not count', () => {
+    const peers = [resigned, peer(word('c', { gone: 1, fit: false, unfitWhy: 'never_primary is set', redis: facts({ offset: 1001 }) }))]
+    expect(elect(state('b', { gone: gone(true) }), view('b', peers), abc).result).toBe('me')
+  })
+
+  test('a former holder that came back with more than b ever had: the former holder', () => {
+    const back = peer(word('a', { phase: 'fenced', redis: facts({ offset: 1200 }) }))
+    expect(elect(state('b', { gone: gone(true) }), view('b', [back]), policy())).toMatchObject({ result: 'other', host: 'a' })
+  })
+})
+
+describe('the former holder a, back again', () => {
+  const back = state('a', { phase: 'fenced', gone: gone(true, 5000) })
+
+  test('all are heard and nobody has more: itself', () => {
+    expect(elect(back, view('a', [peer(word('b', { gone: 1, redis: facts({ offset: 900 }) }))]), policy()).result).toBe('me')
+  })
+
+  test('b is not heard and its redis may live: it waits', () => {
+    for (const redisReach of ['not asked', 'answers', 'primary', 'replica'] as const) {
+      expect(elect(back, view('a', [silent('b', { redisReach })]), policy()).result).toBe('wait')
+    }
+  })
+
+  test('b cannot be reached by any way: it serves alone, but not at once', () => {
+    expect(elect({ ...back, gone: gone(true, 100) }, view('a', [silent('b')]), policy()).result).toBe('wait')
+    expect(elect(back, view('a', [silent('b')], { agentUptimeMs: 100 }), policy()).result).toBe('wait')
+    expect(elect(back, view('a', [silent('b')]), policy()).result).toBe('me')
+  })
+})
+
+describe('fitness', () => {
+  test.each([
+    ['it is loading', { redis: probe({ facts: facts({ loading: true }) }) }, /loading/],
+    ['it is in a full sync', { redis: probe({ facts: facts({ syncing: true }) }) }, /full sync/],
+    ['it does not answer', { redis: probe({ factsAgeMs: 601 }) }, /does not answer/],
+    ['it answers with an error', { redis: probe({ trouble: 'NOAUTH' }) }, /does not answer/],
+    ['a script blocks it', { redis: probe({ busy: true }) }, /does not answer/],
+    ['its link is down for long', { redis: probe({ facts: facts({ linkUp: false, linkDownS: 11 }) }) }, /link is down for 11 s/],
+    ['it is empty', { redis: probe({ facts: facts({ replid: 'x', keys: 0 }) }) }, /empty/],
+    ['its history is unknown', { redis: probe({ facts: facts({ replid: 'x' }) }) }, /unknown history/],
+    ['its state cannot be written', { durable: false }, /state directory/],
+  ])('%s: not fit', (_what, more, why) => {
+    const fitness = ownFitness(state('b'), view('b', [], more), policy())
+    expect(fitness.fit).toBe(false)
+    expect(fitness.why).toMatch(why)
+  })
+
+  test('half of a full sync, diverged writes, never_primary: not fit', () => {
+    expect(ownFitness(state('b', { partial: true }), view('b', []), policy()).why).toMatch(/partial/)
+    expect(ownFitness(state('b', { epoch: 2, lineage: [entry(1, 'b', 0), entry(2, 'a', 991)] }), view('b', []), policy()).why).toMatch(/diverged/)
+    expect(ownFitness(state('b'), view('b', []), policy('a', { host: 'b', neverPrimary: true })).why).toMatch(/never_primary/)
+  })
+
+  test('a link that fell a moment ago may be the first sign of a dying primary: fit', () => {
+    expect(ownFitness(state('b'), view('b', [], { redis: probe({ facts: facts({ linkUp: false, linkDownS: 2 }) }) }), policy()).fit).toBe(true)
+  })
+})
