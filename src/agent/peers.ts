@@ -4,8 +4,10 @@
  * line length, buffered bytes, silence. Carries words only; decides nothing.
  */
 import { request } from 'node:http'
+import { StringDecoder } from 'node:string_decoder'
 import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
+import { phases } from '../model/state.ts'
 import type { Statement } from '../model/view.ts'
 import { monotonicMs } from './clock.ts'
 import { isWrongSecret, secureConnect } from './secure.ts'
@@ -159,13 +161,14 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
     link.incoming?.destroy()
     link.incoming = stream
     let rest = ''
+    const decoder = new StringDecoder('utf8')
     stream.on('error', () => stream.destroy())
     stream.on('close', () => {
       if (link.incoming === stream) link.incoming = null
       if (!closed) options.changed(host)
     })
     stream.on('data', (chunk: Buffer) => {
-      rest += chunk.toString('utf8')
+      rest += decoder.write(chunk)
       let end = rest.indexOf('\n')
       for (; end >= 0; end = rest.indexOf('\n')) {
         const line = rest.slice(0, end)
@@ -231,16 +234,28 @@ export function parseMessage(line: string, from: string): PeerMessage | null {
     if (message.t === 'beat') return message
     if (message.t === 'poke') return typeof message.group === 'string' ? message : null
     if (message.t !== 'say' || typeof message.group !== 'string') return null
-    const { statement } = message
-    const sound =
-      typeof statement === 'object' &&
-      statement !== null &&
-      statement.host === from &&
-      Number.isInteger(statement.epoch) &&
-      Array.isArray(statement.lineage) &&
-      typeof statement.paused === 'object'
-    return sound ? message : null
+    return isSound(message.statement, from) ? message : null
   } catch {
     return null
   }
+}
+
+/** All that the core reads without asking: a peer of another version must cost its own link, not this agent's cycles. */
+function isSound(statement: Statement, from: string): boolean {
+  if (!isObject(statement) || statement.host !== from || !Number.isInteger(statement.epoch) || !phases.some((p) => p === statement.phase)) return false
+  const { redis, paused, lineage, handover, holder } = statement
+  const entries =
+    Array.isArray(lineage) &&
+    lineage.every(
+      (e) => isObject(e) && Number.isInteger(e.epoch) && Number.isFinite(e.startOffset) && typeof e.replid === 'string' && typeof e.holder === 'string',
+    )
+  const facts =
+    redis === null ||
+    (isObject(redis) && Number.isFinite(redis.offset) && Number.isFinite(redis.keys) && typeof redis.replid === 'string' && typeof redis.runId === 'string')
+  const words = (holder === null || typeof holder === 'string') && (handover === null || isObject(handover))
+  return entries && facts && words && isObject(paused) && Number.isFinite(paused.atWallMs)
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null
 }

@@ -71,7 +71,9 @@ export function agentRoutes(agent: AgentSurface): Hono {
   })
   app.get('/groups/:group/events', async (c) => {
     const limit = Math.min(10_000, Math.max(1, Number(c.req.query('limit') ?? 1000) || 1000))
-    return c.json({ host: agent.host, events: await agent.events(c.req.param('group'), limit) })
+    const group = c.req.param('group')
+    if (!agent.groups().includes(group)) return c.json({ error: `no group ${group} on ${agent.host}` }, 404)
+    return c.json({ host: agent.host, events: await agent.events(group, limit) })
   })
   app.post('/groups/:group/requests', async (c) => {
     const request = parseRequest(await c.req.json().catch(() => null))
@@ -101,5 +103,7 @@ function parseRequest(body: unknown): OperatorRequest | null {
   const known = kinds.find((k) => k === kind)
   if (typeof id !== 'string' || id.length > 64 || known === undefined) return null
   if (to !== null && to !== undefined && typeof to !== 'string') return null
+  // Whoever meant a dry run must not get the real thing for a slip in its spelling.
+  if (dryRun !== undefined && typeof dryRun !== 'boolean') return null
   return { id, kind: known, to: to ?? null, by: typeof by === 'string' ? by.slice(0, 100) : 'unknown', dryRun: dryRun === true }
 }

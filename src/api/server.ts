@@ -14,10 +14,14 @@ import { agentRoutes, publicRoutes } from './routes.ts'
 
 const tlsHandshakeByte = 0x16
 const firstByteDeadlineMs = 2000
-const maxConnections = 256
+/** Connections that have not shown that they know the secret. The oldest gives way, so that idle ones keep nobody out. */
+const maxStrangers = 256
+/** A health check takes ms. The HTTP server's own deadlines do not run: it never listens, it is handed its connections. */
+const strangerLifeMs = 8000
 
 export async function listen(options: Door): Promise<{ readonly close: () => Promise<void> }> {
   const open = new Set<Socket>()
+  const strangers = new Map<string, Socket>()
   const secret = limited(createHttpServer({ maxHeaderSize: 8192 }, getRequestListener(agentRoutes(options.surface).fetch)))
   const plain = limited(createHttpServer({ maxHeaderSize: 8192 }, getRequestListener(publicRoutes(options.surface).fetch)))
   secret.on('upgrade', (request: IncomingMessage, stream: Duplex) => {
@@ -32,6 +36,7 @@ export async function listen(options: Door): Promise<{ readonly close: () => Pro
   const acceptor = secureAcceptor(
     options.secret,
     (socket) => {
+      strangers.delete(nameOf(socket))
       socket.setNoDelay(true)
       secret.emit('connection', socket)
     },
@@ -41,13 +46,21 @@ export async function listen(options: Door): Promise<{ readonly close: () => Pro
     open.add(socket)
     socket.once('close', () => open.delete(socket))
     socket.on('error', () => socket.destroy())
-    if (open.size > maxConnections) {
-      socket.destroy()
-      return
+    const name = nameOf(socket)
+    strangers.set(name, socket)
+    const [oldest] = strangers
+    if (strangers.size > maxStrangers && oldest !== undefined) {
+      strangers.delete(oldest[0])
+      oldest[1].destroy()
     }
     socket.setNoDelay(true)
     const late = setTimeout(() => socket.destroy(), firstByteDeadlineMs)
-    socket.once('close', () => clearTimeout(late))
+    const tooLate = setTimeout(() => strangers.has(name) && socket.destroy(), strangerLifeMs)
+    socket.once('close', () => {
+      strangers.delete(name)
+      clearTimeout(late)
+      clearTimeout(tooLate)
+    })
     socket.once('readable', () => {
       clearTimeout(late)
       const first = socket.read(1) as Buffer | null
@@ -79,6 +92,10 @@ export async function listen(options: Door): Promise<{ readonly close: () => Pro
         server.close(() => resolve())
       }),
   }
+}
+
+function nameOf(socket: Socket): string {
+  return `${socket.remoteAddress ?? ''} ${socket.remotePort ?? 0}`
 }
 
 function limited(server: HttpServer): HttpServer {

@@ -4,7 +4,7 @@
  */
 import type { Action, Event } from '../model/action.ts'
 import type { Decision } from '../model/decision.ts'
-import { isolatedMs, tickMs, type Policy } from '../model/policy.ts'
+import { isolatedMs, tickMs, vouchedAfterMs, type Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { View } from '../model/view.ts'
 import { diagnose } from './diagnose.ts'
@@ -14,7 +14,7 @@ import { withPreparation } from './handover.ts'
 import { checkInvariants } from './invariants.ts'
 import { learn } from './learn.ts'
 import { forceFailover, respond } from './responses.ts'
-import { heard, isServingPhase, situationOf } from './situation.ts'
+import { heard, isServingPhase, situationOf, voucherOf } from './situation.ts'
 import { respondTo } from './table.ts'
 
 export function decide(state: State, view: View, policy: Policy): Decision {
@@ -46,12 +46,21 @@ function standingVipRule(ctx: Context, next: State): boolean | undefined {
   if (next.phase === 'handed') return undefined
   if (next.phase !== 'replica') return next.phase === 'fresh' ? false : keepIfElecting(ctx)
   if (situation.claim === 'theirs' && situation.holder !== 'serves') {
+    if (strayHere(ctx)) return false
     // Nothing is withdrawn while it is unclear who serves. But who has become fit must stand for the address: a member that
     // does not stand for it cannot learn from VRRP that the holder's host is silent.
     return situation.holder === 'unclear' && view.nowMs >= next.vipHoldOffUntilMs && ownFitness(next, view, ctx.policy).fit ? true : undefined
   }
   if (view.nowMs < next.vipHoldOffUntilMs) return false
   return ownFitness(next, view, ctx.policy).fit
+}
+
+/** VRRP cannot hear the holder from here, another member can, and says so again and again: the address here is a stray. */
+function strayHere(ctx: Context): boolean {
+  const { state, view } = ctx
+  const voucher = view.peers.find((p) => p.host === voucherOf(state, view))
+  const holder = view.peers.find((p) => p.host === state.holder)
+  return voucher !== undefined && holder !== undefined && holder.silentMs - voucher.statementAgeMs > vouchedAfterMs
 }
 
 /** A fenced member never takes the address; one that waits in an election keeps what VRRP gave it. */

@@ -146,8 +146,8 @@ function electSuccessor(ctx: Context): Draft {
   const giver = isOfferedToMe(ctx)
   if (giver !== null) {
     const waiting = holdStill(ctx, `${giver} gives epoch ${ctx.state.epoch} to this member; its redis must be seen to refuse writes first`, 2)
-    // Once the link is down only a restarted redis can answer there: it must not be followed.
-    return { ...waiting, actions: view.redis.facts?.linkUp === true ? [] : detach(ctx), vip: true }
+    // Its redis died in the middle: what answers there next must not be followed.
+    return { ...waiting, actions: heard(peerOf(view, giver))?.answering === true ? [] : detach(ctx), vip: true }
   }
   if (ctx.state.phase === 'handed') return takeBack(ctx, [])
   const facts = view.redis.facts

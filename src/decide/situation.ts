@@ -82,7 +82,21 @@ function holderOf(state: State, view: View, policy: Policy): readonly [HolderWor
   if (view.agentUptimeMs < newcomerMs) return ['unclear', 'this agent has only just started: nobody had the time to speak to it']
   if (view.stalledMs > stallLimitMs)
     return ['unclear', `this agent itself stood still for ${Math.round(view.stalledMs)} ms: what it did not hear proves nothing`]
+  const voucher = voucherOf(state, view)
+  if (voucher !== null) return ['unclear', `${holder} is not heard here, but ${voucher} says that it serves`]
   return bySilence(view, policy, peer)
+}
+
+/**
+ * Dead is not unreachable: another member that hears the holder knows better than one that has lost sight of it. At a true
+ * host loss all members find out within one beat, and then none vouches any more.
+ */
+export function voucherOf(state: State, view: View): string | null {
+  const vouches = view.peers.find((p) => {
+    const word = p.host === state.holder ? null : heard(p)
+    return word !== null && word.epoch === state.epoch && word.holder === state.holder && word.seesHolder === 'serves'
+  })
+  return vouches?.host ?? null
 }
 
 function byItsWord(state: State, holder: string, word: Statement): readonly [HolderWord, string] {
@@ -99,7 +113,9 @@ function bySilence(view: View, policy: Policy, peer: PeerProbe): readonly [Holde
   const reach = peer.redisReach
   if (reach === 'primary' || reach === 'replica' || reach === 'answers') return ['unclear', `${agent}, but its redis answers`]
   if (reach === 'not asked') return ['unclear', `${agent}; its redis is being asked`]
-  if (policy.hasVip && view.keepalived !== null && !view.keepalived.vipHere && view.keepalived.vrrp !== 'MASTER') {
+  // The VIP at a third member is the same proof: its keepalived took it because the holder's went silent.
+  const takenElsewhere = view.peers.some((p) => p.host !== peer.host && heard(p)?.vipHere === true)
+  if (policy.hasVip && view.keepalived !== null && !view.keepalived.vipHere && view.keepalived.vrrp !== 'MASTER' && !takenElsewhere) {
     return ['unclear', `${agent} and its redis ${reachText(reach)}, but VRRP still hears its host`]
   }
   return ['gone', `${agent}, its redis ${reachText(reach)}${policy.hasVip ? ', VRRP hears nothing' : ''}`]

@@ -3,7 +3,7 @@ import type { Statement, View } from '../model/view.ts'
 import type { State } from '../model/state.ts'
 import type { Policy } from '../model/policy.ts'
 import { ownFitness } from './fitness.ts'
-import { redisAnswers } from './situation.ts'
+import { redisAnswers, situationOf } from './situation.ts'
 
 export function statementOf(state: State, view: View, policy: Policy): Statement {
   const fitness = ownFitness(state, view, policy)
@@ -20,6 +20,7 @@ export function statementOf(state: State, view: View, policy: Policy): Statement
     unfitWhy: fitness.why,
     gone: state.gone?.epoch ?? 0,
     fresh: state.gone?.fresh ?? false,
+    seesHolder: situationOf(state, view, policy).holder,
     vipHere: view.keepalived?.vipHere ?? false,
     lineage: state.lineage,
     paused: state.paused,

@@ -48,6 +48,9 @@ export const statementStaleMs = 3 * statementMs
 /** A primary that has heard no peer for so long counts itself cut off; well above what a busy peer's agent needs to speak. */
 export const isolatedMs = 500
 
+/** A word for the holder counts against holding the VIP here only if it was said so long after this member lost sight of it. */
+export const vouchedAfterMs = 300
+
 /** After giving a stray VIP back, for so long it is not taken again: longer than VRRP needs to settle. */
 export const vipHoldOffMs = 1000
 

@@ -90,6 +90,8 @@ export interface Statement {
   readonly gone: number
   /** Was its replication link alive when the primary went? */
   readonly fresh: boolean
+  /** What this member itself finds about the holder: a third opinion for one that has lost sight of it. */
+  readonly seesHolder: 'serves' | 'gone' | 'unclear'
   readonly vipHere: boolean
   readonly lineage: Lineage
   readonly paused: Paused

@@ -15,12 +15,12 @@ describe.skipIf(problems.length > 0)('an agent or keepalived that goes', { timeo
       const before = await rig.untilOk()
       const running = await services(rig, before.primary)
       const writer = await rig.writer()
-      const after = await rig.incident(writer, `${signal}, two seconds without an agent, a new one`, async () => {
+      const after = await rig.incident(writer, `${signal}, two seconds without an agent, a new one`, { outageMs: unseenMs, mayBeUnfelt: true }, async () => {
         await rig.killAgent(before.primary, signal)
         // The other agent must not take silence of an agent for the loss of a host.
         await new Promise((resolve) => setTimeout(resolve, 2000))
         await rig.startAgent(before.primary)
-      }, { outageMs: unseenMs, mayBeUnfelt: true })
+      })
       await rig.finishWithin(writer, unseenMs)
       expect(after).toMatchObject({ primary: before.primary, epoch: before.epoch })
       expect(await services(rig, before.primary), 'the same processes').toEqual(running)
@@ -32,11 +32,11 @@ describe.skipIf(problems.length > 0)('an agent or keepalived that goes', { timeo
     const rig = theRig()
     const before = await rig.untilOk()
     const writer = await rig.writer()
-    const after = await rig.incident(writer, 'no agent anywhere for a second', async () => {
+    const after = await rig.incident(writer, 'no agent anywhere for a second', { outageMs: unseenMs, mayBeUnfelt: true }, async () => {
       await Promise.all(['red-a', 'red-b'].map((host) => rig.killAgent(host)))
       await new Promise((resolve) => setTimeout(resolve, 1000))
       await Promise.all(['red-a', 'red-b'].map((host) => rig.startAgent(host)))
-    }, { outageMs: unseenMs, mayBeUnfelt: true })
+    })
     await rig.finishWithin(writer, unseenMs)
     expect(after).toMatchObject({ primary: before.primary, epoch: before.epoch })
   })
@@ -46,11 +46,11 @@ describe.skipIf(problems.length > 0)('an agent or keepalived that goes', { timeo
     const before = await rig.untilOk()
     const writer = await rig.writer()
     for (const host of ['red-a', 'red-b']) {
-      await rig.incident(writer, `the agent of ${host} stands still`, async () => {
+      await rig.incident(writer, `the agent of ${host} stands still`, { outageMs: unseenMs, mayBeUnfelt: true }, async () => {
         await rig.lab.freeze(host, 'agent')
         await new Promise((resolve) => setTimeout(resolve, 3000))
         await rig.lab.thaw(host, 'agent')
-      }, { outageMs: unseenMs, mayBeUnfelt: true })
+      })
     }
     await rig.finishWithin(writer, unseenMs)
     expect(await rig.untilOk()).toMatchObject({ primary: before.primary, epoch: before.epoch })
@@ -60,12 +60,12 @@ describe.skipIf(problems.length > 0)('an agent or keepalived that goes', { timeo
     const rig = theRig()
     const before = await rig.untilOk()
     const writer = await rig.writer()
-    const after = await rig.incident(writer, 'the agent dies, then redis, then the agent comes back', async () => {
+    const after = await rig.incident(writer, 'the agent dies, then redis, then the agent comes back', { outageMs: 10_000 }, async () => {
       await rig.killAgent(before.primary)
       await rig.lab.kill(before.primary, 'redis')
       await new Promise((resolve) => setTimeout(resolve, 1000))
       await rig.startAgent(before.primary)
-    }, { outageMs: 10_000 })
+    })
     // The replica's agent hears from VRRP that the host lives, and must not guess; the outage ends with the agent's return.
     await rig.finishWithin(writer, 10_000)
     expect(after?.primary).not.toBe(before.primary)
@@ -79,14 +79,17 @@ describe.skipIf(problems.length > 0)('an agent or keepalived that goes', { timeo
       const host = where === 'primary' ? before.primary : before.primary === 'red-a' ? 'red-b' : 'red-a'
       const old = (await services(rig, host)).keepalived
       const writer = await rig.writer()
-      await rig.incident(writer, `kill -9 of keepalived on the ${where}`, async () => {
+      await rig.incident(writer, `kill -9 of keepalived on the ${where}`, { outageMs: 3000, mayBeUnfelt: true }, async () => {
         await rig.lab.kill(host, 'keepalived')
-        const again = await poll(async () => {
-          const now = (await services(rig, host)).keepalived
-          return now.length >= 2 && !now.some((pid) => old.includes(pid)) ? true : undefined
-        }, { withinMs: 10_000, everyMs: 50 })
+        const again = await poll(
+          async () => {
+            const now = (await services(rig, host)).keepalived
+            return now.length >= 2 && !now.some((pid) => old.includes(pid)) ? true : undefined
+          },
+          { withinMs: 10_000, everyMs: 50 },
+        )
         expect(again, 'keepalived runs again').toBe(true)
-      }, { outageMs: 3000, mayBeUnfelt: true })
+      })
       await rig.finishWithin(writer, 3000)
       const after = await rig.untilOk()
       expect(after.vipHolder).toBe(after.primary)
@@ -98,7 +101,9 @@ describe.skipIf(problems.length > 0)('an agent or keepalived that goes', { timeo
     const rig = theRig()
     const before = await rig.untilOk()
     const writer = await rig.writer()
-    const after = await rig.incident(writer, 'SIGTERM to keepalived', () => rig.lab.kill(before.primary, 'keepalived', { signal: 'SIGTERM' }), { outageMs: 3000 })
+    const after = await rig.incident(writer, 'SIGTERM to keepalived', { outageMs: 3000 }, () =>
+      rig.lab.kill(before.primary, 'keepalived', { signal: 'SIGTERM' }),
+    )
     await rig.finishWithin(writer, 3000)
     expect(after?.vipHolder).toBe(after?.primary)
   })
@@ -106,6 +111,10 @@ describe.skipIf(problems.length > 0)('an agent or keepalived that goes', { timeo
 
 async function services(rig: Rig, host: string): Promise<{ readonly redis: readonly number[]; readonly keepalived: readonly number[] }> {
   const processes = (await rig.lab.status()).find((h) => h.name === host)?.processes ?? []
-  const named = (name: string) => processes.filter((p) => p.name.startsWith(name)).map((p) => p.pid).sort((x, y) => x - y)
+  const named = (name: string) =>
+    processes
+      .filter((p) => p.name.startsWith(name))
+      .map((p) => p.pid)
+      .sort((x, y) => x - y)
   return { redis: named('redis-server'), keepalived: named('keepalived') }
 }

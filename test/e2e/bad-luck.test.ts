@@ -16,9 +16,9 @@ describe.skipIf(problems.length > 0)('bad luck in a running group', { timeout: 6
     const rig = theRig()
     const before = await rig.untilOk()
     const writer = await rig.writer()
-    const after = await rig.incident(writer, 'a second agent', async () => {
+    const after = await rig.incident(writer, 'a second agent', { outageMs: unseenMs, mayBeUnfelt: true }, async () => {
       expectRefusal(await agentOnce(rig, before.primary), 1, /HF203.*another agent \(pid \d+\)/)
-    }, { outageMs: unseenMs, mayBeUnfelt: true })
+    })
     await rig.finishWithin(writer, unseenMs)
     expect(after).toMatchObject({ primary: before.primary, epoch: before.epoch })
   })
@@ -28,17 +28,24 @@ describe.skipIf(problems.length > 0)('bad luck in a running group', { timeout: 6
     const before = await rig.untilOk()
     const file = rig.file(before.primary, 'state', 'sessions', 'state.json')
     const writer = await rig.writer()
-    const after = await rig.incident(writer, 'the state file is damaged', async () => {
+    const after = await rig.incident(writer, 'the state file is damaged', { outageMs: unseenMs, mayBeUnfelt: true }, async () => {
       await rig.killAgent(before.primary)
       const sound = await readFile(file, 'utf8')
-      for (const damage of ['', 'garbage', '{}', sound.slice(0, sound.length / 2), sound.replace('"format":1', '"format":2'), sound.replaceAll(before.primary, 'red-x')]) {
+      for (const damage of [
+        '',
+        'garbage',
+        '{}',
+        sound.slice(0, sound.length / 2),
+        sound.replace('"format":1', '"format":2'),
+        sound.replaceAll(before.primary, 'red-x'),
+      ]) {
         await writeFile(file, damage)
         expectRefusal(await agentOnce(rig, before.primary), 1, /HF206/)
         expect(await readFile(file, 'utf8'), 'left as it was found').toBe(damage)
       }
       await writeFile(file, sound)
       await rig.startAgent(before.primary)
-    }, { outageMs: unseenMs, mayBeUnfelt: true })
+    })
     await rig.finishWithin(writer, unseenMs)
     expect(after).toMatchObject({ primary: before.primary, epoch: before.epoch })
   })
@@ -49,7 +56,7 @@ describe.skipIf(problems.length > 0)('bad luck in a running group', { timeout: 6
     const own = await readFile(rig.file(before.primary, 'holdfast.yaml'), 'utf8')
     const state = await readFile(rig.file(before.primary, 'state', 'sessions', 'state.json'), 'utf8')
     const writer = await rig.writer()
-    await rig.incident(writer, 'three agents that must not start', async () => {
+    await rig.incident(writer, 'three agents that must not start', { outageMs: unseenMs, mayBeUnfelt: true }, async () => {
       await rig.killAgent(before.primary)
       const variant = async (text: string): Promise<RunResult> => {
         const file = rig.file(before.primary, 'variant.yaml')
@@ -64,7 +71,7 @@ describe.skipIf(problems.length > 0)('bad luck in a running group', { timeout: 6
       expectRefusal(await agentOnce(rig, before.primary, '/nowhere/holdfast.yaml'), 2, /HF101/)
       expect(await readFile(rig.file(before.primary, 'state', 'sessions', 'state.json'), 'utf8')).toBe(state)
       await rig.startAgent(before.primary)
-    }, { outageMs: unseenMs, mayBeUnfelt: true })
+    })
     await rig.finishWithin(writer, unseenMs)
   })
 
@@ -82,16 +89,19 @@ describe.skipIf(problems.length > 0)('bad luck in a running group', { timeout: 6
     expectRefusal(await rig.cli('status', 'nobody'), 2, /HF104[\s\S]*sessions/)
   })
 
-  test('strangers at the agents\' port: garbage, half requests, floods; the agents go on, and fail over as ever', async () => {
+  test("strangers at the agents' port: garbage, half requests, floods; the agents go on, and fail over as ever", async () => {
     const rig = theRig()
     const before = await rig.untilOk()
     const ip = before.primary === 'red-a' ? '192.168.77.1' : '192.168.77.2'
     const writer = await rig.writer()
-    await rig.incident(writer, 'garbage', async () => {
-      expect(await rig.lab.exec('client2', [process.execPath, '--input-type=module', '-e', strangers, ip, '8420'], { deadlineMs: 20_000 })).toMatchObject({ code: 0, stdout: expect.stringContaining('no secret was told') as unknown })
+    await rig.incident(writer, 'garbage', { outageMs: unseenMs, mayBeUnfelt: true }, async () => {
+      expect(await rig.lab.exec('client2', [process.execPath, '--input-type=module', '-e', strangers, ip, '8420'], { deadlineMs: 20_000 })).toMatchObject({
+        code: 0,
+        stdout: expect.stringContaining('no secret was told') as unknown,
+      })
       await rig.untilOk()
-    }, { outageMs: unseenMs, mayBeUnfelt: true })
-    const after = await rig.incident(writer, 'kill -9 right after', () => rig.lab.kill(before.primary, 'redis'), { outageMs: 1000 })
+    })
+    const after = await rig.incident(writer, 'kill -9 right after', { outageMs: 1000 }, () => rig.lab.kill(before.primary, 'redis'))
     await rig.finishWithin(writer, 1000)
     expect(after?.epoch).toBe(before.epoch + 1)
     const memory = Number(/VmHWM:\s+(\d+)/.exec(await readFile(`/proc/${(await agentPid(rig, before.primary)) ?? 0}/status`, 'utf8'))?.[1])
@@ -102,9 +112,16 @@ describe.skipIf(problems.length > 0)('bad luck in a running group', { timeout: 6
 describe.skipIf(problems.length > 0)('bad luck at the start', { timeout: 60_000 }, () => {
   const theRig = rigFor('luck2', twoHosts(['password_file: a.password']), { agents: false, files: { 'a.password': 'the-right-password\n' } })
 
-  test('redis\' port is taken on one host: it says so, nobody is promoted on a guess; free again, the group begins', async () => {
+  test("redis' port is taken on one host: it says so, nobody is promoted on a guess; free again, the group begins", async () => {
     const rig = theRig()
-    const thief = spawn('ip', ['netns', 'exec', nodeOf(rig.lab.record, 'red-b').netns, process.execPath, '-e', "require('net').createServer((s) => { s.on('error', () => 0); s.write('220 mail ready\\r\\n') }).listen(6379)"])
+    const thief = spawn('ip', [
+      'netns',
+      'exec',
+      nodeOf(rig.lab.record, 'red-b').netns,
+      process.execPath,
+      '-e',
+      "require('net').createServer((s) => { s.on('error', () => 0); s.write('220 mail ready\\r\\n') }).listen(6379)",
+    ])
     try {
       for (const host of ['red-a', 'red-b']) await rig.startAgent(host)
       const waits = await rig.until('waits for red-b', 'sessions', (s) => s.health === 'down' && /red-b/.test(s.because), 8000)
@@ -118,18 +135,29 @@ describe.skipIf(problems.length > 0)('bad luck at the start', { timeout: 60_000 
     await rig.finishWithin(writer, 1000)
   })
 
-  test('the agent\'s port is taken: HF204, and nothing was started', async () => {
+  test("the agent's port is taken: HF204, and nothing was started", async () => {
     const rig = theRig()
     const before = await rig.untilOk()
     await rig.killAgent('red-b')
-    const thief = spawn('ip', ['netns', 'exec', nodeOf(rig.lab.record, 'red-b').netns, process.execPath, '-e', "require('net').createServer().listen(8420, () => console.log('up'))"], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const thief = spawn(
+      'ip',
+      ['netns', 'exec', nodeOf(rig.lab.record, 'red-b').netns, process.execPath, '-e', "require('net').createServer().listen(8420, () => console.log('up'))"],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    )
     try {
       await new Promise((resolve) => thief.stdout.once('data', resolve))
       expectRefusal(await agentOnce(rig, 'red-b'), 1, /HF204.*8420/)
     } finally {
       thief.kill('SIGKILL')
     }
-    const started = await poll(() => rig.startAgent('red-b').then(() => true, () => undefined), { withinMs: 5000, everyMs: 100 })
+    const started = await poll(
+      () =>
+        rig.startAgent('red-b').then(
+          () => true,
+          () => undefined,
+        ),
+      { withinMs: 5000, everyMs: 100 },
+    )
     expect(started).toBe(true)
     expect(await rig.untilOk()).toMatchObject({ primary: before.primary, epoch: before.epoch })
   })
@@ -138,7 +166,7 @@ describe.skipIf(problems.length > 0)('bad luck at the start', { timeout: 60_000 
     const rig = theRig()
     const before = await rig.untilOk()
     const writer = await rig.writer()
-    const after = await rig.incident(writer, 'the wrong password', async () => {
+    const after = await rig.incident(writer, 'the wrong password', { outageMs: unseenMs, mayBeUnfelt: true }, async () => {
       for (const host of ['red-a', 'red-b']) {
         await rig.killAgent(host)
         const file = rig.file(host, 'holdfast.yaml')
@@ -146,13 +174,16 @@ describe.skipIf(problems.length > 0)('bad luck at the start', { timeout: 60_000 
         await writeFile(rig.file(host, 'wrong.password'), 'not-the-password\n')
         await writeFile(file, own.replace(/password_file: .*/, `password_file: ${rig.file(host, 'wrong.password')}`))
         await rig.startAgent(host)
-        expect(await poll(async () => (/password is refused.*HF401/.test(await rig.agentLog(host)) ? true : undefined), { withinMs: 5000 }), `${host} says so`).toBe(true)
+        expect(
+          await poll(async () => (/password is refused.*HF401/.test(await rig.agentLog(host)) ? true : undefined), { withinMs: 5000 }),
+          `${host} says so`,
+        ).toBe(true)
         await rig.killAgent(host)
         await writeFile(file, own)
         await rig.startAgent(host)
         await rig.untilOk()
       }
-    }, { outageMs: unseenMs, mayBeUnfelt: true })
+    })
     await rig.finishWithin(writer, unseenMs)
     expect(after).toMatchObject({ primary: before.primary, epoch: before.epoch })
     await rig.expectNoBrokenRule()
@@ -177,11 +208,14 @@ describe.skipIf(problems.length > 0)('bad luck at the start', { timeout: 60_000 
           now = await rig.untilOk()
         }
         const writer = await rig.writer()
-        await rig.incident(writer, 'the disk fills up, redis crashes', async () => {
+        await rig.incident(writer, 'the disk fills up, redis crashes', { outageMs: 8000, okWithinMs: null, mayBeUnfelt: true }, async () => {
           await run(['dd', 'if=/dev/zero', `of=${dir}/filler`, 'bs=4k', 'conv=fsync'])
           await rig.lab.kill(host, 'redis')
-          expect(await poll(async () => (/cannot write|No space|ENOSPC/.test(await rig.agentLog(host)) ? true : undefined), { withinMs: 5000 }), 'it says so').toBe(true)
-        }, { outageMs: 8000, okWithinMs: null, mayBeUnfelt: true })
+          expect(
+            await poll(async () => (/cannot write|No space|ENOSPC/.test(await rig.agentLog(host)) ? true : undefined), { withinMs: 5000 }),
+            'it says so',
+          ).toBe(true)
+        })
         expect((await rig.writable()).length).toBe(1)
         await rm(`${dir}/filler`)
         await rig.untilOk('sessions', 20_000)

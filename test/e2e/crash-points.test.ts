@@ -22,11 +22,14 @@ describe.skipIf(problems.length > 0)('an agent that dies between two steps', () 
     failover: (rig: Rig, primary: string) => rig.lab.kill(primary, 'redis'),
     // The order may fail, because the agent that took it dies: what counts is what is left. A refusal is asked again.
     switchover: async (rig: Rig) => {
-      void poll(async () => {
-        const result = await rig.cli('switchover', 'sessions')
-        if (result.code !== 0) console.info(`the order was not carried out: ${result.stderr.trim().split('\n')[0] ?? ''}`)
-        return result.stderr.includes('HF303') && /is not heard|link is down|bytes behind/.test(result.stderr) ? undefined : true
-      }, { withinMs: 2000, everyMs: 100 })
+      void poll(
+        async () => {
+          const result = await rig.cli('switchover', 'sessions')
+          if (result.code !== 0) console.info(`the order was not carried out: ${result.stderr.trim().split('\n')[0] ?? ''}`)
+          return result.stderr.includes('HF303') && /is not heard|link is down|bytes behind/.test(result.stderr) ? undefined : true
+        },
+        { withinMs: 2000, everyMs: 100 },
+      )
     },
   } as const
 
@@ -50,7 +53,10 @@ describe.skipIf(problems.length > 0)('an agent that dies between two steps', () 
           await writer.mark(name)
           await events[event](rig, primary)
         }
-        const died = await rig.untilAgentIsGone(host, 4000).then(() => true, () => false)
+        const died = await rig.untilAgentIsGone(host, 4000).then(
+          () => true,
+          () => false,
+        )
         ;(died && !early ? hit : missed).push(early ? `${name} (before the ${event})` : name)
         if (!died) await rig.killAgent(host)
         await rig.startAgent(host)
@@ -60,7 +66,9 @@ describe.skipIf(problems.length > 0)('an agent that dies between two steps', () 
         expect(await rig.writable(), name).toEqual([after.primary])
         expect(await writer.steady({ acks: 100, withinMs: 10_000 }), `writes flow after: ${name}`).toBe(true)
       }
-      console.info(`killed at ${hit.length} of ${points.length} points of a ${event}:\n  ${hit.join('\n  ')}${missed.length === 0 ? '' : `\nnot reached this time:\n  ${missed.join('\n  ')}`}`)
+      console.info(
+        `killed at ${hit.length} of ${points.length} points of a ${event}:\n  ${hit.join('\n  ')}${missed.length === 0 ? '' : `\nnot reached this time:\n  ${missed.join('\n  ')}`}`,
+      )
       expect(hit.length, 'points at which the agent really died').toBeGreaterThan(points.length / 2)
       await rig.finishWithin(writer, outageMs)
       await rig.expectNoBrokenRule()
@@ -74,10 +82,13 @@ function other(host: string): string {
 
 /** Waits until the group is ok with the armed agent; true: it came by its point already now, while it adopted what runs. */
 async function settled(rig: Rig, host: string): Promise<boolean> {
-  const state = await poll(async () => {
-    if ((await rig.agentState(host)) !== 'up') return 'died' as const
-    return (await rig.status())?.health === 'ok' ? ('ok' as const) : undefined
-  }, { withinMs: 10_000, everyMs: 50 })
+  const state = await poll(
+    async () => {
+      if ((await rig.agentState(host)) !== 'up') return 'died' as const
+      return (await rig.status())?.health === 'ok' ? ('ok' as const) : undefined
+    },
+    { withinMs: 10_000, everyMs: 50 },
+  )
   return state === 'died'
 }
 
@@ -90,7 +101,10 @@ async function pointsOf(rig: Rig, event: (primary: string) => Promise<unknown>):
   await event(primary)
   await rig.until('the event is over', 'sessions', (s) => s.epoch > epoch && s.health === 'ok')
   const points: Point[] = []
-  for (const [side, host] of [['old primary', primary], ['new primary', other(primary)]] as const) {
+  for (const [side, host] of [
+    ['old primary', primary],
+    ['new primary', other(primary)],
+  ] as const) {
     const labels = new Set<string>()
     for (const line of await rig.journal(host, 'sessions', fromMs)) for (const label of labelsOf(line)) labels.add(label)
     for (const label of labels) points.push({ side, label })

@@ -12,13 +12,15 @@ describe.skipIf(problems.length > 0)('a redis that crashes', { timeout: 60_000 }
     const rig = theRig()
     const before = await rig.untilOk()
     const writer = await rig.writer()
-    const after = await rig.incident(writer, 'kill -9 of the primary', () => rig.lab.kill(before.primary, 'redis'), { outageMs: 1000 })
+    const after = await rig.incident(writer, 'kill -9 of the primary', { outageMs: 1000 }, () => rig.lab.kill(before.primary, 'redis'))
     await rig.finishWithin(writer, 1000)
     expect(after?.primary).not.toBe(before.primary)
     expect(after?.epoch).toBe(before.epoch + 1)
     expect(after?.members.find((m) => m.host === before.primary)).toMatchObject({ role: 'replica', state: 'streaming', fit: true })
     expect(await rig.writable()).toEqual([after?.primary])
-    const history = JSON.parse((await rig.cli('history', 'sessions', '--json')).stdout) as { failovers: { kind: string; from: string; to: string; notReplicatedBytes: number }[] }
+    const history = JSON.parse((await rig.cli('history', 'sessions', '--json')).stdout) as {
+      failovers: { kind: string; from: string; to: string; notReplicatedBytes: number }[]
+    }
     expect(history.failovers.at(-1)).toMatchObject({ kind: 'failover', from: before.primary, to: after?.primary })
     await rig.expectNoBrokenRule()
   })
@@ -28,7 +30,7 @@ describe.skipIf(problems.length > 0)('a redis that crashes', { timeout: 60_000 }
     const writer = await rig.writer()
     let { primary, epoch } = await rig.untilOk()
     for (let round = 1; round <= 20; round += 1) {
-      const after = await rig.incident(writer, `${round}: kill -9 on ${primary}`, () => rig.lab.kill(primary, 'redis'), { outageMs: 1000 })
+      const after = await rig.incident(writer, `${round}: kill -9 on ${primary}`, { outageMs: 1000 }, () => rig.lab.kill(primary, 'redis'))
       expect(after?.primary, `round ${round}: the other host serves`).not.toBe(primary)
       expect(after?.epoch, `round ${round}: one promotion, not two`).toBe(epoch + 1)
       primary = after?.primary ?? ''
@@ -43,7 +45,7 @@ describe.skipIf(problems.length > 0)('a redis that crashes', { timeout: 60_000 }
     const before = await rig.untilOk()
     const replica = before.primary === 'red-a' ? 'red-b' : 'red-a'
     const writer = await rig.writer()
-    const after = await rig.incident(writer, 'kill -9 of the replica', () => rig.lab.kill(replica, 'redis'), { outageMs: 100, mayBeUnfelt: true })
+    const after = await rig.incident(writer, 'kill -9 of the replica', { outageMs: 100, mayBeUnfelt: true }, () => rig.lab.kill(replica, 'redis'))
     await rig.finishWithin(writer, 100)
     expect(after).toMatchObject({ primary: before.primary, epoch: before.epoch })
   })
@@ -53,7 +55,7 @@ describe.skipIf(problems.length > 0)('a redis that crashes', { timeout: 60_000 }
     const rig = theRig()
     const before = await rig.untilOk()
     const writer = await rig.writer()
-    const after = await rig.incident(writer, 'SIGTERM to the primary', () => rig.lab.kill(before.primary, 'redis', { signal: 'SIGTERM' }), { outageMs: 2000 })
+    const after = await rig.incident(writer, 'SIGTERM to the primary', { outageMs: 2000 }, () => rig.lab.kill(before.primary, 'redis', { signal: 'SIGTERM' }))
     await rig.finishWithin(writer, 2000)
     expect(after?.primary).not.toBe(before.primary)
   })
@@ -61,16 +63,19 @@ describe.skipIf(problems.length > 0)('a redis that crashes', { timeout: 60_000 }
   test('ordinary clients go on: ioredis as it comes, redis-cli in a shell loop', async () => {
     const rig = theRig()
     const { primary } = await rig.untilOk()
-    const library = counting(rig.lab, `
+    const library = counting(
+      rig.lab,
+      `
       import { Redis } from ${JSON.stringify(import.meta.resolve('ioredis'))}
       const redis = new Redis({ host: '${vip}', port: 6379 })
       redis.on('error', () => undefined)
-      for (;;) { try { await redis.incr('by-ioredis'); console.log('acked') } catch { console.log('failed') } }`)
+      for (;;) { try { await redis.incr('by-ioredis'); console.log('acked') } catch { console.log('failed') } }`,
+    )
     const shell = counting(rig.lab, null)
     try {
       for (const client of [library, shell]) expect(await client.goesOn(50)).toBe(true)
       const writer = await rig.writer()
-      await rig.incident(writer, 'kill -9 of the primary', () => rig.lab.kill(primary, 'redis'), { outageMs: 1000 })
+      await rig.incident(writer, 'kill -9 of the primary', { outageMs: 1000 }, () => rig.lab.kill(primary, 'redis'))
       for (const client of [library, shell]) expect(await client.goesOn(50)).toBe(true)
       await rig.finishWithin(writer, 1000)
     } finally {
@@ -93,13 +98,17 @@ interface Counting {
 /** A client program in the client's namespace that prints `acked` for each acknowledged increment; null: redis-cli in a loop. */
 function counting(lab: Lab, script: string | null): Counting {
   const netns = nodeOf(lab.record, 'client').netns
-  const argv = script === null
-    ? ['sh', '-c', `while :; do case "$(timeout 5 redis-cli -h ${vip} INCR by-cli 2>&1)" in [0-9]*) echo acked;; *) echo failed;; esac; done`]
-    : [process.execPath, '--input-type=module', '-e', script]
+  const argv =
+    script === null
+      ? ['sh', '-c', `while :; do case "$(timeout 5 redis-cli -h ${vip} INCR by-cli 2>&1)" in [0-9]*) echo acked;; *) echo failed;; esac; done`]
+      : [process.execPath, '--input-type=module', '-e', script]
   const child = spawn('ip', ['netns', 'exec', netns, ...argv], { stdio: ['ignore', 'pipe', 'inherit'] })
   let acked = 0
   child.stdout.on('data', (chunk: Buffer) => {
-    acked += chunk.toString().split('\n').filter((line) => line === 'acked').length
+    acked += chunk
+      .toString()
+      .split('\n')
+      .filter((line) => line === 'acked').length
   })
   const goesOn = async (more: number): Promise<boolean> => {
     const goal = acked + more

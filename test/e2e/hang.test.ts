@@ -10,11 +10,14 @@ const unresponsiveMs = 600
 const outageMs = unresponsiveMs + 1000
 
 describe.skipIf(problems.length > 0)('a redis that hangs', { timeout: 60_000 }, () => {
-  const theRig = rigFor('hang', twoHosts([
-    `failover: { unresponsive_ms: ${unresponsiveMs} }`,
-    // After 200 ms redis itself says -BUSY instead of nothing: neither is an answer that serves anybody.
-    'redis: { enable-debug-command: "yes", busy-reply-threshold: 200 }',
-  ]))
+  const theRig = rigFor(
+    'hang',
+    twoHosts([
+      `failover: { unresponsive_ms: ${unresponsiveMs} }`,
+      // After 200 ms redis itself says -BUSY instead of nothing: neither is an answer that serves anybody.
+      'redis: { enable-debug-command: "yes", busy-reply-threshold: 200 }',
+    ]),
+  )
 
   const hangs: readonly (readonly [string, (rig: Rig, host: string) => Promise<unknown>])[] = [
     ['SIGSTOP', (rig, host) => rig.lab.freeze(host, 'redis')],
@@ -29,7 +32,7 @@ describe.skipIf(problems.length > 0)('a redis that hangs', { timeout: 60_000 }, 
     const before = await rig.untilOk()
     const pid = (await rig.lab.status()).find((h) => h.name === before.primary)?.processes.find((p) => p.name === 'redis-server')?.pid
     const writer = await rig.writer()
-    const after = await rig.incident(writer, name, () => hang(rig, before.primary), { outageMs })
+    const after = await rig.incident(writer, name, { outageMs }, () => hang(rig, before.primary))
     const report = await rig.finishWithin(writer, outageMs)
     expect(after?.primary).not.toBe(before.primary)
     expect(after?.epoch).toBe(before.epoch + 1)
@@ -43,7 +46,7 @@ describe.skipIf(problems.length > 0)('a redis that hangs', { timeout: 60_000 }, 
     const rig = theRig()
     const before = await rig.untilOk()
     const writer = await rig.writer()
-    const after = await rig.incident(writer, 'DEBUG SLEEP 0.3', () => inBackground(rig, before.primary, ['DEBUG', 'SLEEP', '0.3']), { outageMs })
+    const after = await rig.incident(writer, 'DEBUG SLEEP 0.3', { outageMs }, () => inBackground(rig, before.primary, ['DEBUG', 'SLEEP', '0.3']))
     await rig.finishWithin(writer, unresponsiveMs)
     expect(after).toMatchObject({ primary: before.primary, epoch: before.epoch })
   })
@@ -53,11 +56,11 @@ describe.skipIf(problems.length > 0)('a redis that hangs', { timeout: 60_000 }, 
     const before = await rig.untilOk()
     const replica = before.primary === 'red-a' ? 'red-b' : 'red-a'
     const writer = await rig.writer()
-    const after = await rig.incident(writer, 'SIGSTOP of the replica for a second', async () => {
+    const after = await rig.incident(writer, 'SIGSTOP of the replica for a second', { outageMs: 100, mayBeUnfelt: true }, async () => {
       await rig.lab.freeze(replica, 'redis')
       await rig.until('the replica is not counted on', 'sessions', (s) => s.health === 'degraded', 5000)
       await rig.lab.thaw(replica, 'redis')
-    }, { outageMs: 100, mayBeUnfelt: true })
+    })
     await rig.finishWithin(writer, 100)
     expect(after).toMatchObject({ primary: before.primary, epoch: before.epoch })
   })
@@ -70,9 +73,13 @@ describe.skipIf(problems.length > 0)('a redis that hangs', { timeout: 60_000 }, 
     await rig.until('the replica is not counted on', 'sessions', (s) => s.health === 'degraded', 5000)
     const pid = await rig.redis(before.primary, 'INFO', 'server').then((text) => /process_id:(\d+)/.exec(text)?.[1])
     const writer = await rig.writer()
-    await rig.incident(writer, 'DEBUG SLEEP 2 with a dead-tired replica', () => inBackground(rig, before.primary, ['DEBUG', 'SLEEP', '2']), { outageMs: 2500, okWithinMs: null })
+    await rig.incident(writer, 'DEBUG SLEEP 2 with a dead-tired replica', { outageMs: 2500, okWithinMs: null }, () =>
+      inBackground(rig, before.primary, ['DEBUG', 'SLEEP', '2']),
+    )
     expect(await rig.redis(before.primary, 'INFO', 'server').then((text) => /process_id:(\d+)/.exec(text)?.[1]), 'the same process').toBe(pid)
-    const why = await poll(async () => (await rig.journal(before.primary)).findLast((line) => line.because?.includes('no member is fit to take over')), { withinMs: 2000 })
+    const why = await poll(async () => (await rig.journal(before.primary)).findLast((line) => line.because?.includes('no member is fit to take over')), {
+      withinMs: 2000,
+    })
     expect(why?.rule).toMatch(/i-hang → end-hang/)
     await rig.finishWithin(writer, 2500)
     await rig.lab.thaw(replica, 'redis')

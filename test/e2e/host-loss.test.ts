@@ -15,8 +15,8 @@ describe.skipIf(problems.length > 0)('a host that is lost', { timeout: 90_000 },
     const rig = theRig()
     const before = await rig.untilOk()
     const writer = await rig.writer()
-    await rig.incident(writer, 'the primary is cut off', () => rig.lab.cut(before.primary), { outageMs, okWithinMs: null })
-    const after = await rig.incident(writer, 'healed', () => rig.lab.heal(before.primary), { outageMs: 500, mayBeUnfelt: true })
+    await rig.incident(writer, 'the primary is cut off', { outageMs, okWithinMs: null }, () => rig.lab.cut(before.primary))
+    const after = await rig.incident(writer, 'healed', { outageMs: 500, mayBeUnfelt: true }, () => rig.lab.heal(before.primary))
     await rig.finishWithin(writer, outageMs)
     expect(after?.primary).not.toBe(before.primary)
     expect(after?.epoch, 'one promotion: the heal changes nobody').toBe(before.epoch + 1)
@@ -29,9 +29,9 @@ describe.skipIf(problems.length > 0)('a host that is lost', { timeout: 90_000 },
     let { primary } = await rig.untilOk()
     const writer = await rig.writer()
     for (const cutMs of [600, 1500, 4000]) {
-      await rig.incident(writer, `${primary} is cut off for ${cutMs} ms`, () => rig.lab.cut(primary), { outageMs, okWithinMs: null })
+      await rig.incident(writer, `${primary} is cut off for ${cutMs} ms`, { outageMs, okWithinMs: null }, () => rig.lab.cut(primary))
       await new Promise((resolve) => setTimeout(resolve, cutMs))
-      const after = await rig.incident(writer, 'healed', () => rig.lab.heal(), { outageMs: 500, mayBeUnfelt: true })
+      const after = await rig.incident(writer, 'healed', { outageMs: 500, mayBeUnfelt: true }, () => rig.lab.heal())
       expect(await rig.writable()).toEqual([after?.primary])
       primary = after?.primary ?? ''
     }
@@ -43,11 +43,11 @@ describe.skipIf(problems.length > 0)('a host that is lost', { timeout: 90_000 },
     const rig = theRig()
     const before = await rig.untilOk()
     const writer = await rig.writer()
-    const after = await rig.incident(writer, '60 ms of silence', async () => {
+    const after = await rig.incident(writer, '60 ms of silence', { outageMs: 1000, mayBeUnfelt: true }, async () => {
       await rig.lab.cut(before.primary)
       await new Promise((resolve) => setTimeout(resolve, 30))
       await rig.lab.heal()
-    }, { outageMs: 1000, mayBeUnfelt: true })
+    })
     await rig.finishWithin(writer, 1000)
     expect(after?.epoch).toBeLessThanOrEqual(before.epoch + 1)
   })
@@ -56,8 +56,8 @@ describe.skipIf(problems.length > 0)('a host that is lost', { timeout: 90_000 },
     const rig = theRig()
     const before = await rig.untilOk()
     const writer = await rig.writer()
-    await rig.incident(writer, 'the primary loses its power', () => rig.lab.power(before.primary, 'off'), { outageMs, okWithinMs: null })
-    const after = await rig.incident(writer, 'power on', () => rig.lab.power(before.primary, 'on'), { outageMs: 500, mayBeUnfelt: true })
+    await rig.incident(writer, 'the primary loses its power', { outageMs, okWithinMs: null }, () => rig.lab.power(before.primary, 'off'))
+    const after = await rig.incident(writer, 'power on', { outageMs: 500, mayBeUnfelt: true }, () => rig.lab.power(before.primary, 'on'))
     await rig.finishWithin(writer, outageMs)
     expect(after?.primary).not.toBe(before.primary)
     expect(after?.epoch).toBe(before.epoch + 1)
@@ -84,11 +84,11 @@ describe.skipIf(problems.length > 0)('a host that is lost', { timeout: 90_000 },
     const rig = theRig()
     const before = await rig.untilOk()
     const writer = await rig.writer()
-    await rig.incident(writer, 'the primary is cut off', () => rig.lab.cut(before.primary), { outageMs, okWithinMs: null })
-    // Nobody can tell it yet, so with `durability: available` a client on that side could still write.
+    await rig.incident(writer, 'the primary is cut off', { outageMs, okWithinMs: null }, () => rig.lab.cut(before.primary))
+    // Nobody could tell it, so with `durability: available` a client on that side could still write.
     expect(await rig.redis(before.primary, 'SET', 'dark:1', '1')).toBe('OK')
     const keptBefore = await keptFiles(rig, before.primary)
-    const after = await rig.incident(writer, 'healed', () => rig.lab.heal(before.primary), { outageMs: 500, mayBeUnfelt: true })
+    const after = await rig.incident(writer, 'healed', { outageMs: 500, mayBeUnfelt: true }, () => rig.lab.heal(before.primary))
     await rig.finishWithin(writer, outageMs)
     expect(after?.primary).not.toBe(before.primary)
     expect(await rig.redisAt('client', vip, 'GET', 'dark:1'), 'the survivor never had it').toBe('')
@@ -111,11 +111,11 @@ describe.skipIf(problems.length > 0)('a host that is lost', { timeout: 90_000 },
     const replica = before.primary === 'red-a' ? 'red-b' : 'red-a'
     const prefix = 'partition'
     const writer = await rig.writer({ prefix })
-    await rig.incident(writer, 'the replica is cut off', async () => {
+    await rig.incident(writer, 'the replica is cut off', { outageMs: 100, okWithinMs: null, mayBeUnfelt: true }, async () => {
       await rig.lab.cut(replica)
       await rig.until('it is missed', 'sessions', (s) => s.health === 'degraded', 5000)
-    }, { outageMs: 100, okWithinMs: null, mayBeUnfelt: true })
-    const after = await rig.incident(writer, 'healed', () => rig.lab.heal(), { outageMs: 2000, mayBeUnfelt: true })
+    })
+    const after = await rig.incident(writer, 'healed', { outageMs: 2000, mayBeUnfelt: true }, () => rig.lab.heal())
     await writer.stop()
     const verified = await writer.verify()
     expect(verified.complete).toBe(true)

@@ -21,7 +21,12 @@ describe.skipIf(problems.length > 0)('a primary that comes back empty', { timeou
     const { acked } = await writer.stats()
     await rig.redis(before.primary, 'CLIENT', 'PAUSE', '3000', 'WRITE')
     await emptyDisk(rig, before.primary, () => rig.lab.kill(before.primary, 'redis'))
-    const waiting = await rig.until('down, with an empty redis that runs', 'sessions', (s) => s.health === 'down' && s.members.some((m) => m.host === before.primary && m.why.includes('empty')), 8000)
+    const waiting = await rig.until(
+      'down, with an empty redis that runs',
+      'sessions',
+      (s) => s.health === 'down' && s.members.some((m) => m.host === before.primary && m.why.includes('empty')),
+      8000,
+    )
     expect(waiting.primary).toBeNull()
     expect(await rig.redis(before.primary, 'DBSIZE')).toMatch(/^(\(integer\) )?0$/)
     expect(await rig.redis(before.primary, 'SET', 'x', 'y'), 'fenced').toMatch(/READONLY/)
@@ -40,9 +45,9 @@ describe.skipIf(problems.length > 0)('a primary that comes back empty', { timeou
     const rig = theRig()
     const before = await rig.untilOk()
     const writer = await rig.writer()
-    await rig.incident(writer, 'power off', () => rig.lab.power(before.primary, 'off'), { outageMs: 2000, okWithinMs: null })
+    await rig.incident(writer, 'power off', { outageMs: 2000, okWithinMs: null }, () => rig.lab.power(before.primary, 'off'))
     await rm(rig.file(before.primary, 'state', 'sessions', 'data'), { recursive: true })
-    const after = await rig.incident(writer, 'power on with an empty disk', () => rig.lab.power(before.primary, 'on'), { outageMs: 300, mayBeUnfelt: true })
+    const after = await rig.incident(writer, 'power on with an empty disk', { outageMs: 300, mayBeUnfelt: true }, () => rig.lab.power(before.primary, 'on'))
     await rig.finishWithin(writer, 2000)
     expect(after?.primary).toBe(other(before.primary))
     await rig.expectNoBrokenRule()
@@ -52,9 +57,9 @@ describe.skipIf(problems.length > 0)('a primary that comes back empty', { timeou
     const rig = theRig()
     const before = await rig.untilOk()
     const writer = await rig.writer()
-    await rig.incident(writer, 'power off', () => rig.lab.power(before.primary, 'off'), { outageMs: 2000, okWithinMs: null })
+    await rig.incident(writer, 'power off', { outageMs: 2000, okWithinMs: null }, () => rig.lab.power(before.primary, 'off'))
     await rm(rig.file(before.primary, 'state'), { recursive: true })
-    const after = await rig.incident(writer, 'power on, everything gone', () => rig.lab.power(before.primary, 'on'), { outageMs: 300, mayBeUnfelt: true })
+    const after = await rig.incident(writer, 'power on, everything gone', { outageMs: 300, mayBeUnfelt: true }, () => rig.lab.power(before.primary, 'on'))
     await rig.finishWithin(writer, 2000)
     expect(after?.primary).toBe(other(before.primary))
     await rig.expectNoBrokenRule()
@@ -100,7 +105,7 @@ describe.skipIf(problems.length > 0)('process: external, with a supervisor that 
     const before = await rig.untilOk()
     await setDelay(rig, before.primary, delayMs)
     const writer = await rig.writer()
-    const after = await rig.incident(writer, `empty after ${delayMs} ms`, () => rig.lab.kill(before.primary, 'redis'), { outageMs: 1000 })
+    const after = await rig.incident(writer, `empty after ${delayMs} ms`, { outageMs: 1000 }, () => rig.lab.kill(before.primary, 'redis'))
     await rig.finishWithin(writer, 1000)
     expect(after?.primary).toBe(other(before.primary))
     for (const host of ['red-a', 'red-b']) expect(await rig.redis(host, 'EXISTS', 'old:1', 'old:5000'), `${host} has the old data`).toMatch(/2/)

@@ -37,9 +37,9 @@ describe.skipIf(problems.length > 0)('an operator', { timeout: 60_000 }, () => {
     const before = await rig.untilOk()
     expect(await rig.cli('pause', 'sessions')).toMatchObject({ code: 0 })
     const writer = await rig.writer()
-    const after = await rig.incident(writer, 'switchover under pause', async () => {
+    const after = await rig.incident(writer, 'switchover under pause', { outageMs: 1000, mayBeUnfelt: true }, async () => {
       expect(await rig.cli('switchover', 'sessions')).toMatchObject({ code: 0 })
-    }, { outageMs: 1000, mayBeUnfelt: true })
+    })
     await rig.finishWithin(writer, 1000)
     expect(after).toMatchObject({ paused: true, epoch: before.epoch + 1 })
     for (const host of ['red-a', 'red-b']) {
@@ -59,7 +59,7 @@ describe.skipIf(problems.length > 0)('an operator', { timeout: 60_000 }, () => {
     await rig.redisAt('client', vip, 'EVAL', "for i = 1, 3000 do redis.call('set', 'big:' .. i, string.rep('x', 20000)) end return 1", '0')
     const runId = /run_id:(\w+)/.exec(await rig.redis(replica, 'INFO', 'server'))?.[1]
     const writer = await rig.writer()
-    const after = await rig.incident(writer, 'reinit of the replica', async () => {
+    const after = await rig.incident(writer, 'reinit of the replica', { outageMs: 300, mayBeUnfelt: true }, async () => {
       const refused = await rig.cli('reinit', 'sessions', before.primary)
       expect(refused.code).toBe(1)
       expect(refused.stderr).toMatch(/HF303/)
@@ -68,14 +68,17 @@ describe.skipIf(problems.length > 0)('an operator', { timeout: 60_000 }, () => {
       const done = await rig.cli('reinit', 'sessions', replica)
       expect(done, done.stderr).toMatchObject({ code: 0, stdout: expect.stringMatching(/filled anew in .* s/) as unknown })
       expect(done.stderr, 'what it was doing meanwhile').toMatch(/full sync|loading|redis down|not answering|link down|starting/)
-    }, { outageMs: 300, mayBeUnfelt: true })
+    })
     await rig.finishWithin(writer, 300)
     expect(after).toMatchObject({ primary: before.primary, epoch: before.epoch })
     expect(/run_id:(\w+)/.exec(await rig.redis(replica, 'INFO', 'server'))?.[1], 'another process').not.toBe(runId)
-    const sizes = await poll(async () => {
-      const [a, b] = await Promise.all(['red-a', 'red-b'].map((host) => rig.redis(host, 'DBSIZE')))
-      return a === b ? Number(a) : undefined
-    }, { withinMs: 5000 })
+    const sizes = await poll(
+      async () => {
+        const [a, b] = await Promise.all(['red-a', 'red-b'].map((host) => rig.redis(host, 'DBSIZE')))
+        return a === b ? Number(a) : undefined
+      },
+      { withinMs: 5000 },
+    )
     expect(sizes).toBeGreaterThanOrEqual(3000)
     await rig.redisAt('client', vip, 'FLUSHALL')
   })
@@ -86,9 +89,9 @@ describe.skipIf(problems.length > 0)('an operator', { timeout: 60_000 }, () => {
     const target = before.primary === 'red-a' ? 'red-b' : 'red-a'
     expect(await rig.cli('failover', 'sessions'), 'not without the word').toMatchObject({ code: 2 })
     const writer = await rig.writer()
-    const after = await rig.incident(writer, 'failover --force', async () => {
+    const after = await rig.incident(writer, 'failover --force', { outageMs: 2000, mayBeUnfelt: true }, async () => {
       expect(await rig.cli('failover', 'sessions', '--to', target, '--force')).toMatchObject({ code: 0 })
-    }, { outageMs: 2000, mayBeUnfelt: true })
+    })
     const report = await rig.finish(writer)
     // "writes that only the old primary has may be lost": those of the moment in which both had the role.
     console.info(`${report.lost} given up by force`)

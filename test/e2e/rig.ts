@@ -3,15 +3,12 @@
  * words in which the tests tell their incidents. An incident is: steady writes, something breaks, writes flow again, the
  * group is well again. Nothing here knows the right answer; limits and losses are asserted by the tests themselves.
  */
-import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, onTestFailed } from 'vitest'
 import type { GroupStatus } from '../../src/cli/ask.ts'
 import type { MarkReport } from '../../src/lab/ack-log.ts'
-import { labProblems } from '../../src/lab/capability.ts'
 import type { Lab } from '../../src/lab/lab.ts'
 import { raiseLab, takeDown } from '../../src/lab/lab.ts'
 import type { RunResult } from '../../src/lab/run.ts'
@@ -20,10 +17,7 @@ import type { WriterHandle, WriterOptions } from '../../src/lab/writer.ts'
 import { startWriter } from '../../src/lab/writer.ts'
 import type { State } from '../../src/model/state.ts'
 import type { View } from '../../src/model/view.ts'
-
-/** The built command, because that is what runs in production; script/test builds it first. */
-const built = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
-export const entry: readonly string[] = [process.execPath, '--enable-source-maps', built]
+import { entry, problems, vip } from './ground.ts'
 
 export interface JournalLine {
   readonly atWallMs: number
@@ -35,7 +29,7 @@ export interface JournalLine {
   readonly actions?: readonly { readonly action: { readonly kind: string }; readonly outcome: { readonly done: boolean; readonly why?: string } }[]
 }
 
-export interface Limits {
+interface Limits {
   /** The longest time without an acknowledged write. */
   readonly outageMs: number
   /** From the fault until writes flow steadily again. */
@@ -47,52 +41,21 @@ export interface Limits {
   readonly mayBeUnfelt?: boolean
 }
 
-export interface Report {
+interface Report {
   readonly marks: readonly MarkReport[]
   readonly errorKinds: readonly string[]
   readonly lost: number
   readonly acked: number
 }
 
-/** Why these tests cannot run here; empty: they can. */
-export function e2eProblems(): readonly string[] {
-  const problems = labProblems()
-  for (const [program, packageName] of [['redis-server', 'redis-server'], ['redis-cli', 'redis-tools'], ['keepalived', 'keepalived']] as const) {
-    const found = (process.env['PATH'] ?? '').split(':').some((dir) => existsSync(join(dir, program)))
-    if (!found) problems.push(`the program ${program} is missing: apt-get install ${packageName}`)
-  }
-  if (!existsSync(built)) problems.push('dist/main.js is missing: npm run build')
-  return problems
+interface RigOptions {
+  /** Written beside the configuration. */
+  readonly files?: Readonly<Record<string, string>>
+  readonly agents?: boolean
 }
-
-export const problems = e2eProblems()
-
-/** Two hosts, one group: what most incidents need. `group` and `tail` are further YAML lines. */
-export function twoHosts(group: readonly string[] = [], tail: readonly string[] = []): string {
-  return [
-    'hosts:',
-    '  red-a: { ip: 192.168.77.1, interface: eth0 }',
-    '  red-b: { ip: 192.168.77.2, interface: eth0 }',
-    'groups:',
-    '  sessions:',
-    '    members: [red-a, red-b]',
-    '    vip: 192.168.77.9/24',
-    ...group.map((line) => `    ${line}`),
-    ...tail,
-    '',
-  ].join('\n')
-}
-
-/** Hosts red-a, red-b, … at 192.168.77.1, .2, … */
-export function hostLines(count: number): string {
-  const lines = Array.from({ length: count }, (_, i) => `  red-${String.fromCharCode(97 + i)}: { ip: 192.168.77.${i + 1}, interface: eth0 }`)
-  return ['hosts:', ...lines].join('\n')
-}
-
-export const vip = '192.168.77.9'
 
 /** One lab for the tests of a file: raised before them, down after them; after a failure its logs are kept and named. */
-export function rigFor(name: string, yaml: string, options: { readonly files?: Readonly<Record<string, string>>; readonly agents?: boolean } = {}): () => Rig {
+export function rigFor(name: string, yaml: string, options: RigOptions = {}): () => Rig {
   let rig: Rig | undefined
   beforeAll(async () => {
     if (problems.length > 0) {
@@ -111,7 +74,7 @@ export function rigFor(name: string, yaml: string, options: { readonly files?: R
   }
 }
 
-export async function raiseRig(name: string, yaml: string, options: { readonly files?: Readonly<Record<string, string>>; readonly agents?: boolean } = {}): Promise<Rig> {
+async function raiseRig(name: string, yaml: string, options: RigOptions): Promise<Rig> {
   const base = await mkdtemp(join(tmpdir(), 'hf-e2e-'))
   const configFile = join(base, 'holdfast.yaml')
   await writeFile(configFile, yaml)
@@ -137,7 +100,6 @@ export class Rig {
     this.base = base
   }
 
-  /** As an operator at the client's machine would type it. */
   cli(...argv: string[]): Promise<RunResult> {
     return this.lab.cli(argv)
   }
@@ -158,10 +120,13 @@ export class Rig {
 
   async until(what: string, group: string, holds: (status: GroupStatus) => boolean, withinMs = 15_000): Promise<GroupStatus> {
     let last: GroupStatus | null = null
-    const found = await poll(async () => {
-      last = await this.status(group)
-      return last !== null && holds(last) ? last : undefined
-    }, { withinMs, everyMs: 100 })
+    const found = await poll(
+      async () => {
+        last = await this.status(group)
+        return last !== null && holds(last) ? last : undefined
+      },
+      { withinMs, everyMs: 100 },
+    )
     if (found === undefined) throw new Error(`not within ${withinMs} ms: ${what}; status: ${JSON.stringify(last, null, 1)}`)
     return found
   }
@@ -191,16 +156,22 @@ export class Rig {
   async writer(options: Partial<WriterOptions> & { readonly group?: string } = {}): Promise<WriterHandle> {
     const { group: name, ...rest } = options
     const group = this.lab.record.groups.find((g) => name === undefined || g.name === name)
-    const writer = await startWriter({ kind: 'lab', lab: this.lab }, {
-      host: group?.vip ?? vip, port: group?.port ?? 6379, ...(group?.passwordFile ? { passwordFile: group.passwordFile } : {}), ...rest,
-    })
+    const writer = await startWriter(
+      { kind: 'lab', lab: this.lab },
+      {
+        host: group?.vip ?? vip,
+        port: group?.port ?? 6379,
+        ...(group?.passwordFile ? { passwordFile: group.passwordFile } : {}),
+        ...rest,
+      },
+    )
     this.#writers.push(writer)
     expect(await writer.steady({ acks: 200, withinMs: 10_000 }), 'writes flow before anything is broken').toBe(true)
     return writer
   }
 
   /** Steady writes → `act` → felt by the client (unless it may not be) → steady writes → the group ok again. */
-  async incident(writer: WriterHandle, label: string, act: () => Promise<unknown>, limits: Limits): Promise<GroupStatus | null> {
+  async incident(writer: WriterHandle, label: string, limits: Limits, act: () => Promise<unknown>): Promise<GroupStatus | null> {
     expect(await writer.steady({ acks: 100, withinMs: 10_000 }), `writes flow before: ${label}`).toBe(true)
     await writer.mark(label)
     const before = await writer.stats()
@@ -208,10 +179,15 @@ export class Rig {
     const acted = await writer.stats()
     const flowsWithinMs = limits.flowsWithinMs ?? Math.max(10_000, limits.outageMs * 3)
     // Steady writes prove nothing while the fault has not arrived: an error first, or a silence long enough to be one.
-    const felt = limits.mayBeUnfelt === true || await poll(async () => {
-      const now = await writer.stats()
-      return now.errors > before.errors || (now.lastAckMs !== null && now.nowMs - now.lastAckMs > 40) || now.acked > acted.acked + 2000 ? true : undefined
-    }, { withinMs: flowsWithinMs, everyMs: 5 })
+    const felt =
+      limits.mayBeUnfelt === true ||
+      (await poll(
+        async () => {
+          const now = await writer.stats()
+          return now.errors > before.errors || (now.lastAckMs !== null && now.nowMs - now.lastAckMs > 40) || now.acked > acted.acked + 2000 ? true : undefined
+        },
+        { withinMs: flowsWithinMs, everyMs: 5 },
+      ))
     expect(felt, `felt by the client: ${label}`).toBe(true)
     if (!(await writer.steady({ acks: 200, withinMs: flowsWithinMs }))) {
       throw new Error(`no steady writes within ${flowsWithinMs} ms after: ${label}; ${JSON.stringify(await this.status(limits.group))}`)
@@ -225,7 +201,9 @@ export class Rig {
     const verified = await writer.verify()
     expect(verified.complete, `everything could be read back (${verified.why ?? ''})`).toBe(true)
     expect(verified.rejectedPresent, 'a refused write did not take place').toBe(0)
-    const shown = marks.map((m) => `${m.label}: outage ${m.longestOutage.lengthMs.toFixed(0)} ms, ${m.errors.map((e) => `${e.kind} × ${e.count}`).join(', ') || 'no error'}`)
+    const shown = marks.map(
+      (m) => `${m.label}: outage ${m.longestOutage.lengthMs.toFixed(0)} ms, ${m.errors.map((e) => `${e.kind} × ${e.count}`).join(', ') || 'no error'}`,
+    )
     console.info(`${shown.join('\n')}\n${acked} acknowledged, ${verified.lost} lost${verified.lost > 0 ? ` ${JSON.stringify(verified)}` : ''}`)
     await writer.cleanup()
     await writer.close()
@@ -272,27 +250,30 @@ export class Rig {
     return join(this.lab.record.dir, host, ...parts)
   }
 
-  async state(host: string, group = 'sessions'): Promise<State> {
-    return JSON.parse(await readFile(this.file(host, 'state', group, 'state.json'), 'utf8')) as State
-  }
-
   /** The decisions since `fromMs`, oldest first. */
   async journal(host: string, group = 'sessions', fromMs = 0): Promise<readonly JournalLine[]> {
     const text = await readFile(this.file(host, 'state', group, 'journal.jsonl'), 'utf8').catch(() => '')
-    return text.split('\n').filter((line) => line !== '').flatMap((line) => {
-      try {
-        return [JSON.parse(line) as JournalLine]
-      } catch {
-        return [] // half a line of an agent that was killed while writing it
-      }
-    }).filter((line) => line.atWallMs >= fromMs)
+    return text
+      .split('\n')
+      .filter((line) => line !== '')
+      .flatMap((line) => {
+        try {
+          return [JSON.parse(line) as JournalLine]
+        } catch {
+          return [] // half a line of an agent that was killed while writing it
+        }
+      })
+      .filter((line) => line.atWallMs >= fromMs)
   }
 
   /** No decision broke a safety rule, in any agent, at any time (the core asserts them; a failure goes to the journal). */
   async expectNoBrokenRule(group = 'sessions'): Promise<void> {
     for (const { host } of this.lab.record.redisPorts.filter((m) => m.group === group)) {
       const broken = (await this.journal(host, group)).filter((line) => line.assertion !== undefined)
-      expect(broken.map((line) => `${host}: ${line.assertion}`), 'broken rules').toEqual([])
+      expect(
+        broken.map((line) => `${host}: ${line.assertion}`),
+        'broken rules',
+      ).toEqual([])
     }
   }
 
@@ -316,4 +297,5 @@ export class Rig {
   }
 }
 
-export { poll, run }
+export { hostLines, twoHosts } from './ground.ts'
+export { entry, poll, problems, run, vip }

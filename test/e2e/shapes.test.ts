@@ -22,7 +22,7 @@ describe.skipIf(problems.length > 0)('a star of three', { timeout: 60_000 }, () 
     const writer = await rig.writer()
     for (let round = 1; round <= 4; round += 1) {
       const before = await rig.untilOk()
-      const after = await rig.incident(writer, `${round}: kill -9 on ${before.primary}`, () => rig.lab.kill(before.primary, 'redis'), { outageMs: 1000 })
+      const after = await rig.incident(writer, `${round}: kill -9 on ${before.primary}`, { outageMs: 1000 }, () => rig.lab.kill(before.primary, 'redis'))
       expect(after?.epoch).toBe(before.epoch + 1)
       const replicas = ['red-a', 'red-b', 'red-c'].filter((host) => host !== after?.primary)
       for (const host of replicas) expect(await upstreamOf(rig, host)).toBe(ipOf(after?.primary ?? ''))
@@ -37,14 +37,14 @@ describe.skipIf(problems.length > 0)('a star of three', { timeout: 60_000 }, () 
     // The preferred one of the two replicas no longer gets the primary's stream, and its redis does not know it yet.
     const [stale = '', fresh = ''] = ['red-a', 'red-b', 'red-c'].filter((host) => host !== primary)
     const writer = await rig.writer()
-    const after = await rig.incident(writer, `kill -9 of the primary, ${stale} is behind`, async () => {
+    const after = await rig.incident(writer, `kill -9 of the primary, ${stale} is behind`, { outageMs: 1000 }, async () => {
       await nft(rig, stale, `table ip t_stale { chain in { type filter hook input priority 0; ip saddr ${ipOf(primary)} tcp sport 6379 drop; }; }`)
       const { acked } = await writer.stats()
       await poll(async () => ((await writer.stats()).acked > acked + 300 ? true : undefined), { withinMs: 5000 })
       await rig.lab.kill(primary, 'redis')
       await rig.untilOk().catch(() => undefined)
       await nft(rig, stale, 'table ip t_stale; delete table ip t_stale')
-    }, { outageMs: 1000 })
+    })
     await rig.finishWithin(writer, 1000)
     expect(after?.primary).toBe(fresh)
     await rig.expectNoBrokenRule()
@@ -54,8 +54,8 @@ describe.skipIf(problems.length > 0)('a star of three', { timeout: 60_000 }, () 
     const rig = theRig()
     const before = await rig.untilOk()
     const writer = await rig.writer()
-    await rig.incident(writer, 'cut', () => rig.lab.cut(before.primary), { outageMs: 2000, okWithinMs: null })
-    const after = await rig.incident(writer, 'healed', () => rig.lab.heal(), { outageMs: 500, mayBeUnfelt: true })
+    await rig.incident(writer, 'cut', { outageMs: 2000, okWithinMs: null }, () => rig.lab.cut(before.primary))
+    const after = await rig.incident(writer, 'healed', { outageMs: 500, mayBeUnfelt: true }, () => rig.lab.heal())
     await rig.finishWithin(writer, 2000)
     expect(after?.epoch).toBe(before.epoch + 1)
     expect(await rig.writable()).toEqual([after?.primary])
@@ -72,7 +72,9 @@ describe.skipIf(problems.length > 0)('a star of three', { timeout: 60_000 }, () 
     const [blind = ''] = ['red-a', 'red-b', 'red-c'].filter((host) => host !== before.primary)
     const prefix = 'half-blind'
     const writer = await rig.writer({ prefix })
-    await rig.incident(writer, `${before.primary} and ${blind} do not hear each other`, () => rig.lab.isolate(before.primary, blind), { outageMs: 2000, mayBeUnfelt: true, okWithinMs: null })
+    await rig.incident(writer, `${before.primary} and ${blind} do not hear each other`, { outageMs: 2000, mayBeUnfelt: true, okWithinMs: null }, () =>
+      rig.lab.isolate(before.primary, blind),
+    )
     try {
       const one = await rig.until('one member has the address', 'sessions', (s) => s.vipHolder !== null && s.vipHolder === s.primary, 5000)
       expect(await rig.writable()).toEqual([one.primary])
@@ -99,9 +101,9 @@ describe.skipIf(problems.length > 0)('a star of three', { timeout: 60_000 }, () 
     const writer = await rig.writer()
     for (const to of ['red-a', 'red-b', 'red-c', 'red-a'].filter((host, index) => index > 0 || host !== primary)) {
       if (to === primary) continue
-      const after = await rig.incident(writer, `${primary} → ${to}`, async () => {
+      const after = await rig.incident(writer, `${primary} → ${to}`, { outageMs: 1000, mayBeUnfelt: true }, async () => {
         expect(await rig.cli('switchover', 'sessions', '--to', to)).toMatchObject({ code: 0 })
-      }, { outageMs: 1000, mayBeUnfelt: true })
+      })
       expect(after?.primary).toBe(to)
       primary = to
     }
@@ -119,12 +121,13 @@ describe.skipIf(problems.length > 0)('a cascade of three', { timeout: 60_000 }, 
     expect(before.primary).toBe('red-a')
     expect(await poll(async () => ((await upstreamOf(rig, 'red-c')) === ipOf('red-b') ? true : undefined), { withinMs: 5000 }), 'c follows b').toBe(true)
     const writer = await rig.writer()
-    const after = await rig.incident(writer, 'kill -9 of the primary', () => rig.lab.kill('red-a', 'redis'), { outageMs: 1000 })
+    const after = await rig.incident(writer, 'kill -9 of the primary', { outageMs: 1000 }, () => rig.lab.kill('red-a', 'redis'))
     expect(['red-b', 'red-c']).toContain(after?.primary)
     // The middle one dies: the last one follows the primary meanwhile, and goes back.
-    const two = await rig.incident(writer, 'kill -9 of red-b', () => rig.lab.kill('red-b', 'redis'), { outageMs: 1000, mayBeUnfelt: true })
+    const two = await rig.incident(writer, 'kill -9 of red-b', { outageMs: 1000, mayBeUnfelt: true }, () => rig.lab.kill('red-b', 'redis'))
     await rig.finishWithin(writer, 1000)
-    if (two?.primary === 'red-a') expect(await poll(async () => ((await upstreamOf(rig, 'red-c')) === ipOf('red-b') ? true : undefined), { withinMs: 5000 })).toBe(true)
+    if (two?.primary === 'red-a')
+      expect(await poll(async () => ((await upstreamOf(rig, 'red-c')) === ipOf('red-b') ? true : undefined), { withinMs: 5000 })).toBe(true)
     await rig.expectNoBrokenRule()
   })
 })
@@ -137,8 +140,10 @@ describe.skipIf(problems.length > 0)('five members', { timeout: 60_000 }, () => 
     const writer = await rig.writer()
     for (const fault of ['kill', 'kill', 'cut'] as const) {
       const before = await rig.untilOk('sessions', 20_000)
-      await rig.incident(writer, `${fault} ${before.primary}`, () => (fault === 'kill' ? rig.lab.kill(before.primary, 'redis') : rig.lab.cut(before.primary)), { outageMs: 2000, okWithinMs: fault === 'kill' ? 20_000 : null })
-      if (fault === 'cut') await rig.incident(writer, 'healed', () => rig.lab.heal(), { outageMs: 1000, mayBeUnfelt: true, okWithinMs: 20_000 })
+      await rig.incident(writer, `${fault} ${before.primary}`, { outageMs: 2000, okWithinMs: fault === 'kill' ? 20_000 : null }, () =>
+        fault === 'kill' ? rig.lab.kill(before.primary, 'redis') : rig.lab.cut(before.primary),
+      )
+      if (fault === 'cut') await rig.incident(writer, 'healed', { outageMs: 1000, mayBeUnfelt: true, okWithinMs: 20_000 }, () => rig.lab.heal())
       const after = await rig.untilOk('sessions', 20_000)
       expect(after.primary).not.toBe(before.primary)
       expect(after.primary).not.toBe('red-e')
@@ -150,11 +155,21 @@ describe.skipIf(problems.length > 0)('five members', { timeout: 60_000 }, () => 
 })
 
 describe.skipIf(problems.length > 0)('two groups on the same hosts', { timeout: 60_000 }, () => {
-  const theRig = rigFor('groups', [
-    hostLines(2), 'groups:',
-    '  sessions:', '    members: [red-a, red-b]', `    vip: ${vip}/24`,
-    '  carts:', '    members: [red-b, red-a]', '    vip: 192.168.77.10/24', '    port: 6380', '',
-  ].join('\n'))
+  const theRig = rigFor(
+    'groups',
+    [
+      hostLines(2),
+      'groups:',
+      '  sessions:',
+      '    members: [red-a, red-b]',
+      `    vip: ${vip}/24`,
+      '  carts:',
+      '    members: [red-b, red-a]',
+      '    vip: 192.168.77.10/24',
+      '    port: 6380',
+      '',
+    ].join('\n'),
+  )
 
   test('each has its own primary; a crash of one is nothing to the other; a lost host costs one of them a failover', async () => {
     const rig = theRig()
@@ -163,7 +178,7 @@ describe.skipIf(problems.length > 0)('two groups on the same hosts', { timeout: 
     const sessions = await rig.writer({ group: 'sessions' })
     const carts = await rig.writer({ group: 'carts' })
     await carts.mark('the other group fails over')
-    await rig.incident(sessions, 'kill -9', () => rig.lab.kill('red-a', 'redis', { group: 'sessions' }), { outageMs: 1000 })
+    await rig.incident(sessions, 'kill -9', { outageMs: 1000 }, () => rig.lab.kill('red-a', 'redis', { group: 'sessions' }))
     expect((await rig.untilOk('carts')).primary).toBe('red-b')
     const quiet = await rig.finish(carts)
     expect(quiet.marks[0]?.longestOutage.lengthMs).toBeLessThan(100)
@@ -171,7 +186,7 @@ describe.skipIf(problems.length > 0)('two groups on the same hosts', { timeout: 
     // Now both live on red-b.
     const again = await rig.writer({ group: 'carts' })
     await again.mark('their host is cut off')
-    await rig.incident(sessions, 'their host is cut off', () => rig.lab.cut('red-b'), { outageMs: 2000, okWithinMs: null })
+    await rig.incident(sessions, 'their host is cut off', { outageMs: 2000, okWithinMs: null }, () => rig.lab.cut('red-b'))
     expect(await again.steady({ acks: 200, withinMs: 10_000 })).toBe(true)
     await rig.lab.heal()
     for (const name of ['sessions', 'carts']) expect((await rig.untilOk(name)).primary).toBe('red-a')
@@ -182,7 +197,17 @@ describe.skipIf(problems.length > 0)('two groups on the same hosts', { timeout: 
 })
 
 describe.skipIf(problems.length > 0)('a user with a password, an old redis.conf and a network without multicast', { timeout: 60_000 }, () => {
-  const redisConf = ['# from 2015', 'maxmemory 64mb', 'slave-read-only no', 'slave-serve-stale-data no', 'slaveof 10.9.9.9 6379', 'repl-ping-slave-period 5', 'hash-max-ziplist-entries 99', 'bind 127.0.0.1', ''].join('\n')
+  const redisConf = [
+    '# from 2015',
+    'maxmemory 64mb',
+    'slave-read-only no',
+    'slave-serve-stale-data no',
+    'slaveof 10.9.9.9 6379',
+    'repl-ping-slave-period 5',
+    'hash-max-ziplist-entries 99',
+    'bind 127.0.0.1',
+    '',
+  ].join('\n')
   const theRig = rigFor('user', twoHosts(['password_file: a.password', 'redis_conf: old-redis.conf', 'unicast_peer: true']), {
     files: { 'a.password': 'it\'s "a" #secret\n'.replace(/["#']/g, '-').replaceAll(' ', '_'), 'old-redis.conf': redisConf },
   })
@@ -194,13 +219,13 @@ describe.skipIf(problems.length > 0)('a user with a password, an old redis.conf 
     for (const host of ['red-a', 'red-b']) expect(await rig.redis(host, 'CONFIG', 'GET', 'maxmemory')).toContain('67108864')
     expect(await rig.redis(before.primary, 'CONFIG', 'GET', 'hash-max-listpack-entries')).toContain('99')
     const writer = await rig.writer()
-    const one = await rig.incident(writer, 'crash', () => rig.lab.kill(before.primary, 'redis'), { outageMs: 1000 })
+    const one = await rig.incident(writer, 'crash', { outageMs: 1000 }, () => rig.lab.kill(before.primary, 'redis'))
     expect(await rig.redis(before.primary, 'SET', 'x', 'y'), 'a replica takes no writes, whatever the file says').toMatch(/READONLY/)
-    await rig.incident(writer, 'cut', () => rig.lab.cut(one?.primary ?? ''), { outageMs: 2000, okWithinMs: null })
-    await rig.incident(writer, 'healed', () => rig.lab.heal(), { outageMs: 500, mayBeUnfelt: true })
-    await rig.incident(writer, 'switchover', async () => {
+    await rig.incident(writer, 'cut', { outageMs: 2000, okWithinMs: null }, () => rig.lab.cut(one?.primary ?? ''))
+    await rig.incident(writer, 'healed', { outageMs: 500, mayBeUnfelt: true }, () => rig.lab.heal())
+    await rig.incident(writer, 'switchover', { outageMs: 1000, mayBeUnfelt: true }, async () => {
       expect(await rig.cli('switchover', 'sessions')).toMatchObject({ code: 0 })
-    }, { outageMs: 1000, mayBeUnfelt: true })
+    })
     await rig.finishWithin(writer, 2000)
     await rig.expectNoBrokenRule()
   })

@@ -22,7 +22,7 @@ describe.skipIf(problems.length > 0)('a switchover', { timeout: 60_000 }, () => 
     for (let round = 1; round <= 10; round += 1) {
       const to = primary === 'red-a' ? 'red-b' : 'red-a'
       const args = round % 2 === 0 ? ['--to', to] : []
-      const after = await rig.incident(writer, `${round}: ${primary} → ${to}`, () => switchover(rig, ...args), { outageMs: 1000, mayBeUnfelt: true })
+      const after = await rig.incident(writer, `${round}: ${primary} → ${to}`, { outageMs: 1000, mayBeUnfelt: true }, () => switchover(rig, ...args))
       expect(after).toMatchObject({ primary: to, epoch: epoch + 1 })
       expect(await rig.writable()).toEqual([to])
       primary = to
@@ -50,7 +50,7 @@ describe.skipIf(problems.length > 0)('a switchover', { timeout: 60_000 }, () => 
     const rig = theRig()
     const before = await rig.untilOk()
     const writer = await rig.writer()
-    await rig.incident(writer, 'asked three times', async () => {
+    await rig.incident(writer, 'asked three times', { outageMs: 100, mayBeUnfelt: true }, async () => {
       const dry = await rig.cli('switchover', 'sessions', '--dry-run')
       expect(dry).toMatchObject({ code: 0, stdout: expect.stringContaining('would switch over') as unknown })
       const itself = await rig.cli('switchover', 'sessions', '--to', before.primary)
@@ -59,7 +59,7 @@ describe.skipIf(problems.length > 0)('a switchover', { timeout: 60_000 }, () => 
       const stranger = await rig.cli('switchover', 'sessions', '--to', 'red-z')
       expect(stranger.code).toBe(2)
       expect(stranger.stderr).toMatch(/HF104.*red-z is not a member/)
-    }, { outageMs: 100, mayBeUnfelt: true })
+    })
     await rig.finishWithin(writer, 100)
     expect(await rig.untilOk()).toMatchObject({ primary: before.primary, epoch: before.epoch })
   })
@@ -70,13 +70,18 @@ describe.skipIf(problems.length > 0)('a switchover', { timeout: 60_000 }, () => 
     const target = before.primary === 'red-a' ? 'red-b' : 'red-a'
     for (const delayMs of [0, 5, 300]) {
       const writer = await rig.writer()
-      await rig.incident(writer, `the redis of ${target} stopped ${delayMs} ms before`, async () => {
-        await rig.lab.freeze(target, 'redis')
-        await new Promise((resolve) => setTimeout(resolve, delayMs))
-        const result = await rig.cli('switchover', 'sessions')
-        expect(result.code).toBe(1)
-        expect(result.stderr).toMatch(/HF303/)
-      }, { outageMs: maxPauseMs + 500, okWithinMs: null, mayBeUnfelt: true })
+      await rig.incident(
+        writer,
+        `the redis of ${target} stopped ${delayMs} ms before`,
+        { outageMs: maxPauseMs + 500, okWithinMs: null, mayBeUnfelt: true },
+        async () => {
+          await rig.lab.freeze(target, 'redis')
+          await new Promise((resolve) => setTimeout(resolve, delayMs))
+          const result = await rig.cli('switchover', 'sessions')
+          expect(result.code).toBe(1)
+          expect(result.stderr).toMatch(/HF303/)
+        },
+      )
       const status = await rig.status()
       expect(status).toMatchObject({ primary: before.primary, epoch: before.epoch })
       await rig.lab.thaw(target, 'redis')
@@ -91,13 +96,13 @@ describe.skipIf(problems.length > 0)('a switchover', { timeout: 60_000 }, () => 
     const before = await rig.untilOk()
     const target = before.primary === 'red-a' ? 'red-b' : 'red-a'
     const writer = await rig.writer()
-    const after = await rig.incident(writer, 'no agent to agree', async () => {
+    const after = await rig.incident(writer, 'no agent to agree', { outageMs: 100, mayBeUnfelt: true }, async () => {
       await rig.killAgent(target)
       const refused = await rig.cli('switchover', 'sessions')
       expect(refused.code).toBe(1)
       expect(refused.stderr).toMatch(/HF303/)
       await rig.startAgent(target)
-    }, { outageMs: 100, mayBeUnfelt: true })
+    })
     await rig.finishWithin(writer, 100)
     expect(after).toMatchObject({ primary: before.primary, epoch: before.epoch })
   })
@@ -106,10 +111,10 @@ describe.skipIf(problems.length > 0)('a switchover', { timeout: 60_000 }, () => 
     const rig = theRig()
     const before = await rig.untilOk()
     const writer = await rig.writer()
-    const after = await rig.incident(writer, 'two operators', async () => {
+    const after = await rig.incident(writer, 'two operators', { outageMs: 1000, mayBeUnfelt: true }, async () => {
       const results = await Promise.all([rig.cli('switchover', 'sessions'), rig.cli('switchover', 'sessions')])
       expect(results.filter((r) => r.code === 0).length).toBeGreaterThanOrEqual(1)
-    }, { outageMs: 1000, mayBeUnfelt: true })
+    })
     await rig.finishWithin(writer, 1000)
     expect(after?.epoch).toBeLessThanOrEqual(before.epoch + 2)
     expect(await rig.writable()).toEqual([after?.primary])

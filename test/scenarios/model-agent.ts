@@ -182,7 +182,8 @@ export class ModelAgent {
     const keepalived = world.vrrp.hosts.get(host)
     const needsLink = ['promote', 'follow', 'soft-fence', 'pause-writes', 'resume-writes', 'kill-clients', 'keep-dataset']
     if (needsLink.includes(action.kind) && !redis.answers(world.nowMs)) return `${action.kind}: no connection to redis`
-    if (['promote', 'follow', 'soft-fence'].includes(action.kind) && redis.loading(world.nowMs)) return `${action.kind}: LOADING Redis is loading the dataset in memory`
+    if (['promote', 'follow', 'soft-fence'].includes(action.kind) && redis.loading(world.nowMs))
+      return `${action.kind}: LOADING Redis is loading the dataset in memory`
     switch (action.kind) {
       case 'vip':
         if (keepalived !== undefined) keepalived.allowed = action.allowed
@@ -279,7 +280,14 @@ export class ModelAgent {
       keepalived:
         keepalived === undefined
           ? null
-          : { process: keepalived.alive, vrrp: keepalived.vrrp, vipHere: keepalived.vipSinceMs !== null, vipSinceMs: keepalived.vipSinceMs, allowed: keepalived.allowed, yields: keepalived.yields },
+          : {
+              process: keepalived.alive,
+              vrrp: keepalived.vrrp,
+              vipHere: keepalived.vipSinceMs !== null,
+              vipSinceMs: keepalived.vipSinceMs,
+              allowed: keepalived.allowed,
+              yields: keepalived.yields,
+            },
       peers: world.policy.members.filter((m) => m.host !== host).map((m) => this.probePeer(m.host)),
       request: this.requests[0] ?? null,
     }
@@ -304,7 +312,10 @@ export class ModelAgent {
   private tell(force: boolean, view: View): void {
     const statement = statementOf(this.durable, view, this.world.policy)
     const { redis, ...rest } = statement
-    const text = JSON.stringify([rest, redis === null ? null : [redis.runId, redis.role, redis.loading, redis.upstream, redis.linkUp, redis.syncing, redis.replid]])
+    const text = JSON.stringify([
+      rest,
+      redis === null ? null : [redis.runId, redis.role, redis.loading, redis.upstream, redis.linkUp, redis.syncing, redis.replid],
+    ])
     if (!force && text === this.said.text && this.world.nowMs - this.said.atMs < statementMs) return
     this.said = { text, atMs: this.world.nowMs }
     for (const peer of this.world.policy.members) if (peer.host !== this.host) this.world.send(this.host, peer.host, { t: 'say', statement })

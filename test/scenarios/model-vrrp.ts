@@ -21,7 +21,11 @@ export interface Vrrp {
 /** A priority-0 advert asks the others to take over at once. */
 const handBackMs = 3
 
-export function createVrrp(members: readonly { readonly host: string; readonly priority: number }[], hostLossMs: number, hears: (from: string, to: string) => boolean): Vrrp {
+export function createVrrp(
+  members: readonly { readonly host: string; readonly priority: number }[],
+  hostLossMs: number,
+  hears: (from: string, to: string) => boolean,
+): Vrrp {
   const hosts = new Map<string, VrrpHost>()
   for (const { host, priority } of members) {
     hosts.set(host, { host, priority, alive: true, allowed: false, yields: false, vrrp: 'FAULT', heardMs: 0, vipSinceMs: null })
@@ -34,7 +38,9 @@ export function createVrrp(members: readonly { readonly host: string; readonly p
     for (const h of hosts.values()) {
       if (!h.alive || !h.allowed) {
         if (h.vrrp === 'MASTER' && h.alive) {
-          for (const other of hosts.values()) if (other !== h && hears(h.host, other.host)) other.heardMs = Math.min(other.heardMs, nowMs - downMs(other) + handBackMs + (256 - other.priority) / 100)
+          for (const other of hosts.values())
+            if (other !== h && hears(h.host, other.host))
+              other.heardMs = Math.min(other.heardMs, nowMs - downMs(other) + handBackMs + (256 - other.priority) / 100)
         }
         h.vrrp = 'FAULT'
         h.heardMs = nowMs
@@ -45,7 +51,9 @@ export function createVrrp(members: readonly { readonly host: string; readonly p
     }
     const masters = () => [...hosts.values()].filter((h) => h.vrrp === 'MASTER')
     for (const m of masters()) {
-      const rival = masters().find((o) => o !== m && hears(o.host, m.host) && (priorityOf(o) > priorityOf(m) || (priorityOf(o) === priorityOf(m) && o.host > m.host)))
+      const rival = masters().find(
+        (o) => o !== m && hears(o.host, m.host) && (priorityOf(o) > priorityOf(m) || (priorityOf(o) === priorityOf(m) && o.host > m.host)),
+      )
       if (rival !== undefined) m.vrrp = 'BACKUP'
     }
     for (const h of hosts.values()) {

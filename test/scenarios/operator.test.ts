@@ -40,7 +40,10 @@ describe('pause', () => {
     w.run(50)
     w.heal()
     w.run(2000)
-    expect(w.hosts.map((h) => [w.state(h).paused.on, w.state(h).paused.by])).toEqual([[false, 'anna'], [false, 'anna']])
+    expect(w.hosts.map((h) => [w.state(h).paused.on, w.state(h).paused.by])).toEqual([
+      [false, 'anna'],
+      [false, 'anna'],
+    ])
   })
 
   test('a switchover still works: it is the operator who chooses', () => {
@@ -113,7 +116,18 @@ describe('reinit', () => {
 
   test.each([
     { whom: 'a', world: () => createWorld('a', 'b').begin(), why: /another member must be serving/ },
-    { whom: 'b', world: () => { const w = createWorld('a', 'b').begin(); w.ask('a', 'pause'); w.run(1200); w.crash('a'); w.run(500); return w }, why: /another member must be serving/ },
+    {
+      whom: 'b',
+      world: () => {
+        const w = createWorld('a', 'b').begin()
+        w.ask('a', 'pause')
+        w.run(1200)
+        w.crash('a')
+        w.run(500)
+        return w
+      },
+      why: /another member must be serving/,
+    },
   ])('of $whom, while nobody else serves: refused', ({ whom, world, why }) => {
     const w = world()
     const id = w.ask(whom, 'reinit')

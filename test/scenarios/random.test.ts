@@ -9,7 +9,24 @@ import type { Written } from './model-redis.ts'
 import { World } from './world.ts'
 
 type Step =
-  | { readonly kind: 'crash' | 'restart-empty' | 'restart-old' | 'save' | 'kill-agent' | 'start-agent' | 'cut' | 'power-off' | 'power-on' | 'freeze' | 'thaw' | 'switchover' | 'lag' | 'catch-up'; readonly host: number }
+  | {
+      readonly kind:
+        | 'crash'
+        | 'restart-empty'
+        | 'restart-old'
+        | 'save'
+        | 'kill-agent'
+        | 'start-agent'
+        | 'cut'
+        | 'power-off'
+        | 'power-on'
+        | 'freeze'
+        | 'thaw'
+        | 'switchover'
+        | 'lag'
+        | 'catch-up'
+      readonly host: number
+    }
   | { readonly kind: 'heal' | 'pause' | 'resume' }
   | { readonly kind: 'wait'; readonly ms: number }
   | { readonly kind: 'write'; readonly count: number }
@@ -21,7 +38,24 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('wait' as const), ms: fc.integer({ min: 0, max: 12 }) }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('write' as const), count: fc.integer({ min: 1, max: 8 }) }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('heal' as const, 'pause' as const, 'resume' as const) }) },
-  ...(['crash', 'restart-empty', 'restart-old', 'save', 'kill-agent', 'start-agent', 'cut', 'power-off', 'power-on', 'freeze', 'thaw', 'switchover', 'lag', 'catch-up'] as const).map((kind) => ({ weight: 1, arbitrary: hostStep(kind) })),
+  ...(
+    [
+      'crash',
+      'restart-empty',
+      'restart-old',
+      'save',
+      'kill-agent',
+      'start-agent',
+      'cut',
+      'power-off',
+      'power-on',
+      'freeze',
+      'thaw',
+      'switchover',
+      'lag',
+      'catch-up',
+    ] as const
+  ).map((kind) => ({ weight: 1, arbitrary: hostStep(kind) })),
 )
 
 function take(w: World, external: boolean, s: Step): void {
@@ -75,7 +109,9 @@ function watch(w: World): () => void {
       const gone = before.log.filter((x) => !here.has(x.key) && !copies.has(x.key))
       if (gone.length > 0) throw new Error(`${h} gave ${gone.length} writes up without a copy (INV-6)\n${w.tale()}`)
     }
-    const serving = w.hosts.filter((h) => w.agent(h).up && w.state(h).phase === 'primary' && w.state(h).holder === h && w.redis(h).running && w.redis(h).role === 'primary')
+    const serving = w.hosts.filter(
+      (h) => w.agent(h).up && w.state(h).phase === 'primary' && w.state(h).holder === h && w.redis(h).running && w.redis(h).role === 'primary',
+    )
     for (const h of serving) {
       const twin = serving.find((o) => o !== h && w.state(o).epoch === w.state(h).epoch && w.linked(o, h, 'agent') && w.heardMs(o, h) > w.nowMs - 1)
       if (twin !== undefined && w.heardSinceMs(h, twin) > 200) throw new Error(`${h} and ${twin} both serve epoch ${w.state(h).epoch}\n${w.tale()}`)
@@ -127,31 +163,37 @@ test.each([
   { members: 3, external: false },
   { members: 2, external: true },
   { members: 3, external: true },
-])('$members members, external redis: $external', ({ members, external }) => {
-  fc.assert(
-    fc.property(fc.array(step, { minLength: 1, maxLength: 25 }), (steps) => {
-      const w = new World({ members: ['a', 'b', 'c'].slice(0, members), external })
-      if (external) for (const h of w.hosts) w.supervisorStarts(h, 'empty')
-      w.run(20)
-      w.begin()
-      w.writes(5)
-      w.afterEach = watch(w)
-      for (const s of steps) take(w, external, s)
-      repair(w, external)
-      w.run(12_000)
-      overrule(w)
-      const serving = w.serving()
-      // A member may rightly wait for an operator, but then it has said so, and nobody else is hindered.
-      const refusing = w.hosts.filter((h) => w.events.some((e) => e.host === h && e.kind === 'alarm') && w.state(h).phase !== 'replica' && w.state(h).phase !== 'primary')
-      if (serving.length !== 1) throw new Error(`serving in the end: ${serving.join() || 'nobody'}\n${w.tale()}`)
-      const [primary = ''] = serving
-      for (const h of w.hosts) {
-        if (h === primary || refusing.includes(h)) continue
-        if (w.state(h).phase !== 'replica' || !w.redis(h).linkUp) throw new Error(`${h} is not attached to ${primary}\n${w.tale()}`)
-        expect(w.keys(h)).toEqual(w.keys(primary))
-      }
-      expect(w.addressOn()).toEqual([primary])
-    }),
-    { seed, numRuns: runs, interruptAfterTimeLimit: limitMs, markInterruptAsFailure: false },
-  )
-}, 60_000)
+])(
+  '$members members, external redis: $external',
+  ({ members, external }) => {
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 1, maxLength: 25 }), (steps) => {
+        const w = new World({ members: ['a', 'b', 'c'].slice(0, members), external })
+        if (external) for (const h of w.hosts) w.supervisorStarts(h, 'empty')
+        w.run(20)
+        w.begin()
+        w.writes(5)
+        w.afterEach = watch(w)
+        for (const s of steps) take(w, external, s)
+        repair(w, external)
+        w.run(12_000)
+        overrule(w)
+        const serving = w.serving()
+        // A member may rightly wait for an operator, but then it has said so, and nobody else is hindered.
+        const refusing = w.hosts.filter(
+          (h) => w.events.some((e) => e.host === h && e.kind === 'alarm') && w.state(h).phase !== 'replica' && w.state(h).phase !== 'primary',
+        )
+        if (serving.length !== 1) throw new Error(`serving in the end: ${serving.join() || 'nobody'}\n${w.tale()}`)
+        const [primary = ''] = serving
+        for (const h of w.hosts) {
+          if (h === primary || refusing.includes(h)) continue
+          if (w.state(h).phase !== 'replica' || !w.redis(h).linkUp) throw new Error(`${h} is not attached to ${primary}\n${w.tale()}`)
+          expect(w.keys(h)).toEqual(w.keys(primary))
+        }
+        expect(w.addressOn()).toEqual([primary])
+      }),
+      { seed, numRuns: runs, interruptAfterTimeLimit: limitMs, markInterruptAsFailure: false },
+    )
+  },
+  60_000,
+)

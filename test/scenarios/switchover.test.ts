@@ -21,7 +21,16 @@ describe('switchover', () => {
     writing(w, 20)
     expect(w.results.get(id)).toMatchObject({ ok: true, message: 'b is primary, epoch 2' })
     const order = w.acts(['refuse-connections', 'pause-writes', 'soft-fence', 'promote', 'kill-clients', 'vip', 'follow'], sinceMs)
-    expect(order.filter((s) => s !== 'b vip yes')).toEqual(['a refuse-connections', 'a pause-writes', 'a soft-fence', 'b promote', 'a kill-clients', 'a vip no', 'a follow', 'a vip yes'])
+    expect(order.filter((s) => s !== 'b vip yes')).toEqual([
+      'a refuse-connections',
+      'a pause-writes',
+      'a soft-fence',
+      'b promote',
+      'a kill-clients',
+      'a vip no',
+      'a follow',
+      'a vip yes',
+    ])
     expect(w.story(sinceMs)).toEqual(['a handover 2', 'a fenced 2', 'b promoted 2', 'a rejoined 2'])
     expect(w.lost('b')).toEqual([])
     expect(w.lost('a')).toEqual([])
@@ -92,7 +101,14 @@ describe('a switchover that cannot finish is taken back, with the old primary se
   test.each<{ readonly what: string; readonly goWrong: (w: World) => void; readonly afterwards?: (w: World) => void }>([
     { what: 'the target falls behind and never catches up', goWrong: fallBehind, afterwards: (w) => Object.assign(w.redis('b'), { lagging: false }) },
     { what: 'the agent of the target dies', goWrong: (w) => w.killAgent('b'), afterwards: (w) => w.startAgent('b') },
-    { what: 'the redis of the target hangs, behind', goWrong: (w) => { w.freeze('b'); w.write() }, afterwards: (w) => w.thaw('b') },
+    {
+      what: 'the redis of the target hangs, behind',
+      goWrong: (w) => {
+        w.freeze('b')
+        w.write()
+      },
+      afterwards: (w) => w.thaw('b'),
+    },
     { what: 'the redis of the target crashes', goWrong: (w) => w.crash('b') },
     { what: 'writes cannot be paused', goWrong: (w) => w.failures.set('a/pause-writes', 'CLIENT: no answer within 1000 ms') },
     { what: 'the gate cannot be shut, so the pause was never reached', goWrong: (w) => w.failures.set('a/refuse-connections', 'nft: no such table') },
@@ -102,7 +118,7 @@ describe('a switchover that cannot finish is taken back, with the old primary se
     writing(w, 20)
     // it goes wrong in the moment in which writes stop
     w.stepHook = (host, label) => {
-      if (host === 'a' && (label === 'handing/before:refuse-connections')) goWrong(w)
+      if (host === 'a' && label === 'handing/before:refuse-connections') goWrong(w)
       return 'go on'
     }
     w.redis('b').lagging = false

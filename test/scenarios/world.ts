@@ -69,13 +69,26 @@ export class World {
       ...(m.replicateFrom === undefined ? {} : { replicateFrom: m.replicateFrom }),
     }))
     const group: GroupConfig = {
-      name: 'sessions', mode: 'vip', members, checkIps: [], vip: { ip: '10.0.0.100', prefix: 24 }, vrid: 7, unicastPeer: false, port: 6379,
-      process: options.external === true ? 'external' : 'direct', redis: [], durability: 'available',
+      name: 'sessions',
+      mode: 'vip',
+      members,
+      checkIps: [],
+      vip: { ip: '10.0.0.100', prefix: 24 },
+      vrid: 7,
+      unicastPeer: false,
+      port: 6379,
+      process: options.external === true ? 'external' : 'direct',
+      redis: [],
+      durability: 'available',
       failover: { auto: options.auto ?? true, hostLossMs: 150, unresponsiveMs: 3000, maxPauseMs: 500 },
     }
     this.hosts = members.map((m) => m.host)
     this.policy = policyOf(group, (h) => `ip-${h}`)
-    this.vrrp = createVrrp(members.filter((m) => !m.neverPrimary), group.failover.hostLossMs, (from, to) => this.linked(from, to, 'vrrp'))
+    this.vrrp = createVrrp(
+      members.filter((m) => !m.neverPrimary),
+      group.failover.hostLossMs,
+      (from, to) => this.linked(from, to, 'vrrp'),
+    )
     for (const host of this.hosts) {
       const redis = new ModelRedis(host)
       redis.onClose = () => this.agent(host).wake()
@@ -146,7 +159,9 @@ export class World {
   changed(): void {
     for (let i = 0; i < this.hosts.length; i += 1) for (const host of this.hosts) this.redis(host).replicateFrom(this.sourceOf(host), this.nowMs)
     for (const host of this.hosts) {
-      this.redis(host).followers = this.hosts.filter((h) => this.sourceOf(h)?.host === host && this.redis(h).linkUp).map((h) => ({ ip: `ip-${h}`, port: 6379, offset: this.redis(h).offset }))
+      this.redis(host).followers = this.hosts
+        .filter((h) => this.sourceOf(h)?.host === host && this.redis(h).linkUp)
+        .map((h) => ({ ip: `ip-${h}`, port: 6379, offset: this.redis(h).offset }))
     }
     for (const host of this.vrrp.step(this.nowMs)) this.after(0, () => this.agent(host).wake())
     for (const from of this.hosts) {
@@ -200,7 +215,8 @@ export class World {
 
   private silence(): void {
     // The links' beat wakes the loops while somebody is silent.
-    for (let ms = 60; ms < 5000; ms += 50) this.after(ms, () => this.hosts.filter((h) => this.hosts.some((p) => this.nowMs - this.heardMs(p, h) > 60)).forEach((h) => this.agent(h).wake()))
+    for (let ms = 60; ms < 5000; ms += 50)
+      this.after(ms, () => this.hosts.filter((h) => this.hosts.some((p) => this.nowMs - this.heardMs(p, h) > 60)).forEach((h) => this.agent(h).wake()))
   }
 
   private opened(a: string, b: string): void {
@@ -325,14 +341,22 @@ export class World {
 
   // ── what one sees ──
   serving(): readonly string[] {
-    return this.hosts.filter((h) => this.agent(h).up && this.state(h).phase === 'primary' && this.redis(h).answers(this.nowMs) && this.redis(h).role === 'primary')
+    return this.hosts.filter(
+      (h) => this.agent(h).up && this.state(h).phase === 'primary' && this.redis(h).answers(this.nowMs) && this.redis(h).role === 'primary',
+    )
   }
 
   isWhole(): boolean {
     const [primary, ...more] = this.serving()
     if (primary === undefined || more.length > 0) return false
     const address = this.addressOn()
-    return address.length === 1 && address[0] === primary && this.hosts.every((h) => h === primary || (this.state(h).phase === 'replica' && this.redis(h).linkUp && this.redis(h).offset === this.redis(primary).offset))
+    return (
+      address.length === 1 &&
+      address[0] === primary &&
+      this.hosts.every(
+        (h) => h === primary || (this.state(h).phase === 'replica' && this.redis(h).linkUp && this.redis(h).offset === this.redis(primary).offset),
+      )
+    )
   }
 
   untilWhole(limitMs = 15_000): string {
@@ -351,7 +375,9 @@ export class World {
 
   /** `HOST did`, in order, since a moment. */
   acts(kinds: readonly ActionKind[], sinceMs = 0): readonly string[] {
-    return this.done.filter((d) => d.ok && d.atMs >= sinceMs && kinds.includes(d.kind)).map((d) => `${d.host} ${d.kind}${d.action.kind === 'vip' ? (d.action.allowed ? ' yes' : ' no') : ''}`)
+    return this.done
+      .filter((d) => d.ok && d.atMs >= sinceMs && kinds.includes(d.kind))
+      .map((d) => `${d.host} ${d.kind}${d.action.kind === 'vip' ? (d.action.allowed ? ' yes' : ' no') : ''}`)
   }
 
   /** `HOST event epoch`, in order, since a moment. */

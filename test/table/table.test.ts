@@ -7,7 +7,9 @@ import { respond } from '../../src/decide/responses.ts'
 import { claimWords, holderWords, isServingPhase, redisWords, type Situation } from '../../src/decide/situation.ts'
 import { respondTo, responseTable } from '../../src/decide/table.ts'
 
-const situations: readonly Situation[] = claimWords.flatMap((claim) => holderWords.flatMap((holder) => redisWords.map((redis) => ({ claim, holder, redis, holderWhy: '' }))))
+const situations: readonly Situation[] = claimWords.flatMap((claim) =>
+  holderWords.flatMap((holder) => redisWords.map((redis) => ({ claim, holder, redis, holderWhy: '' }))),
+)
 const cells = phases.flatMap((phase) => diagnoses.map((diagnosis) => ({ phase, diagnosis, ...respondTo(phase, diagnosis) })))
 
 function diagnosesWhere(is: (s: Situation) => boolean): readonly Diagnosis[] {
@@ -58,7 +60,14 @@ describe('unknown never permits a promotion', () => {
   const notProven = [...unclear, ...serving]
 
   test('the words that leave the holder unproven', () => {
-    expect(notProven.toSorted()).toEqual(['holder-serves', 'holder-serves-and-i-am-primary', 'holder-serves-redis-busy', 'holder-serves-redis-down', 'holder-unclear', 'holder-unclear-redis-down'])
+    expect(notProven.toSorted()).toEqual([
+      'holder-serves',
+      'holder-serves-and-i-am-primary',
+      'holder-serves-redis-busy',
+      'holder-serves-redis-down',
+      'holder-unclear',
+      'holder-unclear-redis-down',
+    ])
   })
 
   test.each(phases.flatMap((phase) => notProven.map((diagnosis) => ({ phase, diagnosis }))))('$phase × $diagnosis', ({ phase, diagnosis }) => {
@@ -70,7 +79,9 @@ describe('unknown never permits a promotion', () => {
 
   test('who has no answer from its own redis promotes nobody', () => {
     const mute = diagnosesWhere((s) => ['loading', 'slow', 'hung', 'dead'].includes(s.redis))
-    for (const phase of phases) for (const diagnosis of mute) expect([phase, diagnosis, ['elect', 'bootstrap', 'finish-promotion'].includes(respondTo(phase, diagnosis).response)]).toEqual([phase, diagnosis, false])
+    for (const phase of phases)
+      for (const diagnosis of mute)
+        expect([phase, diagnosis, ['elect', 'bootstrap', 'finish-promotion'].includes(respondTo(phase, diagnosis).response)]).toEqual([phase, diagnosis, false])
   })
 
   test('a group begins only for members that belong to none', () => {
@@ -92,7 +103,8 @@ describe('a serving member', () => {
   })
 
   test('a redis is ended only by the member that serves with it', () => {
-    for (const c of cells.filter((x) => x.response === 'end-hang')) expect([c.phase === 'primary' || c.phase === 'handing', c.diagnosis]).toEqual([true, 'i-hang'])
+    for (const c of cells.filter((x) => x.response === 'end-hang'))
+      expect([c.phase === 'primary' || c.phase === 'handing', c.diagnosis]).toEqual([true, 'i-hang'])
   })
 
   test('another process in its place is never taken for the one that was promoted (INV-1)', () => {

@@ -7,8 +7,25 @@ export const nowMs = 100_000
 
 export function facts(more: Partial<RedisFacts> = {}): RedisFacts {
   return {
-    version: '7.0.15', runId: 'run-1', pid: 100, role: 'replica', loading: false, progress: null, syncLeftBytes: null, upstream: { host: 'ip-a', port: 6379 }, linkUp: true, syncing: false,
-    linkDownS: null, replid: 'id-1', offset: 1000, replid2: '', secondOffset: -1, keys: 10, followers: [], unexpectedErrors: 0, ...more,
+    version: '7.0.15',
+    runId: 'run-1',
+    pid: 100,
+    role: 'replica',
+    loading: false,
+    progress: null,
+    syncLeftBytes: null,
+    upstream: { host: 'ip-a', port: 6379 },
+    linkUp: true,
+    syncing: false,
+    linkDownS: null,
+    replid: 'id-1',
+    offset: 1000,
+    replid2: '',
+    secondOffset: -1,
+    keys: 10,
+    followers: [],
+    unexpectedErrors: 0,
+    ...more,
   }
 }
 
@@ -28,8 +45,24 @@ export function state(host: string, more: Partial<State> = {}): State {
 
 export function word(host: string, more: Partial<Statement> = {}): Statement {
   return {
-    host, epoch: 1, phase: 'replica', holder: 'a', redis: facts(), process: true, answering: true, fit: true, unfitWhy: '', gone: 0, fresh: false, vipHere: false, lineage: [],
-    paused: { on: false, atWallMs: 0, by: '' }, handover: null, preparedId: null, ...more,
+    host,
+    epoch: 1,
+    phase: 'replica',
+    holder: 'a',
+    redis: facts(),
+    process: true,
+    answering: true,
+    fit: true,
+    unfitWhy: '',
+    gone: 0,
+    fresh: false,
+    vipHere: false,
+    lineage: [],
+    paused: { on: false, atWallMs: 0, by: '' },
+    handover: null,
+    preparedId: null,
+    seesHolder: 'serves',
+    ...more,
   }
 }
 
@@ -49,14 +82,39 @@ export function vrrp(more: Partial<KeepalivedProbe> = {}): KeepalivedProbe {
 
 export function view(self: string, peers: readonly PeerProbe[], more: Partial<View> = {}): View {
   return {
-    nowMs, nowWallMs: 1_700_000_000_000, group: 'sessions', self, stalledMs: 0, agentUptimeMs: 60_000, durable: true, actedAll: true, redis: probe(), keepalived: vrrp(), peers, request: null, ...more,
+    nowMs,
+    nowWallMs: 1_700_000_000_000,
+    group: 'sessions',
+    self,
+    stalledMs: 0,
+    agentUptimeMs: 60_000,
+    durable: true,
+    actedAll: true,
+    redis: probe(),
+    keepalived: vrrp(),
+    peers,
+    request: null,
+    ...more,
   }
 }
 
 export function policy(...hosts: readonly (string | (Partial<Policy['members'][number]> & { readonly host: string }))[]): Policy {
   const given = hosts.length === 0 ? ['a', 'b'] : hosts
   return {
-    group: 'sessions', hasVip: true, external: false, auto: true, hostLossMs: 150, unresponsiveMs: 3000, maxPauseMs: 500,
-    members: given.map((h, i) => ({ ip: `ip-${typeof h === 'string' ? h : h.host}`, port: 6379, priority: 100 - i, neverPrimary: false, replicateFrom: null, ...(typeof h === 'string' ? { host: h } : h) })),
+    group: 'sessions',
+    hasVip: true,
+    external: false,
+    auto: true,
+    hostLossMs: 150,
+    unresponsiveMs: 3000,
+    maxPauseMs: 500,
+    members: given.map((h, i) => ({
+      ip: `ip-${typeof h === 'string' ? h : h.host}`,
+      port: 6379,
+      priority: 100 - i,
+      neverPrimary: false,
+      replicateFrom: null,
+      ...(typeof h === 'string' ? { host: h } : h),
+    })),
   }
 }

@@ -30,7 +30,7 @@ describe('tripped', () => {
     ['an epoch falls', check({ ...b, epoch: 3 }, alone, decision(b)), /epochs only rise/],
     ['a promotion without a claim', check(b, alone, decision({ ...claim, phase: 'primary' }, promote)), /claimed before/],
     ['a decision without a reason', check(b, alone, { ...decision(b), because: '' }), /INV-9/],
-    ['an epoch that is somebody else\'s', check(b, alone, decision({ ...claim, epoch: 1 }, promote)), /INV-3/],
+    ["an epoch that is somebody else's", check(b, alone, decision({ ...claim, epoch: 1 }, promote)), /INV-3/],
     ['while loading', check(b, view('b', [silent('a')], { redis: probe({ facts: facts({ loading: true }) }) }), decision(claim, promote)), /INV-4/],
     ['in a full sync', check(b, view('b', [silent('a')], { redis: probe({ facts: facts({ syncing: true }) }) }), decision(claim, promote)), /INV-4/],
     ['with half a dataset', check(b, alone, decision({ ...claim, partial: true }, promote)), /INV-4/],
@@ -49,7 +49,11 @@ describe('tripped', () => {
     ],
     [
       'an epoch given away at unequal offsets',
-      check(state('a', { phase: 'handing' }), view('a', [peer(word('b', { redis: facts({ offset: 999 }) }))], { redis: probe({ facts: primaryFacts() }) }), decision(state('a', { phase: 'handed', epoch: 2, holder: 'b' }), { kind: 'soft-fence' })),
+      check(
+        state('a', { phase: 'handing' }),
+        view('a', [peer(word('b', { redis: facts({ offset: 999 }) }))], { redis: probe({ facts: primaryFacts() }) }),
+        decision(state('a', { phase: 'handed', epoch: 2, holder: 'b' }), { kind: 'soft-fence' }),
+      ),
       /INV-5/,
     ],
   ])('%s', (_what, made, message) => {

@@ -6,7 +6,11 @@ import { entry, facts, peer, probe, state, view, word } from './builders.ts'
 
 describe('epochs', () => {
   test('a higher one is learned with its holder, a lower one is not', () => {
-    expect(learn(state('b', { gone: { epoch: 1, fresh: true, atMs: 1 } }), view('b', [peer(word('c', { epoch: 3, holder: 'c' }))]))).toMatchObject({ epoch: 3, holder: 'c', gone: null })
+    expect(learn(state('b', { gone: { epoch: 1, fresh: true, atMs: 1 } }), view('b', [peer(word('c', { epoch: 3, holder: 'c' }))]))).toMatchObject({
+      epoch: 3,
+      holder: 'c',
+      gone: null,
+    })
     expect(learn(state('b', { epoch: 5, holder: 'b' }), view('b', [peer(word('c', { epoch: 3, holder: 'c' }))]))).toMatchObject({ epoch: 5, holder: 'b' })
   })
 
@@ -58,7 +62,8 @@ describe('a full sync', () => {
   })
 
   test('broken off while it was being loaded: the old data are gone and the new ones not there', () => {
-    for (const keys of [0, 1, 3]) expect(learn(begun, view('b', [], { redis: probe({ facts: facts({ linkUp: false, replid: 'old', offset: 5, keys }) }) })).partial).toBe(true)
+    for (const keys of [0, 1, 3])
+      expect(learn(begun, view('b', [], { redis: probe({ facts: facts({ linkUp: false, replid: 'old', offset: 5, keys }) }) })).partial).toBe(true)
   })
 
   test('broken off while it was being transferred: the old data are as they were', () => {

@@ -13,8 +13,16 @@ describe('positionOf', () => {
     ['in the present epoch', { replid: 'id-3', offset: 2500 }, { kind: 'known', epoch: 3, offset: 2500, divergedBytes: 0 }],
     ['an old epoch, up to where the next begins', { replid: 'id-1', offset: 1000 }, { kind: 'known', epoch: 1, offset: 1000, divergedBytes: 0 }],
     ['an old epoch, beyond it: diverged', { replid: 'id-1', offset: 1020 }, { kind: 'known', epoch: 1, offset: 1020, divergedBytes: 20 }],
-    ['promoted out of sight, nothing written since', { replid: 'x', replid2: 'id-1', secondOffset: 901, offset: 900 }, { kind: 'known', epoch: 1, offset: 900, divergedBytes: 0 }],
-    ['promoted out of sight, and written to', { replid: 'x', replid2: 'id-2', secondOffset: 1501, offset: 2100 }, { kind: 'known', epoch: 2, offset: 2100, divergedBytes: 100 }],
+    [
+      'promoted out of sight, nothing written since',
+      { replid: 'x', replid2: 'id-1', secondOffset: 901, offset: 900 },
+      { kind: 'known', epoch: 1, offset: 900, divergedBytes: 0 },
+    ],
+    [
+      'promoted out of sight, and written to',
+      { replid: 'x', replid2: 'id-2', secondOffset: 1501, offset: 2100 },
+      { kind: 'known', epoch: 2, offset: 2100, divergedBytes: 100 },
+    ],
     ['a stranger with keys', { replid: 'x', offset: 9999, keys: 3 }, { kind: 'foreign' }],
     ['a stranger without', { replid: 'x', offset: 0, keys: 0 }, { kind: 'empty' }],
     ['no id at all is not the id of an entry without one', { replid: '', keys: 3 }, { kind: 'foreign' }],
@@ -26,13 +34,24 @@ describe('positionOf', () => {
 const position: fc.Arbitrary<Position> = fc.oneof(
   fc.constant<Position>({ kind: 'empty' }),
   fc.constant<Position>({ kind: 'foreign' }),
-  fc.record({ kind: fc.constant('known' as const), epoch: fc.integer({ min: 1, max: 4 }), offset: fc.integer({ min: 0, max: 5 }), divergedBytes: fc.constant(0) }),
+  fc.record({
+    kind: fc.constant('known' as const),
+    epoch: fc.integer({ min: 1, max: 4 }),
+    offset: fc.integer({ min: 0, max: 5 }),
+    divergedBytes: fc.constant(0),
+  }),
 )
 const candidate = fc.record({ host: fc.constantFrom('a', 'b', 'c', 'd'), priority: fc.integer({ min: 1, max: 3 }), position })
 
 describe('comparing', () => {
   test('more epoch beats more offset, anything known beats a stranger, a stranger beats nothing', () => {
-    const order: Position[] = [{ kind: 'empty' }, { kind: 'foreign' }, { kind: 'known', epoch: 1, offset: 99, divergedBytes: 0 }, { kind: 'known', epoch: 2, offset: 5, divergedBytes: 0 }, { kind: 'known', epoch: 2, offset: 6, divergedBytes: 0 }]
+    const order: Position[] = [
+      { kind: 'empty' },
+      { kind: 'foreign' },
+      { kind: 'known', epoch: 1, offset: 99, divergedBytes: 0 },
+      { kind: 'known', epoch: 2, offset: 5, divergedBytes: 0 },
+      { kind: 'known', epoch: 2, offset: 6, divergedBytes: 0 },
+    ]
     for (let i = 1; i < order.length; i += 1) expect(comparePositions(order[i - 1] as Position, order[i] as Position)).toBeLessThan(0)
   })
 
@@ -47,11 +66,19 @@ describe('comparing', () => {
 
   test('candidates are totally ordered: all members compute the same successor from any order of the same words', () => {
     fc.assert(
-      fc.property(fc.uniqueArray(candidate, { selector: (c) => c.host, minLength: 2 }), fc.array(fc.nat(), { minLength: 4, maxLength: 4 }), (candidates, swaps) => {
-        const shuffled = candidates.map((c, i) => [swaps[i] ?? 0, c] as const).toSorted((x, y) => x[0] - y[0]).map(([, c]) => c)
-        expect(shuffled.toSorted(compareCandidates).at(-1)).toEqual(candidates.toSorted(compareCandidates).at(-1))
-        for (const a of candidates) for (const b of candidates) if (a !== b) expect(Math.sign(compareCandidates(a, b))).toBe(-Math.sign(compareCandidates(b, a)))
-      }),
+      fc.property(
+        fc.uniqueArray(candidate, { selector: (c) => c.host, minLength: 2 }),
+        fc.array(fc.nat(), { minLength: 4, maxLength: 4 }),
+        (candidates, swaps) => {
+          const shuffled = candidates
+            .map((c, i) => [swaps[i] ?? 0, c] as const)
+            .toSorted((x, y) => x[0] - y[0])
+            .map(([, c]) => c)
+          expect(shuffled.toSorted(compareCandidates).at(-1)).toEqual(candidates.toSorted(compareCandidates).at(-1))
+          for (const a of candidates)
+            for (const b of candidates) if (a !== b) expect(Math.sign(compareCandidates(a, b))).toBe(-Math.sign(compareCandidates(b, a)))
+        },
+      ),
     )
   })
 
@@ -62,7 +89,9 @@ describe('comparing', () => {
   })
 })
 
-const anyEntry: fc.Arbitrary<LineageEntry> = fc.record({ epoch: fc.integer({ min: 1, max: 5 }), holder: fc.constantFrom('a', 'b', 'c'), startOffset: fc.integer({ min: 0, max: 3 }) }).map((e) => entry(e.epoch, e.holder, e.startOffset, { replid: `${e.holder}${e.epoch}` }))
+const anyEntry: fc.Arbitrary<LineageEntry> = fc
+  .record({ epoch: fc.integer({ min: 1, max: 5 }), holder: fc.constantFrom('a', 'b', 'c'), startOffset: fc.integer({ min: 0, max: 3 }) })
+  .map((e) => entry(e.epoch, e.holder, e.startOffset, { replid: `${e.holder}${e.epoch}` }))
 /** A holder claims an epoch once, with one start. */
 const world = fc.uniqueArray(anyEntry, { selector: (e) => `${e.epoch}${e.holder}`, maxLength: 12 })
 const partOf = (all: readonly LineageEntry[], mask: number) => {

@@ -1,0 +1,134 @@
+/** The routes as functions: Patroni's health checks word for word, and what counts as a request. */
+import { describe, expect, test } from 'vitest'
+import { agentRoutes, healthCheck, publicRoutes } from '../../src/api/routes.ts'
+import type { GroupSnapshot } from '../../src/agent/group.ts'
+import type { Request } from '../../src/model/view.ts'
+import { facts, peer, policy, primaryFacts, probe, state, view, word } from './builders.ts'
+import { surface } from './wire.ts'
+
+const holder = peer(word('a', { phase: 'primary', redis: primaryFacts({ offset: 1500 }) }))
+function snapshot(more: Partial<GroupSnapshot> = {}): GroupSnapshot {
+  return { state: state('b'), view: view('b', [holder]), decision: null, statement: null, policy: policy(), ...more }
+}
+const primary = snapshot({ state: state('a', { phase: 'primary' }), view: view('a', [], { redis: probe({ facts: primaryFacts() }) }) })
+const replica = snapshot()
+
+describe('health checks', () => {
+  test.each<[string, GroupSnapshot, string]>([
+    ['a primary', primary, 'primary read-write read-only health'],
+    ['a streaming replica', replica, 'replica read-only health'],
+    ['a replica whose link is down', snapshot({ view: view('b', [holder], { redis: probe({ facts: facts({ linkUp: false }) }) }) }), 'health'],
+    ['a primary that is handing over', { ...primary, state: state('a', { phase: 'handing' }) }, 'health'],
+    ['a primary that has resigned and is not fenced yet', { ...primary, state: state('a', { phase: 'fenced' }) }, 'health'],
+    ['promoted, and not yet seen to be', { ...primary, view: view('a', [], { redis: probe() }) }, 'health'],
+    ['a redis that has not answered for long', snapshot({ view: view('b', [holder], { redis: probe({ factsAgeMs: 5000 }) }) }), ''],
+    ['a dead redis', snapshot({ view: view('b', [holder], { redis: probe({ process: false }) }) }), ''],
+    ['an agent that has seen nothing yet', snapshot({ view: null }), ''],
+  ])('%s', (_what, seen, good) => {
+    const checks = ['primary', 'read-write', 'replica', 'read-only', 'health']
+    expect(checks.filter((c) => healthCheck(seen, c, null) === true).join(' ')).toBe(good)
+  })
+
+  test('replica?lag=: no further behind than that', () => {
+    expect(healthCheck(replica, 'replica', 500)).toBe(true)
+    expect(healthCheck(replica, 'replica', 499)).toBe(false)
+    // how far behind is not known: not good
+    expect(healthCheck(snapshot({ view: view('b', []) }), 'replica', 1_000_000)).toBe(false)
+  })
+
+  test('over HTTP: 200, 503, 404, never a body', async () => {
+    const app = publicRoutes(surface({ groups: () => ['sessions'], snapshot: (g) => (g === 'sessions' ? replica : null) }))
+    const get = async (path: string) => {
+      const response = await app.request(path)
+      return [response.status, await response.text()]
+    }
+    expect(await get('/sessions/replica')).toEqual([200, ''])
+    expect(await get('/sessions/replica?lag=10')).toEqual([503, ''])
+    expect(await get('/sessions/primary')).toEqual([503, ''])
+    expect(await get('/sessions/king')).toEqual([404, ''])
+    expect(await get('/other/primary')).toEqual([404, ''])
+    expect(await get('/readiness')).toEqual([200, ''])
+    expect((await app.request('/sessions/replica', { method: 'POST' })).status).toBe(404)
+  })
+
+  test.each(['x', '', '-1', 'NaN', '1e9x'])('replica?lag=%s is no number of bytes: the check fails, it does not pass', async (lag) => {
+    const app = publicRoutes(surface({ groups: () => ['sessions'], snapshot: () => replica }))
+    expect((await app.request(`/sessions/replica?lag=${lag}`)).status).not.toBe(200)
+  })
+
+  test('not ready before every group has been looked at', async () => {
+    const app = publicRoutes(surface({ groups: () => ['x', 'y'], snapshot: (g) => (g === 'x' ? replica : snapshot({ view: null })) }))
+    expect((await app.request('/readiness')).status).toBe(503)
+    expect((await app.request('/liveness')).status).toBe(200)
+  })
+})
+
+describe('requests', () => {
+  const asked: Request[] = []
+  const app = agentRoutes(
+    surface({
+      snapshot: (g) => (g === 'sessions' ? replica : null),
+      request: (_g, r) => {
+        asked.push(r)
+        return Promise.resolve({ id: r.id, ok: true, message: 'done' })
+      },
+    }),
+  )
+  const post = async (body: unknown, group = 'sessions') => {
+    asked.length = 0
+    const response = await app.request(`/groups/${group}/requests`, { method: 'POST', body: typeof body === 'string' ? body : JSON.stringify(body) })
+    return response.status
+  }
+
+  test('a sound one reaches the loop, with what was left out filled in', async () => {
+    expect(await post({ id: 'x', kind: 'pause' })).toBe(200)
+    expect(asked).toEqual([{ id: 'x', kind: 'pause', to: null, by: 'unknown', dryRun: false }])
+    expect(await post({ id: 'x', kind: 'switchover', to: 'b', by: 'y'.repeat(500), dryRun: true })).toBe(200)
+    expect(asked[0]).toMatchObject({ to: 'b', dryRun: true, by: 'y'.repeat(100) })
+  })
+
+  test.each([
+    ['no JSON', 'hello'],
+    ['null', 'null'],
+    ['no id', { kind: 'pause' }],
+    ['an id that is too long', { id: 'x'.repeat(65), kind: 'pause' }],
+    ['an unknown kind', { id: 'x', kind: 'destroy' }],
+    ['a target that is no name', { id: 'x', kind: 'switchover', to: 7 }],
+  ])('%s: 400, and nothing is asked', async (_what, body) => {
+    expect(await post(body)).toBe(400)
+    expect(asked).toEqual([])
+  })
+
+  test('an unknown group: 404, and nothing is asked', async () => {
+    expect(await post({ id: 'x', kind: 'pause' }, 'other')).toBe(404)
+    expect(asked).toEqual([])
+  })
+
+  test.each(['true', 1, null])('dryRun: %j is neither yes nor no: refused, because the real thing could be meant as little', async (dryRun) => {
+    expect(await post({ id: 'x', kind: 'failover', dryRun })).toBe(400)
+    expect(asked).toEqual([])
+  })
+
+  test('a fault is crash or hang', async () => {
+    expect((await app.request('/groups/sessions/fault/crash', { method: 'POST' })).status).toBe(200)
+    expect((await app.request('/groups/sessions/fault/fire', { method: 'POST' })).status).toBe(400)
+    expect((await app.request('/groups/sessions/fault/crash')).status).toBe(404)
+  })
+
+  test('how many events: bounded, whatever is asked', async () => {
+    const limits: number[] = []
+    const counting = agentRoutes(surface({ groups: () => ['g'], events: (_g, limit) => (limits.push(limit), Promise.resolve([])) }))
+    for (const limit of ['', '?limit=5', '?limit=0', '?limit=-3', '?limit=1e9', '?limit=x']) await counting.request(`/groups/g/events${limit}`)
+    expect((await counting.request('/groups/..%2Fother/events')).status).toBe(404)
+    expect(limits).toEqual([1000, 5, 1000, 1, 10_000, 1000])
+  })
+
+  test('status and explain', async () => {
+    expect(await (await agentRoutes(surface({ groups: () => ['sessions'], snapshot: () => replica })).request('/status')).json()).toMatchObject({
+      host: 'b',
+      groups: [{ group: 'sessions', state: { epoch: 1 } }],
+    })
+    expect(await (await app.request('/groups/sessions/explain')).json()).toMatchObject({ primary: 'a', successor: 'b' })
+    expect((await app.request('/groups/other/explain')).status).toBe(404)
+  })
+})

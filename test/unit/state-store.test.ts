@@ -1,0 +1,103 @@
+/** The durable state on a real disk: what is written is read again, and what cannot be trusted is never taken for a fresh start. */
+import { mkdtempSync, chmodSync, readFileSync, rmSync, writeFileSync, mkdirSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { Config } from '../../src/model/config.ts'
+import { OperatorError } from '../../src/model/error.ts'
+import { stateFile } from '../../src/model/paths.ts'
+import { freshState } from '../../src/model/state.ts'
+import { loadState, parseState, prepareStateDir, saveState } from '../../src/agent/store.ts'
+import { state } from './builders.ts'
+
+let dir: string
+let paths: Config['paths']
+beforeEach(() => {
+  dir = mkdtempSync(`${tmpdir()}/holdfast-store-`)
+  paths = { state: `${dir}/state`, run: `${dir}/run`, redisServer: '', redisSentinel: '', keepalived: '' }
+})
+afterEach(() => {
+  chmodSync(dir, 0o700)
+  rmSync(dir, { recursive: true, force: true })
+})
+
+const file = () => stateFile(paths, 'sessions')
+
+describe('on a good day', () => {
+  test('no file: a member that never belonged to anything', async () => {
+    await prepareStateDir(paths, ['sessions'])
+    expect(await loadState(paths, 'sessions', 'a')).toEqual(freshState('sessions', 'a'))
+  })
+
+  test('what was saved is loaded', async () => {
+    await prepareStateDir(paths, ['sessions'])
+    const saved = state('a', { epoch: 7, phase: 'handed', holder: 'b', gone: { epoch: 7, fresh: true, atMs: 1 } })
+    expect(await saveState(paths, saved)).toEqual({ done: true })
+    expect(await loadState(paths, 'sessions', 'a')).toEqual(saved)
+  })
+})
+
+describe('a crash between the write and the rename', () => {
+  test('the old state counts, and the next save replaces what was left behind', async () => {
+    await prepareStateDir(paths, ['sessions'])
+    await saveState(paths, state('a', { epoch: 3 }))
+    writeFileSync(`${file()}.new`, '{"format":1,"epo')
+    expect((await loadState(paths, 'sessions', 'a')).epoch).toBe(3)
+    await saveState(paths, state('a', { epoch: 4 }))
+    expect((await loadState(paths, 'sessions', 'a')).epoch).toBe(4)
+  })
+})
+
+describe('a file that cannot be trusted is an error with a way out, never a fresh start', () => {
+  const good = JSON.stringify(state('a', { epoch: 3 }))
+
+  test('cut off anywhere', () => {
+    for (let length = 0; length < good.length; length += 1) expect(() => parseState(good.slice(0, length), 'f')).toThrow(OperatorError)
+    expect(parseState(good, 'f').epoch).toBe(3)
+  })
+
+  test.each([
+    ['not JSON', 'hello', /not JSON/],
+    ['null', 'null', /no format/],
+    ['a list', '[]', /no format/],
+    ['of a newer version', good.replace('"format":1', '"format":2'), /format 2; this version reads format 1/],
+    ['an unknown phase', good.replace('"phase":"replica"', '"phase":"king"'), /fields are missing/],
+    ['an epoch that is no number', good.replace('"epoch":3', '"epoch":"3"'), /fields are missing/],
+    ['without its lineage', good.replace('"lineage":', '"lineag":'), /fields are missing/],
+  ])('%s', (_what, text, why) => {
+    expect(() => parseState(text, '/x/state.json')).toThrow(why)
+    expect(() => parseState(text, '/x/state.json')).toThrow(expect.objectContaining({ code: 'HF206' }))
+  })
+
+  test('of another host: it was copied', async () => {
+    await prepareStateDir(paths, ['sessions'])
+    await saveState(paths, state('b', {}))
+    await expect(loadState(paths, 'sessions', 'a')).rejects.toThrow(/belongs to group sessions on b/)
+  })
+
+  test('that is a directory', async () => {
+    await prepareStateDir(paths, ['sessions'])
+    mkdirSync(file())
+    await expect(loadState(paths, 'sessions', 'a')).rejects.toThrow(expect.objectContaining({ code: 'HF205' }))
+  })
+})
+
+describe('a disk that does not take it', () => {
+  test('the folder is gone: an outcome, no exception', async () => {
+    const outcome = await saveState(paths, state('a'))
+    expect(outcome.done).toBe(false)
+    expect(!outcome.done && outcome.why).toContain(file())
+  })
+
+  test('the new file cannot be opened: the old state is untouched', async () => {
+    await prepareStateDir(paths, ['sessions'])
+    await saveState(paths, state('a', { epoch: 3 }))
+    mkdirSync(`${file()}.new`)
+    expect((await saveState(paths, state('a', { epoch: 4 }))).done).toBe(false)
+    expect(JSON.parse(readFileSync(file(), 'utf8'))).toMatchObject({ epoch: 3 })
+  })
+
+  test('the state directory cannot be made: HF205', async () => {
+    writeFileSync(`${dir}/state`, 'a file in its place')
+    await expect(prepareStateDir(paths, ['sessions'])).rejects.toThrow(expect.objectContaining({ code: 'HF205' }))
+  })
+})

@@ -1,0 +1,93 @@
+/** The picture that `status` puts together from the answers of all agents, and from their silence. */
+import { describe, expect, test } from 'vitest'
+import { composeStatus, type AgentAnswer } from '../../src/cli/ask.ts'
+import type { GroupConfig } from '../../src/model/config.ts'
+import { facts, peer, primaryFacts, probe, state, view, vrrp, word } from './builders.ts'
+
+const member = (host: string, priority: number) => ({ host, port: 6379, priority, neverPrimary: false })
+const group: GroupConfig = {
+  name: 'sessions',
+  mode: 'vip',
+  members: [member('a', 100), member('b', 90)],
+  checkIps: [],
+  vip: { ip: '10.0.0.9', prefix: 24 },
+  vrid: 1,
+  unicastPeer: false,
+  port: 6379,
+  process: 'direct',
+  redis: [],
+  durability: 'available',
+  failover: { auto: true, hostLossMs: 150, unresponsiveMs: 3000, maxPauseMs: 500 },
+}
+const ips = { a: 'ip-a', b: 'ip-b' }
+
+function answer(host: string, own: Partial<AgentAnswer['groups'][number]>): AgentAnswer {
+  return { host, ok: true, why: '', groups: [{ group: 'sessions', state: null, statement: null, view: null, decision: null, ...own }] }
+}
+const a = answer('a', {
+  state: state('a', { phase: 'primary' }),
+  statement: word('a', {
+    phase: 'primary',
+    redis: primaryFacts({ offset: 1500, followers: [{ ip: 'ip-b', port: 6379, online: true, offset: 1000, ackAgeS: 1 }] }),
+  }),
+  view: view('a', [], { keepalived: vrrp({ vipHere: true }) }),
+})
+const b = answer('b', { state: state('b'), statement: word('b'), view: view('b', [peer(word('a'))]) })
+const silentB: AgentAnswer = { host: 'b', ok: false, why: 'HF301 no agent answers on b', groups: [] }
+
+describe('composeStatus', () => {
+  test('all is well', () => {
+    const status = composeStatus(group, [a, b], ips)
+    expect(status).toMatchObject({ primary: 'a', epoch: 1, vipHolder: 'a', health: 'ok', paused: false })
+    expect(status.members).toMatchObject([
+      { host: 'a', role: 'primary', state: 'running', lagBytes: null, vip: true },
+      { host: 'b', role: 'replica', state: 'streaming', lagBytes: 500, ackAgeMs: 1000, fit: true },
+    ])
+  })
+
+  test('an agent is silent: degraded, and it says which', () => {
+    const status = composeStatus(group, [a, silentB], ips)
+    expect(status).toMatchObject({ health: 'degraded', primary: 'a' })
+    expect(status.because).toMatch(/b: agent down \(HF301/)
+  })
+
+  test('the replica is not fit: a crash now would be an outage', () => {
+    const unfit = answer('b', { state: state('b'), statement: word('b', { fit: false, unfitWhy: 'never_primary is set' }), view: null })
+    expect(composeStatus(group, [a, unfit], ips)).toMatchObject({ health: 'degraded', because: 'no replica is fit to take over' })
+  })
+
+  test('the address is nowhere, or elsewhere: down', () => {
+    const without = answer('a', { ...a.groups[0], view: view('a', []) })
+    expect(composeStatus(group, [without, b], ips)).toMatchObject({ health: 'down', vipHolder: null })
+    const elsewhere = answer('b', { ...b.groups[0], view: view('b', [], { keepalived: vrrp({ vipHere: true }) }) })
+    expect(composeStatus(group, [without, elsewhere], ips).because).toMatch(/the address is on b/)
+  })
+
+  test('the address is on both: degraded, and nobody is called its holder', () => {
+    const twice = answer('b', { ...b.groups[0], view: view('b', [], { keepalived: vrrp({ vipHere: true }) }) })
+    expect(composeStatus(group, [a, twice], ips)).toMatchObject({ health: 'degraded', vipHolder: null })
+  })
+
+  test('a former primary with an older epoch is not taken for the primary', () => {
+    const newer = answer('b', {
+      state: state('b', { phase: 'primary', epoch: 2, holder: 'b' }),
+      statement: word('b', { phase: 'primary', epoch: 2, redis: primaryFacts() }),
+      view: view('b', [], { keepalived: vrrp({ vipHere: true }) }),
+    })
+    expect(composeStatus(group, [a, newer], ips)).toMatchObject({ primary: 'b', epoch: 2 })
+  })
+
+  test('nobody serves: down, with the reason that an agent gave', () => {
+    const waiting = answer('b', { ...b.groups[0], decision: { diagnosis: 'holder-gone', rule: 'r', because: 'waits for a' } })
+    expect(composeStatus(group, [{ ...silentB, host: 'a' }, waiting], ips)).toMatchObject({ health: 'down', primary: null, because: 'waits for a' })
+  })
+
+  test('a full sync shows how far it is', () => {
+    const syncing = answer('b', {
+      state: state('b'),
+      statement: word('b', { redis: facts({ syncing: true, linkUp: false, progress: 0.256, syncLeftBytes: 77 }) }),
+      view: view('b', [], { redis: probe() }),
+    })
+    expect(composeStatus(group, [a, syncing], ips).members[1]).toMatchObject({ state: 'full sync', syncPercent: 25.6, syncLeftBytes: 77 })
+  })
+})

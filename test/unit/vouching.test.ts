@@ -1,0 +1,54 @@
+/** Three members: one loses sight of the primary while another still hears it. Dead is not unreachable. */
+import { describe, expect, it } from 'vitest'
+import { decide } from '../../src/decide/decide.ts'
+import { policyOf } from '../../src/model/policy.ts'
+import { peer, silent, state, view, vrrp, word } from './builders.ts'
+
+const members = ['a', 'b', 'c'].map((host, i) => ({ host, port: 6379, priority: 250 - 10 * i, neverPrimary: false }))
+const policy = policyOf(
+  {
+    name: 'sessions',
+    mode: 'vip',
+    members,
+    checkIps: [],
+    vip: { ip: '10.0.0.100', prefix: 24 },
+    vrid: 1,
+    unicastPeer: false,
+    port: 6379,
+    process: 'direct',
+    redis: [],
+    durability: 'available',
+    failover: { auto: true, hostLossMs: 150, unresponsiveMs: 3000, maxPauseMs: 1000 },
+  },
+  (host) => `10.0.0.${'abc'.indexOf(host) + 1}`,
+)
+const takenHere = vrrp({ vrrp: 'MASTER', vipHere: true })
+
+describe('b hears nothing of a: no beat, no answer from its redis, no advert', () => {
+  it('c hears a and says so: nobody is promoted', () => {
+    const decision = decide(state('b'), view('b', [silent('a'), peer(word('c', { seesHolder: 'serves' }))], { keepalived: takenHere }), policy)
+    expect(decision.diagnosis).toBe('holder-unclear')
+    expect(decision.because).toContain('c says that it serves')
+    expect(decision.actions.map((a) => a.kind)).not.toContain('promote')
+  })
+
+  it('c goes on saying so: the address that VRRP gave to b is given up', () => {
+    const seen = view('b', [silent('a', { silentMs: 1200 }), peer(word('c', { seesHolder: 'serves' }))], { keepalived: takenHere })
+    expect(decide(state('b'), seen, policy).actions).toContainEqual({ kind: 'vip', allowed: false })
+  })
+
+  it("c's word is from before the silence: the address is kept until c has spoken again", () => {
+    const seen = view('b', [silent('a', { silentMs: 200 }), peer(word('c', { seesHolder: 'serves' }), { statementAgeMs: 500 })], { keepalived: takenHere })
+    expect(decide(state('b'), seen, policy).actions).toEqual([])
+  })
+
+  it('c has lost a too: b takes over', () => {
+    const seen = view('b', [silent('a'), peer(word('c', { seesHolder: 'gone', gone: 1, fresh: true }))], { keepalived: takenHere })
+    expect(decide(state('b'), seen, policy).actions.map((a) => a.kind)).toContain('promote')
+  })
+
+  it('c is the one without the address: that b has it is proof enough that VRRP is silent', () => {
+    const seen = view('c', [silent('a'), peer(word('b', { vipHere: true, seesHolder: 'unclear' }))])
+    expect(decide(state('c'), seen, policy).diagnosis).toBe('holder-gone')
+  })
+})

@@ -1,0 +1,113 @@
+/** Real sockets on loopback for tests of the agent's port: a free port, an agent's door, raw bytes, a proxy that records them. */
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { listen } from '../../src/api/server.ts'
+import type { AgentSurface } from '../../src/agent/surface.ts'
+
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+/** Becomes true, or an error says what did not. Polls, because what is waited for happens on the other side of a socket. */
+export async function until(what: string, isSo: () => boolean, limitMs = 5000): Promise<void> {
+  const endMs = performance.now() + limitMs
+  while (!isSo()) {
+    if (performance.now() > endMs) throw new Error(`not within ${limitMs} ms: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+}
+
+export function surface(more: Partial<AgentSurface> = {}): AgentSurface {
+  return {
+    host: 'b',
+    version: '0.0.0',
+    groups: () => [],
+    snapshot: () => null,
+    request: (_group, request) => Promise.resolve({ id: request.id, ok: true, message: 'done' }),
+    events: () => Promise.resolve([]),
+    fault: (_group, kind) => Promise.resolve({ id: kind, ok: true, message: 'done' }),
+    ...more,
+  }
+}
+
+export interface OpenedDoor {
+  readonly port: number
+  readonly complaints: string[]
+  readonly close: () => Promise<void>
+}
+
+export async function door(
+  secret: string,
+  peer: (host: string, stream: Duplex) => boolean = () => false,
+  given: AgentSurface = surface(),
+): Promise<OpenedDoor> {
+  const port = await freePort()
+  const complaints: string[] = []
+  const opened = await listen({ port, secret, surface: given, peer, complain: (text) => complaints.push(text) })
+  return { port, complaints, close: opened.close }
+}
+
+export interface RawClient {
+  readonly socket: Socket
+  readonly received: () => Buffer
+  readonly closed: () => boolean
+  readonly ended: Promise<void>
+}
+
+export function raw(port: number, first?: string | Buffer): RawClient {
+  const socket = connect(port, '127.0.0.1')
+  const chunks: Buffer[] = []
+  let closed = false
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+  socket.on('error', () => {})
+  const ended = new Promise<void>((resolve) => {
+    socket.once('close', () => {
+      closed = true
+      resolve()
+    })
+  })
+  if (first !== undefined) socket.write(first)
+  return { socket, received: () => Buffer.concat(chunks), closed: () => closed, ended }
+}
+
+/** Passes everything on, and keeps what each client sent. `hold` stops passing on without closing: a cut cable. */
+export async function recorder(
+  toPort: number,
+): Promise<{ readonly port: number; readonly sent: Buffer[][]; hold: boolean; readonly connections: () => number; readonly close: () => void }> {
+  const sent: Buffer[][] = []
+  const sockets = new Set<Socket>()
+  const server: Server = createServer((client) => {
+    const own: Buffer[] = []
+    sent.push(own)
+    const onward = connect(toPort, '127.0.0.1')
+    for (const s of [client, onward]) {
+      sockets.add(s)
+      s.on('error', () => {})
+    }
+    client.on('data', (chunk: Buffer) => {
+      own.push(chunk)
+      if (!self.hold) onward.write(chunk)
+    })
+    onward.on('data', (chunk: Buffer) => {
+      if (!self.hold) client.write(chunk)
+    })
+    client.on('close', () => onward.destroy())
+    onward.on('close', () => client.destroy())
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const self = {
+    port: (server.address() as AddressInfo).port,
+    sent,
+    hold: false,
+    connections: () => sent.length,
+    close: () => {
+      for (const s of sockets) s.destroy()
+      server.close()
+    },
+  }
+  return self
+}
