@@ -9,7 +9,10 @@ import { compareCandidates, isFresh, type Candidate } from './fitness.ts'
 import { follow } from './following.ts'
 import { answerSwitchover, handOver, isHandedToMe, isOfferedToMe } from './handover.ts'
 import { mergeLineage } from './position.ts'
-import { heard, isServingPhase, peerOf } from './situation.ts'
+import { heard, isServingPhase, peerOf, voucherOf } from './situation.ts'
+
+/** Longer than an election and the fence that follows it; a promotion opens the gate at once. */
+const supervisorGateMs = 2000
 
 export const respond: Record<ResponseName, (ctx: Context) => Draft> = {
   hold,
@@ -34,7 +37,10 @@ function hold(ctx: Context): Draft {
   const waiting = situation.claim === 'theirs' && situation.holder === 'unclear'
   const untilHungMs = situation.redis === 'slow' ? ctx.policy.unresponsiveMs - ctx.view.redis.unansweredMs + 1 : tickMs
   const wakeInMs = waiting ? busyTickMs / 2 : Math.min(tickMs, Math.max(busyTickMs, untilHungMs))
-  return { ...holdStill(ctx, situation.holderWhy || `redis is ${situation.redis}`, wakeInMs), actions: fence }
+  // A word for the holder may be older than the silence: whoever gave it is asked again at once.
+  const voucher = waiting ? voucherOf(state, ctx.view) : null
+  const ask: readonly Action[] = voucher === null ? [] : [{ kind: 'poke', host: voucher }]
+  return { ...holdStill(ctx, situation.holderWhy || `redis is ${situation.redis}`, wakeInMs), actions: [...fence, ...ask] }
 }
 
 function serve(ctx: Context): Draft {
@@ -60,7 +66,7 @@ function resign(ctx: Context): Draft {
   const fence: readonly Action[] = answersAsPrimary ? [{ kind: 'soft-fence' }] : []
   return {
     next,
-    actions: fence,
+    actions: [...fence, ...againstSupervisor(ctx)],
     events: [
       { kind: 'detected', epoch: state.epoch + 1, text: why, data: { from: state.host, lastOffset: facts?.offset ?? null } },
       { kind: 'fenced', epoch: state.epoch + 1, text: `${state.host} gives the address up and says so`, data: { from: state.host } },
@@ -69,6 +75,14 @@ function resign(ctx: Context): Draft {
     wakeInMs: 0,
     vip: false,
   }
+}
+
+/**
+ * An external redis is not born fenced: its supervisor may have it back, accepting writes, before keepalived has removed the
+ * address (some 10 ms). Until then, and until somebody is promoted, no new client gets in.
+ */
+function againstSupervisor(ctx: Context): readonly Action[] {
+  return ctx.policy.external ? [{ kind: 'refuse-connections', forMs: supervisorGateMs }] : []
 }
 
 /** A hung primary is killed only for somebody: with no successor, a slow answer is better than a lost dataset. */
@@ -82,7 +96,7 @@ function endHang(ctx: Context): Draft {
   const draft = resign(ctx)
   return {
     ...draft,
-    actions: [{ kind: 'kill-redis', pid: view.redis.pid }],
+    actions: [{ kind: 'kill-redis', pid: view.redis.pid }, ...againstSupervisor(ctx)],
     because: `redis has not answered for ${hungMs} ms; it is killed so that no late write is acknowledged, ${successor.host} can take over`,
   }
 }
@@ -191,7 +205,8 @@ function stepDown(ctx: Context): Draft {
   const text = `${state.holder ?? 'another member'} ${ctx.situation.holder === 'serves' ? 'serves' : 'holds'} epoch ${state.epoch}; this redis must not accept writes any more`
   return {
     next: { ...state, phase: 'fenced', handover: null, claim: null, servingRunId: null },
-    actions: [{ kind: 'refuse-connections', forMs: 1000 }, { kind: 'soft-fence' }, { kind: 'kill-clients' }],
+    // The fence first: whatever fails after it, no more writes are acknowledged here.
+    actions: [{ kind: 'soft-fence' }, { kind: 'refuse-connections', forMs: 1000 }, { kind: 'kill-clients' }],
     events: [{ kind: 'fenced', epoch: state.epoch, text, data: { from: state.host } }],
     because: text,
     wakeInMs: 0,

@@ -37,9 +37,9 @@ describe('b hears nothing of a: no beat, no answer from its redis, no advert', (
     expect(decide(state('b'), seen, policy).actions).toContainEqual({ kind: 'vip', allowed: false })
   })
 
-  it("c's word is from before the silence: the address is kept until c has spoken again", () => {
+  it("c's word is from before the silence: the address is kept, and c is asked again", () => {
     const seen = view('b', [silent('a', { silentMs: 200 }), peer(word('c', { seesHolder: 'serves' }), { statementAgeMs: 500 })], { keepalived: takenHere })
-    expect(decide(state('b'), seen, policy).actions).toEqual([])
+    expect(decide(state('b'), seen, policy).actions).toEqual([{ kind: 'poke', host: 'c' }])
   })
 
   it('c has lost a too: b takes over', () => {
