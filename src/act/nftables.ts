@@ -9,6 +9,8 @@ import { renderNftables } from '../render/nftables.ts'
 
 const run = promisify(execFile)
 const nftDeadlineMs = 5000
+/** Until when a gate of this process may be shut. An agent that has just started may have left one shut before. */
+const gateUntilMs = new Map<string, number>()
 
 export async function installRules(config: Config, group: GroupConfig, host: string): Promise<Outcome> {
   const file = nftablesFile(config.paths, group.name)
@@ -28,10 +30,14 @@ export async function installRules(config: Config, group: GroupConfig, host: str
 
 /** The kernel forgets the element by itself: a gate must not outlive an agent that dies while it is shut. */
 export async function refuseConnections(group: GroupConfig, forMs: number): Promise<Outcome> {
+  gateUntilMs.set(group.name, performance.now() + forMs)
   return nft(['add', 'element', 'ip', nftTable(group.name), 'handover', `{ ${group.port} timeout ${Math.max(1, Math.round(forMs))}ms }`])
 }
 
 export async function acceptConnections(group: GroupConfig): Promise<Outcome> {
+  // Nothing to open: `nft` takes 5 to 20 ms, and a promotion waits for it.
+  if (performance.now() > (gateUntilMs.get(group.name) ?? Math.max(3000, group.failover.maxPauseMs + 1000))) return done
+  gateUntilMs.set(group.name, 0)
   const outcome = await nft(['delete', 'element', 'ip', nftTable(group.name), 'handover', `{ ${group.port} }`])
   return !outcome.done && /No such file or directory/.test(outcome.why) ? done : outcome
 }

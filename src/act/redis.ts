@@ -7,7 +7,7 @@ import { constants, openSync, closeSync, readFileSync } from 'node:fs'
 import { chmod, copyFile, link as hardLink, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import type { Config, GroupConfig, MemberConfig } from '../model/config.ts'
-import { done, failed, type Outcome } from '../model/outcome.ts'
+import { done, failed, waiting, type Outcome } from '../model/outcome.ts'
 import { groupStateDir, redisConfFile, redisDataDir, redisLogFile, groupRunDir } from '../model/paths.ts'
 import { readProcess } from '../observe/process.ts'
 import { factsFromInfo, parseInfo, versionOf } from '../redis/info.ts'
@@ -220,13 +220,13 @@ export async function keepDataset(hands: RedisHands, name: string): Promise<Outc
   if (dir === '' || rdb === '') return failed('redis does not say where it saves')
   const saved = saves.get(hands)
   if (saved === undefined || saved.file !== file) {
-    if (fields.get('rdb_bgsave_in_progress') === '1') return failed('another save is still running')
+    if (fields.get('rdb_bgsave_in_progress') === '1') return waiting('another save is still running')
     const begun = await command(hands, 'BGSAVE')
     if (!begun.done) return begun
     saves.set(hands, { file, saves: Number(fields.get('rdb_saves') ?? -1), lastSave: fields.get('rdb_last_save_time') ?? '' })
-    return failed(`the dataset is being kept as ${file}`)
+    return waiting(`the dataset is being kept as ${file}`)
   }
-  if (fields.get('rdb_bgsave_in_progress') === '1') return failed(`the dataset is being kept as ${file}`)
+  if (fields.get('rdb_bgsave_in_progress') === '1') return waiting(`the dataset is being kept as ${file}`)
   saves.delete(hands)
   if (fields.get('rdb_last_bgsave_status') !== 'ok') return failed('the save before giving the dataset up failed; it is not given up')
   await mkdir(keptDir, { recursive: true, mode: 0o750 })

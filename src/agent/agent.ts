@@ -27,7 +27,7 @@ export interface RunningAgent {
   readonly stop: () => Promise<void>
 }
 
-const keepalivedCheckMs = 200
+const keepalivedCheckMs = 500
 
 export async function startAgent(config: Config, host: string, version: string, log: Log, openDoor: OpenDoor): Promise<RunningAgent> {
   const names = Object.values(config.groups)
@@ -93,6 +93,7 @@ async function run(
     secret,
     targets: peerHosts.map((h) => ({ host: h, ip: config.hosts[h]?.ip ?? '', port: config.api.port })),
     beatMs,
+    serves: () => [...loops.values()].some((loop) => loop.serves()),
     heard: (_from, message) => {
       if (message.t === 'say') loops.get(message.group)?.heard(message.statement)
       else if (message.t === 'poke') loops.get(message.group)?.poked()
@@ -149,6 +150,7 @@ async function run(
         stall,
         startedMs,
         silentMs: open.silentMs,
+        everyMs: open.everyMs,
         isRefused: open.isRefused,
         say: (peer, statement) => open.send(peer, { t: 'say', group: name, statement }),
         poke: (peer) => {

@@ -10,7 +10,7 @@ export interface StallMeter {
   readonly stop: () => void
 }
 
-const beatMs = 20
+const beatMs = 50
 const windowMs = 300
 
 export function startStallMeter(): StallMeter {

@@ -8,11 +8,12 @@ import type { Event } from '../model/action.ts'
 import type { Decision } from '../model/decision.ts'
 import type { Outcome } from '../model/outcome.ts'
 import { eventsFile, journalFile, vipAllowedFile } from '../model/paths.ts'
-import { policyOf, statementMs, type Policy } from '../model/policy.ts'
+import { policyOf, statementMs, suspectShare, type Policy } from '../model/policy.ts'
 import type { RequestResult, State } from '../model/state.ts'
 import type { KeepalivedProbe, PeerProbe, Request, Statement, View } from '../model/view.ts'
 import { carryOut, type ActionResult, type Hands } from '../act/act.ts'
 import { decide } from '../decide/decide.ts'
+import { isServingPhase } from '../decide/situation.ts'
 import { statementOf } from '../decide/statement.ts'
 import { holdsAddress, readAllowed } from '../observe/keepalived.ts'
 import { askReach, type Reach } from '../observe/reach.ts'
@@ -33,6 +34,7 @@ export interface GroupOptions {
   readonly stall: StallMeter
   readonly startedMs: number
   readonly silentMs: (host: string) => number
+  readonly everyMs: (host: string) => number
   readonly isRefused: (host: string) => boolean
   readonly say: (host: string, statement: Statement) => void
   readonly poke: (host: string) => void
@@ -59,6 +61,7 @@ export interface GroupLoop {
   readonly vrrp: (state: KeepalivedProbe['vrrp']) => void
   readonly request: (request: Request, deadlineMs: number) => Promise<RequestResult>
   readonly snapshot: () => GroupSnapshot
+  readonly serves: () => boolean
   readonly stop: () => Promise<void>
 }
 
@@ -93,6 +96,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
   let again = false
   let stopped = false
   let lastTrouble = ''
+  let lastAlarm = ''
   let durable = true
   let actedAll = true
 
@@ -143,9 +147,12 @@ export function startGroup(options: GroupOptions): GroupLoop {
     const nowMs = monotonicMs()
     const silentMs = Math.min(options.silentMs(peerHost), 1e12)
     const refused = options.isRefused(peerHost)
-    const agent = silentMs < policy.hostLossMs * 0.66 ? 'alive' : refused ? 'refused' : 'silent'
+    const everyMs = options.everyMs(peerHost)
+    // Two thirds of the time that VRRP needs, so that both have to agree; a host that beats slowly is given longer.
+    const silentAfterMs = Math.max(policy.hostLossMs * suspectShare, everyMs * 3 > policy.hostLossMs ? everyMs * 2.5 : 0)
+    const agent = silentMs < silentAfterMs ? 'alive' : refused ? 'refused' : 'silent'
     const heardMs = nowMs - silentMs
-    if (silentMs > policy.hostLossMs / 3 + 10) askAgain(peerHost, memory, nowMs)
+    if (silentMs > everyMs + 10) askAgain(peerHost, memory, nowMs)
     return {
       host: peerHost,
       agent,
@@ -236,10 +243,10 @@ export function startGroup(options: GroupOptions): GroupLoop {
   function finish(view: View, decision: Decision, results: readonly ActionResult[], worthKeeping: boolean): void {
     const failure = results.find((r) => !r.outcome.done)
     actedAll = failure === undefined
-    if (failure !== undefined && !failure.outcome.done) complain(failure.outcome.why)
+    if (failure !== undefined && !failure.outcome.done) complain(failure.outcome.why, failure.outcome.waiting === true ? 'waiting' : 'alarm')
     else if (view.redis.trouble !== null) complain(view.redis.trouble)
     else lastTrouble = ''
-    if (failure === undefined) for (const event of decision.events) if (event.kind !== 'detected') record(event)
+    if (failure === undefined) for (const event of decision.events) if (event.kind !== 'detected' && isNews(event)) record(event)
     if (view.request !== null) requests.shift()
     for (const result of state.results) settle(result)
     if (worthKeeping || results.some((r) => r.action.kind !== 'poke')) {
@@ -249,10 +256,18 @@ export function startGroup(options: GroupOptions): GroupLoop {
     schedule(failure !== undefined ? Math.max(decision.wakeAtMs, monotonicMs() + 50) : acted ? monotonicMs() : decision.wakeAtMs)
   }
 
-  function complain(why: string): void {
+  /** A refusal is decided anew in every cycle for as long as it lasts; the log needs it once. */
+  function isNews(event: Event): boolean {
+    if (event.kind !== 'alarm') return true
+    const known = event.text === lastAlarm
+    lastAlarm = event.text
+    return !known
+  }
+
+  function complain(why: string, kind: 'alarm' | 'waiting' = 'alarm'): void {
     if (why === lastTrouble) return
     lastTrouble = why
-    record({ kind: 'alarm', epoch: state.epoch, text: why })
+    record({ kind, epoch: state.epoch, text: why })
   }
 
   /** On every change of what matters, when asked, and every second. */
@@ -334,6 +349,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
         wake()
       })
     },
+    serves: () => isServingPhase(state.phase),
     snapshot: () => ({
       state,
       view: last?.view ?? null,

@@ -22,10 +22,15 @@ const retryMs = 100
  */
 const renewAfterMs = 300
 
+/** A host that serves nothing beats at a quarter of the rate. */
+const calmBeats = 4
+const maxBeatMs = 1000
+
 export const peerProtocol = 'holdfast-peer'
 
 export type PeerMessage =
-  | { readonly t: 'beat' }
+  /** `everyMs`: when the next one is due. */
+  | { readonly t: 'beat'; readonly everyMs: number }
   | { readonly t: 'say'; readonly group: string; readonly statement: Statement }
   | { readonly t: 'poke'; readonly group: string }
 
@@ -40,6 +45,8 @@ export interface PeerLinkOptions {
   readonly secret: string
   readonly targets: readonly PeerTarget[]
   readonly beatMs: number
+  /** Does this host serve a group? Then its death must be noticed at once; else beats are fewer, which is most of an idle agent's work. */
+  readonly serves: () => boolean
   readonly heard: (host: string, message: PeerMessage) => void
   /** A peer has just become silent, or a link opened or closed. */
   readonly changed: (host: string) => void
@@ -51,6 +58,8 @@ export interface PeerLinkOptions {
 export interface PeerLinks {
   readonly send: (host: string, message: PeerMessage) => void
   readonly silentMs: (host: string) => number
+  /** How often this peer says it beats. */
+  readonly everyMs: (host: string) => number
   /** The peer's kernel answers that nobody listens on the agent's port. */
   readonly isRefused: (host: string) => boolean
   readonly accept: (host: string, stream: Duplex) => void
@@ -63,6 +72,7 @@ interface Link {
   pending: TLSSocket | null
   incoming: Duplex | null
   heardMs: number
+  everyMs: number
   refused: boolean
   retry: NodeJS.Timeout | null
   triedMs: number
@@ -78,7 +88,7 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
       out: null,
       pending: null,
       incoming: null,
-      heardMs: Number.NEGATIVE_INFINITY,
+      everyMs: options.beatMs, heardMs: Number.NEGATIVE_INFINITY,
       refused: false,
       retry: null,
       triedMs: 0,
@@ -190,18 +200,30 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
     const message = parseMessage(line, link.target.host)
     if (message === null) return false
     link.heardMs = monotonicMs()
+    if (message.t === 'beat') link.everyMs = Math.min(maxBeatMs, Math.max(options.beatMs, message.everyMs))
     options.heard(link.target.host, message)
     return true
   }
 
-  const beat = `${JSON.stringify({ t: 'beat' } satisfies PeerMessage)}\n`
+  const calmMs = options.beatMs * calmBeats
+  let beatEveryMs = options.beatMs
+  let beatenMs = 0
+  function beat(nowMs: number): void {
+    const everyMs = options.serves() ? options.beatMs : calmMs
+    // A host that has just begun to serve says so at once, and is listened to more closely from then on.
+    if (everyMs === beatEveryMs && nowMs - beatenMs < everyMs - options.beatMs / 2) return
+    beatEveryMs = everyMs
+    beatenMs = nowMs
+    const line = `${JSON.stringify({ t: 'beat', everyMs } satisfies PeerMessage)}\n`
+    for (const link of links.values()) write(link, line)
+  }
   const timer = setInterval(() => {
     const nowMs = monotonicMs()
+    beat(nowMs)
     for (const link of links.values()) {
-      write(link, beat)
       const silentMs = nowMs - link.heardMs
-      if (silentMs > options.beatMs * 1.2 && silentMs < 5000) options.changed(link.target.host)
-      if (silentMs > renewAfterMs && link.out !== null && nowMs - link.triedMs > renewAfterMs) link.out.destroy()
+      if (silentMs > link.everyMs * 1.2 && silentMs < 5000) options.changed(link.target.host)
+      if (silentMs > Math.max(renewAfterMs, link.everyMs * 2) && link.out !== null && nowMs - link.triedMs > renewAfterMs) link.out.destroy()
     }
   }, options.beatMs)
   for (const link of links.values()) connectTo(link)
@@ -211,6 +233,7 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
       const link = links.get(host)
       if (link !== undefined) write(link, `${JSON.stringify(message)}\n`)
     },
+    everyMs: (host) => links.get(host)?.everyMs ?? options.beatMs,
     silentMs: (host) => monotonicMs() - (links.get(host)?.heardMs ?? Number.NEGATIVE_INFINITY),
     isRefused: (host) => links.get(host)?.refused ?? false,
     accept,
@@ -231,7 +254,7 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
 export function parseMessage(line: string, from: string): PeerMessage | null {
   try {
     const message = JSON.parse(line) as PeerMessage
-    if (message.t === 'beat') return message
+    if (message.t === 'beat') return Number.isFinite(message.everyMs) ? message : null
     if (message.t === 'poke') return typeof message.group === 'string' ? message : null
     if (message.t !== 'say' || typeof message.group !== 'string') return null
     return isSound(message.statement, from) ? message : null

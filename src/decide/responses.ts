@@ -3,9 +3,10 @@ import type { Action, Event } from '../model/action.ts'
 import type { ResponseName } from '../model/decision.ts'
 import { busyTickMs, lonelyWaitMs, tickMs } from '../model/policy.ts'
 import { maxLineage, type LineageEntry, type LineageSource, type State } from '../model/state.ts'
+import { bootstrap } from './bootstrap.ts'
 import { answerId, answerRequest, claimEpoch, holdStill, offsetOf, type Context, type Draft } from './draft.ts'
 import { elect } from './election.ts'
-import { compareCandidates, isFresh, type Candidate } from './fitness.ts'
+import { isFresh } from './fitness.ts'
 import { follow } from './following.ts'
 import { answerSwitchover, handOver, isHandedToMe, isOfferedToMe } from './handover.ts'
 import { mergeLineage } from './position.ts'
@@ -36,7 +37,9 @@ function hold(ctx: Context): Draft {
   const fence: readonly Action[] = unfenced && state.epoch > 0 && !isServingPhase(state.phase) ? [{ kind: 'soft-fence' }] : []
   const waiting = situation.claim === 'theirs' && situation.holder === 'unclear'
   const untilHungMs = situation.redis === 'slow' ? ctx.policy.unresponsiveMs - ctx.view.redis.unansweredMs + 1 : tickMs
-  const wakeInMs = waiting ? busyTickMs / 2 : Math.min(tickMs, Math.max(busyTickMs, untilHungMs))
+  // What a supervisor starts may come up as an empty primary: the sooner it is seen, the sooner it is fenced.
+  const starting = !isServingPhase(state.phase) && state.epoch > 0 && (situation.redis === 'slow' || situation.redis === 'loading')
+  const wakeInMs = waiting ? busyTickMs / 2 : starting ? busyTickMs : Math.min(tickMs, Math.max(busyTickMs, untilHungMs))
   // A word for the holder may be older than the silence: whoever gave it is asked again at once.
   const voucher = waiting ? voucherOf(state, ctx.view) : null
   const ask: readonly Action[] = voucher === null ? [] : [{ kind: 'poke', host: voucher }]
@@ -215,64 +218,13 @@ function stepDown(ctx: Context): Draft {
 }
 
 function startRedis(ctx: Context): Draft {
-  if (ctx.policy.external) return holdStill(ctx, 'redis is down; its own supervisor is to start it (process: external)', tickMs)
+  if (ctx.policy.external) return holdStill(ctx, 'redis is down; its own supervisor is to start it (process: external)', busyTickMs)
   const vip = ctx.situation.claim === 'theirs' ? false : undefined
   return {
     ...holdStill(ctx, 'redis is down; it is started as a replica of nobody', busyTickMs),
     actions: [{ kind: 'start-redis' }],
     ...(vip === undefined ? {} : { vip }),
   }
-}
-
-/** Nobody ever held the group. All members must be heard, because an unheard one may have the data. */
-function bootstrap(ctx: Context): Draft {
-  const { state, view, policy } = ctx
-  const facts = view.redis.facts
-  if (facts === null) return holdStill(ctx, 'wait for redis', busyTickMs)
-  const all: { host: string; keys: number; primary: boolean; eligible: boolean; priority: number }[] = []
-  const missing: string[] = []
-  for (const member of policy.members) {
-    const own = member.host === state.host
-    const word = own ? null : heard(peerOf(view, member.host))
-    const seen = own ? facts : word?.answering === true ? word.redis : null
-    if (seen === null || seen.loading || seen.syncing) missing.push(member.host)
-    else all.push({ host: member.host, keys: seen.keys, primary: seen.role === 'primary', eligible: !member.neverPrimary, priority: member.priority })
-  }
-  if (facts.replid === '')
-    return holdStill(
-      ctx,
-      `redis ${facts.version} has no replication ids (4.0 has), so data could not be compared: this group cannot be looked after (HF402)`,
-      4 * tickMs,
-    )
-  if (missing.length > 0) return holdStill(ctx, `a new group: waits for ${missing.join(', ')}, whose data must be seen before anybody is promoted`, tickMs)
-  const eligible = all.filter((m) => m.eligible)
-  const withKeys = all.filter((m) => m.keys > 0)
-  const primaries = eligible.filter((m) => m.primary)
-  const chosen = pickFirst(eligible, withKeys, primaries)
-  if (chosen === null)
-    return holdStill(
-      ctx,
-      `a new group: ${withKeys.map((m) => m.host).join(' and ')} hold data and none of them is plainly the primary; choose with failover --to HOST --force`,
-      tickMs,
-    )
-  const because = `a new group: ${chosen.host} ${chosen.keys > 0 ? `holds the data (${chosen.keys} keys)` : 'has the highest priority, all are empty'}`
-  if (chosen.host !== state.host) return holdStill(ctx, because, busyTickMs)
-  return claimEpoch(ctx, 1, 'bootstrap', because)
-}
-
-type Newcomer = { readonly host: string; readonly keys: number; readonly priority: number }
-
-function pickFirst(eligible: readonly Newcomer[], withKeys: readonly Newcomer[], primaries: readonly Newcomer[]): Newcomer | null {
-  const byPriority = (a: Newcomer, b: Newcomer) => compareCandidates(asCandidate(b), asCandidate(a))
-  if (withKeys.length === 0) return [...(primaries.length > 0 ? primaries : eligible)].sort(byPriority)[0] ?? null
-  const holders = withKeys.filter((m) => eligible.some((e) => e.host === m.host))
-  if (withKeys.length === 1) return holders[0] ?? null
-  const ruling = primaries.filter((m) => m.keys > 0)
-  return ruling.length === 1 ? (ruling[0] ?? null) : null
-}
-
-function asCandidate(member: Newcomer): Candidate {
-  return { host: member.host, priority: member.priority, position: { kind: 'empty' } }
 }
 
 /** How long the target of a switchover may take to serve what it was given. */

@@ -92,6 +92,20 @@ describe('redis crashes', () => {
     expect(refused || w.serving().length === 0).toBe(true)
   })
 
+  test('a claim that was outlived while its agent was dead is not carried out when it comes back', () => {
+    const w = createWorld({ host: 'a', priority: 30 }, { host: 'b', priority: 20 }, { host: 'c', priority: 10 }).begin()
+    w.writes(5)
+    w.stepHook = (host, label) => (host === 'b' && label === 'promoting/saved' ? 'die' : 'go on')
+    w.crash('a')
+    w.until('c serves instead', () => w.serving().join() === 'c')
+    // when
+    w.stepHook = () => 'go on'
+    w.startAgent('b')
+    w.afterEach = () => expect(w.redis('b').role).toBe('replica')
+    expect(w.untilWhole()).toBe('c')
+    expect(w.lost('b')).toEqual([])
+  })
+
   test('automatic failover is off: nobody is promoted, and the operator can', () => {
     const w = new World({ members: ['a', 'b'], auto: false }).begin()
     w.writes(5)

@@ -1,6 +1,7 @@
 /** A host falls silent: promoted only with every piece of evidence, and never by an agent that was deaf itself. */
 import { describe, expect, test } from 'vitest'
-import { createWorld, type Layer } from './world.ts'
+import type { Layer } from './model-network.ts'
+import { createWorld } from './world.ts'
 
 describe('the host of the primary is gone', () => {
   test('power off: agent, redis and VRRP are silent, the other takes over soon after host_loss_ms', () => {
@@ -109,6 +110,21 @@ describe('a cut network', () => {
     expect(w.acts(['soft-fence', 'keep-dataset', 'follow']).filter((s) => s.startsWith('a '))).toEqual(['a soft-fence', 'a keep-dataset', 'a follow'])
     expect(w.vrrp.hosts.get('a')?.yields).toBe(false)
     expect(w.lost('b')).toEqual([])
+  })
+
+  test('one replica loses sight of the primary, another still hears it and vouches for it: nobody is promoted, the address stays', () => {
+    const w = createWorld('a', { host: 'b', priority: 10 }, { host: 'c', priority: 90 }).begin()
+    w.writes(5)
+    const sinceMs = w.nowMs
+    w.isolate('a', 'c')
+    w.run(5000)
+    expect(w.acts(['promote'], sinceMs)).toEqual([])
+    expect(w.serving()).toEqual(['a'])
+    expect(w.addressOn()).toEqual(['a'])
+    w.writes(5)
+    w.heal()
+    expect(w.untilWhole()).toBe('a')
+    expect(w.lost('c')).toEqual([])
   })
 
   test('a replica is cut off and comes back: it follows on, nobody is promoted, no epoch rises at the primary', () => {

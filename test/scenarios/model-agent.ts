@@ -9,7 +9,8 @@ import { freshState, type RequestResult, type State } from '../../src/model/stat
 import type { PeerProbe, RedisFacts, Request, Statement, View } from '../../src/model/view.ts'
 import { decide } from '../../src/decide/decide.ts'
 import { statementOf } from '../../src/decide/statement.ts'
-import { newId, nobody, nothing } from './model-redis.ts'
+import { perform } from './model-act.ts'
+import { newId } from './model-redis.ts'
 import type { World } from './world.ts'
 
 export type Message = { readonly t: 'say'; readonly statement: Statement } | { readonly t: 'poke' }
@@ -39,7 +40,11 @@ export class ModelAgent {
   private timer = 0
   private said = { text: '', atMs: 0 }
   private mustSay = false
-  private keeping = new Map<string, number>()
+  readonly keeping = new Map<string, number>()
+  readonly started = (pid: number): void => {
+    this.knownPid = pid
+    this.facts = null
+  }
 
   constructor(world: World, host: string) {
     this.world = world
@@ -166,81 +171,13 @@ export class ModelAgent {
       return
     }
     if (this.stopsAt(`${this.durable.phase}/before:${action.kind}`)) return
-    const failure = this.world.failures.get(`${this.host}/${action.kind}`) ?? this.perform(action)
+    const failure = this.world.failures.get(`${this.host}/${action.kind}`) ?? perform(this.world, this.host, this, action)
     if (action.kind !== 'poke') this.world.done.push({ atMs: this.world.nowMs, host: this.host, kind: action.kind, ok: failure === null, action })
     this.later(action.kind === 'poke' ? 0 : 1, () => {
       if (this.stopsAt(`${this.durable.phase}/after:${action.kind}`)) return
       if (failure !== null) done(failure)
       else this.act(actions, index + 1, done)
     })
-  }
-
-  /** null: done. */
-  private perform(action: Action): string | null {
-    const { world, host } = this
-    const redis = world.redis(host)
-    const keepalived = world.vrrp.hosts.get(host)
-    const needsLink = ['promote', 'follow', 'soft-fence', 'pause-writes', 'resume-writes', 'kill-clients', 'keep-dataset']
-    if (needsLink.includes(action.kind) && !redis.answers(world.nowMs)) return `${action.kind}: no connection to redis`
-    if (['promote', 'follow', 'soft-fence'].includes(action.kind) && redis.loading(world.nowMs))
-      return `${action.kind}: LOADING Redis is loading the dataset in memory`
-    switch (action.kind) {
-      case 'vip':
-        if (keepalived !== undefined) keepalived.allowed = action.allowed
-        break
-      case 'vrrp-yield':
-        if (keepalived !== undefined) keepalived.yields = action.yields
-        break
-      case 'start-redis':
-        redis.start(world.nowMs, 'fenced')
-        this.knownPid = redis.pid
-        this.facts = null
-        break
-      case 'kill-redis':
-        if (redis.running && redis.pid === action.pid) redis.die()
-        break
-      case 'promote':
-        redis.replicaOf(null, world.nowMs)
-        break
-      case 'follow':
-        redis.replicaOf({ host: action.host, port: action.port }, world.nowMs)
-        break
-      case 'soft-fence':
-        redis.replicaOf(nobody, world.nowMs)
-        break
-      case 'pause-writes':
-        redis.pausedUntilMs = world.nowMs + action.forMs
-        break
-      case 'resume-writes':
-        redis.pausedUntilMs = 0
-        break
-      case 'keep-dataset': {
-        // A background save: asked for again until it is there.
-        const since = this.keeping.get(action.name)
-        if (since === undefined || world.nowMs - since < 20) {
-          this.keeping.set(action.name, since ?? world.nowMs)
-          return `keep-dataset: ${action.name} is being kept`
-        }
-        this.keeping.delete(action.name)
-        world.kept.push({ host, name: action.name, keys: redis.log.map((w) => w.key) })
-        break
-      }
-      case 'wipe-redis':
-        redis.die()
-        redis.disk = nothing
-        redis.start(world.nowMs, 'fenced')
-        this.knownPid = redis.pid
-        break
-      case 'poke':
-        world.send(host, action.host, { t: 'poke' })
-        break
-      case 'refuse-connections':
-      case 'accept-connections':
-      case 'kill-clients':
-        break
-    }
-    world.changed()
-    return null
   }
 
   private observe(): View {

@@ -114,7 +114,8 @@ function watch(w: World): () => void {
     )
     for (const h of serving) {
       const twin = serving.find((o) => o !== h && w.state(o).epoch === w.state(h).epoch && w.linked(o, h, 'agent') && w.heardMs(o, h) > w.nowMs - 1)
-      if (twin !== undefined && w.heardSinceMs(h, twin) > 200) throw new Error(`${h} and ${twin} both serve epoch ${w.state(h).epoch}\n${w.tale()}`)
+      if (twin !== undefined && w.network.heardSinceMs(h, twin, w.nowMs) > 200)
+        throw new Error(`${h} and ${twin} both serve epoch ${w.state(h).epoch}\n${w.tale()}`)
     }
     for (const h of w.hosts) {
       const { epoch } = w.state(h)

@@ -4,37 +4,17 @@
  */
 import type { Action, ActionKind, Event } from '../../src/model/action.ts'
 import { policyOf, type Policy } from '../../src/model/policy.ts'
-import type { GroupConfig } from '../../src/model/config.ts'
 import type { RequestResult, State } from '../../src/model/state.ts'
 import type { PeerProbe, Request } from '../../src/model/view.ts'
 import { ModelAgent, type Message, type StepHook } from './model-agent.ts'
 import { ModelRedis, newId, nobody, nothing, resetIds, type Dataset } from './model-redis.ts'
+import { VirtualClock } from './model-clock.ts'
+import { groupOf, type MemberOptions, type WorldOptions } from './model-group.ts'
+import { Network, layers, type Layer } from './model-network.ts'
 import { createVrrp, type Vrrp } from './model-vrrp.ts'
+import { actsOf, storyOf, taleOf } from './told.ts'
 
-export interface MemberOptions {
-  readonly host: string
-  readonly priority?: number
-  readonly neverPrimary?: boolean
-  readonly replicateFrom?: string
-}
-
-export interface WorldOptions {
-  readonly members: readonly (string | MemberOptions)[]
-  readonly external?: boolean
-  readonly auto?: boolean
-}
-
-export type Layer = 'agent' | 'redis' | 'vrrp'
-const layers: readonly Layer[] = ['agent', 'redis', 'vrrp']
-
-interface Due {
-  readonly atMs: number
-  readonly order: number
-  readonly what: () => void
-}
-
-export class World {
-  nowMs = 1000
+export class World extends VirtualClock {
   readonly policy: Policy
   readonly hosts: readonly string[]
   readonly vrrp: Vrrp
@@ -48,40 +28,15 @@ export class World {
   /** `HOST/ACTION` → why it fails, as long as it stands here. */
   readonly failures = new Map<string, string>()
   stepHook: StepHook = () => 'go on'
-  afterEach: () => void = () => {}
   private readonly redises = new Map<string, ModelRedis>()
+  readonly network = new Network()
   private readonly agents = new Map<string, ModelAgent>()
-  private readonly blocked = new Set<string>()
-  private readonly off = new Set<string>()
-  private readonly lastHeard = new Map<string, number>()
-  private readonly linkedSince = new Map<string, number>()
-  private queue: Due[] = []
-  private order = 0
 
   constructor(options: WorldOptions) {
+    super()
     resetIds()
-    const given = options.members.map((m) => (typeof m === 'string' ? { host: m } : m))
-    const members = given.map((m, i) => ({
-      host: m.host,
-      port: 6379,
-      priority: m.priority ?? 100 - 10 * i,
-      neverPrimary: m.neverPrimary ?? false,
-      ...(m.replicateFrom === undefined ? {} : { replicateFrom: m.replicateFrom }),
-    }))
-    const group: GroupConfig = {
-      name: 'sessions',
-      mode: 'vip',
-      members,
-      checkIps: [],
-      vip: { ip: '10.0.0.100', prefix: 24 },
-      vrid: 7,
-      unicastPeer: false,
-      port: 6379,
-      process: options.external === true ? 'external' : 'direct',
-      redis: [],
-      durability: 'available',
-      failover: { auto: options.auto ?? true, hostLossMs: 150, unresponsiveMs: 3000, maxPauseMs: 500 },
-    }
+    const group = groupOf(options)
+    const { members } = group
     this.hosts = members.map((m) => m.host)
     this.policy = policyOf(group, (h) => `ip-${h}`)
     this.vrrp = createVrrp(
@@ -113,48 +68,6 @@ export class World {
     return this.agent(host).durable
   }
 
-  // ── time ──
-  after(ms: number, what: () => void): void {
-    this.order += 1
-    const due: Due = { atMs: this.nowMs + ms, order: this.order, what }
-    let low = 0
-    let high = this.queue.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      const other = this.queue[middle]
-      if (other !== undefined && (other.atMs < due.atMs || (other.atMs === due.atMs && other.order < due.order))) low = middle + 1
-      else high = middle
-    }
-    this.queue.splice(low, 0, due)
-  }
-
-  run(ms: number): void {
-    const untilMs = this.nowMs + ms
-    for (let steps = 0; steps < 2_000_000; steps += 1) {
-      const next = this.queue[0]
-      const physicsMs = this.nowMs + 5
-      const atMs = Math.min(untilMs, physicsMs, next?.atMs ?? untilMs)
-      this.nowMs = Math.max(this.nowMs, atMs)
-      if (next !== undefined && next.atMs <= this.nowMs) {
-        this.queue.shift()
-        next.what()
-      }
-      this.changed()
-      this.afterEach()
-      if (this.nowMs >= untilMs && (this.queue[0] === undefined || this.queue[0].atMs > untilMs)) return
-    }
-    throw new Error('the world does not come to rest')
-  }
-
-  /** Runs until it is so; an error with the story when it does not become so. */
-  until(what: string, isSo: () => boolean, limitMs = 10_000): void {
-    const endMs = this.nowMs + limitMs
-    while (!isSo()) {
-      if (this.nowMs >= endMs) throw new Error(`not within ${limitMs} ms: ${what}\n${this.tale()}`)
-      this.run(1)
-    }
-  }
-
   /** Replication, VRRP and silence follow from the state of things; called after everything that may change them. */
   changed(): void {
     for (let i = 0; i < this.hosts.length; i += 1) for (const host of this.hosts) this.redis(host).replicateFrom(this.sourceOf(host), this.nowMs)
@@ -164,15 +77,7 @@ export class World {
         .map((h) => ({ ip: `ip-${h}`, port: 6379, offset: this.redis(h).offset }))
     }
     for (const host of this.vrrp.step(this.nowMs)) this.after(0, () => this.agent(host).wake())
-    for (const from of this.hosts) {
-      for (const to of this.hosts) {
-        const way = `${from}>${to}`
-        if (this.linked(from, to, 'agent') && this.agent(from).up && this.agent(from).stalledMs === 0) {
-          this.lastHeard.set(way, this.nowMs)
-          if (!this.linkedSince.has(way)) this.linkedSince.set(way, this.nowMs)
-        } else this.linkedSince.delete(way)
-      }
-    }
+    this.network.listen(this.hosts, (h) => this.agent(h).up && this.agent(h).stalledMs === 0, this.nowMs)
   }
 
   private sourceOf(host: string): ModelRedis | null {
@@ -183,17 +88,11 @@ export class World {
 
   // ── network ──
   linked(from: string, to: string, layer: Layer): boolean {
-    if (this.off.has(from) || this.off.has(to)) return false
-    return from === to || !(this.blocked.has(`${from}>${to}/${layer}`) || this.blocked.has(`${to}>${from}/${layer}`))
+    return this.network.linked(from, to, layer)
   }
 
   heardMs(from: string, to: string): number {
-    return this.lastHeard.get(`${from}>${to}`) ?? Number.NEGATIVE_INFINITY
-  }
-
-  /** For how long the two agents have been able to hear each other without a break. */
-  heardSinceMs(a: string, b: string): number {
-    return this.nowMs - Math.max(this.linkedSince.get(`${a}>${b}`) ?? this.nowMs, this.linkedSince.get(`${b}>${a}`) ?? this.nowMs)
+    return this.network.heardMs(from, to)
   }
 
   agentRefuses(peer: string, asker: string): boolean {
@@ -228,7 +127,7 @@ export class World {
 
   isolate(a: string, b: string, which: readonly Layer[] = layers): void {
     this.changed()
-    for (const layer of which) this.blocked.add(`${a}>${b}/${layer}`)
+    this.network.block(a, b, which)
     this.silence()
   }
 
@@ -237,7 +136,7 @@ export class World {
   }
 
   heal(): void {
-    this.blocked.clear()
+    this.network.clear()
     for (const a of this.hosts) for (const b of this.hosts) if (a < b) this.opened(a, b)
     this.changed()
   }
@@ -247,13 +146,13 @@ export class World {
     this.changed()
     this.redis(host).die()
     this.killAgent(host)
-    this.off.add(host)
+    this.network.power(host, false)
     const vrrp = this.vrrp.hosts.get(host)
     if (vrrp !== undefined) Object.assign(vrrp, { alive: false, allowed: false })
   }
 
   powerOn(host: string): void {
-    this.off.delete(host)
+    this.network.power(host, true)
     const vrrp = this.vrrp.hosts.get(host)
     if (vrrp !== undefined) vrrp.alive = true
     this.startAgent(host)
@@ -290,7 +189,7 @@ export class World {
   }
 
   startAgent(host: string): void {
-    if (this.off.has(host) || this.agent(host).up) return
+    if (this.network.isOff(host) || this.agent(host).up) return
     this.agent(host).start()
     for (const other of this.hosts) if (other !== host) this.opened(host, other)
     this.changed()
@@ -375,23 +274,16 @@ export class World {
 
   /** `HOST did`, in order, since a moment. */
   acts(kinds: readonly ActionKind[], sinceMs = 0): readonly string[] {
-    return this.done
-      .filter((d) => d.ok && d.atMs >= sinceMs && kinds.includes(d.kind))
-      .map((d) => `${d.host} ${d.kind}${d.action.kind === 'vip' ? (d.action.allowed ? ' yes' : ' no') : ''}`)
+    return actsOf(this, kinds, sinceMs)
   }
 
   /** `HOST event epoch`, in order, since a moment. */
   story(sinceMs = 0, kinds?: readonly Event['kind'][]): readonly string[] {
-    return this.events.filter((e) => e.atMs >= sinceMs && (kinds === undefined || kinds.includes(e.kind))).map((e) => `${e.host} ${e.kind} ${e.epoch}`)
+    return storyOf(this, sinceMs, kinds)
   }
 
   tale(): string {
-    const state = this.hosts.map((h) => {
-      const { phase, epoch, holder } = this.state(h)
-      const r = this.redis(h)
-      return `${h}: agent ${this.agent(h).up ? 'up' : 'down'}, ${phase} of epoch ${epoch} (${holder ?? '–'}); redis ${r.running ? r.role : 'down'} ${r.replid} @${r.offset} link ${r.linkUp} ← ${r.upstream?.host ?? '–'}; address ${this.vrrp.hosts.get(h)?.vrrp ?? 'never'}`
-    })
-    return [...this.notes.slice(-40), ...state, ...this.assertions].join('\n')
+    return taleOf(this)
   }
 }
 

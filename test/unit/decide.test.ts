@@ -93,6 +93,17 @@ describe('a primary that hears nobody', () => {
   })
 })
 
+test('a claimed promotion is given up when a full sync has begun meanwhile, or another process answers (INV-4)', () => {
+  const claimed = state('b', { phase: 'promoting', epoch: 2, holder: 'b', servingRunId: 'run-1', claim: { source: 'failover', why: 'x' } })
+  const at = (redis: Parameters<typeof facts>[0]) =>
+    decide(claimed, view('b', [silent('a')], { redis: probe({ facts: facts({ linkUp: false, linkDownS: 0, ...redis }) }) }), policy())
+  expect(kinds(at({}).actions)).toEqual(['promote'])
+  for (const redis of [{ syncing: true }, { runId: 'run-2' }]) {
+    expect(at(redis).next.phase).toBe('fenced')
+    expect(kinds(at(redis).actions)).not.toContain('promote')
+  }
+})
+
 describe('requests', () => {
   const ask = (kind: 'pause' | 'resume' | 'cancel' | 'switchover' | 'failover' | 'reinit', more = {}) => ({
     id: 'q',

@@ -14,7 +14,7 @@ describe('the replica b, after a went', () => {
   })
 
   test('its link was not alive: it waits for the primary, whose data may be newer', () => {
-    expect(elect(state('b', { gone: gone(false) }), view('b', [silent('a')]), policy())).toMatchObject({ result: 'wait', forHosts: ['a'] })
+    expect(elect(state('b', { gone: gone(false, 60_000) }), view('b', [silent('a')]), policy())).toMatchObject({ result: 'wait', forHosts: ['a'] })
   })
 
   test('a live replica that has not yet said that the primary went is waited for, shortly', () => {

@@ -48,6 +48,29 @@ describe('the old primary', () => {
   })
 })
 
+describe('who has handed over', () => {
+  const handed = state('a', { phase: 'handed', epoch: 2, holder: 'b', handover: { ...handover, stage: 'handed' } })
+  const own = { redis: probe({ facts: facts({ upstream: { host: '127.0.0.1', port: 1 }, linkUp: false, linkDownS: 0 }) }) }
+  const idle = peer(word('b', { epoch: 2, holder: 'b' }))
+  const phaseAfter = (sinceMs: number, b = idle, more: Partial<View> = {}) =>
+    decide({ ...handed, handover: { ...handover, stage: 'handed', stageMs: nowMs - sinceMs } }, view('a', [b], { ...own, ...more }), policy()).next.phase
+
+  test('waits a second for the target to serve, then takes it back from one that says it does not', () => {
+    expect(phaseAfter(999)).toBe('handed')
+    expect(phaseAfter(1000)).toBe('fenced')
+  })
+
+  test('never from one that is not heard, however long', () => {
+    expect(phaseAfter(50_000, { ...idle, agent: 'silent', redisReach: 'answers' })).toBe('handed')
+  })
+
+  test('after a restart of its host the clock begins anew: it waits its second, and no longer', () => {
+    expect(phaseAfter(-5_000_000, idle, { agentUptimeMs: 999 })).toBe('handed')
+    expect(phaseAfter(-5_000_000, idle, { agentUptimeMs: 1000 })).toBe('fenced')
+    expect(phaseAfter(9_000_000, idle, { agentUptimeMs: 999 })).toBe('handed')
+  })
+})
+
 describe('the target', () => {
   const offer = (stage: 'prepare' | 'pause') => peer(word('a', { phase: 'handing', redis: primaryFacts(), handover: { id: 'h1', to: 'b', epoch: 2, stage } }))
   const given = (more: Partial<Statement> = {}) =>

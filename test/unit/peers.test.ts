@@ -34,6 +34,7 @@ async function agent(self: string, peer: string, port: number, peerPort: number,
     secret,
     targets: [{ host: peer, ip: '127.0.0.1', port: peerPort }],
     beatMs: 50,
+    serves: () => true,
     heard: (host, message) => made.heard.push([host, message]),
     changed: () => {},
     opened: () => {
@@ -113,11 +114,9 @@ describe('two agents', () => {
     const b = await agent('b', 'a', pb, toA.port)
     await until('both hear', () => a.links.silentMs('b') < 100 && b.links.silentMs('a') < 100)
     const before = toB.connections()
-    toA.hold = true
-    toB.hold = true
-    await until('both are deaf', () => a.links.silentMs('b') > 400 && b.links.silentMs('a') > 400)
-    toA.hold = false
-    toB.hold = false
+    toA.deafen()
+    toB.deafen()
+    await until('both are deaf', () => a.links.silentMs('b') > 150 && b.links.silentMs('a') > 150)
     await until('both hear again', () => a.links.silentMs('b') < 100 && b.links.silentMs('a') < 100, 2000)
     expect(toB.connections()).toBeGreaterThan(before)
   })
@@ -131,7 +130,7 @@ describe('a stream that breaks the rules is closed', () => {
   test('from a host that is no peer', async () => {
     const b = await bAlone()
     const s = await stranger(b.port, 'mallory')
-    s.stream?.write('{"t":"beat"}\n')
+    s.stream?.write('{"t":"beat","everyMs":50}\n')
     await until('closed', () => s.closed())
     expect(b.heard).toEqual([])
   })
@@ -175,7 +174,9 @@ describe('a stream that breaks the rules is closed', () => {
   test('a message may come in pieces, several in one, and with letters cut in the middle', async () => {
     const b = await bAlone()
     const s = await stranger(b.port, 'a')
-    const bytes = Buffer.from(`{"t":"beat"}\n${JSON.stringify({ t: 'say', group: 'sessions', statement: word('a', { unfitWhy: 'größer — ☃' }) })}\n`)
+    const bytes = Buffer.from(
+      `{"t":"beat","everyMs":50}\n${JSON.stringify({ t: 'say', group: 'sessions', statement: word('a', { unfitWhy: 'größer — ☃' }) })}\n`,
+    )
     for (const byte of bytes) {
       s.stream?.write(Buffer.from([byte]))
       await new Promise((resolve) => setImmediate(resolve))
@@ -189,14 +190,15 @@ describe('a stream that breaks the rules is closed', () => {
     const first = await stranger(b.port, 'a')
     const second = await stranger(b.port, 'a')
     await until('the first is closed', () => first.closed())
-    second.stream?.write('{"t":"beat"}\n')
+    second.stream?.write('{"t":"beat","everyMs":50}\n')
     await until('the second is heard', () => b.heard.length === 1)
   })
 })
 
 describe('parseMessage', () => {
   test('takes the three kinds, and a statement only from its own host', () => {
-    expect(parseMessage('{"t":"beat"}', 'a')).toEqual({ t: 'beat' })
+    expect(parseMessage('{"t":"beat","everyMs":50}', 'a')).toEqual({ t: 'beat', everyMs: 50 })
+    expect(parseMessage('{"t":"beat"}', 'a')).toBeNull()
     expect(parseMessage('{"t":"poke","group":"g"}', 'a')).toEqual({ t: 'poke', group: 'g' })
     const say = JSON.stringify({ t: 'say', group: 'g', statement: word('a') })
     expect(parseMessage(say, 'a')).not.toBeNull()
@@ -209,6 +211,7 @@ describe('parseMessage', () => {
     ['no lineage', { lineage: undefined }],
     ['paused is missing', { paused: undefined }],
     ['paused is null', { paused: null }],
+    ['paused without its time', { paused: { on: true } }],
     ['an unknown phase', { phase: 'king' }],
     ['a lineage of something else', { lineage: [null] }],
     ['redis facts that are none', { redis: { offset: 'far' } }],

@@ -117,7 +117,7 @@ describe('requests', () => {
 
   test('how many events: bounded, whatever is asked', async () => {
     const limits: number[] = []
-    const counting = agentRoutes(surface({ groups: () => ['g'], events: (_g, limit) => (limits.push(limit), Promise.resolve([])) }))
+    const counting = agentRoutes(surface({ groups: () => ['g'], events: (_g, limit) => Promise.resolve(limits.push(limit)).then(() => []) }))
     for (const limit of ['', '?limit=5', '?limit=0', '?limit=-3', '?limit=1e9', '?limit=x']) await counting.request(`/groups/g/events${limit}`)
     expect((await counting.request('/groups/..%2Fother/events')).status).toBe(404)
     expect(limits).toEqual([1000, 5, 1000, 1, 10_000, 1000])

@@ -74,14 +74,23 @@ export function raw(port: number, first?: string | Buffer): RawClient {
   return { socket, received: () => Buffer.concat(chunks), closed: () => closed, ended }
 }
 
-/** Passes everything on, and keeps what each client sent. `hold` stops passing on without closing: a cut cable. */
-export async function recorder(
-  toPort: number,
-): Promise<{ readonly port: number; readonly sent: Buffer[][]; hold: boolean; readonly connections: () => number; readonly close: () => void }> {
+export interface Recorder {
+  readonly port: number
+  readonly sent: readonly Buffer[][]
+  readonly connections: () => number
+  /** What is open now carries nothing any more and stays open, as after a cut of some seconds; new connections are well. */
+  readonly deafen: () => void
+  readonly close: () => void
+}
+
+/** Passes everything on, and keeps what each client sent. */
+export async function recorder(toPort: number): Promise<Recorder> {
   const sent: Buffer[][] = []
   const sockets = new Set<Socket>()
+  let generation = 0
   const server: Server = createServer((client) => {
     const own: Buffer[] = []
+    const born = generation
     sent.push(own)
     const onward = connect(toPort, '127.0.0.1')
     for (const s of [client, onward]) {
@@ -90,24 +99,25 @@ export async function recorder(
     }
     client.on('data', (chunk: Buffer) => {
       own.push(chunk)
-      if (!self.hold) onward.write(chunk)
+      if (born === generation) onward.write(chunk)
     })
     onward.on('data', (chunk: Buffer) => {
-      if (!self.hold) client.write(chunk)
+      if (born === generation) client.write(chunk)
     })
-    client.on('close', () => onward.destroy())
-    onward.on('close', () => client.destroy())
+    client.on('close', () => born === generation && onward.destroy())
+    onward.on('close', () => born === generation && client.destroy())
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const self = {
+  return {
     port: (server.address() as AddressInfo).port,
     sent,
-    hold: false,
     connections: () => sent.length,
+    deafen: () => {
+      generation += 1
+    },
     close: () => {
       for (const s of sockets) s.destroy()
       server.close()
     },
   }
-  return self
 }

@@ -1,0 +1,76 @@
+/** The executors of `src/act/` over the model world: what an action does to the redis, the keepalived and the peers of its host. */
+import type { Action } from '../../src/model/action.ts'
+import { nobody, nothing } from './model-redis.ts'
+import type { World } from './world.ts'
+
+export interface ActMemory {
+  /** Since when a copy of this name is being made. */
+  readonly keeping: Map<string, number>
+  readonly started: (pid: number) => void
+}
+
+/** null: done. */
+export function perform(world: World, host: string, memory: ActMemory, action: Action): string | null {
+  const redis = world.redis(host)
+  const keepalived = world.vrrp.hosts.get(host)
+  const needsLink = ['promote', 'follow', 'soft-fence', 'pause-writes', 'resume-writes', 'kill-clients', 'keep-dataset']
+  if (needsLink.includes(action.kind) && !redis.answers(world.nowMs)) return `${action.kind}: no connection to redis`
+  if (['promote', 'follow', 'soft-fence'].includes(action.kind) && redis.loading(world.nowMs))
+    return `${action.kind}: LOADING Redis is loading the dataset in memory`
+  switch (action.kind) {
+    case 'vip':
+      if (keepalived !== undefined) keepalived.allowed = action.allowed
+      break
+    case 'vrrp-yield':
+      if (keepalived !== undefined) keepalived.yields = action.yields
+      break
+    case 'start-redis':
+      redis.start(world.nowMs, 'fenced')
+      memory.started(redis.pid)
+      break
+    case 'kill-redis':
+      if (redis.running && redis.pid === action.pid) redis.die()
+      break
+    case 'promote':
+      redis.replicaOf(null, world.nowMs)
+      break
+    case 'follow':
+      redis.replicaOf({ host: action.host, port: action.port }, world.nowMs)
+      break
+    case 'soft-fence':
+      redis.replicaOf(nobody, world.nowMs)
+      break
+    case 'pause-writes':
+      redis.pausedUntilMs = world.nowMs + action.forMs
+      break
+    case 'resume-writes':
+      redis.pausedUntilMs = 0
+      break
+    case 'keep-dataset': {
+      // A background save: asked for again until it is there.
+      const since = memory.keeping.get(action.name)
+      if (since === undefined || world.nowMs - since < 20) {
+        memory.keeping.set(action.name, since ?? world.nowMs)
+        return `keep-dataset: ${action.name} is being kept`
+      }
+      memory.keeping.delete(action.name)
+      world.kept.push({ host, name: action.name, keys: redis.log.map((w) => w.key) })
+      break
+    }
+    case 'wipe-redis':
+      redis.die()
+      redis.disk = nothing
+      redis.start(world.nowMs, 'fenced')
+      memory.started(redis.pid)
+      break
+    case 'poke':
+      world.send(host, action.host, { t: 'poke' })
+      break
+    case 'refuse-connections':
+    case 'accept-connections':
+    case 'kill-clients':
+      break
+  }
+  world.changed()
+  return null
+}
