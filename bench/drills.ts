@@ -28,7 +28,11 @@ export interface DrillWish {
 }
 
 const faults: Partial<Record<Case, DrillFault>> = {
-  crash: 'crash', 'host-cut': 'host-loss', switchover: 'switchover', hang: 'hang', restart: 'crash',
+  crash: 'crash',
+  'host-cut': 'host-loss',
+  switchover: 'switchover',
+  hang: 'hang',
+  restart: 'crash',
 }
 /** How a drill's report begins to say that its loss count is not complete. */
 const unreadProblem = 'not every write could be read back'
@@ -105,10 +109,7 @@ async function raiseFor(rig: Rig, wish: DrillWish, labs: RecipeLabs): Promise<{ 
     return { lab, drillRig: recipeRig(lab, wish.system, wish.case === 'restart' ? 'restart' : 'crash') }
   }
   const external = wish.variant?.includes('external') === true
-  const groupYaml = [
-    ...(external ? ['    process: external'] : []),
-    ...(wish.case === 'hang' ? ['    failover: { unresponsive_ms: 1000 }'] : []),
-  ]
+  const groupYaml = [...(external ? ['    process: external'] : []), ...(wish.case === 'hang' ? ['    failover: { unresponsive_ms: 1000 }'] : [])]
   const about: LabWish = { name: wish.case, agents: !external, groupYaml }
   const lab = await rig.raise(about)
   if (external) await adoptPlainRedis(lab)
@@ -146,8 +147,12 @@ async function tellOutlier(lab: Lab, wish: DrillWish, round: WatchedRound): Prom
   const { events, why } = eventsOf(asked.stdout)
   if (why !== null) return `${head}; its events are not known: ${why}`
   const startMs = (round.decisions[0]?.startedAtMs ?? Date.now()) - 1000
-  const near = events.filter((event) => event.atWallMs >= startMs && event.atWallMs <= startMs + Math.max(round.outageMs, round.healOutageMs ?? 0) + 4000).slice(0, 40)
-  return [head, ...near.map((event) => `    ${new Date(event.atWallMs).toISOString()} ${event.host} epoch ${event.epoch} ${event.kind}: ${event.text}`)].join('\n')
+  const near = events
+    .filter((event) => event.atWallMs >= startMs && event.atWallMs <= startMs + Math.max(round.outageMs, round.healOutageMs ?? 0) + 4000)
+    .slice(0, 40)
+  return [head, ...near.map((event) => `    ${new Date(event.atWallMs).toISOString()} ${event.host} epoch ${event.epoch} ${event.kind}: ${event.text}`)].join(
+    '\n',
+  )
 }
 
 interface ToldEvent {

@@ -7,8 +7,12 @@ export async function describeMachine(): Promise<string> {
   const [redis, keepalived] = await Promise.all([versionOf(['redis-server', '--version']), versionOf(['keepalived', '--version'])])
   const model = cpus()[0]?.model.trim() ?? 'unknown CPU'
   return [
-    `Linux ${release()}`, `${cpus().length} × ${model}`, `${Math.round(totalmem() / 2 ** 30)} GB`,
-    `redis ${redis}`, `keepalived ${keepalived}`, `node ${process.version}`,
+    `Linux ${release()}`,
+    `${cpus().length} × ${model}`,
+    `${Math.round(totalmem() / 2 ** 30)} GB`,
+    `redis ${redis}`,
+    `keepalived ${keepalived}`,
+    `node ${process.version}`,
   ].join(', ')
 }
 

@@ -21,10 +21,7 @@ export interface BenchOptions {
   readonly keepLogs: boolean
 }
 
-export type Parsed =
-  | { readonly kind: 'run'; readonly options: BenchOptions }
-  | { readonly kind: 'help' }
-  | { readonly kind: 'wrong'; readonly why: string }
+export type Parsed = { readonly kind: 'run'; readonly options: BenchOptions } | { readonly kind: 'help' } | { readonly kind: 'wrong'; readonly why: string }
 
 export const usage = `usage: script/bench [options]
   --full              rounds as the goals are stated: 100 crashes, 50 host cuts, 100 switchovers, 10 minutes of load
@@ -64,7 +61,13 @@ export function parseOptions(argv: readonly string[]): Parsed {
   const minutes = given.has('--minutes') ? Number(given.get('--minutes')) : full ? 10 : 1
   if (!(minutes >= 0.1 && minutes <= 120)) return wrong('--minutes takes a number from 0.1 to 120')
   const options = {
-    only, systems: chosen, rounds, full, minutes, jsonFile: given.get('--json') ?? null, keepLogs: given.has('--keep-logs'),
+    only,
+    systems: chosen,
+    rounds,
+    full,
+    minutes,
+    jsonFile: given.get('--json') ?? null,
+    keepLogs: given.has('--keep-logs'),
   }
   return { kind: 'run', options }
 }
@@ -82,7 +85,10 @@ export function roundsOf(options: BenchOptions, system: System, of: Case): numbe
 
 function pick<T extends string>(text: string | undefined, known: readonly T[]): readonly T[] | string {
   if (text === undefined) return known
-  const words = text.split(',').map((word) => word.trim()).filter((word) => word !== '')
+  const words = text
+    .split(',')
+    .map((word) => word.trim())
+    .filter((word) => word !== '')
   const strange = words.filter((word) => !known.some((name) => name === word))
   if (strange.length > 0) return `${strange.join(', ')} is not one of ${known.join(', ')}`
   return words.length === 0 ? 'nothing is named' : known.filter((name) => words.includes(name))

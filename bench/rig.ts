@@ -100,12 +100,15 @@ function configYaml(wish: LabWish): string {
 /** Ready as an operator sees it. A lab that does not become so cannot be measured. */
 export async function waitHealthy(rig: Rig, lab: Lab, withinMs = 60_000): Promise<void> {
   let seen = 'no answer'
-  const ok = await poll(async () => {
-    rig.signal.throwIfAborted()
-    const result = await lab.cli(['status', '--json'], { deadlineMs: 10_000 })
-    seen = (result.stdout.trim() || result.stderr.trim()).slice(0, 500)
-    return healthOf(result.stdout) === 'ok' ? true : undefined
-  }, { withinMs, everyMs: 300 })
+  const ok = await poll(
+    async () => {
+      rig.signal.throwIfAborted()
+      const result = await lab.cli(['status', '--json'], { deadlineMs: 10_000 })
+      seen = (result.stdout.trim() || result.stderr.trim()).slice(0, 500)
+      return healthOf(result.stdout) === 'ok' ? true : undefined
+    },
+    { withinMs, everyMs: 300 },
+  )
   if (ok === undefined) throw new Error(`the group is not healthy after ${withinMs / 1000} s: ${seen}`)
 }
 

@@ -23,7 +23,11 @@ const requests = 100_000
 const plainPort = 6400
 
 /** With a lab of its own; `keep` tells whether what was found deserves that the logs stay. */
-async function withLab<T>(rig: Rig, name: string, work: (lab: Lab) => Promise<{ readonly found: T; readonly keep: boolean }>): Promise<{ readonly found: T; readonly logs: string | null }> {
+async function withLab<T>(
+  rig: Rig,
+  name: string,
+  work: (lab: Lab) => Promise<{ readonly found: T; readonly keep: boolean }>,
+): Promise<{ readonly found: T; readonly logs: string | null }> {
   const lab = await rig.raise({ name, agents: true })
   let keep = true
   let found: T
@@ -133,10 +137,13 @@ async function startPlainPair(lab: Lab, primary: DataHost): Promise<void> {
     await startRedis(lab, host, [], plainPort)
     await waitForRedis(lab, host, plainPort)
   }
-  const inSync = await poll(async () => {
-    const view = await lookAtRedis(lab, primary, plainPort)
-    return view?.onlineReplicas === 1 ? true : undefined
-  }, { withinMs: 30_000, everyMs: 100 })
+  const inSync = await poll(
+    async () => {
+      const view = await lookAtRedis(lab, primary, plainPort)
+      return view?.onlineReplicas === 1 ? true : undefined
+    },
+    { withinMs: 30_000, everyMs: 100 },
+  )
   if (inSync === undefined) throw new Error('the plain pair does not replicate')
 }
 

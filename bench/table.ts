@@ -50,21 +50,29 @@ const caseNames: Record<Case, string> = {
   switchover: 'switchover',
   hang: 'redis hangs, `unresponsive_ms: 1000`',
   restart: 'redis killed, back 0.5 s later, empty',
-  idle: 'idle', 'false-alarms': 'false alarms', throughput: 'throughput',
+  idle: 'idle',
+  'false-alarms': 'false alarms',
+  throughput: 'throughput',
 }
 
 export function renderReport(report: BenchReport): string {
   const sections = [
     `Measured ${report.startedAt} on ${report.machine}; load average before: ${report.loadBefore.toFixed(2)}.`,
-    ...outageTable(report.results), ...otherTable(report),
-    ...list('Outliers', report.outliers), ...list('Not measured', report.notMeasured),
+    ...outageTable(report.results),
+    ...otherTable(report),
+    ...list('Outliers', report.outliers),
+    ...list('Not measured', report.notMeasured),
   ]
   return `${sections.join('\n')}\n`
 }
 
 function outageTable(results: readonly CaseResult[]): string[] {
   if (results.length === 0) return []
-  const header = ['', '| case | system | rounds | outage p50 | p95 | worst | × Holdfast | host back: worst | lost / acknowledged | errors the client saw | goal |', '|---|---|---|---|---|---|---|---|---|---|---|']
+  const header = [
+    '',
+    '| case | system | rounds | outage p50 | p95 | worst | × Holdfast | host back: worst | lost / acknowledged | errors the client saw | goal |',
+    '|---|---|---|---|---|---|---|---|---|---|---|',
+  ]
   const rows = (Object.keys(caseNames) as Case[]).flatMap((of) => {
     const own = results.filter((result) => result.case === of)
     const base = own.find((result) => result.system === 'holdfast')
@@ -80,8 +88,16 @@ function outageRow(result: CaseResult, base: CaseFigures | null): string {
   const goal = ours ? goals[result.case] : undefined
   const name = `${systemNames[result.system]}${result.variant === null ? '' : `, ${result.variant}`}`
   const cells = [
-    caseNames[result.case], name, String(figures.rounds), formatMs(figures.p50Ms), formatMs(figures.p95Ms), formatMs(figures.worstMs), ratio,
-    figures.healWorstMs === null ? '' : formatHeal(figures.healWorstMs), `${Number.isNaN(figures.lost) ? 'not known' : figures.lost} / ${figures.acked}`, figures.errors.map(({ kind, count }) => `${kind} × ${count}`).join(', ') || 'none',
+    caseNames[result.case],
+    name,
+    String(figures.rounds),
+    formatMs(figures.p50Ms),
+    formatMs(figures.p95Ms),
+    formatMs(figures.worstMs),
+    ratio,
+    figures.healWorstMs === null ? '' : formatHeal(figures.healWorstMs),
+    `${Number.isNaN(figures.lost) ? 'not known' : figures.lost} / ${figures.acked}`,
+    figures.errors.map(({ kind, count }) => `${kind} × ${count}`).join(', ') || 'none',
     goal === undefined ? '' : verdict(goal, missedGoals(figures, goal)),
   ]
   return `| ${cells.join(' | ')} |`
@@ -101,14 +117,20 @@ function otherTable(report: BenchReport): string[] {
   const rows: string[] = []
   for (const agent of report.idle?.agents ?? []) {
     const met = agent.cpuPercent <= idleGoal.cpuPercent && agent.rssMb <= idleGoal.rssMb
-    rows.push(`| agent idle, ${agent.host} | ${agent.cpuPercent.toFixed(2)} % of a core, ${agent.rssMb.toFixed(0)} MB | ≤ ${idleGoal.cpuPercent} %, ≤ ${idleGoal.rssMb} MB: ${word(met)} |`)
+    rows.push(
+      `| agent idle, ${agent.host} | ${agent.cpuPercent.toFixed(2)} % of a core, ${agent.rssMb.toFixed(0)} MB | ≤ ${idleGoal.cpuPercent} %, ≤ ${idleGoal.rssMb} MB: ${word(met)} |`,
+    )
   }
   const { alarms, throughput } = report
   if (alarms !== null) {
-    rows.push(`| false alarms, ${alarms.minutes} min with ${alarms.busyProcesses} busy processes | ${alarms.failovers} failovers; longest gap of the client ${formatMs(alarms.longestOutageMs)}; ${alarms.lost} lost | 0: ${word(alarms.failovers === 0)} |`)
+    rows.push(
+      `| false alarms, ${alarms.minutes} min with ${alarms.busyProcesses} busy processes | ${alarms.failovers} failovers; longest gap of the client ${formatMs(alarms.longestOutageMs)}; ${alarms.lost} lost | 0: ${word(alarms.failovers === 0)} |`,
+    )
   }
   if (throughput !== null) {
-    rows.push(`| SET through the address, plain redis = 1 | ${throughput.ratio.toFixed(2)} (${formatCount(throughput.vipPerS)} and ${formatCount(throughput.plainPerS)} a second) | = plain: ${word(throughput.ratio >= 0.95)} |`)
+    rows.push(
+      `| SET through the address, plain redis = 1 | ${throughput.ratio.toFixed(2)} (${formatCount(throughput.vipPerS)} and ${formatCount(throughput.plainPerS)} a second) | = plain: ${word(throughput.ratio >= 0.95)} |`,
+    )
   }
   return rows.length === 0 ? [] : ['', '| what | figure | goal |', '|---|---|---|', ...rows]
 }

@@ -54,15 +54,19 @@ export function watchHeal(inner: DrillRig): Watch {
 
 /** PURE. Gaps below the threshold are not listed by the writer: for those the threshold itself is the figure. */
 export function splitRounds(
-  rounds: readonly RoundReport[], spans: readonly FaultSpan[], outages: readonly Outage[], thresholdMs: number,
+  rounds: readonly RoundReport[],
+  spans: readonly FaultSpan[],
+  outages: readonly Outage[],
+  thresholdMs: number,
 ): readonly WatchedRound[] {
   return rounds.map((round, index) => {
     const span = spans[index]
     if (span === undefined) return { ...round, healOutageMs: null }
     const endMs = spans[index + 1]?.injectedMs ?? Infinity
-    const longest = (from: number, to: number, begins: (outage: Outage) => boolean): number => outages
-      .filter((outage) => begins(outage) && outage.startMs < to && outage.startMs + outage.lengthMs > from)
-      .reduce((most, outage) => Math.max(most, outage.lengthMs), Math.min(thresholdMs, round.outageMs))
+    const longest = (from: number, to: number, begins: (outage: Outage) => boolean): number =>
+      outages
+        .filter((outage) => begins(outage) && outage.startMs < to && outage.startMs + outage.lengthMs > from)
+        .reduce((most, outage) => Math.max(most, outage.lengthMs), Math.min(thresholdMs, round.outageMs))
     return {
       ...round,
       outageMs: longest(span.injectedMs, span.undoneMs, (outage) => outage.startMs < span.undoneMs),

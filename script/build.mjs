@@ -28,7 +28,7 @@ writeFileSync(
   `#!/bin/sh
 # Written by the build. Runs the bundle beside it, wherever this checkout lies and however it was linked to.
 here=$(dirname -- "$(readlink -f -- "$0")")
-exec node "$here/../dist/main.js" "$@"
+exec node --max-semi-space-size=2 "$here/../dist/main.js" "$@"
 `,
 )
 chmodSync('bin/holdfast', 0o755)

@@ -35,10 +35,13 @@ export async function startRedis(lab: Lab, host: string, extra: readonly string[
 }
 
 export async function waitForRedis(lab: Lab, host: string, port = 6379): Promise<void> {
-  const up = await poll(async () => {
-    const reply = await lab.exec(host, ['redis-cli', '-h', '127.0.0.1', '-p', String(port), 'ping'], { deadlineMs: 1000 })
-    return reply.stdout.trim() === 'PONG' ? true : undefined
-  }, { withinMs: 10_000, everyMs: 20 })
+  const up = await poll(
+    async () => {
+      const reply = await lab.exec(host, ['redis-cli', '-h', '127.0.0.1', '-p', String(port), 'ping'], { deadlineMs: 1000 })
+      return reply.stdout.trim() === 'PONG' ? true : undefined
+    },
+    { withinMs: 10_000, everyMs: 20 },
+  )
   if (up === undefined) throw new Error(`redis on ${host} does not answer on port ${port}`)
 }
 

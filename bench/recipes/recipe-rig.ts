@@ -88,7 +88,17 @@ async function startKeepalived(lab: Lab, host: DataHost, name: keyof typeof reci
   await writeFile(join(dir, 'keepalived.conf'), keepalivedConf(recipe, about))
   for (const [file, text] of Object.entries(keepalivedScripts(recipe, about))) await writeFile(join(dir, file), text, { mode: 0o755 })
   await startDaemon(lab, host, 'keepalived', [
-    'keepalived', '-n', '-l', '-D', '-P', '-f', join(dir, 'keepalived.conf'), '-p', join(dir, 'pid'), '-r', join(dir, 'vrrp.pid'),
+    'keepalived',
+    '-n',
+    '-l',
+    '-D',
+    '-P',
+    '-f',
+    join(dir, 'keepalived.conf'),
+    '-p',
+    join(dir, 'pid'),
+    '-r',
+    join(dir, 'vrrp.pid'),
   ])
 }
 

@@ -12,7 +12,7 @@ import { installRules } from '../act/nftables.ts'
 import { readPassword, readSecret, readUserRedisConf } from '../config/files.ts'
 import { readFifo, type FifoReader } from '../observe/keepalived.ts'
 import { readProcess } from '../observe/process.ts'
-import { monotonicMs, startStallMeter } from './clock.ts'
+import { monotonicMs, stallMeter } from './clock.ts'
 import { startGroup, type GroupLoop } from './group.ts'
 import { takeLock } from './lock.ts'
 import { readEvents } from './log-files.ts'
@@ -65,12 +65,12 @@ async function run(
 ): Promise<RunningAgent> {
   const startedMs = monotonicMs()
   const secret = await readSecret(config)
-  const stall = startStallMeter()
   const loops = new Map<string, GroupLoop>()
   const yielding = new Set<string>()
   let keepalivedAlive = keepalivedPid(config.paths) !== null
   const peerHosts = peersOf(config, host, names)
   const beatMs = Math.max(20, Math.floor(Math.min(150, ...names.map((n) => config.groups[n]?.failover.hostLossMs ?? 150)) / 3))
+  const stall = stallMeter(beatMs)
 
   const surface: AgentSurface = surfaceOf(config, host, version, loops, names)
   let links: PeerLinks | null = null
@@ -93,6 +93,7 @@ async function run(
     secret,
     targets: peerHosts.map((h) => ({ host: h, ip: config.hosts[h]?.ip ?? '', port: config.api.port })),
     beatMs,
+    ticked: stall.tick,
     serves: () => [...loops.values()].some((loop) => loop.serves()),
     heard: (_from, message) => {
       if (message.t === 'say') loops.get(message.group)?.heard(message.statement)
@@ -176,7 +177,6 @@ async function run(
       for (const loop of loops.values()) await loop.stop()
       open.close()
       await server.close()
-      stall.stop()
       release()
     },
   }

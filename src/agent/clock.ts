@@ -3,33 +3,35 @@ export function monotonicMs(): number {
   return Number(process.hrtime.bigint() / 1000n) / 1000
 }
 
-/** Measures how long this process' event loop stood still: silence "heard" meanwhile proves nothing. */
+/**
+ * Measures how long this process' event loop stood still: silence "heard" meanwhile proves nothing. It has no timer of its
+ * own (waking up is most of what an idle agent costs): whoever beats regularly calls `tick`.
+ */
 export interface StallMeter {
+  readonly tick: () => void
   /** The longest stall that ended within the last window, in ms. */
   readonly stalledMs: () => number
-  readonly stop: () => void
 }
 
-const beatMs = 50
 const windowMs = 300
 
-export function startStallMeter(): StallMeter {
+/** `everyMs`: when `tick` is due. */
+export function stallMeter(everyMs: number): StallMeter {
   let lastMs = monotonicMs()
   let worst = { stallMs: 0, atMs: 0 }
-  const timer = setInterval(() => {
-    const nowMs = monotonicMs()
-    const stallMs = nowMs - lastMs - beatMs
-    if (stallMs > worst.stallMs || nowMs - worst.atMs > windowMs) worst = { stallMs: Math.max(0, stallMs), atMs: nowMs }
-    lastMs = nowMs
-  }, beatMs)
   return {
+    tick: () => {
+      const nowMs = monotonicMs()
+      const stallMs = nowMs - lastMs - everyMs
+      if (stallMs > worst.stallMs || nowMs - worst.atMs > windowMs) worst = { stallMs: Math.max(0, stallMs), atMs: nowMs }
+      lastMs = nowMs
+    },
     stalledMs: () => {
       const nowMs = monotonicMs()
-      // The timer itself is late: the stall is going on, or has ended in this very turn of the loop.
-      const runningMs = nowMs - lastMs - beatMs
+      // The tick itself is late: the stall is going on, or has ended in this very turn of the loop.
+      const runningMs = nowMs - lastMs - everyMs
       const recentMs = nowMs - worst.atMs <= windowMs ? worst.stallMs : 0
       return Math.max(recentMs, runningMs, 0)
     },
-    stop: () => clearInterval(timer),
   }
 }

@@ -76,6 +76,8 @@ interface PeerMemory {
 /** A reach result older than this is asked for again while the suspicion lasts. */
 const reachAgainMs = 50
 const maxRequests = 16
+/** keepalived tells its new state before or after it has changed the interface; this long after a word the interface is looked at each time. */
+const vrrpSettlesMs = 2000
 
 export function startGroup(options: GroupOptions): GroupLoop {
   const { config, group, member, host } = options
@@ -90,6 +92,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
   let said = { text: '', atMs: 0 }
   let mustSay = false
   let vrrpState: KeepalivedProbe['vrrp'] = 'unknown'
+  let vrrpWordMs = Number.NEGATIVE_INFINITY
   let vipSinceMs: number | null = null
   let timer: NodeJS.Timeout | null = null
   let running: Promise<void> | null = null
@@ -128,7 +131,9 @@ export function startGroup(options: GroupOptions): GroupLoop {
 
   function probeKeepalived(): KeepalivedProbe | null {
     if (group.vip === undefined || member.neverPrimary) return null
-    const vipHere = holdsAddress(group.vip.ip)
+    // In calm times VRRP says when the address moves, and a look a second is enough to notice what it does not say.
+    const calm = (last?.decision.diagnosis === 'i-serve' || last?.decision.diagnosis === 'holder-serves') && monotonicMs() - vrrpWordMs > vrrpSettlesMs
+    const vipHere = holdsAddress(group.vip.ip, calm ? 1000 : 2)
     if (vipHere && vipSinceMs === null) {
       vipSinceMs = monotonicMs()
       record({ kind: 'vip-up', epoch: state.epoch, text: `the address ${group.vip.ip} is on ${host}`, data: { to: host } })
@@ -331,6 +336,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
     },
     vrrp: (word) => {
       vrrpState = word
+      vrrpWordMs = monotonicMs()
       wake()
     },
     request: (request, deadlineMs) => {

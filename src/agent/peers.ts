@@ -47,6 +47,8 @@ export interface PeerLinkOptions {
   readonly beatMs: number
   /** Does this host serve a group? Then its death must be noticed at once; else beats are fewer, which is most of an idle agent's work. */
   readonly serves: () => boolean
+  /** Called every `beatMs`, as exactly as the event loop allows. */
+  readonly ticked: () => void
   readonly heard: (host: string, message: PeerMessage) => void
   /** A peer has just become silent, or a link opened or closed. */
   readonly changed: (host: string) => void
@@ -88,7 +90,8 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
       out: null,
       pending: null,
       incoming: null,
-      everyMs: options.beatMs, heardMs: Number.NEGATIVE_INFINITY,
+      everyMs: options.beatMs,
+      heardMs: Number.NEGATIVE_INFINITY,
       refused: false,
       retry: null,
       triedMs: 0,
@@ -218,6 +221,7 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
     for (const link of links.values()) write(link, line)
   }
   const timer = setInterval(() => {
+    options.ticked()
     const nowMs = monotonicMs()
     beat(nowMs)
     for (const link of links.values()) {

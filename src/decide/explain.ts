@@ -85,7 +85,9 @@ function warningsOf(state: State, view: View, policy: Policy, successor: string 
   const warnings: string[] = []
   if (successor === null && state.epoch > 0) warnings.push('there is no fit replica: a crash now is an outage')
   if (view.redis.facts !== null && Number(view.redis.facts.version.split('.')[0]) >= 7 && policy.external) {
-    warnings.push('process: external: with `repl-diskless-sync yes` (the default from redis 7 on) a replica that has just full-synced looks ready up to a second before it receives anything; set it to no')
+    warnings.push(
+      'process: external: with `repl-diskless-sync yes` (the default from redis 7 on) a replica that has just full-synced looks ready up to a second before it receives anything; set it to no',
+    )
   }
   if (policy.external)
     warnings.push(

@@ -22,7 +22,7 @@ export interface Policy {
 }
 
 /** The agent's calm rhythm. A failover never waits for it: closed sockets, VRRP and peers wake the loop at once. */
-export const tickMs = 250
+export const tickMs = 400
 
 /** While something is under way the loop looks again this soon. */
 export const busyTickMs = 20

@@ -60,11 +60,16 @@ export function readFifo(file: string, heard: (word: VrrpWord) => void, failed: 
   }
 }
 
-export function holdsAddress(ip: string): boolean {
-  for (const addresses of Object.values(networkInterfaces())) {
-    if (addresses?.some((a) => a.address === ip) === true) return true
+let seen: { readonly atMs: number; readonly addresses: ReadonlySet<string> } = { atMs: Number.NEGATIVE_INFINITY, addresses: new Set() }
+
+/** Is this address on an interface of this host? Listing them is dear, so a list not older than `maxAgeMs` will do. */
+export function holdsAddress(ip: string, maxAgeMs: number): boolean {
+  const nowMs = performance.now()
+  if (nowMs - seen.atMs > maxAgeMs) {
+    const addresses = Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map((a) => a.address))
+    seen = { atMs: nowMs, addresses: new Set(addresses) }
   }
-  return false
+  return seen.addresses.has(ip)
 }
 
 /** "1" and nothing else, as keepalived reads it (weight 0 reverse). A missing file is a no. */

@@ -10,8 +10,22 @@ import { splitRounds, type WatchedRound } from '../../bench/watch.ts'
 
 function round(outageMs: number, more: Partial<WatchedRound> = {}): WatchedRound {
   return {
-    round: 1, primaryBefore: 'a', primaryAfter: 'b', recovered: true, redundantAgain: true, redundantAfterMs: 1, decisions: [], problems: [],
-    outageMs, healOutageMs: null, acked: 100, indeterminate: 0, rejected: 0, lost: 0, errors: [], ...more,
+    round: 1,
+    primaryBefore: 'a',
+    primaryAfter: 'b',
+    recovered: true,
+    redundantAgain: true,
+    redundantAfterMs: 1,
+    decisions: [],
+    problems: [],
+    outageMs,
+    healOutageMs: null,
+    acked: 100,
+    indeterminate: 0,
+    rejected: 0,
+    lost: 0,
+    errors: [],
+    ...more,
   }
 }
 
@@ -37,14 +51,18 @@ describe('options', () => {
     expect(full.minutes).toBe(10)
     expect([roundsOf(full, 'holdfast', 'crash'), roundsOf(full, 'holdfast', 'host-cut'), roundsOf(full, 'sentinel', 'crash')]).toEqual([100, 50, 3])
   })
-  test('lists keep the bench\'s own order; = works too; --rounds wins', () => {
+  test("lists keep the bench's own order; = works too; --rounds wins", () => {
     const given = options(['--only=host-cut,crash', '--systems', 'sentinel', '--rounds', '7', '--minutes', '0.5', '--json', 'x.json'])
     expect(given).toMatchObject({ only: ['crash', 'host-cut'], systems: ['sentinel'], minutes: 0.5, jsonFile: 'x.json' })
     expect(roundsOf(given, 'sentinel', 'crash')).toBe(7)
   })
   test.each([
-    [['--only', 'crush'], /crush is not one of crash/], [['--only', ','], /nothing is named/], [['--rounds', '0'], /whole number/],
-    [['--rounds'], /needs a value/], [['--minutes', 'ten'], /0.1 to 120/], [['--fast'], /unknown option/],
+    [['--only', 'crush'], /crush is not one of crash/],
+    [['--only', ','], /nothing is named/],
+    [['--rounds', '0'], /whole number/],
+    [['--rounds'], /needs a value/],
+    [['--minutes', 'ten'], /0.1 to 120/],
+    [['--fast'], /unknown option/],
   ])('%j is refused', (argv, why) => {
     expect(parseOptions(argv)).toMatchObject({ kind: 'wrong', why: expect.stringMatching(why) as string })
   })
@@ -59,10 +77,18 @@ describe('figures', () => {
   test('errors of one kind are added up, the most frequent first', () => {
     const at = { firstAtMs: 0, lastAtMs: 0 }
     const rounds = [
-      round(5, { errors: [{ kind: 'closed', count: 1, ...at }, { kind: 'READONLY', count: 2, ...at }] }),
+      round(5, {
+        errors: [
+          { kind: 'closed', count: 1, ...at },
+          { kind: 'READONLY', count: 2, ...at },
+        ],
+      }),
       round(9, { errors: [{ kind: 'READONLY', count: 3, ...at }] }),
     ]
-    expect(figuresOf({ rounds, lossKnown: true }).errors).toEqual([{ kind: 'READONLY', count: 5 }, { kind: 'closed', count: 1 }])
+    expect(figuresOf({ rounds, lossKnown: true }).errors).toEqual([
+      { kind: 'READONLY', count: 5 },
+      { kind: 'closed', count: 1 },
+    ])
   })
   test('one bad round is a miss, and an outlier', () => {
     const rounds = [...Array.from({ length: 99 }, () => round(15)), round(1400)]
@@ -80,21 +106,34 @@ describe('figures', () => {
 
 describe('a host that is cut and comes back', () => {
   const rounds = [round(4000), round(300)]
-  const spans = [{ injectedMs: 1000, undoneMs: 3000 }, { injectedMs: 10_000, undoneMs: 11_000 }]
+  const spans = [
+    { injectedMs: 1000, undoneMs: 3000 },
+    { injectedMs: 10_000, undoneMs: 11_000 },
+  ]
   const outages = [
-    { startMs: 999, lengthMs: 210, open: false }, { startMs: 3500, lengthMs: 4000, open: false }, { startMs: 10_001, lengthMs: 300, open: false },
+    { startMs: 999, lengthMs: 210, open: false },
+    { startMs: 3500, lengthMs: 4000, open: false },
+    { startMs: 10_001, lengthMs: 300, open: false },
   ]
   test('the cut and the return are two figures', () => {
-    expect(splitRounds(rounds, spans, outages, 20).map(({ outageMs, healOutageMs }) => [outageMs, healOutageMs])).toEqual([[210, 4000], [300, 20]])
+    expect(splitRounds(rounds, spans, outages, 20).map(({ outageMs, healOutageMs }) => [outageMs, healOutageMs])).toEqual([
+      [210, 4000],
+      [300, 20],
+    ])
   })
 })
 
 describe('the table', () => {
   const report: BenchReport = {
-    machine: 'a machine', startedAt: 'today', loadBefore: 0.1, idle: { seconds: 60, agents: [{ host: 'a', cpuPercent: 1.4, rssMb: 70 }] },
-    alarms: { minutes: 1, busyProcesses: 4, failovers: 0, longestOutageMs: 40, lost: 0 }, throughput: { plainPerS: [100, 90, 110], vipPerS: [99, 98, 97], ratio: 0.98 },
+    machine: 'a machine',
+    startedAt: 'today',
+    loadBefore: 0.1,
+    idle: { seconds: 60, agents: [{ host: 'a', cpuPercent: 1.4, rssMb: 70 }] },
+    alarms: { minutes: 1, busyProcesses: 4, failovers: 0, longestOutageMs: 40, lost: 0 },
+    throughput: { plainPerS: [100, 90, 110], vipPerS: [99, 98, 97], ratio: 0.98 },
     results: [result('crash', 'holdfast', [round(20)]), result('crash', 'sentinel', [round(2000)]), result('host-cut', 'sentinel', [round(2900)], false)],
-    notMeasured: ['sentinel restart: no sentinel'], outliers: [],
+    notMeasured: ['sentinel restart: no sentinel'],
+    outliers: [],
   }
   const text = renderReport(report)
   test('recipes stand beside Holdfast with their ratio', () => {
@@ -108,7 +147,10 @@ describe('the table', () => {
   })
   test('every row has as many cells as its header', () => {
     for (const block of text.split('\n\n').filter((part) => part.startsWith('|'))) {
-      const widths = block.trim().split('\n').map((line) => line.replaceAll(/`[^`]*`/g, '').split('|').length)
+      const widths = block
+        .trim()
+        .split('\n')
+        .map((line) => line.replaceAll(/`[^`]*`/g, '').split('|').length)
       expect(new Set(widths).size).toBe(1)
     }
   })

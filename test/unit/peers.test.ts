@@ -35,6 +35,7 @@ async function agent(self: string, peer: string, port: number, peerPort: number,
     targets: [{ host: peer, ip: '127.0.0.1', port: peerPort }],
     beatMs: 50,
     serves: () => true,
+    ticked: () => {},
     heard: (host, message) => made.heard.push([host, message]),
     changed: () => {},
     opened: () => {
