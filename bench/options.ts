@@ -47,7 +47,8 @@ export function parseOptions(argv: readonly string[]): Parsed {
     }
     const [name = '', inline] = word.split(/=(.*)/s)
     if (!withValue.some((known) => known === name)) return wrong(`unknown option ${word}`)
-    const value = inline ?? argv[(index += 1)]
+    if (inline === undefined) index += 1
+    const value = inline ?? argv[index]
     if (value === undefined) return wrong(`${name} needs a value`)
     given.set(name, value)
   }

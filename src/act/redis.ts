@@ -9,7 +9,7 @@ import { promisify } from 'node:util'
 import type { Config, GroupConfig, MemberConfig } from '../model/config.ts'
 import { done, failed, waiting, type Outcome } from '../model/outcome.ts'
 import { groupStateDir, redisConfFile, redisDataDir, redisLogFile, groupRunDir } from '../model/paths.ts'
-import { readProcess } from '../observe/process.ts'
+import { hasThreads, readProcess } from '../observe/process.ts'
 import { factsFromInfo, parseInfo, versionOf } from '../redis/info.ts'
 import type { RedisLink } from '../redis/link.ts'
 import { renderRedisConf } from '../render/redis-conf.ts'
@@ -93,7 +93,7 @@ export async function killRedis(pid: number): Promise<Outcome> {
     return failed(`kill ${pid}: ${(error as Error).message}`)
   }
   const deadlineMs = performance.now() + killDeadlineMs
-  while (readProcess(pid) !== null) {
+  while (readProcess(pid) !== null || hasThreads(pid)) {
     if (performance.now() > deadlineMs) return failed(`redis (pid ${pid}) did not end within ${killDeadlineMs} ms of SIGKILL`)
     await new Promise((resolve) => setTimeout(resolve, 1))
   }

@@ -80,7 +80,7 @@ function settle(ctx: Context, word: Statement, following: boolean): Draft {
   const position = view.redis.facts === null ? null : positionOf(view.redis.facts, state.lineage)
   const fitness = ownFitness(next, view, ctx.policy)
   const because = `${word.host} serves epoch ${state.epoch}; this replica is ${fitness.fit ? 'ready to replace it' : `not fit: ${fitness.why}`}${position === null ? '' : ` (${describePosition(position)})`}`
-  return { next, actions, events, because, wakeInMs: fitness.fit ? tickMs : tickMs / 2 }
+  return { next, actions, events, because, wakeInMs: fitness.fit ? tickMs : tickMs / 4 }
 }
 
 function refuse(ctx: Context, why: string): Draft {

@@ -1,5 +1,5 @@
 /** Is a process alive? From /proc, because `kill -0` also says yes to a zombie that its parent has not reaped yet. Read-only. */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 
 export interface ProcessId {
   readonly pid: number
@@ -19,6 +19,18 @@ export function readProcess(pid: number): ProcessId | null {
     return { pid, startTicks: fields[19] ?? '' }
   } catch {
     return null // gone between the question and the answer
+  }
+}
+
+/**
+ * A process whose leader is dead may still have threads, and with them its open files: its sockets are closed, and its
+ * clients told, only when the last thread is gone. An address that is withdrawn before that leaves them waiting.
+ */
+export function hasThreads(pid: number): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/task`).length > 1
+  } catch {
+    return false // gone altogether
   }
 }
 

@@ -5,13 +5,13 @@
 import type { RedisFacts, RedisProbe } from '../model/view.ts'
 import { factsFromInfo } from '../redis/info.ts'
 import { openRedis, type RedisLink, type RedisTarget } from '../redis/link.ts'
-import { commandLine, isSameProcess, readProcess, type ProcessId } from './process.ts'
+import { commandLine, hasThreads, isSameProcess, readProcess, type ProcessId } from './process.ts'
 
 /** An INFO that has not come back after this long no longer holds up the cycle that asked. */
 const answerDeadlineMs = 40
 const connectDeadlineMs = 1000
-/** The kernel closes a dying process' sockets a moment before /proc shows it dead. */
-const dyingRechecks = 20
+/** About 1 ms each: the kernel needs a moment to close a dying process' sockets, and longer where there are thousands. */
+const dyingRechecks = 100
 /** A stopped redis is not given up on: the question stays open, because how long it has waited IS the measure of a hang. */
 const infoDeadlineMs = 24 * 3_600_000
 
@@ -90,12 +90,12 @@ export function observeRedis(target: RedisTarget, clock: () => number, wake: () 
     if (link !== null) return true
     if (known === null) return refused ? false : 'unknown'
     for (let i = 0; i < dyingRechecks; i += 1) {
-      if (!isSameProcess(known)) return false
+      if (!isSameProcess(known) && !hasThreads(known.pid)) return false
       // A process that lives but lost one connection is open again by now, or answers to nobody yet.
       if (!refused) return true
       await new Promise((resolve) => setTimeout(resolve, 1))
     }
-    return true
+    return isSameProcess(known)
   }
 
   return {
