@@ -19,6 +19,13 @@ export function isFresh(facts: RedisFacts): boolean {
   return facts.linkUp || (facts.linkDownS !== null && facts.linkDownS <= maxStaleS && facts.role === 'replica' && facts.upstream?.port !== 1)
 }
 
+/** Fresh by its link, or let go of so recently that its link, which is gone for good, was alive a moment ago. */
+export function wasFresh(state: State, view: View): boolean {
+  const facts = view.redis.facts
+  if (facts !== null && isFresh(facts)) return true
+  return state.detached?.epoch === state.epoch && view.nowMs - state.detached.atMs <= maxStaleS * 1000
+}
+
 export function ownFitness(state: State, view: View, policy: Policy): Fitness {
   const facts = view.redis.facts
   if (memberOf(policy, state.host)?.neverPrimary === true) return no('never_primary is set')
@@ -32,7 +39,7 @@ export function ownFitness(state: State, view: View, policy: Policy): Fitness {
   if (state.epoch > 0 && position.kind !== 'known') return no(position.kind === 'empty' ? 'it is empty' : 'its data are of unknown history')
   if (position.kind === 'known' && position.divergedBytes > 0) return no('it holds diverged writes')
   // A link that dropped a moment ago may be the first sign of a dying primary: unfit would mean to refuse its address.
-  if (facts.role === 'replica' && state.gone === null && state.phase === 'replica' && !isFresh(facts)) {
+  if (facts.role === 'replica' && state.gone === null && state.phase === 'replica' && !wasFresh(state, view)) {
     return no(`its replication link is down${facts.linkDownS === null ? '' : ` for ${facts.linkDownS} s`}`)
   }
   return { fit: true, why: '' }

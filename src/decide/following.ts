@@ -57,7 +57,7 @@ function settle(ctx: Context, word: Statement, following: boolean): Draft {
   const { state, view } = ctx
   const actions: Action[] = []
   const events: Event[] = []
-  let next: State = { ...state, phase: 'replica', gone: null, handover: null, claim: null, servingRunId: null }
+  let next: State = { ...state, phase: 'replica', gone: null, detached: null, handover: null, claim: null, servingRunId: null }
   const vipHere = view.keepalived?.vipHere === true
   if (state.phase === 'handed') {
     // Before the VIP leaves this host: a FIN can only be sent from an address that is still here. A client whose write

@@ -6,7 +6,7 @@ import { maxLineage, type LineageEntry, type LineageSource, type State } from '.
 import { bootstrap } from './bootstrap.ts'
 import { answerId, answerRequest, claimEpoch, holdStill, offsetOf, type Context, type Draft } from './draft.ts'
 import { elect } from './election.ts'
-import { isFresh } from './fitness.ts'
+import { isFresh, wasFresh } from './fitness.ts'
 import { follow } from './following.ts'
 import { answerSwitchover, handOver, isHandedToMe, isOfferedToMe } from './handover.ts'
 import { mergeLineage } from './position.ts'
@@ -30,9 +30,27 @@ export const respond: Record<ResponseName, (ctx: Context) => Draft> = {
   'await-successor': awaitSuccessor,
 }
 
+/**
+ * An external primary whose agent is not heard: if the link dies, whatever answers there next may be a redis that somebody
+ * restarted empty, and redis would follow it by itself within a second (INV-1). So the replica lets go until the primary's agent
+ * speaks again, or the election takes over. A redis that Holdfast starts is born fenced and needs none of this.
+ */
+function letsGo(ctx: Context): boolean {
+  const { state, view, policy, situation } = ctx
+  const facts = view.redis.facts
+  if (!policy.external || state.phase !== 'replica' || situation.claim !== 'theirs' || situation.holder !== 'unclear' || situation.redis !== 'replica') return false
+  return facts !== null && !facts.linkUp && !facts.syncing && facts.upstream !== null && facts.upstream.port !== 1
+}
+
 /** Waits, but a promise that the phase made is kept: only a serving phase leaves a primary unfenced. */
 function hold(ctx: Context): Draft {
   const { situation, state } = ctx
+  if (letsGo(ctx)) {
+    const facts = ctx.view.redis.facts
+    const detached = facts !== null && isFresh(facts) ? { epoch: state.epoch, atMs: ctx.view.nowMs } : state.detached
+    const because = `${situation.holderWhy}; the link to it is down, and nobody says what answers there next`
+    return { ...holdStill(ctx, because, busyTickMs / 2), next: { ...state, detached }, actions: [{ kind: 'soft-fence' }] }
+  }
   const unfenced = situation.redis === 'primary' || situation.redis === 'other-primary'
   const fence: readonly Action[] = unfenced && state.epoch > 0 && !isServingPhase(state.phase) ? [{ kind: 'soft-fence' }] : []
   const waiting = situation.claim === 'theirs' && situation.holder === 'unclear'
@@ -167,9 +185,8 @@ function electSuccessor(ctx: Context): Draft {
     return { ...waiting, actions: heard(peerOf(view, giver))?.answering === true ? [] : detach(ctx), vip: true }
   }
   if (ctx.state.phase === 'handed') return takeBack(ctx, [])
-  const facts = view.redis.facts
   const known = ctx.state.gone?.epoch === ctx.state.epoch ? ctx.state.gone : null
-  const gone = known ?? { epoch: ctx.state.epoch, fresh: facts !== null && isFresh(facts), atMs: view.nowMs }
+  const gone = known ?? { epoch: ctx.state.epoch, fresh: wasFresh(ctx.state, view), atMs: view.nowMs }
   const state: State = { ...ctx.state, gone }
   const detected: readonly Event[] =
     known === null ? [{ kind: 'detected', epoch: state.epoch + 1, text: ctx.situation.holderWhy, data: { from: state.holder } }] : []

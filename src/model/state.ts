@@ -74,6 +74,8 @@ export interface State {
    * then on the old data are gone. Another id or offset means that the sync has ended well.
    */
   readonly partialOf: { readonly replid: string; readonly offset: number; readonly keys: number } | null
+  /** When this replica let go of a primary that nobody vouches for, its link having just died (monotonic). */
+  readonly detached: { readonly epoch: number; readonly atMs: number } | null
   readonly paused: Paused
   readonly handover: Handover | null
   /** Target of a switchover: what it agreed to, and with which redis process. Another process may have other data. */
@@ -98,6 +100,7 @@ export function freshState(group: string, host: string): State {
     gone: null,
     partial: false,
     partialOf: null,
+    detached: null,
     paused: { on: false, atWallMs: 0, by: '' },
     handover: null,
     prepared: null,
