@@ -38,7 +38,8 @@ export const respond: Record<ResponseName, (ctx: Context) => Draft> = {
 function letsGo(ctx: Context): boolean {
   const { state, view, policy, situation } = ctx
   const facts = view.redis.facts
-  if (!policy.external || state.phase !== 'replica' || situation.claim !== 'theirs' || situation.holder !== 'unclear' || situation.redis !== 'replica') return false
+  if (!policy.external || state.phase !== 'replica' || situation.claim !== 'theirs' || situation.holder !== 'unclear' || situation.redis !== 'replica')
+    return false
   return facts !== null && !facts.linkUp && !facts.syncing && facts.upstream !== null && facts.upstream.port !== 1
 }
 
