@@ -218,12 +218,12 @@ export async function keepDataset(hands: RedisHands, name: string): Promise<Outc
   const dir = wanted.ok && Array.isArray(wanted.value) ? String(wanted.value[1]) : ''
   const rdb = wantedFile.ok && Array.isArray(wantedFile.value) ? String(wantedFile.value[1]) : ''
   if (dir === '' || rdb === '') return failed('redis does not say where it saves')
-  const saved = saves.get(hands)
-  if (saved === undefined || saved.file !== file) {
+  const saving = saves.get(hands)
+  if (saving !== file) {
     if (fields.get('rdb_bgsave_in_progress') === '1') return waiting('another save is still running')
     const begun = await command(hands, 'BGSAVE')
     if (!begun.done) return begun
-    saves.set(hands, { file, saves: Number(fields.get('rdb_saves') ?? -1), lastSave: fields.get('rdb_last_save_time') ?? '' })
+    saves.set(hands, file)
     return waiting(`the dataset is being kept as ${file}`)
   }
   if (fields.get('rdb_bgsave_in_progress') === '1') return waiting(`the dataset is being kept as ${file}`)
@@ -239,4 +239,5 @@ export async function keepDataset(hands: RedisHands, name: string): Promise<Outc
   return done
 }
 
-const saves = new WeakMap<RedisHands, { readonly file: string; readonly saves: number; readonly lastSave: string }>()
+/** The copy for which a save was begun and has not been taken over yet. */
+const saves = new WeakMap<RedisHands, string>()

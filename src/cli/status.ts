@@ -14,17 +14,15 @@ export function register(program: Command): void {
     .action(async (group, options, command) => {
       const session = await openSession(command.optsWithGlobals() as unknown as { config: string })
       const speed = new SyncSpeed()
-      const show = async () => {
-        const groups = await statusOf(session, group)
-        return options.json === true ? `${JSON.stringify({ groups }, null, 2)}\n` : groups.map((g) => drawGroup(g, speed)).join('\n')
-      }
+      const page = (groups: readonly GroupStatus[]) =>
+        options.json === true ? `${JSON.stringify({ groups }, null, 2)}\n` : groups.map((g) => drawGroup(g, speed)).join('\n')
       if (options.watch !== true) {
         const groups = await statusOf(session, group)
-        process.stdout.write(options.json === true ? `${JSON.stringify({ groups }, null, 2)}\n` : groups.map((g) => drawGroup(g, speed)).join('\n'))
+        process.stdout.write(page(groups))
         if (groups.some((g) => g.health === 'down')) process.exitCode = 1
         return
       }
-      await watch(show)
+      await watch(async () => page(await statusOf(session, group)))
     })
 }
 
