@@ -16,7 +16,8 @@ import { dataHosts, group, hostIps, primaryOf, vip, waitHealthy, type DataHost }
 import type { AlarmResult, IdleResult, ThroughputResult } from './table.ts'
 
 const idleS = 60
-const settleS = 5
+/** A fresh agent compiles what it runs, at some 2 % of a core for ten seconds: that is starting, not being idle. */
+const settleS = 30
 const busyProcesses = 4
 const benchRounds = 5
 const requests = 100_000

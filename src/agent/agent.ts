@@ -6,28 +6,22 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import type { Config } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
-import { eventsFile, keepalivedFifo } from '../model/paths.ts'
-import { ensureKeepalived, keepalivedPid } from '../act/keepalived.ts'
-import { installRules } from '../act/nftables.ts'
+import { eventsFile } from '../model/paths.ts'
 import { readPassword, readSecret, readUserRedisConf } from '../config/files.ts'
-import { readFifo, type FifoReader } from '../observe/keepalived.ts'
 import { readProcess } from '../observe/process.ts'
 import { monotonicMs, stallMeter } from './clock.ts'
 import { startGroup, type GroupLoop } from './group.ts'
 import { takeLock } from './lock.ts'
-import { readEvents } from './log-files.ts'
+import { readEvents, type Log } from './log-files.ts'
 import { openPeerLinks, type PeerLinks } from './peers.ts'
 import { loadState, prepareStateDir } from './store.ts'
 import type { AgentSurface, OpenDoor } from './surface.ts'
-
-export type Log = (level: 'info' | 'warn' | 'error', text: string, data?: object) => void
+import { openVrrp } from './vrrp.ts'
 
 export interface RunningAgent {
   /** Leaves redis, keepalived and the rules as they are. */
   readonly stop: () => Promise<void>
 }
-
-const keepalivedCheckMs = 500
 
 export async function startAgent(config: Config, host: string, version: string, log: Log, openDoor: OpenDoor): Promise<RunningAgent> {
   const names = Object.values(config.groups)
@@ -66,8 +60,6 @@ async function run(
   const startedMs = monotonicMs()
   const secret = await readSecret(config)
   const loops = new Map<string, GroupLoop>()
-  const yielding = new Set<string>()
-  let keepalivedAlive = keepalivedPid(config.paths) !== null
   const peerHosts = peersOf(config, host, names)
   const beatMs = Math.max(20, Math.floor(Math.min(150, ...names.map((n) => config.groups[n]?.failover.hostLossMs ?? 150)) / 3))
   const stall = stallMeter(beatMs)
@@ -107,29 +99,15 @@ async function run(
   })
   const open = links
 
-  let fifo: FifoReader | null = null
-  let keepalivedTimer: NodeJS.Timeout | null = null
-  if (withVip.length > 0) {
-    for (const name of withVip) {
-      const group = config.groups[name]
-      const outcome = group === undefined ? null : await installRules(config, group, host)
-      if (outcome?.done === false) log('error', `${name}: the stale-address rule is missing: ${outcome.why}`)
-    }
-    const outcome = await ensureKeepalived(config, host, yielding)
-    if (!outcome.done) log('error', outcome.why)
-    fifo = readFifo(
-      keepalivedFifo(config.paths),
-      (word) => {
-        log('info', `${word.instance}: VRRP ${word.state}`)
-        loops.get(word.instance)?.vrrp(word.state)
-      },
-      (why) => log('error', why),
-    )
-    keepalivedTimer = watchKeepalived(config, host, yielding, log, (alive) => {
-      keepalivedAlive = alive
-      wakeAll()
-    })
-  }
+  const vrrp = openVrrp({
+    config,
+    host,
+    groups: withVip,
+    word: (instance, state) => loops.get(instance)?.vrrp(state),
+    changed: wakeAll,
+    log,
+  })
+  await vrrp.start()
 
   for (const name of names) {
     const group = config.groups[name]
@@ -157,13 +135,9 @@ async function run(
         poke: (peer) => {
           if (groupPeers.includes(peer)) open.send(peer, { t: 'poke', group: name })
         },
-        keepalivedRuns: () => keepalivedAlive,
-        yields: () => yielding.has(name),
-        vrrpYield: (yields) => {
-          if (yields) yielding.add(name)
-          else yielding.delete(name)
-          return ensureKeepalived(config, host, yielding)
-        },
+        keepalivedRuns: vrrp.runs,
+        yields: () => vrrp.yields(name),
+        vrrpYield: (yields) => vrrp.yield(name, yields),
         log,
       }),
     )
@@ -172,8 +146,7 @@ async function run(
 
   return {
     stop: async () => {
-      if (keepalivedTimer !== null) clearInterval(keepalivedTimer)
-      fifo?.close()
+      vrrp.close()
       for (const loop of loops.values()) await loop.stop()
       open.close()
       await server.close()
@@ -198,28 +171,6 @@ function surfaceOf(config: Config, host: string, version: string, loops: Readonl
       return Promise.resolve({ id: kind, ok: true, message: `sent ${kind === 'crash' ? 'SIGKILL' : 'SIGSTOP'} to redis (pid ${pid})` })
     },
   }
-}
-
-/** keepalived is restarted when it dies. Its track files start at "no" (init_file), and the loops write them anew. */
-function watchKeepalived(config: Config, host: string, yielding: ReadonlySet<string>, log: Log, changed: (alive: boolean) => void): NodeJS.Timeout {
-  let alive: boolean | null = null
-  let starting = false
-  return setInterval(() => {
-    if (starting) return
-    const now = keepalivedPid(config.paths) !== null
-    if (now !== alive) {
-      const died = alive === true && !now
-      alive = now
-      changed(now)
-      if (died) log('error', 'keepalived is gone; it is started again')
-    }
-    if (now) return
-    starting = true
-    void ensureKeepalived(config, host, yielding).then((outcome) => {
-      starting = false
-      if (!outcome.done) log('error', outcome.why)
-    })
-  }, keepalivedCheckMs)
 }
 
 function holdsVip(config: Config, name: string, host: string): boolean {

@@ -7,20 +7,19 @@ import { AssertionError } from '../model/assert.ts'
 import type { Event } from '../model/action.ts'
 import type { Decision } from '../model/decision.ts'
 import type { Outcome } from '../model/outcome.ts'
-import { eventsFile, journalFile, vipAllowedFile } from '../model/paths.ts'
-import { policyOf, statementMs, suspectShare, type Policy } from '../model/policy.ts'
+import { eventsFile, journalFile } from '../model/paths.ts'
+import { policyOf, statementMs, type Policy } from '../model/policy.ts'
 import type { RequestResult, State } from '../model/state.ts'
-import type { KeepalivedProbe, PeerProbe, Request, Statement, View } from '../model/view.ts'
+import type { KeepalivedProbe, Request, Statement, View } from '../model/view.ts'
 import { carryOut, type ActionResult, type Hands } from '../act/act.ts'
 import { decide } from '../decide/decide.ts'
 import { isServingPhase } from '../decide/situation.ts'
 import { statementOf } from '../decide/statement.ts'
-import { holdsAddress, readAllowed } from '../observe/keepalived.ts'
-import { askReach, type Reach } from '../observe/reach.ts'
 import { observeRedis, type RedisObserver } from '../observe/redis.ts'
 import { monotonicMs, type StallMeter } from './clock.ts'
 import { crashPoint } from './crash-point.ts'
-import { lineFile, type LoggedEvent } from './log-files.ts'
+import { lineFile, type Log, type LoggedEvent } from './log-files.ts'
+import { openSenses } from './senses.ts'
 import { saveState } from './store.ts'
 
 export interface GroupOptions {
@@ -41,7 +40,7 @@ export interface GroupOptions {
   readonly keepalivedRuns: () => boolean
   readonly yields: () => boolean
   readonly vrrpYield: (yields: boolean) => Promise<Outcome>
-  readonly log: (level: 'info' | 'warn' | 'error', text: string, data?: object) => void
+  readonly log: Log
 }
 
 export interface GroupSnapshot {
@@ -65,25 +64,11 @@ export interface GroupLoop {
   readonly stop: () => Promise<void>
 }
 
-interface PeerMemory {
-  statement: Statement | null
-  receivedMs: number
-  reach: Reach | null
-  reachMs: number
-  asking: boolean
-}
-
-/** A reach result older than this is asked for again while the suspicion lasts. */
-const reachAgainMs = 50
 const maxRequests = 16
-/** keepalived tells its new state before or after it has changed the interface; this long after a word the interface is looked at each time. */
-const vrrpSettlesMs = 2000
 
 export function startGroup(options: GroupOptions): GroupLoop {
   const { config, group, member, host } = options
   const policy = policyOf(group, (h) => config.hosts[h]?.ip ?? '')
-  const peers = new Map<string, PeerMemory>()
-  for (const m of group.members) if (m.host !== host) peers.set(m.host, { statement: null, receivedMs: 0, reach: null, reachMs: 0, asking: false })
   const events = lineFile(eventsFile(config.paths, group.name), (why) => options.log('error', why))
   const journal = lineFile(journalFile(config.paths, group.name), (why) => options.log('error', why))
   const requests: Request[] = []
@@ -91,9 +76,6 @@ export function startGroup(options: GroupOptions): GroupLoop {
   let last: { view: View; decision: Decision } | null = null
   let said = { text: '', atMs: 0 }
   let mustSay = false
-  let vrrpState: KeepalivedProbe['vrrp'] = 'unknown'
-  let vrrpWordMs = Number.NEGATIVE_INFINITY
-  let vipSinceMs: number | null = null
   let timer: NodeJS.Timeout | null = null
   let running: Promise<void> | null = null
   let again = false
@@ -104,6 +86,19 @@ export function startGroup(options: GroupOptions): GroupLoop {
   let actedAll = true
 
   const redis: RedisObserver = observeRedis({ host: '127.0.0.1', port: member.port, password: options.password }, monotonicMs, wake)
+  const senses = openSenses({
+    config,
+    group,
+    member,
+    policy,
+    silentMs: options.silentMs,
+    everyMs: options.everyMs,
+    isRefused: options.isRefused,
+    keepalivedRuns: options.keepalivedRuns,
+    yields: options.yields,
+    wake,
+    vipCame: () => record({ kind: 'vip-up', epoch: state.epoch, text: `the address ${group.vip?.ip ?? ''} is on ${host}`, data: { to: host } }),
+  })
   const hands: Hands = {
     config,
     group,
@@ -129,58 +124,6 @@ export function startGroup(options: GroupOptions): GroupLoop {
     options.log(event.kind === 'alarm' ? 'error' : 'info', `${group.name}: ${event.text}`, { kind: event.kind, epoch: event.epoch, ...event.data })
   }
 
-  function probeKeepalived(): KeepalivedProbe | null {
-    if (group.vip === undefined || member.neverPrimary) return null
-    // In calm times VRRP says when the address moves, and a look a second is enough to notice what it does not say.
-    const calm = (last?.decision.diagnosis === 'i-serve' || last?.decision.diagnosis === 'holder-serves') && monotonicMs() - vrrpWordMs > vrrpSettlesMs
-    const vipHere = holdsAddress(group.vip.ip, calm ? 1000 : 2)
-    if (vipHere && vipSinceMs === null) {
-      vipSinceMs = monotonicMs()
-      record({ kind: 'vip-up', epoch: state.epoch, text: `the address ${group.vip.ip} is on ${host}`, data: { to: host } })
-    } else if (!vipHere) vipSinceMs = null
-    return {
-      process: options.keepalivedRuns(),
-      vrrp: vrrpState,
-      vipHere,
-      vipSinceMs,
-      allowed: readAllowed(vipAllowedFile(config.paths, group.name)),
-      yields: options.yields(),
-    }
-  }
-
-  function probePeer(peerHost: string, memory: PeerMemory): PeerProbe {
-    const nowMs = monotonicMs()
-    const silentMs = Math.min(options.silentMs(peerHost), 1e12)
-    const refused = options.isRefused(peerHost)
-    const everyMs = options.everyMs(peerHost)
-    // Two thirds of the time that VRRP needs, so that both have to agree; a host that beats slowly is given longer.
-    const silentAfterMs = Math.max(policy.hostLossMs * suspectShare, everyMs * 3 > policy.hostLossMs ? everyMs * 2.5 : 0)
-    const agent = silentMs < silentAfterMs ? 'alive' : refused ? 'refused' : 'silent'
-    const heardMs = nowMs - silentMs
-    if (silentMs > everyMs + 10) askAgain(peerHost, memory, nowMs)
-    return {
-      host: peerHost,
-      agent,
-      silentMs,
-      statement: memory.statement,
-      statementAgeMs: memory.statement === null ? 1e12 : nowMs - memory.receivedMs,
-      redisReach: memory.reach !== null && memory.reachMs > heardMs && nowMs - memory.reachMs < 1000 ? memory.reach : 'not asked',
-    }
-  }
-
-  function askAgain(peerHost: string, memory: PeerMemory, nowMs: number): void {
-    const peer = policy.members.find((m) => m.host === peerHost)
-    if (memory.asking || peer === undefined || nowMs - memory.reachMs < reachAgainMs) return
-    memory.asking = true
-    const askedMs = nowMs
-    void askReach(peer.ip, peer.port).then((reach) => {
-      memory.asking = false
-      memory.reach = reach
-      memory.reachMs = askedMs
-      wake()
-    })
-  }
-
   async function observe(): Promise<View> {
     const redisProbe = await redis.probe(monotonicMs())
     return {
@@ -193,8 +136,8 @@ export function startGroup(options: GroupOptions): GroupLoop {
       durable,
       actedAll,
       redis: redisProbe,
-      keepalived: probeKeepalived(),
-      peers: [...peers].map(([peerHost, memory]) => probePeer(peerHost, memory)),
+      keepalived: senses.keepalived(last?.decision.diagnosis === 'i-serve' || last?.decision.diagnosis === 'holder-serves'),
+      peers: senses.peers(),
       request: requests[0] ?? null,
     }
   }
@@ -283,7 +226,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
     const nowMs = monotonicMs()
     if (!force && text === said.text && nowMs - said.atMs < statementMs) return
     said = { text, atMs: nowMs }
-    for (const peerHost of peers.keys()) options.say(peerHost, statement)
+    for (const peerHost of senses.peerHosts) options.say(peerHost, statement)
   }
 
   function schedule(atMs: number): void {
@@ -320,23 +263,20 @@ export function startGroup(options: GroupOptions): GroupLoop {
   return {
     wake,
     heard: (statement) => {
-      const memory = peers.get(statement.host)
-      if (memory === undefined) return
-      const news = memory.statement === null || essence(memory.statement) !== essence(statement) || state.handover !== null || statement.handover !== null
-      memory.statement = statement
-      memory.receivedMs = monotonicMs()
-      if (news) wake()
+      const known = senses.heard(statement)
+      if (known === undefined) return
+      const { before } = known
+      if (before === null || essence(before) !== essence(statement) || state.handover !== null || statement.handover !== null) wake()
     },
     poked: () => {
       mustSay = true
       wake()
     },
     sayAllTo: (peerHost) => {
-      if (last !== null && peers.has(peerHost)) options.say(peerHost, statementOf(state, last.view, policy))
+      if (last !== null && senses.peerHosts.includes(peerHost)) options.say(peerHost, statementOf(state, last.view, policy))
     },
     vrrp: (word) => {
-      vrrpState = word
-      vrrpWordMs = monotonicMs()
+      senses.vrrp(word)
       wake()
     },
     request: (request, deadlineMs) => {

@@ -6,6 +6,9 @@
 import { appendFile, readFile, rename, stat } from 'node:fs/promises'
 import type { Event } from '../model/action.ts'
 
+/** The agent's own log, for people and machines. */
+export type Log = (level: 'info' | 'warn' | 'error', text: string, data?: object) => void
+
 export interface LoggedEvent extends Event {
   readonly host: string
   readonly group: string

@@ -12,7 +12,7 @@ import { redisAnswers } from '../decide/situation.ts'
 
 const maxBodyBytes = 16_384
 const requestDeadlineMs = 20_000
-const kinds = ['switchover', 'failover', 'pause', 'resume', 'reinit', 'cancel'] as const
+const kinds = ['switchover', 'failover', 'pause', 'resume', 'reinit'] as const
 
 export function publicRoutes(agent: AgentSurface): Hono {
   const app = new Hono()

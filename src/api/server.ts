@@ -18,6 +18,7 @@ const firstByteDeadlineMs = 2000
 const maxStrangers = 256
 /** A health check takes ms. The HTTP server's own deadlines do not run: it never listens, it is handed its connections. */
 const strangerLifeMs = 8000
+const tellRefusedEveryMs = 10_000
 
 export async function listen(options: Door): Promise<{ readonly close: () => Promise<void> }> {
   const open = new Set<Socket>()
@@ -40,7 +41,7 @@ export async function listen(options: Door): Promise<{ readonly close: () => Pro
       socket.setNoDelay(true)
       secret.emit('connection', socket)
     },
-    (why) => options.complain(`a connection was refused: ${why}`),
+    tellRefusals(options.complain),
   )
   const server: Server = createServer((socket) => {
     open.add(socket)
@@ -91,6 +92,20 @@ export async function listen(options: Door): Promise<{ readonly close: () => Pro
         for (const socket of open) socket.destroy()
         server.close(() => resolve())
       }),
+  }
+}
+
+/** A port scan must not fill the log: a line in ten seconds says as much as one for each connection. */
+function tellRefusals(complain: (text: string) => void): (why: string) => void {
+  let untold = 0
+  let toldMs = Number.NEGATIVE_INFINITY
+  return (why) => {
+    untold += 1
+    const nowMs = performance.now()
+    if (nowMs - toldMs < tellRefusedEveryMs) return
+    complain(untold === 1 ? `a connection was refused: ${why}` : `${untold} connections were refused, the last one: ${why}`)
+    toldMs = nowMs
+    untold = 0
   }
 }
 

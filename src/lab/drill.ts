@@ -78,7 +78,7 @@ async function runRound(rig: DrillRig, options: DrillOptions, writer: WriterHand
     if (!undone.done) problems.push(`undoing the fault failed: ${undone.why}`)
   }
   const undoneAtMs = performance.now()
-  const after = recovered ? await untilRedundant(rig, options) : await statusOf(rig, options.group)
+  const after = recovered ? await untilRedundant(rig, options, rig.limits.redundantWithinMs) : await statusOf(rig, options.group)
   const redundantAgain = recovered && typeof after !== 'string'
   if (recovered && typeof after === 'string') problems.push(`not redundant again within ${rig.limits.redundantWithinMs} ms: ${after}`)
   const primaryAfter = typeof after === 'string' ? null : after.primary
@@ -98,21 +98,11 @@ async function runRound(rig: DrillRig, options: DrillOptions, writer: WriterHand
 }
 
 async function healthy(rig: DrillRig, options: DrillOptions): Promise<GroupStatus & { readonly primary: string }> {
-  let why = 'not asked yet'
-  const found = await poll(
-    async () => {
-      stopIfAborted(options)
-      const status = await statusOf(rig, options.group)
-      why = typeof status === 'string' ? status : `${status.health}: ${status.because}`
-      if (typeof status === 'string' || status.health !== 'ok' || status.primary === null) return undefined
-      return { ...status, primary: status.primary }
-    },
-    { withinMs: rig.limits.healthyWithinMs, everyMs: rig.limits.pollEveryMs },
-  )
-  if (found === undefined) {
+  const found = await untilRedundant(rig, options, rig.limits.healthyWithinMs)
+  if (typeof found === 'string') {
     throw new OperatorError(
       'HF505',
-      `the group ${options.group} is not healthy (${why}), so nothing was broken`,
+      `the group ${options.group} is not healthy (${found}), so nothing was broken`,
       `See what is wrong with: holdfast status, holdfast explain ${options.group}`,
     )
   }
@@ -153,17 +143,18 @@ async function recovery(rig: DrillRig, options: DrillOptions, writer: WriterHand
   return found ?? false
 }
 
-/** The status, or the reason why the group is not redundant in time. */
-async function untilRedundant(rig: DrillRig, options: DrillOptions): Promise<GroupStatus | string> {
+/** The status of a group with a primary and all of its replicas in order, or the reason why it is not so in time. */
+async function untilRedundant(rig: DrillRig, options: DrillOptions, withinMs: number): Promise<(GroupStatus & { readonly primary: string }) | string> {
   let why = 'not asked yet'
   const found = await poll(
     async () => {
       stopIfAborted(options)
       const status = await statusOf(rig, options.group)
       why = typeof status === 'string' ? status : `${status.health}: ${status.because}`
-      return typeof status !== 'string' && status.health === 'ok' ? status : undefined
+      if (typeof status === 'string' || status.health !== 'ok' || status.primary === null) return undefined
+      return { ...status, primary: status.primary }
     },
-    { withinMs: rig.limits.redundantWithinMs, everyMs: rig.limits.pollEveryMs },
+    { withinMs, everyMs: rig.limits.pollEveryMs },
   )
   return found ?? why
 }

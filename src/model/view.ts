@@ -66,7 +66,6 @@ export interface KeepalivedProbe {
   readonly vrrp: 'MASTER' | 'BACKUP' | 'FAULT' | 'STOP' | 'unknown'
   /** The VIP observed on this host's own interface. */
   readonly vipHere: boolean
-  readonly vipSinceMs: number | null
   /** What stands in the track file now. */
   readonly allowed: boolean
   /** VRRP priority lowered, so that at a heal any other claim wins. */
@@ -120,7 +119,7 @@ export interface PeerProbe {
 
 export interface Request {
   readonly id: string
-  readonly kind: 'switchover' | 'failover' | 'pause' | 'resume' | 'reinit' | 'cancel'
+  readonly kind: 'switchover' | 'failover' | 'pause' | 'resume' | 'reinit'
   readonly to: string | null
   readonly by: string
   readonly dryRun: boolean

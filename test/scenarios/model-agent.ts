@@ -221,7 +221,6 @@ export class ModelAgent {
               process: keepalived.alive,
               vrrp: keepalived.vrrp,
               vipHere: keepalived.vipSinceMs !== null,
-              vipSinceMs: keepalived.vipSinceMs,
               allowed: keepalived.allowed,
               yields: keepalived.yields,
             },

@@ -1,0 +1,97 @@
+/**
+ * The one keepalived of this host, for all of its groups: the rules that go with an address, its start and restart, its words.
+ * What it may announce is decided by the loops, through the track files; nothing here grants an address.
+ */
+import type { Config } from '../model/config.ts'
+import type { Outcome } from '../model/outcome.ts'
+import { keepalivedFifo } from '../model/paths.ts'
+import type { KeepalivedProbe } from '../model/view.ts'
+import { ensureKeepalived, keepalivedPid } from '../act/keepalived.ts'
+import { installRules } from '../act/nftables.ts'
+import { readFifo, type FifoReader } from '../observe/keepalived.ts'
+import type { Log } from './log-files.ts'
+
+const checkMs = 500
+
+export interface VrrpOptions {
+  readonly config: Config
+  readonly host: string
+  /** Groups whose address this host may hold. None: keepalived is not needed here, and nothing is started. */
+  readonly groups: readonly string[]
+  readonly word: (group: string, state: KeepalivedProbe['vrrp']) => void
+  /** keepalived has come or gone. */
+  readonly changed: () => void
+  readonly log: Log
+}
+
+export interface Vrrp {
+  readonly start: () => Promise<void>
+  readonly runs: () => boolean
+  readonly yields: (group: string) => boolean
+  /** Lowers (or restores) the VRRP priority of one group, by a reload. */
+  readonly yield: (group: string, yields: boolean) => Promise<Outcome>
+  /** Stops watching; keepalived itself runs on (INV-7). */
+  readonly close: () => void
+}
+
+export function openVrrp(options: VrrpOptions): Vrrp {
+  const { config, host, log } = options
+  const yielding = new Set<string>()
+  let alive = keepalivedPid(config.paths) !== null
+  let starting = false
+  let fifo: FifoReader | null = null
+  let timer: NodeJS.Timeout | null = null
+
+  async function start(): Promise<void> {
+    if (options.groups.length === 0) return
+    for (const name of options.groups) {
+      const group = config.groups[name]
+      const outcome = group === undefined ? null : await installRules(config, group, host)
+      if (outcome?.done === false) log('error', `${name}: the stale-address rule is missing: ${outcome.why}`)
+    }
+    const outcome = await ensureKeepalived(config, host, yielding)
+    if (!outcome.done) log('error', outcome.why)
+    fifo = readFifo(
+      keepalivedFifo(config.paths),
+      (word) => {
+        log('info', `${word.instance}: VRRP ${word.state}`)
+        options.word(word.instance, word.state)
+      },
+      (why) => log('error', why),
+    )
+    alive = keepalivedPid(config.paths) !== null
+    timer = setInterval(look, checkMs)
+  }
+
+  /** keepalived is restarted when it dies. Its track files start at "no" (init_file), and the loops write them anew. */
+  function look(): void {
+    if (starting) return
+    const now = keepalivedPid(config.paths) !== null
+    if (now !== alive) {
+      if (!now) log('error', 'keepalived is gone; it is started again')
+      alive = now
+      options.changed()
+    }
+    if (now) return
+    starting = true
+    void ensureKeepalived(config, host, yielding).then((outcome) => {
+      starting = false
+      if (!outcome.done) log('error', outcome.why)
+    })
+  }
+
+  return {
+    start,
+    runs: () => alive,
+    yields: (group) => yielding.has(group),
+    yield: (group, yields) => {
+      if (yields) yielding.add(group)
+      else yielding.delete(group)
+      return ensureKeepalived(config, host, yielding)
+    },
+    close: () => {
+      if (timer !== null) clearInterval(timer)
+      fifo?.close()
+    },
+  }
+}
