@@ -131,6 +131,7 @@ async function run(
         silentMs: open.silentMs,
         everyMs: open.everyMs,
         isRefused: open.isRefused,
+        hasHungUp: open.hasHungUp,
         say: (peer, statement) => open.send(peer, { t: 'say', group: name, statement }),
         poke: (peer) => {
           if (groupPeers.includes(peer)) open.send(peer, { t: 'poke', group: name })

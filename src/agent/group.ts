@@ -35,6 +35,7 @@ export interface GroupOptions {
   readonly silentMs: (host: string) => number
   readonly everyMs: (host: string) => number
   readonly isRefused: (host: string) => boolean
+  readonly hasHungUp: (host: string) => boolean
   readonly say: (host: string, statement: Statement) => void
   readonly poke: (host: string) => void
   readonly keepalivedRuns: () => boolean
@@ -94,6 +95,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
     silentMs: options.silentMs,
     everyMs: options.everyMs,
     isRefused: options.isRefused,
+    hasHungUp: options.hasHungUp,
     keepalivedRuns: options.keepalivedRuns,
     yields: options.yields,
     wake,

@@ -64,6 +64,11 @@ export interface PeerLinks {
   readonly everyMs: (host: string) => number
   /** The peer's kernel answers that nobody listens on the agent's port. */
   readonly isRefused: (host: string) => boolean
+  /**
+   * The stream on which this peer spoke has ended and no other has come: its agent was stopped or killed, or renews the link. Known
+   * at once, where silence takes a tenth of a second in which a redis that died with it may be back with other data.
+   */
+  readonly hasHungUp: (host: string) => boolean
   readonly accept: (host: string, stream: Duplex) => void
   readonly close: () => void
 }
@@ -76,6 +81,7 @@ interface Link {
   heardMs: number
   everyMs: number
   refused: boolean
+  hungUp: boolean
   retry: NodeJS.Timeout | null
   triedMs: number
   complained: string
@@ -93,6 +99,7 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
       everyMs: options.beatMs,
       heardMs: Number.NEGATIVE_INFINITY,
       refused: false,
+      hungUp: false,
       retry: null,
       triedMs: 0,
       complained: '',
@@ -173,11 +180,15 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
     }
     link.incoming?.destroy()
     link.incoming = stream
+    link.hungUp = false
     let rest = ''
     const decoder = new StringDecoder('utf8')
     stream.on('error', () => stream.destroy())
     stream.on('close', () => {
-      if (link.incoming === stream) link.incoming = null
+      if (link.incoming === stream) {
+        link.incoming = null
+        link.hungUp = true
+      }
       if (!closed) options.changed(host)
     })
     stream.on('data', (chunk: Buffer) => {
@@ -240,6 +251,7 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
     everyMs: (host) => links.get(host)?.everyMs ?? options.beatMs,
     silentMs: (host) => monotonicMs() - (links.get(host)?.heardMs ?? Number.NEGATIVE_INFINITY),
     isRefused: (host) => links.get(host)?.refused ?? false,
+    hasHungUp: (host) => links.get(host)?.hungUp ?? false,
     accept,
     close: () => {
       closed = true

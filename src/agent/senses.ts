@@ -25,6 +25,7 @@ export interface SensesOptions {
   readonly silentMs: (host: string) => number
   readonly everyMs: (host: string) => number
   readonly isRefused: (host: string) => boolean
+  readonly hasHungUp: (host: string) => boolean
   readonly keepalivedRuns: () => boolean
   readonly yields: () => boolean
   /** A probe that was under way has its result. */
@@ -82,9 +83,10 @@ export function openSenses(options: SensesOptions): Senses {
     const everyMs = options.everyMs(peerHost)
     // Two thirds of the time that VRRP needs, so that both have to agree; a host that beats slowly is given longer.
     const silentAfterMs = Math.max(policy.hostLossMs * suspectShare, everyMs * 3 > policy.hostLossMs ? everyMs * 2.5 : 0)
-    const agent = silentMs < silentAfterMs ? 'alive' : refused ? 'refused' : 'silent'
+    const hungUp = options.hasHungUp(peerHost)
+    const agent = hungUp ? 'refused' : silentMs < silentAfterMs ? 'alive' : refused ? 'refused' : 'silent'
     const heardMs = nowMs - silentMs
-    if (silentMs > everyMs + 10) askAgain(peerHost, memory, nowMs)
+    if (hungUp || silentMs > everyMs + 10) askAgain(peerHost, memory, nowMs)
     return {
       host: peerHost,
       agent,

@@ -108,7 +108,7 @@ export interface HandoverView {
 
 export interface PeerProbe {
   readonly host: string
-  /** alive: heard within the limit; silent: nothing, not even a refusal; refused: its host answers that no agent listens. */
+  /** alive: heard within the limit; silent: nothing, not even a refusal; refused: its host says that no agent listens, or ended its stream. */
   readonly agent: 'alive' | 'silent' | 'refused'
   readonly silentMs: number
   readonly statement: Statement | null

@@ -4,6 +4,7 @@
  */
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
+import { readAgentPid } from '../../src/lab/record.ts'
 import { countIn, keptFiles } from './evidence.ts'
 import type { Rig } from './rig.ts'
 import { poll, problems, rigFor, twoHosts, vip } from './rig.ts'
@@ -126,6 +127,27 @@ describe.skipIf(problems.length > 0)('process: external, with a supervisor that 
     expect(after?.primary).toBe(other(before.primary))
     for (const host of ['red-a', 'red-b']) expect(await rig.redis(host, 'EXISTS', 'old:1', 'old:5000'), `${host} has the old data`).toMatch(/2/)
     expect(await rig.writable()).toEqual([after?.primary])
+    await rig.expectNoBrokenRule()
+  })
+
+  /** The address stays where it is, for nobody is left to take it away: what is written there meanwhile is kept as a copy. */
+  test.each([5, 20, 50, 150, 400])('kill -9 of redis AND its agent in one moment, an EMPTY redis %i ms later: the replica lets go in time', async (delayMs) => {
+    const rig = theRig()
+    const before = await rig.untilOk()
+    const replica = other(before.primary)
+    await setDelay(rig, before.primary, delayMs)
+    const agent = (await readAgentPid(rig.lab.record, before.primary))?.pid ?? 0
+    const redis = /process_id:(\d+)/.exec(await rig.redis(before.primary, 'INFO', 'server'))?.[1] ?? ''
+    expect((await rig.lab.exec(before.primary, ['sh', '-c', `kill -9 ${agent} ${redis}`])).code).toBe(0)
+    const back = await poll(async () => ((await rig.redis(before.primary, 'DBSIZE')) === '0' ? true : undefined), { withinMs: 5000 })
+    expect(back, 'it is back, and empty').toBe(true)
+    // Longer than redis waits between two attempts to reach its primary.
+    await new Promise((resolve) => setTimeout(resolve, 2500))
+    expect(await rig.redis(replica, 'EXISTS', 'old:1', 'old:5000'), 'the replica has its data').toMatch(/2/)
+    await rig.untilAgentIsGone(before.primary)
+    await rig.startAgent(before.primary)
+    expect(await rig.untilOk()).toMatchObject({ primary: replica })
+    expect(await rig.redis(before.primary, 'EXISTS', 'old:1', 'old:5000'), 'and gives them back').toMatch(/2/)
     await rig.expectNoBrokenRule()
   })
 })

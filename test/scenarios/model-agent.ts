@@ -237,11 +237,11 @@ export class ModelAgent {
     const refused = world.agentRefuses(peer, this.host)
     return {
       host: peer,
-      agent: silentMs < world.policy.hostLossMs * suspectShare ? 'alive' : refused ? 'refused' : 'silent',
+      agent: refused ? 'refused' : silentMs < world.policy.hostLossMs * suspectShare ? 'alive' : 'silent',
       silentMs,
       statement: known?.statement ?? null,
       statementAgeMs: known === undefined ? 1e12 : world.nowMs - known.receivedMs,
-      redisReach: silentMs > world.policy.hostLossMs / 3 + 10 ? world.reach(this.host, peer) : 'not asked',
+      redisReach: refused || silentMs > world.policy.hostLossMs / 3 + 10 ? world.reach(this.host, peer) : 'not asked',
     }
   }
 

@@ -107,6 +107,20 @@ describe('two agents', () => {
     await until('heard', () => a.links.silentMs('b') < 100 && !a.links.isRefused('b'))
   })
 
+  test('one that is killed is known to have hung up long before its silence tells; when it is back, that is forgotten', async () => {
+    const [pa, pb] = [await freePort(), await freePort()]
+    const a = await agent('a', 'b', pa, pb)
+    const b = await agent('b', 'a', pb, pa)
+    await until('a hears', () => a.links.silentMs('b') < 100)
+    expect(a.links.hasHungUp('b')).toBe(false)
+    b.links.close()
+    await until('hung up', () => a.links.hasHungUp('b'))
+    expect(a.links.silentMs('b')).toBeLessThan(90)
+    await opened.splice(2, 1)[0]?.close() // its door
+    await agent('b', 'a', pb, pa)
+    await until('back', () => !a.links.hasHungUp('b') && a.links.silentMs('b') < 100)
+  })
+
   test('a link that has gone deaf without closing is renewed after the silence', async () => {
     const [pa, pb] = [await freePort(), await freePort()]
     const [toA, toB] = [await recorder(pa), await recorder(pb)]
