@@ -52,6 +52,7 @@ export interface Event {
     | 'kept'
     | 'alarm'
     | 'started'
+    | 'voted'
   readonly epoch: number
   readonly text: string
   readonly data?: Readonly<Record<string, string | number | boolean | null>>

@@ -19,6 +19,14 @@ export interface Policy {
   readonly hostLossMs: number
   readonly unresponsiveMs: number
   readonly maxPauseMs: number
+  /** A host without data that votes; null: none, and then nobody votes. */
+  readonly witness: string | null
+  /** Votes that a promotion needs, this member's own included: more than half of members and witness. 0: no witness, no votes. */
+  readonly quorum: number
+  /** A primary without proof that a quorum has heard it for so long holds writes back. */
+  readonly leaseMs: number
+  /** Nobody votes against a primary that was heard less than this long ago: longer than its lease and the time to act on its end. */
+  readonly voteSilenceMs: number
 }
 
 /** The agent's calm rhythm. A failover never waits for it: closed sockets, VRRP and peers wake the loop at once. */
@@ -32,6 +40,20 @@ export const statementMs = 1000
 
 /** A peer's agent unheard for this share of `hostLossMs` is suspect: keepalived needs the whole of it, and both must agree. */
 export const suspectShare = 0.66
+
+/**
+ * The lease of a primary in a group with a witness, as a share of `hostLossMs`. It is counted from when the primary SENT what was
+ * heard, the silence of the voters from when they heard it: whatever the delays, the lease ends first.
+ */
+const leaseShare = 0.8
+/** The difference to the lease is what an agent has to wake up and to hold the writes: measured 5 ms, and the beat's 50 ms. */
+const voteSilenceShare = 1.25
+
+/** An election whose votes were split, or given to somebody who died, is begun anew after this long. */
+export const ballotRetryMs = 150
+
+/** Writes held back are held so long by redis itself, should the agent die meanwhile. Renewed well before. */
+export const holdWritesMs = 10_000
 
 /** An own event-loop stall above this makes every silence that the agent "heard" worthless: it was deaf. */
 export const stallLimitMs = 100
@@ -77,5 +99,9 @@ export function policyOf(group: GroupConfig, ipOf: (host: string) => string): Po
     hostLossMs: group.failover.hostLossMs,
     unresponsiveMs: group.failover.unresponsiveMs,
     maxPauseMs: group.failover.maxPauseMs,
+    witness: group.witness ?? null,
+    quorum: group.witness === undefined ? 0 : Math.floor((group.members.length + 1) / 2) + 1,
+    leaseMs: group.failover.hostLossMs * leaseShare,
+    voteSilenceMs: group.failover.hostLossMs * voteSilenceShare,
   }
 }

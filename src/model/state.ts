@@ -84,7 +84,17 @@ export interface State {
   readonly vipHoldOffUntilMs: number
   /** How and why `epoch` was claimed; becomes the lineage entry once redis has told its new replication id. */
   readonly claim: { readonly source: LineageSource; readonly why: string } | null
+  /** The one vote of this member in `epoch`, its own candidacy included; `atMs` monotonic. Durable BEFORE it is told. */
+  readonly vote: Vote | null
+  /** Since when this primary holds writes back because no quorum hears it (monotonic). */
+  readonly writesHeldSinceMs: number | null
   readonly results: readonly RequestResult[]
+}
+
+export interface Vote {
+  readonly epoch: number
+  readonly to: string
+  readonly atMs: number
 }
 
 export function freshState(group: string, host: string): State {
@@ -106,6 +116,8 @@ export function freshState(group: string, host: string): State {
     prepared: null,
     vipHoldOffUntilMs: 0,
     claim: null,
+    vote: null,
+    writesHeldSinceMs: null,
     results: [],
   }
 }

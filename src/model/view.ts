@@ -97,6 +97,8 @@ export interface Statement {
   readonly handover: HandoverView | null
   /** Target of a switchover: the id it has durably agreed to. */
   readonly preparedId: string | null
+  /** Its one vote, its own candidacy included. Only in groups with a witness. */
+  readonly vote: { readonly epoch: number; readonly to: string } | null
 }
 
 export interface HandoverView {
@@ -111,6 +113,8 @@ export interface PeerProbe {
   /** alive: heard within the limit; silent: nothing, not even a refusal; refused: its host says that no agent listens, or ended its stream. */
   readonly agent: 'alive' | 'silent' | 'refused'
   readonly silentMs: number
+  /** How long ago this host SENT the youngest beat that the peer has heard; 0 if the peer's kernel has just said that no agent listens. */
+  readonly contactMs: number
   readonly statement: Statement | null
   readonly statementAgeMs: number
   /** From here to its redis, asked only under suspicion. 'primary'/'replica': it answered so. */
