@@ -94,7 +94,8 @@ function warningsOf(state: State, view: View, policy: Policy, successor: string 
       'process: external: a supervisor that restarts redis at once, with an empty disk, races with the failover; let it wait a few seconds (RestartSec=5)',
     )
   if (view.keepalived !== null && view.keepalived.process === false) warnings.push('keepalived does not run on this host')
-  for (const peer of view.peers) if (peer.agent !== 'alive') warnings.push(`the agent of ${peer.host} is ${peer.agent}`)
+  for (const peer of view.peers)
+    if (peer.agent !== 'alive') warnings.push(peer.agent === 'refused' ? `no agent runs on ${peer.host}` : `the agent of ${peer.host} is silent`)
   const errors = view.redis.facts?.unexpectedErrors ?? 0
   if (errors > 0) warnings.push(`this redis answered ${errors} commands of its primary with an error: their data differ`)
   return warnings

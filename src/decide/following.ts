@@ -31,7 +31,7 @@ export function follow(ctx: Context): Draft {
     return { ...settled, next, because: `${holder} is being promoted; wait for its lineage`, wakeInMs: busyTickMs }
   }
   const position = positionOf(facts, state.lineage)
-  const verdict = mayGiveUp(state, facts, position, word, entry)
+  const verdict = mayGiveUp(ctx, facts, position, word, entry)
   if (verdict.kind === 'refuse') return refuse(ctx, verdict.why)
   const keep: readonly Action[] =
     verdict.kind === 'keep' ? [{ kind: 'keep-dataset', name: `epoch-${position.kind === 'known' ? position.epoch : state.epoch - 1}-from-${state.host}` }] : []
@@ -94,7 +94,8 @@ function wasPrimary(state: State): boolean {
 
 type Verdict = { readonly kind: 'free' | 'keep' } | { readonly kind: 'refuse'; readonly why: string }
 
-function mayGiveUp(state: State, facts: RedisFacts, position: Position, holder: Statement, entry: LineageEntry): Verdict {
+function mayGiveUp(ctx: Context, facts: RedisFacts, position: Position, holder: Statement, entry: LineageEntry): Verdict {
+  const { state, policy } = ctx
   if (facts.keys === 0) return { kind: 'free' }
   const emptyHolder = holder.redis !== null && holder.redis.keys === 0 && entry.startOffset <= 1
   if (emptyHolder && state.lineage.length > 1)
@@ -115,7 +116,8 @@ function mayGiveUp(state: State, facts: RedisFacts, position: Position, holder: 
   if (state.phase === 'fresh')
     return { kind: 'refuse', why: `this redis holds ${facts.keys} keys of a history that the group does not know; give them up with reinit, or empty it` }
   const last = state.lineage.findLast((e) => e.epoch < state.epoch)
-  return { kind: last?.holder === state.host ? 'keep' : 'free' }
+  // A replica that Holdfast itself started has read its own disk, and an AOF does not remember ids. Whose data an external one has, nobody knows.
+  return { kind: last?.holder === state.host || policy.external ? 'keep' : 'free' }
 }
 
 /** The configured `replicate_from` while that member is itself in good order and not below us; else the primary. */

@@ -158,6 +158,7 @@ export class ModelRedis {
     const replica = this.role === 'replica'
     return {
       version: this.version,
+      configFile: '',
       runId: this.runId,
       pid: this.pid,
       role: this.role,
