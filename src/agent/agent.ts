@@ -4,9 +4,11 @@
  */
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import type { Config } from '../model/config.ts'
+import { votersOf, type Config, type GroupConfig } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
 import { eventsFile } from '../model/paths.ts'
+import type { State } from '../model/state.ts'
+import type { Statement } from '../model/view.ts'
 import { readPassword, readSecret, readUserRedisConf } from '../config/files.ts'
 import { readProcess } from '../observe/process.ts'
 import { monotonicMs, stallMeter } from './clock.ts'
@@ -15,8 +17,10 @@ import { takeLock } from './lock.ts'
 import { readEvents, type Log } from './log-files.ts'
 import { openPeerLinks, type PeerLinks } from './peers.ts'
 import { loadState, prepareStateDir } from './store.ts'
+import type { PeerSigns } from './senses.ts'
 import type { AgentSurface, OpenDoor } from './surface.ts'
 import { openVrrp } from './vrrp.ts'
+import { startWitness } from './witness.ts'
 
 export interface RunningAgent {
   /** Leaves redis, keepalived and the rules as they are. */
@@ -25,7 +29,7 @@ export interface RunningAgent {
 
 export async function startAgent(config: Config, host: string, version: string, log: Log, openDoor: OpenDoor): Promise<RunningAgent> {
   const names = Object.values(config.groups)
-    .filter((g) => g.members.some((m) => m.host === host))
+    .filter((g) => votersOf(g).includes(host))
     .map((g) => g.name)
   if (config.hosts[host] === undefined) {
     throw new OperatorError(
@@ -36,7 +40,7 @@ export async function startAgent(config: Config, host: string, version: string, 
     )
   }
   const withVip = names.filter((name) => holdsVip(config, name, host))
-  await needPrograms(config, names, withVip.length > 0)
+  await needPrograms(config, host, names, withVip.length > 0)
   await prepareStateDir(config.paths, names)
   const lock = takeLock(config.paths, host)
   try {
@@ -87,6 +91,7 @@ async function run(
     beatMs,
     ticked: stall.tick,
     serves: () => [...loops.values()].some((loop) => loop.serves()),
+    needsEcho: (peer) => [...loops].some(([name, loop]) => isVoter(config.groups[name], peer) && loop.serves()),
     heard: (_from, message) => {
       if (message.t === 'say') loops.get(message.group)?.heard(message.statement)
       else if (message.t === 'poke') loops.get(message.group)?.poked()
@@ -109,37 +114,32 @@ async function run(
   })
   await vrrp.start()
 
+  const signs: PeerSigns = open
   for (const name of names) {
     const group = config.groups[name]
-    const member = group?.members.find((m) => m.host === host)
-    if (group === undefined || member === undefined) continue
-    const state = await loadState(config.paths, name, host)
-    const groupPeers = group.members.map((m) => m.host).filter((h) => h !== host)
+    if (group === undefined) continue
+    const state = ofThisBoot(await loadState(config.paths, name, host), startedMs)
+    const say = (peer: string, statement: Statement) => open.send(peer, { t: 'say', group: name, statement })
+    const shared = { ...signs, config, group, host, state, stall, startedMs, say, log }
+    const member = group.members.find((m) => m.host === host)
+    if (member === undefined) {
+      loops.set(name, startWitness(shared))
+      continue
+    }
+    const peers = votersOf(group).filter((h) => h !== host)
     loops.set(
       name,
       startGroup({
-        config,
-        group,
+        ...shared,
         member,
-        host,
         password: await readPassword(group),
         userConf: await readUserRedisConf(group),
-        // Monotonic times of another boot mean nothing.
-        state: { ...state, vipHoldOffUntilMs: 0, gone: state.gone === null ? null : { ...state.gone, atMs: Math.min(state.gone.atMs, startedMs) } },
-        stall,
-        startedMs,
-        silentMs: open.silentMs,
-        everyMs: open.everyMs,
-        isRefused: open.isRefused,
-        hasHungUp: open.hasHungUp,
-        say: (peer, statement) => open.send(peer, { t: 'say', group: name, statement }),
         poke: (peer) => {
-          if (groupPeers.includes(peer)) open.send(peer, { t: 'poke', group: name })
+          if (peers.includes(peer)) open.send(peer, { t: 'poke', group: name })
         },
         keepalivedRuns: vrrp.runs,
         yields: () => vrrp.yields(name),
         vrrpYield: (yields) => vrrp.yield(name, yields),
-        log,
       }),
     )
   }
@@ -154,6 +154,22 @@ async function run(
       release()
     },
   }
+}
+
+/** Monotonic times of another boot mean nothing. */
+function ofThisBoot(state: State, startedMs: number): State {
+  return {
+    ...state,
+    vipHoldOffUntilMs: 0,
+    gone: state.gone === null ? null : { ...state.gone, atMs: Math.min(state.gone.atMs, startedMs) },
+    vote: state.vote === null ? null : { ...state.vote, atMs: Math.min(state.vote.atMs, startedMs) },
+    writesHeldSinceMs: state.writesHeldSinceMs === null ? null : Math.min(state.writesHeldSinceMs, startedMs),
+  }
+}
+
+/** Only groups with a witness live by leases. */
+function isVoter(group: GroupConfig | undefined, host: string): boolean {
+  return group?.witness !== undefined && votersOf(group).includes(host)
 }
 
 function surfaceOf(config: Config, host: string, version: string, loops: ReadonlyMap<string, GroupLoop>, names: readonly string[]): AgentSurface {
@@ -181,12 +197,15 @@ function holdsVip(config: Config, name: string, host: string): boolean {
 
 function peersOf(config: Config, host: string, names: readonly string[]): readonly string[] {
   const hosts = new Set<string>()
-  for (const name of names) for (const member of config.groups[name]?.members ?? []) hosts.add(member.host)
+  for (const name of names) {
+    const group = config.groups[name]
+    for (const voter of group === undefined ? [] : votersOf(group)) hosts.add(voter)
+  }
   hosts.delete(host)
   return [...hosts]
 }
 
-async function needPrograms(config: Config, names: readonly string[], vip: boolean): Promise<void> {
+async function needPrograms(config: Config, host: string, names: readonly string[], vip: boolean): Promise<void> {
   if (vip && process.getuid?.() !== 0) {
     throw new OperatorError(
       'HF201',
@@ -194,7 +213,7 @@ async function needPrograms(config: Config, names: readonly string[], vip: boole
       'start it with sudo, or from a systemd unit',
     )
   }
-  const direct = names.some((n) => config.groups[n]?.process === 'direct')
+  const direct = names.some((n) => config.groups[n]?.process === 'direct' && config.groups[n].witness !== host)
   const wanted: (readonly [string, string, string])[] = []
   if (direct) wanted.push([config.paths.redisServer, '--version', 'redis-server'])
   if (vip) wanted.push([config.paths.keepalived, '--version', 'keepalived'], ['nft', '--version', 'nftables'])

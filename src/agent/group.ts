@@ -19,10 +19,10 @@ import { observeRedis, type RedisObserver } from '../observe/redis.ts'
 import { monotonicMs, type StallMeter } from './clock.ts'
 import { crashPoint } from './crash-point.ts'
 import { lineFile, type Log, type LoggedEvent } from './log-files.ts'
-import { openSenses } from './senses.ts'
+import { openSenses, type PeerSigns } from './senses.ts'
 import { hasRoom, saveState } from './store.ts'
 
-export interface GroupOptions {
+export interface GroupOptions extends PeerSigns {
   readonly config: Config
   readonly group: GroupConfig
   readonly member: MemberConfig
@@ -32,10 +32,6 @@ export interface GroupOptions {
   readonly state: State
   readonly stall: StallMeter
   readonly startedMs: number
-  readonly silentMs: (host: string) => number
-  readonly everyMs: (host: string) => number
-  readonly isRefused: (host: string) => boolean
-  readonly hasHungUp: (host: string) => boolean
   readonly say: (host: string, statement: Statement) => void
   readonly poke: (host: string) => void
   readonly keepalivedRuns: () => boolean
@@ -102,16 +98,9 @@ export function startGroup(options: GroupOptions): GroupLoop {
     wake,
   )
   const senses = openSenses({
-    config,
-    group,
-    member,
+    ...options,
+    vip: !member.neverPrimary,
     policy,
-    silentMs: options.silentMs,
-    everyMs: options.everyMs,
-    isRefused: options.isRefused,
-    hasHungUp: options.hasHungUp,
-    keepalivedRuns: options.keepalivedRuns,
-    yields: options.yields,
     wake,
     vipCame: () => record({ kind: 'vip-up', epoch: state.epoch, text: `the address ${group.vip?.ip ?? ''} is on ${host}`, data: { to: host } }),
   })
@@ -325,7 +314,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
         wake()
       })
     },
-    serves: () => isServingPhase(state.phase),
+    serves: () => isServingPhase(state.phase) || stands(state),
     snapshot: () => ({
       state,
       view: last?.view ?? null,
@@ -350,6 +339,11 @@ export function startGroup(options: GroupOptions): GroupLoop {
  */
 function needsMemory(before: State, next: State): boolean {
   return next.phase !== before.phase && (next.phase === 'promoting' || next.phase === 'handing' || next.phase === 'handed')
+}
+
+/** A candidate is listened to as closely as a primary: the votes that it asks for are its first lease. */
+function stands(state: State): boolean {
+  return state.vote?.to === state.host && state.vote.epoch > state.epoch
 }
 
 /** What makes a statement news: all but the numbers that move all the time. */

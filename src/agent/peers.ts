@@ -25,12 +25,15 @@ const renewAfterMs = 300
 /** A host that serves nothing beats at a quarter of the rate. */
 const calmBeats = 4
 const maxBeatMs = 1000
+/** Who has no agent can vote against nobody, and a new one listens for half a second first. Refusals come every `retryMs`. */
+const refusalCountsMs = 350
 
 export const peerProtocol = 'holdfast-peer'
 
 export type PeerMessage =
-  /** `everyMs`: when the next one is due. */
-  | { readonly t: 'beat'; readonly everyMs: number }
+  /** `everyMs`: when the next one is due. `atMs`: the sender's own clock, to be echoed at once; from a host that needs proof of being heard. */
+  | { readonly t: 'beat'; readonly everyMs: number; readonly atMs?: number }
+  | { readonly t: 'echo'; readonly atMs: number }
   | { readonly t: 'say'; readonly group: string; readonly statement: Statement }
   | { readonly t: 'poke'; readonly group: string }
 
@@ -47,6 +50,8 @@ export interface PeerLinkOptions {
   readonly beatMs: number
   /** Does this host serve a group? Then its death must be noticed at once; else beats are fewer, which is most of an idle agent's work. */
   readonly serves: () => boolean
+  /** Does a group on this host need proof that this peer has heard it? */
+  readonly needsEcho: (host: string) => boolean
   /** Called every `beatMs`, as exactly as the event loop allows. */
   readonly ticked: () => void
   readonly heard: (host: string, message: PeerMessage) => void
@@ -69,6 +74,8 @@ export interface PeerLinks {
    * at once, where silence takes a tenth of a second in which a redis that died with it may be back with other data.
    */
   readonly hasHungUp: (host: string) => boolean
+  /** How long ago this host sent the youngest beat that the peer has heard; 0 when its kernel has just refused a connection. */
+  readonly contactMs: (host: string) => number
   readonly accept: (host: string, stream: Duplex) => void
   readonly close: () => void
 }
@@ -82,6 +89,8 @@ interface Link {
   everyMs: number
   lastBeat: string
   refused: boolean
+  refusedAtMs: number
+  echoMs: number
   hungUp: boolean
   retry: NodeJS.Timeout | null
   triedMs: number
@@ -101,6 +110,8 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
       lastBeat: '',
       heardMs: Number.NEGATIVE_INFINITY,
       refused: false,
+      refusedAtMs: Number.NEGATIVE_INFINITY,
+      echoMs: Number.NEGATIVE_INFINITY,
       hungUp: false,
       retry: null,
       triedMs: 0,
@@ -118,6 +129,7 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
     socket.setNoDelay(true)
     socket.once('error', (error: NodeJS.ErrnoException) => {
       const refused = error.code === 'ECONNREFUSED'
+      if (refused) link.refusedAtMs = monotonicMs()
       if (refused !== link.refused) {
         link.refused = refused
         options.changed(target.host)
@@ -222,8 +234,13 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
     if (message === null) return false
     link.heardMs = monotonicMs()
     if (message.t === 'beat') {
-      link.lastBeat = line
+      if (message.atMs === undefined) link.lastBeat = line
+      else write(link, `${JSON.stringify({ t: 'echo', atMs: message.atMs } satisfies PeerMessage)}\n`)
       link.everyMs = Math.min(maxBeatMs, Math.max(options.beatMs, message.everyMs))
+    }
+    if (message.t === 'echo') {
+      link.echoMs = Math.max(link.echoMs, Math.min(message.atMs, link.heardMs))
+      return true
     }
     options.heard(link.target.host, message)
     return true
@@ -239,7 +256,8 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
     beatEveryMs = everyMs
     beatenMs = nowMs
     const line = `${JSON.stringify({ t: 'beat', everyMs } satisfies PeerMessage)}\n`
-    for (const link of links.values()) write(link, line)
+    const stamped = `${JSON.stringify({ t: 'beat', everyMs, atMs: nowMs } satisfies PeerMessage)}\n`
+    for (const link of links.values()) write(link, options.needsEcho(link.target.host) ? stamped : line)
   }
   const timer = setInterval(() => {
     options.ticked()
@@ -248,6 +266,7 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
     for (const link of links.values()) {
       const silentMs = nowMs - link.heardMs
       if (silentMs > link.everyMs * 1.2 && silentMs < 5000) options.changed(link.target.host)
+      else if (options.needsEcho(link.target.host) && nowMs - link.echoMs > options.beatMs * 1.5) options.changed(link.target.host)
       if (silentMs > Math.max(renewAfterMs, link.everyMs * 2) && link.out !== null && nowMs - link.triedMs > renewAfterMs) link.out.destroy()
     }
   }, options.beatMs)
@@ -261,6 +280,12 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
     everyMs: (host) => links.get(host)?.everyMs ?? options.beatMs,
     silentMs: (host) => monotonicMs() - (links.get(host)?.heardMs ?? Number.NEGATIVE_INFINITY),
     isRefused: (host) => links.get(host)?.refused ?? false,
+    contactMs: (host) => {
+      const link = links.get(host)
+      if (link === undefined) return Number.POSITIVE_INFINITY
+      const nowMs = monotonicMs()
+      return nowMs - link.refusedAtMs < refusalCountsMs ? 0 : nowMs - link.echoMs
+    },
     hasHungUp: (host) => links.get(host)?.hungUp ?? false,
     accept,
     close: () => {
@@ -280,7 +305,8 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
 export function parseMessage(line: string, from: string): PeerMessage | null {
   try {
     const message = JSON.parse(line) as PeerMessage
-    if (message.t === 'beat') return Number.isFinite(message.everyMs) ? message : null
+    if (message.t === 'beat') return Number.isFinite(message.everyMs) && (message.atMs === undefined || Number.isFinite(message.atMs)) ? message : null
+    if (message.t === 'echo') return Number.isFinite(message.atMs) ? message : null
     if (message.t === 'poke') return typeof message.group === 'string' ? message : null
     if (message.t !== 'say' || typeof message.group !== 'string') return null
     return isSound(message.statement, from) ? message : null
@@ -292,7 +318,7 @@ export function parseMessage(line: string, from: string): PeerMessage | null {
 /** All that the core reads without asking: a peer of another version must cost its own link, not this agent's cycles. */
 function isSound(statement: Statement, from: string): boolean {
   if (!isObject(statement) || statement.host !== from || !Number.isInteger(statement.epoch) || !phases.some((p) => p === statement.phase)) return false
-  const { redis, paused, lineage, handover, holder } = statement
+  const { redis, paused, lineage, handover, holder, vote } = statement
   const entries =
     Array.isArray(lineage) &&
     lineage.every(
@@ -301,8 +327,13 @@ function isSound(statement: Statement, from: string): boolean {
   const facts =
     redis === null ||
     (isObject(redis) && Number.isFinite(redis.offset) && Number.isFinite(redis.keys) && typeof redis.replid === 'string' && typeof redis.runId === 'string')
-  const words = (holder === null || typeof holder === 'string') && (handover === null || isObject(handover))
+  const words = (holder === null || typeof holder === 'string') && (handover === null || isObject(handover)) && isVote(vote)
   return entries && facts && words && isObject(paused) && Number.isFinite(paused.atWallMs)
+}
+
+/** An agent of an older version says nothing of votes. */
+function isVote(vote: Statement['vote'] | undefined): boolean {
+  return vote === null || vote === undefined || (isObject(vote) && Number.isInteger(vote.epoch) && typeof vote.to === 'string')
 }
 
 function isObject(value: unknown): boolean {

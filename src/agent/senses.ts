@@ -2,7 +2,7 @@
  * What one group's loop knows of the world besides its own redis: keepalived's words and the address on the interface, and of each
  * peer its last statement, its silence, and whether its redis is reachable. Collects; decides nothing.
  */
-import type { Config, GroupConfig, MemberConfig } from '../model/config.ts'
+import { votersOf, type Config, type GroupConfig } from '../model/config.ts'
 import { vipAllowedFile } from '../model/paths.ts'
 import { suspectShare, type Policy } from '../model/policy.ts'
 import type { KeepalivedProbe, PeerProbe, Statement } from '../model/view.ts'
@@ -17,15 +17,22 @@ const vrrpSettlesMs = 2000
 /** JSON has no Infinity. */
 const neverMs = 1e12
 
-export interface SensesOptions {
-  readonly config: Config
-  readonly group: GroupConfig
-  readonly member: MemberConfig
-  readonly policy: Policy
+/** What is known of a peer's agent by its links. */
+export interface PeerSigns {
   readonly silentMs: (host: string) => number
   readonly everyMs: (host: string) => number
   readonly isRefused: (host: string) => boolean
   readonly hasHungUp: (host: string) => boolean
+  readonly contactMs: (host: string) => number
+}
+
+export interface SensesOptions extends PeerSigns {
+  readonly config: Config
+  readonly group: GroupConfig
+  readonly host: string
+  /** This host may hold the group's address. */
+  readonly vip: boolean
+  readonly policy: Policy
   readonly keepalivedRuns: () => boolean
   readonly yields: () => boolean
   /** A probe that was under way has its result. */
@@ -53,15 +60,15 @@ interface PeerMemory {
 }
 
 export function openSenses(options: SensesOptions): Senses {
-  const { config, group, member, policy } = options
+  const { config, group, host, policy } = options
   const peers = new Map<string, PeerMemory>()
-  for (const m of group.members) if (m.host !== member.host) peers.set(m.host, { statement: null, receivedMs: 0, reach: null, reachMs: 0, asking: false })
+  for (const peerHost of votersOf(group)) if (peerHost !== host) peers.set(peerHost, { statement: null, receivedMs: 0, reach: null, reachMs: 0, asking: false })
   let vrrpState: KeepalivedProbe['vrrp'] = 'unknown'
   let vrrpWordMs = Number.NEGATIVE_INFINITY
   let vipWasHere = false
 
   function probeKeepalived(calm: boolean): KeepalivedProbe | null {
-    if (group.vip === undefined || member.neverPrimary) return null
+    if (group.vip === undefined || !options.vip) return null
     // VRRP says when the address moves, and a look a second is enough to notice what it does not say.
     const rarely = calm && monotonicMs() - vrrpWordMs > vrrpSettlesMs
     const vipHere = holdsAddress(group.vip.ip, rarely ? 1000 : 2)
@@ -91,6 +98,7 @@ export function openSenses(options: SensesOptions): Senses {
       host: peerHost,
       agent,
       silentMs,
+      contactMs: Math.min(options.contactMs(peerHost), neverMs),
       statement: memory.statement,
       statementAgeMs: memory.statement === null ? neverMs : nowMs - memory.receivedMs,
       redisReach: memory.reach !== null && memory.reachMs > heardMs && nowMs - memory.reachMs < 1000 ? memory.reach : 'not asked',

@@ -13,9 +13,11 @@ import { ownFitness } from './fitness.ts'
 import { withPreparation } from './handover.ts'
 import { checkInvariants } from './invariants.ts'
 import { learn } from './learn.ts'
+import { withoutHeldWrites } from './lease.ts'
 import { forceFailover, respond } from './responses.ts'
 import { heard, isServingPhase, situationOf, voucherOf } from './situation.ts'
 import { respondTo } from './table.ts'
+import { withVote } from './voting.ts'
 
 export function decide(state: State, view: View, policy: Policy): Decision {
   const learned = withOperatorPause(learn(state, view), view)
@@ -24,7 +26,8 @@ export function decide(state: State, view: View, policy: Policy): Decision {
   const row = diagnose(situation)
   const cell = respondTo(ctx.state.phase, row.diagnosis)
   const forced = view.request?.kind === 'failover'
-  const draft = withPreparation(ctx, refuseUnanswered(ctx, forced ? forceFailover(ctx) : reinitOr(ctx, () => respond[cell.response](ctx))))
+  const answered = withPreparation(ctx, refuseUnanswered(ctx, forced ? forceFailover(ctx) : reinitOr(ctx, () => respond[cell.response](ctx))))
+  const draft = withVote(ctx, withoutHeldWrites(ctx.state, answered))
   const allowed = draft.vip ?? standingVipRule(ctx, draft.next)
   const decision: Decision = {
     next: draft.next,

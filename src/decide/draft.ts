@@ -49,6 +49,9 @@ export function claimEpoch(ctx: Context, epoch: number, source: LineageSource, b
     gone: null,
     prepared: null,
     handover: null,
+    // A promotion without an election (the first one, a switchover, an operator's word) uses up the vote of its epoch as well.
+    vote: ctx.state.vote?.epoch === epoch ? ctx.state.vote : { epoch, to: ctx.state.host, atMs: ctx.view.nowMs },
+    writesHeldSinceMs: null,
     claim: { source, why: because },
   }
   return { next, actions: [{ kind: 'promote' }], events: [], because, wakeInMs: 0, vip: true }

@@ -4,11 +4,12 @@
  * over its deadline it is. The target's side is `accept` here and the election.
  */
 import type { Action, Event } from '../model/action.ts'
-import { busyTickMs, prepareDeadlineMs, tickMs } from '../model/policy.ts'
+import { busyTickMs, holdWritesMs, prepareDeadlineMs, tickMs } from '../model/policy.ts'
 import type { Handover, State } from '../model/state.ts'
 import type { RedisFacts, Statement } from '../model/view.ts'
 import { answerId, answerRequest, holdStill, type Context, type Draft } from './draft.ts'
 import { heard, peerOf, redisAnswers } from './situation.ts'
+import { holdsLease } from './lease.ts'
 
 /** A replica further behind than this would hold writes for long; it may catch up first. */
 const maxLagBytes = 1_048_576
@@ -79,6 +80,7 @@ export function handOver(ctx: Context): Draft {
   const restarted = handover.stageMs > view.nowMs || view.agentUptimeMs < view.nowMs - handover.stageMs
   if (restarted) return rollBack(ctx, handover, 'the agent was restarted in the middle')
   if (word === null) return rollBack(ctx, handover, `${handover.to} is not heard any more`)
+  if (!holdsLease(state, view, ctx.policy)) return rollBackHeld(ctx, handover)
   if (word.redis === null || !word.answering)
     return late ? rollBack(ctx, handover, `the redis of ${handover.to} does not answer`) : waitFor(ctx, handover, 'an answer')
   if (handover.stage === 'prepare') return late ? rollBack(ctx, handover, `${handover.to} did not agree in time`) : prepare(ctx, handover, word)
@@ -136,6 +138,13 @@ function waitFor(ctx: Context, handover: Handover, what: string): Draft {
     ...holdStill(ctx, `switchover to ${handover.to} (${handover.stage}): waiting for ${what}`, busyTickMs),
     actions: [{ kind: 'poke', host: handover.to }],
   }
+}
+
+/** Rolled back for want of a quorum: the writes stay held, for another may be elected. */
+function rollBackHeld(ctx: Context, handover: Handover): Draft {
+  const draft = rollBack(ctx, handover, 'no quorum hears this primary')
+  const next: State = { ...draft.next, writesHeldSinceMs: ctx.view.nowMs }
+  return { ...draft, next, actions: [{ kind: 'pause-writes', forMs: holdWritesMs }, { kind: 'accept-connections' }], wakeInMs: 0 }
 }
 
 function rollBack(ctx: Context, handover: Handover, why: string): Draft {

@@ -23,6 +23,8 @@ export function checkInvariants(state: State, view: View, policy: Policy, decisi
       'INV-3: a promotion has an epoch of its own',
     )
     assert(facts !== null && !facts.loading && !facts.syncing && !next.partial, 'INV-4: whole data only')
+    const elected = policy.quorum === 0 || forced || next.epoch === 1 || (state.prepared?.epoch === next.epoch && state.prepared.from !== state.host)
+    assert(elected || state.phase === 'handed' || votesFor(state, view, next.epoch) >= policy.quorum, 'INV-3: a promotion has the votes of a quorum')
     const holder = state.holder === null || state.holder === state.host ? null : heard(peerOf(view, state.holder))
     const holderServes = holder !== null && holder.epoch >= next.epoch - 1 && holder.holder === holder.host && isServingPhase(holder.phase)
     assert(forced || !holderServes, 'INV-3: nobody is promoted beside a primary that says it serves')
@@ -42,6 +44,11 @@ export function checkInvariants(state: State, view: View, policy: Policy, decisi
     const target = next.holder === null ? null : heard(peerOf(view, next.holder))
     assert(target?.redis != null && facts !== null && target.redis.offset === facts.offset, 'INV-5: an epoch is given away at equal offsets only')
   }
+}
+
+function votesFor(state: State, view: View, epoch: number): number {
+  const mine = state.vote?.epoch === epoch && state.vote.to === state.host ? 1 : 0
+  return mine + view.peers.map((p) => heard(p)?.vote).filter((v) => v?.epoch === epoch && v.to === state.host).length
 }
 
 function learnedEpoch(view: View): number {

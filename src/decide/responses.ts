@@ -11,6 +11,8 @@ import { follow } from './following.ts'
 import { answerSwitchover, handOver, isHandedToMe, isOfferedToMe } from './handover.ts'
 import { mergeLineage } from './position.ts'
 import { heard, isServingPhase, peerOf, voucherOf } from './situation.ts'
+import { standForElection } from './voting.ts'
+import { withLease } from './lease.ts'
 
 /** Longer than an election and the fence that follows it; a promotion opens the gate at once. */
 const supervisorGateMs = 2000
@@ -69,6 +71,10 @@ function hold(ctx: Context): Draft {
 }
 
 function serve(ctx: Context): Draft {
+  return withLease(ctx, serveOn)
+}
+
+function serveOn(ctx: Context): Draft {
   const { state, view } = ctx
   if (view.request?.kind === 'switchover') return answerSwitchover(ctx)
   const facts = view.redis.facts
@@ -214,7 +220,13 @@ function electNow(ctx: Context): Draft {
   const election = elect(state, view, policy)
   if (election.result === 'me') {
     const source: LineageSource = state.holder === state.host ? 'restart' : 'failover'
-    const draft = claimEpoch(ctx, state.epoch + 1, source, `${situation.holderWhy}; ${election.because}`)
+    const ballot = policy.quorum === 0 ? null : standForElection(state, view, policy)
+    if (ballot?.result === 'waiting') {
+      const waits = holdStill(ctx, `${situation.holderWhy}; ${election.because}; ${ballot.because}`, busyTickMs)
+      return { ...waits, next: { ...waits.next, vote: ballot.vote }, actions: detach(ctx) }
+    }
+    const epoch = ballot?.epoch ?? state.epoch + 1
+    const draft = claimEpoch(ctx, epoch, source, `${situation.holderWhy}; ${election.because}${ballot === null ? '' : `; ${ballot.because}`}`)
     return { ...draft, actions: situation.redis !== 'replica' ? [{ kind: 'soft-fence' }, ...draft.actions] : draft.actions }
   }
   if (election.result === 'refuse') {

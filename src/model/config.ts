@@ -67,6 +67,11 @@ export interface GroupConfig {
   readonly failover: FailoverConfig
 }
 
+/** All hosts of a group: those with data, and the witness. */
+export function votersOf(group: GroupConfig): readonly string[] {
+  return [...group.members.map((m) => m.host), ...(group.witness === undefined ? [] : [group.witness])]
+}
+
 export interface Config {
   /** Absolute path of the file it came from. */
   readonly file: string

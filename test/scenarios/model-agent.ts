@@ -239,6 +239,7 @@ export class ModelAgent {
       host: peer,
       agent: refused ? 'refused' : silentMs < world.policy.hostLossMs * suspectShare ? 'alive' : 'silent',
       silentMs,
+      contactMs: silentMs,
       statement: known?.statement ?? null,
       statementAgeMs: known === undefined ? 1e12 : world.nowMs - known.receivedMs,
       redisReach: refused || silentMs > world.policy.hostLossMs / 3 + 10 ? world.reach(this.host, peer) : 'not asked',

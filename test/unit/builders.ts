@@ -62,6 +62,7 @@ export function word(host: string, more: Partial<Statement> = {}): Statement {
     paused: { on: false, atWallMs: 0, by: '' },
     handover: null,
     preparedId: null,
+    vote: null,
     seesHolder: 'serves',
     ...more,
   }
@@ -69,12 +70,12 @@ export function word(host: string, more: Partial<Statement> = {}): Statement {
 
 /** A peer whose agent is heard, saying this. */
 export function peer(statement: Statement, more: Partial<PeerProbe> = {}): PeerProbe {
-  return { host: statement.host, agent: 'alive', silentMs: 10, statement, statementAgeMs: 10, redisReach: 'not asked', ...more }
+  return { host: statement.host, agent: 'alive', silentMs: 10, contactMs: 10, statement, statementAgeMs: 10, redisReach: 'not asked', ...more }
 }
 
 /** A peer of which nothing is heard any more. */
 export function silent(host: string, more: Partial<PeerProbe> = {}): PeerProbe {
-  return { host, agent: 'silent', silentMs: 500, statement: null, statementAgeMs: 1e12, redisReach: 'silent', ...more }
+  return { host, agent: 'silent', silentMs: 500, contactMs: 500, statement: null, statementAgeMs: 1e12, redisReach: 'silent', ...more }
 }
 
 export function vrrp(more: Partial<KeepalivedProbe> = {}): KeepalivedProbe {
@@ -109,6 +110,10 @@ export function policy(...hosts: readonly (string | (Partial<Policy['members'][n
     hostLossMs: 150,
     unresponsiveMs: 3000,
     maxPauseMs: 500,
+    witness: null,
+    quorum: 0,
+    leaseMs: 120,
+    voteSilenceMs: 187.5,
     members: given.map((h, i) => ({
       ip: `ip-${typeof h === 'string' ? h : h.host}`,
       port: 6379,

@@ -1,0 +1,150 @@
+/**
+ * The loop of a witness: a host without data that votes (INV-3). Hears the members, remembers its one vote per epoch before it
+ * tells it, and does nothing else: no redis, no keepalived, no action. The rule is decide/witness.ts.
+ */
+import type { Config, GroupConfig } from '../model/config.ts'
+import { eventsFile } from '../model/paths.ts'
+import { policyOf, statementMs } from '../model/policy.ts'
+import type { State } from '../model/state.ts'
+import type { RedisProbe, Statement, View } from '../model/view.ts'
+import { statementOf } from '../decide/statement.ts'
+import { decideAsWitness } from '../decide/witness.ts'
+import { monotonicMs, type StallMeter } from './clock.ts'
+import type { GroupLoop } from './group.ts'
+import { lineFile, type Log, type LoggedEvent } from './log-files.ts'
+import { openSenses, type PeerSigns } from './senses.ts'
+import { saveState } from './store.ts'
+
+export interface WitnessOptions extends PeerSigns {
+  readonly config: Config
+  readonly group: GroupConfig
+  readonly host: string
+  readonly state: State
+  readonly stall: StallMeter
+  readonly startedMs: number
+  readonly say: (host: string, statement: Statement) => void
+  readonly log: Log
+}
+
+const noRedis: RedisProbe = {
+  process: false,
+  pid: null,
+  facts: null,
+  unansweredMs: 0,
+  factsAgeMs: Number.MAX_SAFE_INTEGER,
+  trouble: 'a witness has no data',
+  busy: false,
+}
+
+export function startWitness(options: WitnessOptions): GroupLoop {
+  const { config, group, host } = options
+  const policy = policyOf(group, (h) => config.hosts[h]?.ip ?? '')
+  const events = lineFile(eventsFile(config.paths, group.name), (why) => options.log('error', why))
+  const senses = openSenses({ ...options, policy, vip: false, keepalivedRuns: () => false, yields: () => false, wake, vipCame: () => {} })
+  let state = options.state
+  let view: View | null = null
+  let durable = true
+  let said = { text: '', atMs: 0 }
+  let timer: NodeJS.Timeout | null = null
+  let running: Promise<void> | null = null
+  let again = false
+  let stopped = false
+
+  function look(): View {
+    return {
+      nowMs: monotonicMs(),
+      nowWallMs: Date.now(),
+      group: group.name,
+      self: host,
+      stalledMs: options.stall.stalledMs(),
+      agentUptimeMs: monotonicMs() - options.startedMs,
+      durable,
+      actedAll: true,
+      redis: noRedis,
+      keepalived: null,
+      peers: senses.peers(),
+      request: null,
+    }
+  }
+
+  async function cycle(): Promise<void> {
+    const seen = look()
+    const decision = decideAsWitness(state, seen, policy)
+    if (decision.next !== state && JSON.stringify(decision.next) !== JSON.stringify(state)) {
+      // DURABLE BEFORE IT IS TOLD: a vote that was forgotten would be given twice.
+      const saved = await saveState(config.paths, decision.next)
+      durable = saved.done
+      if (!saved.done) {
+        options.log('error', `${group.name}: ${saved.why}: a witness that cannot remember does not vote`)
+        schedule(1000)
+        return
+      }
+      state = decision.next
+      for (const event of decision.events) {
+        const logged: LoggedEvent = { ...event, host, group: group.name, atWallMs: seen.nowWallMs }
+        events.append(logged)
+        options.log('info', `${group.name}: ${event.text}`, { kind: event.kind, epoch: event.epoch })
+      }
+    }
+    view = seen
+    tell()
+    schedule(decision.wakeInMs)
+  }
+
+  function tell(force = false): void {
+    if (view === null) return
+    const statement = statementOf(state, view, policy)
+    const text = JSON.stringify(statement)
+    const nowMs = monotonicMs()
+    if (!force && text === said.text && nowMs - said.atMs < statementMs) return
+    said = { text, atMs: nowMs }
+    for (const peer of senses.peerHosts) options.say(peer, statement)
+  }
+
+  function schedule(inMs: number): void {
+    if (stopped) return
+    if (timer !== null) clearTimeout(timer)
+    timer = setTimeout(wake, Math.min(1000, Math.max(0, inMs)))
+  }
+
+  function wake(): void {
+    if (stopped) return
+    if (running !== null) {
+      again = true
+      return
+    }
+    again = false
+    running = cycle()
+      .catch((error: unknown) => {
+        options.log('error', `${group.name}: the cycle of the witness failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+        schedule(250)
+      })
+      .finally(() => {
+        running = null
+        if (again) setImmediate(wake)
+      })
+  }
+
+  wake()
+  return {
+    wake,
+    heard: (statement) => {
+      if (senses.heard(statement) !== undefined) wake()
+    },
+    poked: () => tell(true),
+    sayAllTo: (peer) => {
+      if (view !== null && senses.peerHosts.includes(peer)) options.say(peer, statementOf(state, view, policy))
+    },
+    vrrp: () => {},
+    request: (request) =>
+      Promise.resolve({ id: request.id, ok: false, message: `${host} is the witness of ${group.name}: it has no data and carries out nothing` }),
+    serves: () => false,
+    snapshot: () => ({ state, view, decision: null, statement: view === null ? null : statementOf(state, view, policy), policy }),
+    stop: async () => {
+      stopped = true
+      if (timer !== null) clearTimeout(timer)
+      await running
+      await events.settled()
+    },
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * Groups with a witness: a promotion is put to the vote, one vote per epoch and voter (INV-3). PURE. Whose data are better is
+ * election.ts'; until when the old primary may write is lease.ts'.
+ */
+import type { Event } from '../model/action.ts'
+import { ballotRetryMs, type Policy } from '../model/policy.ts'
+import type { State, Vote } from '../model/state.ts'
+import type { Statement, View } from '../model/view.ts'
+import type { Context, Draft } from './draft.ts'
+import { candidateFromWord, candidateOf, ownFitness } from './fitness.ts'
+import { comparePositions } from './position.ts'
+import { heard, isServingPhase } from './situation.ts'
+
+export type Ballot =
+  | { readonly result: 'elected'; readonly epoch: number; readonly because: string }
+  /** `vote`: what to remember and to tell; it is the candidacy. */
+  | { readonly result: 'waiting'; readonly vote: Vote; readonly because: string }
+
+/** The best member stands for election, or counts its votes. Only for groups with a quorum. */
+export function standForElection(state: State, view: View, policy: Policy): Ballot {
+  const votes = view.peers.flatMap((p) => heard(p)?.vote ?? [])
+  const mine = state.vote
+  if (mine === null || mine.to !== state.host || mine.epoch <= state.epoch) return candidacy(state, view, votes)
+  const count = 1 + votes.filter((v) => v.epoch === mine.epoch && v.to === state.host).length
+  const tally = `${count} of the ${policy.quorum} votes that are needed in epoch ${mine.epoch}`
+  if (count >= policy.quorum) return { result: 'elected', epoch: mine.epoch, because: `has ${tally}` }
+  // A vote in this epoch is gone for good. The next epoch asks everybody anew.
+  const contested = votes.some((v) => v.epoch >= mine.epoch && v.to !== state.host)
+  if (contested && view.nowMs - mine.atMs > ballotRetryMs) return candidacy(state, view, votes)
+  return { result: 'waiting', vote: mine, because: `has ${tally}` }
+}
+
+function candidacy(state: State, view: View, votes: readonly { readonly epoch: number }[]): Ballot {
+  const epoch = 1 + Math.max(state.epoch, state.vote?.epoch ?? 0, ...votes.map((v) => v.epoch))
+  return { result: 'waiting', vote: { epoch, to: state.host, atMs: view.nowMs }, because: `asks for votes in epoch ${epoch}` }
+}
+
+/** The vote of everybody else: given once per epoch, only where the primary is found gone here too, never to less data than here. */
+export function withVote(ctx: Context, draft: Draft): Draft {
+  const { view, policy, situation } = ctx
+  const { next } = draft
+  if (policy.quorum === 0 || !view.durable || isServingPhase(next.phase) || next.phase === 'handed') return draft
+  if (situation.claim !== 'theirs' || situation.holder !== 'gone') return draft
+  const candidate = view.peers.map((p) => heard(p)).find((word): word is Statement => word !== null && asksFor(word, next))
+  if (candidate?.vote == null || hasMore(ctx, candidate)) return draft
+  const { epoch } = candidate.vote
+  const voted: Event = {
+    kind: 'voted',
+    epoch,
+    text: `${next.host} votes for ${candidate.host}: ${situation.holderWhy}`,
+    data: { from: next.host, to: candidate.host },
+  }
+  return {
+    ...draft,
+    next: { ...next, vote: { epoch, to: candidate.host, atMs: view.nowMs } },
+    events: [...draft.events, voted],
+    because: `votes for ${candidate.host} in epoch ${epoch}; ${draft.because}`,
+  }
+}
+
+function asksFor(word: Statement, voter: State): boolean {
+  const { vote } = word
+  return vote !== null && vote.to === word.host && vote.epoch > voter.epoch && vote.epoch > (voter.vote?.epoch ?? 0)
+}
+
+function hasMore(ctx: Context, candidate: Statement): boolean {
+  const { state, view, policy } = ctx
+  const facts = view.redis.facts
+  if (facts === null || !ownFitness(state, view, policy).fit) return false
+  const theirs = candidateFromWord(policy, candidate, state)
+  return theirs !== null && comparePositions(candidateOf(policy, state.host, facts, state).position, theirs.position) > 0
+}

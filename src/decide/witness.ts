@@ -1,0 +1,26 @@
+/** What a host without data decides: whom it votes for. It learns epochs and lineage like everybody, and never holds any. PURE. */
+import type { Event } from '../model/action.ts'
+import { busyTickMs, tickMs, type Policy } from '../model/policy.ts'
+import type { State } from '../model/state.ts'
+import type { View } from '../model/view.ts'
+import { holdStill, type Context } from './draft.ts'
+import { learn } from './learn.ts'
+import { situationOf } from './situation.ts'
+import { withVote } from './voting.ts'
+
+export interface WitnessDecision {
+  /** Durable before it is told. */
+  readonly next: State
+  readonly events: readonly Event[]
+  readonly because: string
+  readonly wakeInMs: number
+}
+
+export function decideAsWitness(state: State, view: View, policy: Policy): WitnessDecision {
+  const learned = learn(state, view)
+  const situation = situationOf(learned, view, policy)
+  const ctx: Context = { state: learned, view, policy, situation }
+  const calm = situation.claim !== 'theirs' || situation.holder === 'serves'
+  const draft = withVote(ctx, holdStill(ctx, situation.holderWhy, calm ? tickMs * 2 : busyTickMs))
+  return { next: draft.next, events: draft.events, because: draft.because, wakeInMs: draft.wakeInMs }
+}

@@ -1,0 +1,166 @@
+/**
+ * Two members and a witness (INV-3): at most one accepts writes at any time, whoever is cut from whom. Two clients write
+ * through the address from the start, one on each side of every partition; the check merges their acknowledgements.
+ */
+import { describe, expect, test } from 'vitest'
+import type { WriterHandle } from '../../src/lab/writer.ts'
+import { startWriter } from '../../src/lab/writer.ts'
+import type { Rig } from './rig.ts'
+import { hostLines, poll, problems, rigFor, vip } from './rig.ts'
+
+const config = `${hostLines(2)}
+  red-w: { ip: 192.168.77.3 }
+groups:
+  sessions:
+    members: [red-a, red-b]
+    witness: red-w
+    vip: 192.168.77.9/24
+`
+/** Of the lease: what the primary may still acknowledge after the cut, and lose; plus what its agent needs to act. */
+const windowMs = 200
+
+describe.skipIf(problems.length > 0)('two members and a witness', { timeout: 60_000 }, () => {
+  const theRig = rigFor('witness', config)
+
+  test('redis is killed: the vote costs a few milliseconds', async () => {
+    const rig = theRig()
+    const before = await rig.untilOk()
+    const writer = await rig.writer()
+    const after = await rig.incident(writer, 'kill -9', { outageMs: 500 }, () => rig.lab.kill(before.primary, 'redis'))
+    await rig.finishWithin(writer, 500)
+    expect(after).toMatchObject({ primary: other(before.primary), epoch: before.epoch + 1 })
+    await rig.expectNoBrokenRule()
+  })
+
+  test.each([1, 2, 3])('the primary is cut from both, a client with it: it stops before the other starts (round %i)', async () => {
+    const rig = theRig()
+    const { primary } = await rig.untilOk()
+    const successor = other(primary)
+    const [there, here] = await twoWriters(rig)
+    await there.mark('cut')
+    const cutAtMs = Date.now()
+    for (const host of [successor, 'red-w', 'client']) await rig.lab.isolate(primary, host)
+    await rig.until('the other serves', 'sessions', (s) => s.primary === successor, 5000)
+    expect(await there.steady({ acks: 300, withinMs: 5000 })).toBe(true)
+    const stopped = lastAckMs(await here.history())
+    const began = firstAckAfter(await there.history(), await promotedAtMs(rig, successor))
+    expect(stopped, 'the last acknowledgement of the old primary comes before the first of the new one').toBeLessThan(began)
+    expect(stopped - cutAtMs, 'and soon after the cut').toBeLessThan(windowMs)
+    await rig.lab.heal()
+    expect(await rig.untilOk()).toMatchObject({ primary: successor })
+    expect(await here.steady({ acks: 100, withinMs: 10_000 }), 'the client of the other side finds the new primary').toBe(true)
+    const report = await rig.finish(there)
+    expect(report.lost).toBe(0)
+    expect(report.marks[0]?.longestOutage.lengthMs).toBeLessThan(1000)
+    await here.stop()
+    const left = await here.verify()
+    expect(left.lost, 'acknowledged on the wrong side and not replicated: no longer than the lease').toBeLessThanOrEqual(windowMs)
+    await here.close()
+    await rig.expectNoBrokenRule()
+  })
+
+  test('the primary is cut from the replica only: it goes on, the witness hears it, nobody else is elected', async () => {
+    const rig = theRig()
+    const { primary, epoch } = await rig.untilOk()
+    const writer = await rig.writer()
+    await rig.incident(writer, 'primary and replica lose each other', { outageMs: 300, mayBeUnfelt: true, okWithinMs: null }, async () => {
+      await rig.lab.isolate(primary, other(primary))
+      await new Promise((resolve) => setTimeout(resolve, 1500))
+    })
+    await rig.lab.heal()
+    const after = await rig.untilOk()
+    await rig.finishWithin(writer, 300)
+    expect(after).toMatchObject({ primary, epoch })
+    await rig.expectNoBrokenRule()
+  })
+
+  test('the witness is gone: nothing happens; then redis dies: the two members are enough', async () => {
+    const rig = theRig()
+    const before = await rig.untilOk()
+    const writer = await rig.writer()
+    await rig.incident(writer, 'the witness loses power', { outageMs: 150, mayBeUnfelt: true }, () => rig.lab.power('red-w', 'off'))
+    const after = await rig.incident(writer, 'kill -9 without a witness', { outageMs: 500 }, () => rig.lab.kill(before.primary, 'redis'))
+    expect(after?.primary).toBe(other(before.primary))
+    await rig.lab.power('red-w', 'on')
+    await rig.finishWithin(writer, 500)
+    await rig.expectNoBrokenRule()
+  })
+
+  test('the witness is gone, and the primary is cut off: nobody may be elected, nobody writes; at the heal the old primary goes on', async () => {
+    const rig = theRig()
+    const { primary, epoch } = await rig.untilOk()
+    const [there, here] = await twoWriters(rig)
+    await rig.lab.power('red-w', 'off')
+    for (const host of [other(primary), 'client']) await rig.lab.isolate(primary, host)
+    await new Promise((resolve) => setTimeout(resolve, 2500))
+    const [a, b] = [await here.stats(), await there.stats()]
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    expect([(await here.stats()).acked, (await there.stats()).acked], 'not one more write on either side').toEqual([a.acked, b.acked])
+    await rig.lab.heal()
+    await rig.lab.power('red-w', 'on')
+    expect(await rig.untilOk()).toMatchObject({ primary, epoch })
+    for (const writer of [there, here]) {
+      expect(await writer.steady({ acks: 100, withinMs: 10_000 })).toBe(true)
+      expect((await rig.finish(writer)).lost).toBe(0)
+    }
+    await rig.expectNoBrokenRule()
+  })
+
+  test('one way only: what the primary says does not arrive, what the others say does', async () => {
+    const rig = theRig()
+    const { primary } = await rig.untilOk()
+    const successor = other(primary)
+    const [there, here] = await twoWriters(rig)
+    for (const host of [successor, 'red-w', 'client']) await rig.lab.isolate(primary, host, { oneWay: true })
+    await rig.until('the other serves', 'sessions', (s) => s.primary === successor, 5000)
+    expect(await there.steady({ acks: 200, withinMs: 5000 })).toBe(true)
+    expect(lastAckMs(await here.history(), await promotedAtMs(rig, successor))).toBeLessThan(firstAckAfter(await there.history(), await promotedAtMs(rig, successor)))
+    await rig.lab.heal()
+    expect(await rig.untilOk()).toMatchObject({ primary: successor })
+    expect((await rig.finish(there)).lost).toBe(0)
+    await here.close()
+    await rig.expectNoBrokenRule()
+  })
+
+  test('switchover and back', async () => {
+    const rig = theRig()
+    const { primary } = await rig.untilOk()
+    const writer = await rig.writer()
+    for (const to of [other(primary), primary]) {
+      const after = await rig.incident(writer, `switchover to ${to}`, { outageMs: 500 }, () => rig.cli('switchover', 'sessions', '--to', to))
+      expect(after?.primary).toBe(to)
+    }
+    await rig.finishWithin(writer, 500)
+    await rig.expectNoBrokenRule()
+  })
+})
+
+type Acks = readonly (readonly [seq: number, atMs: number])[]
+
+/** `there` stays with the majority, `here` with the primary that is cut off. */
+async function twoWriters(rig: Rig): Promise<readonly [there: WriterHandle, here: WriterHandle]> {
+  const there = await rig.writer()
+  const here = await startWriter({ kind: 'lab', lab: rig.lab, client: 'client2' }, { host: vip, port: 6379, commandTimeoutMs: 1000, connectTimeoutMs: 1000 })
+  expect(await here.steady({ acks: 200, withinMs: 10_000 })).toBe(true)
+  return [there, here]
+}
+
+/** Wall clock of the successor's promotion, from its event log: before it could accept a write. */
+async function promotedAtMs(rig: Rig, host: string): Promise<number> {
+  const lines = await poll(async () => (await rig.journal(host)).filter((l) => l.next?.phase === 'primary' && l.rule?.startsWith('promoting')).at(-1), {
+    withinMs: 3000,
+  })
+  return lines?.atWallMs ?? Number.NaN
+}
+
+function lastAckMs(acks: Acks, beforeMs = Number.POSITIVE_INFINITY): number {
+  return Math.max(...acks.map(([, atMs]) => atMs).filter((atMs) => atMs < beforeMs))
+}
+
+function firstAckAfter(acks: Acks, afterMs: number): number {
+  return Math.min(...acks.map(([, atMs]) => atMs).filter((atMs) => atMs >= afterMs - 50))
+}
+
+function other(host: string): string {
+  return host === 'red-a' ? 'red-b' : 'red-a'
+}
