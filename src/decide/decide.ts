@@ -60,10 +60,12 @@ function standingVipRule(ctx: Context, next: State): boolean | undefined {
 
 /** VRRP cannot hear the holder from here, another member can, and says so again and again: the address here is a stray. */
 function strayHere(ctx: Context): boolean {
-  const { state, view } = ctx
+  const { state, view, policy } = ctx
   const voucher = view.peers.find((p) => p.host === voucherOf(state, view))
   const holder = view.peers.find((p) => p.host === state.holder)
-  return voucher !== undefined && holder !== undefined && holder.silentMs - voucher.statementAgeMs > vouchedAfterMs
+  // Without votes this member's own eyes weigh as much as another's; with them, nobody is elected whom the witness does not vote for.
+  const afterMs = policy.quorum > 0 ? vouchedAfterMs / 5 : vouchedAfterMs
+  return voucher !== undefined && holder !== undefined && holder.silentMs - voucher.statementAgeMs > afterMs
 }
 
 /** A fenced member never takes the address; one that waits in an election keeps what VRRP gave it. */

@@ -11,7 +11,7 @@ import { follow } from './following.ts'
 import { answerSwitchover, handOver, isHandedToMe, isOfferedToMe } from './handover.ts'
 import { mergeLineage } from './position.ts'
 import { heard, isServingPhase, peerOf, voucherOf } from './situation.ts'
-import { standForElection } from './voting.ts'
+import { standForElection, voteOfTheDead } from './voting.ts'
 import { withLease } from './lease.ts'
 
 /** Longer than an election and the fence that follows it; a promotion opens the gate at once. */
@@ -92,7 +92,14 @@ function resign(ctx: Context): Draft {
   const facts = view.redis.facts
   const answersAsPrimary = situation.redis === 'primary' || situation.redis === 'other-primary'
   const why = `${state.host}: redis ${situation.redis === 'dead' ? 'process is gone' : `is ${situation.redis}`}, last offset ${offsetOf(facts)}`
-  let next: State = { ...state, phase: 'fenced', handover: null, claim: null, gone: { epoch: state.epoch, fresh: true, atMs: view.nowMs } }
+  let next: State = {
+    ...state,
+    phase: 'fenced',
+    handover: null,
+    claim: null,
+    gone: { epoch: state.epoch, fresh: true, atMs: view.nowMs },
+    vote: voteOfTheDead(ctx),
+  }
   if (state.handover !== null) next = answerId(next, state.handover.id, false, `the switchover ended: ${why}`)
   const fence: readonly Action[] = answersAsPrimary ? [{ kind: 'soft-fence' }] : []
   return {
@@ -222,7 +229,7 @@ function electNow(ctx: Context): Draft {
     const source: LineageSource = state.holder === state.host ? 'restart' : 'failover'
     const ballot = policy.quorum === 0 ? null : standForElection(state, view, policy)
     if (ballot?.result === 'waiting') {
-      const waits = holdStill(ctx, `${situation.holderWhy}; ${election.because}; ${ballot.because}`, busyTickMs)
+      const waits = holdStill(ctx, `${situation.holderWhy}; ${election.because}; ${ballot.because}`, ballot.vote === state.vote ? busyTickMs : 0)
       return { ...waits, next: { ...waits.next, vote: ballot.vote }, actions: detach(ctx) }
     }
     const epoch = ballot?.epoch ?? state.epoch + 1

@@ -1,0 +1,156 @@
+/** Groups with a witness: who votes for whom, what a candidate counts, and until when a primary may acknowledge writes (INV-3). */
+import { describe, expect, test } from 'vitest'
+import { decide } from '../../src/decide/decide.ts'
+import { holdsLease } from '../../src/decide/lease.ts'
+import { standForElection } from '../../src/decide/voting.ts'
+import { decideAsWitness } from '../../src/decide/witness.ts'
+import { freshState, type State } from '../../src/model/state.ts'
+import type { PeerProbe, Statement } from '../../src/model/view.ts'
+import { entry, facts, nowMs, peer, policy, primaryFacts, probe, silent, state, view, vrrp, word } from './builders.ts'
+
+const abw = { ...policy('a', 'b'), witness: 'w', quorum: 2 }
+const gone = { epoch: 1, fresh: true, atMs: nowMs }
+const resigned = peer(word('a', { phase: 'fenced', fit: false, answering: false, process: false }))
+const watching = (more: Partial<Statement> = {}): PeerProbe =>
+  peer(word('w', { phase: 'fresh', redis: null, answering: false, process: false, fit: false, ...more }))
+const asks = (epoch: number, more: Partial<Statement> = {}): PeerProbe => peer(word('b', { gone: 1, seesHolder: 'gone', vote: { epoch, to: 'b' }, ...more }))
+const witness = (more: Partial<State> = {}): State => ({ ...freshState('sessions', 'w'), epoch: 1, holder: 'a', lineage: [entry(1, 'a', 0)], ...more })
+const longSilent = silent('a', { silentMs: 190, redisReach: 'silent' })
+const blind = { redis: probe({ process: false, facts: null }), keepalived: null }
+
+describe('the witness', () => {
+  test('votes for the one that asks, once the primary is found gone here too', () => {
+    const { next } = decideAsWitness(witness(), view('w', [longSilent, asks(2)], blind), abw)
+    expect(next.vote).toEqual({ epoch: 2, to: 'b', atMs: nowMs })
+  })
+
+  test.each([
+    ['it hears the primary serve', [peer(word('a', { phase: 'primary' })), asks(2)]],
+    ["the primary's lease may last", [silent('a', { silentMs: 187, redisReach: 'silent' }), asks(2)]],
+    ["the primary's redis answers", [silent('a', { redisReach: 'answers' }), asks(2)]],
+    ['nobody asks', [longSilent, peer(word('b', { gone: 1, seesHolder: 'gone' }))]],
+    ['another member hears the primary', [longSilent, asks(2, { seesHolder: 'serves' })]],
+    ['the epoch is over', [longSilent, asks(1)]],
+    ['who asks is not heard', [longSilent, { ...asks(2), agent: 'silent' as const }]],
+    ['somebody speaks for another', [longSilent, peer(word('b', { seesHolder: 'gone', vote: { epoch: 2, to: 'c' } }))]],
+  ])('does not vote while %s', (_why, peers) => {
+    expect(decideAsWitness(witness(), view('w', peers, blind), abw).next.vote).toBeNull()
+  })
+
+  test('has one vote per epoch, also after it forgot why; the next epoch is another matter', () => {
+    const voted = witness({ vote: { epoch: 2, to: 'c', atMs: 0 } })
+    expect(decideAsWitness(voted, view('w', [longSilent, asks(2)], blind), abw).next.vote?.to).toBe('c')
+    expect(decideAsWitness(voted, view('w', [longSilent, asks(3)], blind), abw).next.vote).toMatchObject({ epoch: 3, to: 'b' })
+  })
+
+  test('does not vote when it cannot remember, or stood still itself', () => {
+    expect(decideAsWitness(witness(), view('w', [longSilent, asks(2)], { ...blind, durable: false }), abw).next.vote).toBeNull()
+    expect(decideAsWitness(witness(), view('w', [longSilent, asks(2)], { ...blind, stalledMs: 150 }), abw).next.vote).toBeNull()
+  })
+})
+
+describe('the replica b, after a resigned', () => {
+  const ready = (more: Partial<State> = {}): State => state('b', { gone, ...more })
+
+  test('stands for election, durably, before it promotes itself', () => {
+    const { next, actions } = decide(ready(), view('b', [resigned, watching()]), abw)
+    expect(next).toMatchObject({ phase: 'replica', epoch: 1, vote: { epoch: 2, to: 'b' } })
+    expect(actions.map((a) => a.kind)).not.toContain('promote')
+  })
+
+  test('promotes itself with two of three votes, in the epoch that was voted on', () => {
+    const standing = ready({ vote: { epoch: 4, to: 'b', atMs: nowMs } })
+    const alone = decide(standing, view('b', [resigned, watching()]), abw)
+    expect(alone.next.phase).toBe('replica')
+    const { next, actions } = decide(standing, view('b', [resigned, watching({ vote: { epoch: 4, to: 'b' } })]), abw)
+    expect(next).toMatchObject({ phase: 'promoting', epoch: 4, holder: 'b' })
+    expect(actions.map((a) => a.kind)).toContain('promote')
+  })
+
+  test('a vote in another epoch, or of somebody who is not heard any more, does not count', () => {
+    const standing = ready({ vote: { epoch: 4, to: 'b', atMs: nowMs } })
+    for (const other of [watching({ vote: { epoch: 3, to: 'b' } }), { ...watching({ vote: { epoch: 4, to: 'b' } }), agent: 'silent' as const }])
+      expect(decide(standing, view('b', [resigned, other]), abw).next.phase).toBe('replica')
+  })
+
+  test('the vote that a told with its resignation is taken up in its epoch', () => {
+    const voted = peer(word('a', { phase: 'fenced', fit: false, answering: false, process: false, vote: { epoch: 2, to: 'b' } }))
+    const ballot = standForElection(ready(), view('b', [voted, watching()]), abw)
+    expect(ballot).toMatchObject({ result: 'waiting', vote: { epoch: 2, to: 'b' } })
+    const standing = ready({ vote: { epoch: 2, to: 'b', atMs: nowMs } })
+    expect(decide(standing, view('b', [voted, silent('w')]), abw).next).toMatchObject({ phase: 'promoting', epoch: 2 })
+  })
+
+  test('an epoch whose votes were split is given up after a while, for the next', () => {
+    const split = [resigned, watching({ vote: { epoch: 2, to: 'c' } })]
+    const standing = (agoMs: number): State => ready({ vote: { epoch: 2, to: 'b', atMs: nowMs - agoMs } })
+    expect(standForElection(standing(100), view('b', split), abw)).toMatchObject({ result: 'waiting', vote: { epoch: 2 } })
+    expect(standForElection(standing(151), view('b', split), abw)).toMatchObject({ result: 'waiting', vote: { epoch: 3 } })
+  })
+
+  test('b does not vote for a candidate with less data', () => {
+    const lesser = peer(word('c', { gone: 1, vote: { epoch: 2, to: 'c' }, redis: facts({ offset: 900 }) }))
+    const abc = { ...policy('a', 'b', 'c'), witness: 'w', quorum: 3 }
+    expect(decide(ready(), view('b', [resigned, lesser, watching()]), abc).next.vote).toMatchObject({ to: 'b' })
+  })
+})
+
+describe('the primary a', () => {
+  const serving = (more: Partial<State> = {}): State => state('a', { phase: 'primary', holder: 'a', servingRunId: 'run-1', ...more })
+  const running = { redis: probe({ facts: primaryFacts() }), keepalived: vrrp({ vipHere: true, vrrp: 'MASTER' as const }) }
+  const touch = (b: number, w: number): readonly PeerProbe[] => [peer(word('b'), { contactMs: b }), { ...watching(), contactMs: w }]
+  const kinds = (s: State, peers: readonly PeerProbe[], more = {}) => decide(s, view('a', peers, { ...running, ...more }), abw).actions.map((a) => a.kind)
+
+  test('serves while one of the two others has heard it within the lease', () => {
+    expect(kinds(serving(), touch(119, 1e12))).toEqual([])
+    expect(kinds(serving(), touch(1e12, 119))).toEqual([])
+  })
+
+  test('holds its writes back when neither has', () => {
+    const { next, actions, events } = decide(serving(), view('a', touch(120, 120), running), abw)
+    expect(actions.map((a) => a.kind)).toEqual(['pause-writes'])
+    expect(next.writesHeldSinceMs).toBe(nowMs)
+    expect(events[0]?.text).toMatch(/held back/)
+  })
+
+  test('looks again before the lease can end', () => {
+    expect(decide(serving(), view('a', touch(100, 1e12), running), abw).wakeAtMs).toBeLessThanOrEqual(nowMs + 20)
+  })
+
+  test('lets them go on when it is heard again and nobody was elected', () => {
+    const { next, actions } = decide(serving({ writesHeldSinceMs: nowMs - 50 }), view('a', touch(5, 1e12), running), abw)
+    expect(actions.map((a) => a.kind)).toEqual(['resume-writes'])
+    expect(next.writesHeldSinceMs).toBeNull()
+  })
+
+  test('gives up its address and ends its clients when that lasts', () => {
+    expect(kinds(serving({ writesHeldSinceMs: nowMs - 501 }), touch(1e12, 1e12))).toEqual(['pause-writes', 'kill-clients', 'vip'])
+  })
+
+  test('that was elected elsewhere: fenced first, then the pause ends', () => {
+    const elected = peer(word('b', { phase: 'primary', epoch: 2, holder: 'b', redis: primaryFacts() }))
+    const { next, actions } = decide(serving({ writesHeldSinceMs: nowMs - 501 }), view('a', [elected, watching()], running), abw)
+    expect(actions.map((a) => a.kind)).toEqual(['soft-fence', 'refuse-connections', 'kill-clients', 'resume-writes', 'vip'])
+    expect(next.writesHeldSinceMs).toBeNull()
+  })
+
+  test('its agent has just been restarted: nobody had the time to hear it; but what was held stays held', () => {
+    const young = view('a', touch(1e12, 1e12), { agentUptimeMs: 100 })
+    expect(holdsLease(serving(), young, abw)).toBe(true)
+    expect(holdsLease(serving({ writesHeldSinceMs: 1 }), young, abw)).toBe(false)
+  })
+
+  test('without a witness, or while the operator has paused, nobody can be elected against it', () => {
+    const alone = view('a', touch(1e12, 1e12))
+    expect(holdsLease(serving(), alone, policy())).toBe(true)
+    expect(holdsLease(serving({ paused: { on: true, atWallMs: 1, by: 'me' } }), alone, abw)).toBe(true)
+    expect(holdsLease(serving(), alone, abw)).toBe(false)
+  })
+
+  test('its redis dies: it votes with its resignation, for the one with the most data', () => {
+    const dead = { redis: probe({ process: false, facts: primaryFacts() }), keepalived: running.keepalived }
+    const abc = { ...policy('a', 'b', 'c'), witness: 'w', quorum: 3 }
+    const peers = [peer(word('b', { redis: facts({ offset: 900 }) })), peer(word('c', { redis: facts({ offset: 950 }) })), watching()]
+    expect(decide(serving(), view('a', peers, dead), abc).next.vote).toMatchObject({ epoch: 2, to: 'c' })
+  })
+})
