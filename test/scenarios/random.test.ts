@@ -5,7 +5,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { ownFitness } from '../../src/decide/fitness.ts'
-import type { Written } from './model-redis.ts'
+import { has, onlyIn, type Log } from './model-log.ts'
+import { nothing } from './model-redis.ts'
 import { World } from './world.ts'
 
 type Step =
@@ -79,7 +80,7 @@ function take(w: World, external: boolean, s: Step): void {
       if (external && w.hosts.every((h) => w.agent(h).up && !w.redis(h).frozen)) {
         w.supervisorStarts(name, s.kind === 'restart-empty' ? 'empty' : 'old')
         w.run(30)
-      } else if (!external && s.kind === 'restart-empty') redis.disk = { replid: '', offset: 0, log: [] }
+      } else if (!external && s.kind === 'restart-empty') redis.disk = nothing
     } else if (s.kind === 'kill-agent') w.killAgent(name)
     else if (s.kind === 'start-agent') w.startAgent(name)
     else if (s.kind === 'cut') w.cut(name)
@@ -96,7 +97,7 @@ function take(w: World, external: boolean, s: Step): void {
 /** What is never true, whatever happens. */
 function watch(w: World): () => void {
   const epochs = new Map<string, number>()
-  const held = new Map<string, { readonly runId: string; readonly log: readonly Written[] }>()
+  const held = new Map<string, { readonly runId: string; readonly log: Log }>()
   return () => {
     for (const h of w.hosts) {
       const { runId, log, syncUntilMs } = w.redis(h)
@@ -104,9 +105,8 @@ function watch(w: World): () => void {
       const before = held.get(h)
       held.set(h, { runId, log })
       if (before === undefined || before.runId !== runId || before.log === log || !w.redis(h).running) continue
-      const here = new Set(log.map((x) => x.key))
-      const copies = new Set(w.kept.filter((k) => k.host === h).flatMap((k) => k.keys))
-      const gone = before.log.filter((x) => !here.has(x.key) && !copies.has(x.key))
+      const copies = w.kept.filter((k) => k.host === h)
+      const gone = onlyIn(before.log, log).filter((x) => copies.every((k) => !has(k.log, x)))
       if (gone.length > 0) throw new Error(`${h} gave ${gone.length} writes up without a copy (INV-6)\n${w.tale()}`)
     }
     const serving = w.hosts.filter(

@@ -5,14 +5,20 @@
 import type { Action, ActionKind, Event } from '../../src/model/action.ts'
 import { policyOf, type Policy } from '../../src/model/policy.ts'
 import type { RequestResult, State } from '../../src/model/state.ts'
-import type { PeerProbe, Request } from '../../src/model/view.ts'
+import type { Follower, PeerProbe, Request } from '../../src/model/view.ts'
 import { ModelAgent, type Message, type StepHook } from './model-agent.ts'
-import { ModelRedis, newId, nobody, nothing, resetIds, type Dataset } from './model-redis.ts'
+import { keysOf, type Log } from './model-log.ts'
+import { ModelRedis, newId, nobody, nothing, resetIds, type Dataset, type Source } from './model-redis.ts'
 import { VirtualClock } from './model-clock.ts'
 import { groupOf, type MemberOptions, type WorldOptions } from './model-group.ts'
-import { Network, layers, type Layer } from './model-network.ts'
+import { Network, layers, quickMs, type Layer } from './model-network.ts'
 import { createVrrp, type Vrrp } from './model-vrrp.ts'
 import { actsOf, storyOf, taleOf } from './told.ts'
+
+/** How often the links beat, and look who has not. */
+const beatMs = 50
+/** How long a torn link needs to be there again. */
+const reconnectMs = 100
 
 export class World extends VirtualClock {
   readonly policy: Policy
@@ -23,14 +29,22 @@ export class World extends VirtualClock {
   readonly notes: string[] = []
   readonly done: { atMs: number; host: string; kind: ActionKind; ok: boolean; action: Action }[] = []
   readonly results = new Map<string, RequestResult>()
-  readonly kept: { host: string; name: string; keys: readonly string[] }[] = []
+  readonly kept: { readonly host: string; readonly name: string; readonly log: Log }[] = []
   readonly acked: string[] = []
   /** `HOST/ACTION` → why it fails, as long as it stands here. */
   readonly failures = new Map<string, string>()
-  stepHook: StepHook = () => 'go on'
+  stepHook: StepHook | null = null
+  /** Keeps what `notes` and `done` tell. A simulator that only wants to know whether all went well does without. */
+  tells = true
+  /** How late the agents' own timers are: their machines have other things to do as well. */
+  timerLatenessMs = 0
+  readonly network: Network
   private readonly redises = new Map<string, ModelRedis>()
-  readonly network = new Network()
   private readonly agents = new Map<string, ModelAgent>()
+  private readonly byIp = new Map<string, ModelRedis>()
+  private readonly all: ModelRedis[] = []
+  private readonly listening = new Set<string>()
+  private physicsAtMs = Number.POSITIVE_INFINITY
 
   constructor(options: WorldOptions) {
     super()
@@ -39,6 +53,7 @@ export class World extends VirtualClock {
     const { members } = group
     this.hosts = members.map((m) => m.host)
     this.policy = policyOf(group, (h) => `ip-${h}`)
+    this.network = new Network(this.hosts)
     this.vrrp = createVrrp(
       members.filter((m) => !m.neverPrimary),
       group.failover.hostLossMs,
@@ -47,7 +62,10 @@ export class World extends VirtualClock {
     for (const host of this.hosts) {
       const redis = new ModelRedis(host)
       redis.onClose = () => this.agent(host).wake()
+      redis.listFollowers = () => this.followersOf(redis)
       this.redises.set(host, redis)
+      this.byIp.set(`ip-${host}`, redis)
+      this.all.push(redis)
       this.agents.set(host, new ModelAgent(this, host))
     }
   }
@@ -65,25 +83,45 @@ export class World extends VirtualClock {
   }
 
   state(host: string): State {
-    return this.agent(host).durable
+    return this.agent(host).state
   }
 
   /** Replication, VRRP and silence follow from the state of things; called after everything that may change them. */
   changed(): void {
-    for (let i = 0; i < this.hosts.length; i += 1) for (const host of this.hosts) this.redis(host).replicateFrom(this.sourceOf(host), this.nowMs)
-    for (const host of this.hosts) {
-      this.redis(host).followers = this.hosts
-        .filter((h) => this.sourceOf(h)?.host === host && this.redis(h).linkUp)
-        .map((h) => ({ ip: `ip-${h}`, port: 6379, offset: this.redis(h).offset }))
+    const { nowMs, all } = this
+    for (let moved = true, rounds = 0; moved && rounds <= all.length; rounds += 1) {
+      moved = false
+      for (const redis of all) if (redis.upstream !== null && redis.running && redis.replicateFrom(this.sourceOf(redis), nowMs)) moved = true
     }
-    for (const host of this.vrrp.step(this.nowMs)) this.after(0, () => this.agent(host).wake())
-    this.network.listen(this.hosts, (h) => this.agent(h).up && this.agent(h).stalledMs === 0, this.nowMs)
+    for (const host of this.vrrp.step(nowMs)) this.after(0, () => this.agent(host).wake())
+    this.network.listen(this.speaks, nowMs)
+    for (const host of this.hosts) if (this.missesSomebody(host)) this.listenTo(host)
+    let nextMs = this.vrrp.nextMs()
+    for (const redis of all) nextMs = Math.min(nextMs, redis.nextMs(nowMs))
+    if (nextMs >= this.physicsAtMs) return
+    this.physicsAtMs = nextMs
+    this.after(nextMs - nowMs, () => {
+      this.physicsAtMs = Number.POSITIVE_INFINITY
+      this.changed()
+    })
   }
 
-  private sourceOf(host: string): ModelRedis | null {
-    const { upstream } = this.redis(host)
-    const source = this.hosts.find((h) => upstream !== null && upstream.host === `ip-${h}`)
-    return source !== undefined && upstream !== nobody && this.linked(source, host, 'redis') ? this.redis(source) : null
+  private readonly speaks = (host: string): boolean => {
+    const agent = this.agent(host)
+    return agent.up && agent.stalledMs === 0 && this.nowMs >= agent.standsUntilMs
+  }
+
+  private sourceOf(redis: ModelRedis): Source {
+    const { upstream } = redis
+    const source = upstream === null || upstream.port === nobody.port ? undefined : this.byIp.get(upstream.host)
+    if (source === undefined) return 'refused'
+    if (!this.network.connected(source.host, redis.host, 'redis')) return 'silent'
+    return source.running ? source : 'refused'
+  }
+
+  private followersOf(source: ModelRedis): readonly Follower[] {
+    const replicas = this.all.filter((r) => r.linkUp && r.upstream !== null && this.byIp.get(r.upstream.host) === source)
+    return replicas.map((r) => ({ ip: `ip-${r.host}`, port: 6379, offset: r.offset, online: true, ackAgeS: 0 }))
   }
 
   // ── network ──
@@ -92,30 +130,45 @@ export class World extends VirtualClock {
   }
 
   heardMs(from: string, to: string): number {
-    return this.network.heardMs(from, to)
+    return this.network.heardMs(from, to, this.nowMs)
   }
 
   agentRefuses(peer: string, asker: string): boolean {
-    return this.linked(peer, asker, 'agent') && !this.agent(peer).up
+    return this.network.way(peer, asker).hungUpUntilMs > this.nowMs || (this.network.connected(peer, asker, 'agent') && !this.agent(peer).up)
   }
 
   reach(asker: string, peer: string): PeerProbe['redisReach'] {
-    if (!this.linked(asker, peer, 'redis')) return 'silent'
+    if (!this.network.connected(asker, peer, 'redis')) return 'silent'
     const redis = this.redis(peer)
     return redis.answers(this.nowMs) ? 'answers' : redis.frozen ? 'silent' : 'refused'
   }
 
   send(from: string, to: string, message: Message): void {
     if (!this.linked(from, to, 'agent')) return
-    this.after(0.5, () => {
-      if (this.linked(from, to, 'agent')) this.agent(to).hear(message)
+    const way = this.network.way(from, to)
+    const sentMs = this.nowMs
+    way.lastArrivalMs = Math.max(way.lastArrivalMs, sentMs + way.delayMs)
+    this.after(way.lastArrivalMs - sentMs, () => {
+      if (sentMs > way.tornAtMs && this.linked(from, to, 'agent')) this.agent(to).hear(message)
     })
   }
 
-  private silence(): void {
-    // The links' beat wakes the loops while somebody is silent.
-    for (let ms = 60; ms < 5000; ms += 50)
-      this.after(ms, () => this.hosts.filter((h) => this.hosts.some((p) => this.nowMs - this.heardMs(p, h) > 60)).forEach((h) => this.agent(h).wake()))
+  private missesSomebody(host: string): boolean {
+    const { nowMs } = this
+    return this.hosts.some((p) => p !== host && !this.network.way(p, host).heard && nowMs - this.network.way(p, host).sinceMs < 5000)
+  }
+
+  /** The links' beat wakes a loop while somebody is silent. */
+  private listenTo(host: string): void {
+    if (this.listening.has(host)) return
+    this.listening.add(host)
+    const beat = () => {
+      if (this.missesSomebody(host)) {
+        this.agent(host).wake()
+        this.after(beatMs, beat)
+      } else this.listening.delete(host)
+    }
+    this.after(beatMs + 10, beat)
   }
 
   private opened(a: string, b: string): void {
@@ -126,9 +179,26 @@ export class World extends VirtualClock {
   }
 
   isolate(a: string, b: string, which: readonly Layer[] = layers): void {
-    this.changed()
     this.network.block(a, b, which)
-    this.silence()
+    this.network.block(b, a, which)
+    this.changed()
+  }
+
+  /** What `from` sends does not arrive at `to`. A TCP connection outlives that for a moment in the other direction, VRRP for ever. */
+  deafen(from: string, to: string): void {
+    this.network.block(from, to, layers)
+    this.after(200, () => {
+      if (!this.linked(from, to, 'agent')) this.network.block(to, from, ['agent', 'redis'])
+      this.changed()
+    })
+    this.changed()
+  }
+
+  /** The stream between two agents breaks, and is there again soon. */
+  tear(a: string, b: string): void {
+    for (const way of [this.network.way(a, b), this.network.way(b, a)]) Object.assign(way, { tornAtMs: this.nowMs, hungUpUntilMs: this.nowMs + reconnectMs })
+    for (const host of [a, b]) this.agent(host).wake()
+    this.after(reconnectMs - 20, () => this.opened(a, b))
   }
 
   cut(host: string): void {
@@ -143,12 +213,12 @@ export class World extends VirtualClock {
 
   // ── faults ──
   powerOff(host: string): void {
-    this.changed()
     this.redis(host).die()
-    this.killAgent(host)
     this.network.power(host, false)
+    this.killAgent(host)
     const vrrp = this.vrrp.hosts.get(host)
     if (vrrp !== undefined) Object.assign(vrrp, { alive: false, allowed: false })
+    this.changed()
   }
 
   powerOn(host: string): void {
@@ -174,6 +244,26 @@ export class World extends VirtualClock {
 
   freeze(host: string): void {
     this.redis(host).frozen = true
+    this.changed()
+  }
+
+  /** The agent's event loop stands still; redis and keepalived go on. */
+  stall(host: string, forMs: number): void {
+    this.agent(host).stall(forMs)
+    this.changed()
+    this.after(forMs, () => this.changed())
+  }
+
+  /** The whole host stands still, as a virtual machine does while it is moved: then it goes on as if nothing had been. */
+  suspend(host: string, forMs: number): void {
+    const keepalived = this.vrrp.hosts.get(host)
+    this.stall(host, forMs)
+    this.freeze(host)
+    if (keepalived !== undefined) keepalived.frozen = true
+    this.after(forMs, () => {
+      if (keepalived !== undefined) keepalived.frozen = false
+      this.thaw(host)
+    })
   }
 
   thaw(host: string): void {
@@ -182,10 +272,9 @@ export class World extends VirtualClock {
   }
 
   killAgent(host: string): void {
-    this.changed()
     this.agent(host).kill()
-    this.silence()
-    for (const other of this.hosts) if (this.linked(host, other, 'agent')) this.after(0.5, () => this.agent(other).wake())
+    this.changed()
+    for (const other of this.hosts) if (other !== host && this.linked(host, other, 'agent')) this.after(quickMs, () => this.agent(other).wake())
   }
 
   startAgent(host: string): void {
@@ -214,7 +303,11 @@ export class World extends VirtualClock {
   /** One SET through the address. What comes back is what the client sees. */
   write(key = newId('k')): 'OK' | 'READONLY' | 'paused' | 'no answer' | 'no address' {
     const [host] = this.addressOn()
-    if (host === undefined) return 'no address'
+    return host === undefined ? 'no address' : this.writeAt(host, key)
+  }
+
+  /** One SET of a client that reaches the address where it is on this host. */
+  writeAt(host: string, key = newId('k')): 'OK' | 'READONLY' | 'paused' | 'no answer' {
     const answer = this.redis(host).write(key, this.nowMs)
     if (answer === 'OK') this.acked.push(key)
     // What has left the socket reaches the replicas before the acknowledgement can be acted upon.
@@ -230,7 +323,7 @@ export class World extends VirtualClock {
   }
 
   keys(host: string): readonly string[] {
-    return this.redis(host).log.map((w) => w.key)
+    return keysOf(this.redis(host).log)
   }
 
   lost(host: string): readonly string[] {
@@ -264,7 +357,7 @@ export class World extends VirtualClock {
   }
 
   note(host: string, text: string): void {
-    this.notes.push(`${this.nowMs.toFixed(1).padStart(9)} ${host} ${text}`)
+    if (this.tells) this.notes.push(`${this.nowMs.toFixed(1).padStart(9)} ${host} ${text}`)
   }
 
   record(host: string, event: Event): void {
