@@ -86,6 +86,10 @@ export class Network {
     return this.off.size === 0 && this.all.every((w) => w.agent && w.redis && w.vrrp && w.delayMs === quickMs)
   }
 
+  isTorn(nowMs: number): boolean {
+    return this.all.some((w) => w.hungUpUntilMs > nowMs)
+  }
+
   power(host: string, on: boolean): void {
     if (on) this.off.delete(host)
     else this.off.add(host)

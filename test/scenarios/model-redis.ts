@@ -80,6 +80,8 @@ export class ModelRedis {
   version = '7.0.15'
   transferMs = 20
   loadMs = 10
+  /** How long it takes to read its own disk at a start. */
+  readMs = 10
   /** Who is attached, told by the world. */
   listFollowers: () => readonly Follower[] = () => []
   onClose: () => void = () => {}
@@ -103,7 +105,7 @@ export class ModelRedis {
     this.running = true
     this.frozen = false
     this.answersFromMs = nowMs + 5
-    this.loadedFromMs = nowMs + 10
+    this.loadedFromMs = nowMs + this.readMs
     this.runId = newId('run')
     this.pid = 1000 + Number(/\d+/.exec(this.runId)?.[0] ?? 0)
     this.log = this.disk.log
@@ -176,6 +178,8 @@ export class ModelRedis {
 
   facts(nowMs: number): RedisFacts {
     const replica = this.role === 'replica'
+    // What it reads from disk is not known before it is read: until then redis names an id that is nobody's.
+    const reads = nowMs < this.loadedFromMs
     return {
       version: this.version,
       runId: this.runId,
@@ -188,11 +192,11 @@ export class ModelRedis {
       linkUp: replica && this.linkUp,
       syncing: this.syncUntilMs !== null,
       linkDownS: replica && !this.linkUp ? Math.floor((nowMs - this.linkDownSinceMs) / 1000) : null,
-      replid: this.replid,
-      offset: this.offset,
-      replid2: this.replid2,
-      secondOffset: this.secondOffset,
-      keys: countOf(this.log),
+      replid: reads ? 'id-loading' : this.replid,
+      offset: reads ? 0 : this.offset,
+      replid2: reads ? '' : this.replid2,
+      secondOffset: reads ? -1 : this.secondOffset,
+      keys: reads ? 0 : countOf(this.log),
       followers: replica ? noFollowers : this.listFollowers(),
       unexpectedErrors: 0,
     }

@@ -43,6 +43,7 @@ export class World extends VirtualClock {
   private readonly agents = new Map<string, ModelAgent>()
   private readonly byIp = new Map<string, ModelRedis>()
   private readonly all: ModelRedis[] = []
+  private readonly suspended = new Map<string, number>()
   private readonly listening = new Set<string>()
   private physicsAtMs = Number.POSITIVE_INFINITY
 
@@ -188,7 +189,7 @@ export class World extends VirtualClock {
   deafen(from: string, to: string): void {
     this.network.block(from, to, layers)
     this.after(200, () => {
-      if (!this.linked(from, to, 'agent')) this.network.block(to, from, ['agent', 'redis'])
+      if (!this.network.way(from, to).agent) this.network.block(to, from, ['agent', 'redis'])
       this.changed()
     })
     this.changed()
@@ -259,14 +260,19 @@ export class World extends VirtualClock {
     const keepalived = this.vrrp.hosts.get(host)
     this.stall(host, forMs)
     this.freeze(host)
+    const untilMs = Math.max(this.nowMs + forMs, this.suspended.get(host) ?? 0)
+    this.suspended.set(host, untilMs)
     if (keepalived !== undefined) keepalived.frozen = true
     this.after(forMs, () => {
+      if (this.nowMs < untilMs) return
+      this.suspended.delete(host)
       if (keepalived !== undefined) keepalived.frozen = false
       this.thaw(host)
     })
   }
 
   thaw(host: string): void {
+    if (this.suspended.has(host)) return
     this.redis(host).frozen = false
     this.changed()
   }
