@@ -31,7 +31,9 @@ export function elect(state: State, view: View, policy: Policy): Election {
     }
     const candidate = candidateFromWord(policy, word, state)
     const final = word.gone >= state.epoch || word.phase === 'fenced' || word.host === state.holder
-    if (candidate === null || !final) unmeasured.push(member.host)
+    // Data that are still being read have no offset yet, and may be the better ones (INV-8).
+    const measured = candidate !== null && word.redis?.loading === false
+    if (!measured || !final) unmeasured.push(member.host)
     else if (word.fit) others.push(candidate)
   }
   const best = [...others, ...(own.fit && me !== null ? [me] : [])].sort(compareCandidates).at(-1)
