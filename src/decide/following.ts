@@ -23,12 +23,10 @@ export function follow(ctx: Context): Draft {
   const settled = settle(ctx, word, following)
   if (following) return settled
   const entry = state.lineage.find((e) => e.epoch === state.epoch)
-  if (entry === undefined) {
-    // Not a replica yet: whether this dataset may be given up can only be judged by the lineage, and by who it was before.
-    // And who has handed over stays ready to take it back until the successor is seen to serve.
-    const next: State =
-      state.phase === 'handed' ? state : state.phase === 'fresh' || state.phase === 'fenced' ? { ...settled.next, phase: state.phase } : settled.next
-    return { ...settled, next, because: `${holder} is being promoted; wait for its lineage`, wakeInMs: busyTickMs }
+  const attached = facts.role === 'replica' && facts.upstream !== null && facts.upstream.port !== 1
+  if (entry === undefined) return letGo(ctx, settled, attached, `${holder} is being promoted; wait for its lineage`, busyTickMs)
+  if (attached && facts.replid !== entry.replid) {
+    return letGo(ctx, settled, attached, `${holder} serves epoch ${state.epoch}; the old primary is let go of before the data here are judged`, 0)
   }
   const position = positionOf(facts, state.lineage)
   const verdict = mayGiveUp(state, facts, position, word, entry)
@@ -81,6 +79,19 @@ function settle(ctx: Context, word: Statement, following: boolean): Draft {
   const fitness = ownFitness(next, view, ctx.policy)
   const because = `${word.host} serves epoch ${state.epoch}; this replica is ${fitness.fit ? 'ready to replace it' : `not fit: ${fitness.why}`}${position === null ? '' : ` (${describePosition(position)})`}`
   return { next, actions, events, because, wakeInMs: fitness.fit ? tickMs : tickMs / 4 }
+}
+
+/**
+ * Not a replica of the new primary yet, and of the old one no more: what that one sends would come after the judging, and if it joins
+ * the new lineage first, redis fetches everything anew from it by itself, before there is a copy (INV-1, INV-6).
+ */
+function letGo(ctx: Context, settled: Draft, attached: boolean, because: string, wakeInMs: number): Draft {
+  const { state } = ctx
+  // Whether this dataset may be given up can only be judged by the lineage, and by who it was before.
+  // And who has handed over stays ready to take it back until the successor is seen to serve.
+  const next: State =
+    state.phase === 'handed' ? state : state.phase === 'fresh' || state.phase === 'fenced' ? { ...settled.next, phase: state.phase } : settled.next
+  return { ...settled, next, actions: attached ? [...settled.actions, { kind: 'soft-fence' }] : settled.actions, because, wakeInMs }
 }
 
 function refuse(ctx: Context, why: string): Draft {
