@@ -223,11 +223,14 @@ function electNow(ctx: Context): Draft {
 
 function stepDown(ctx: Context): Draft {
   const { state } = ctx
+  const answers = ['primary', 'other-primary', 'replica'].includes(ctx.situation.redis)
+  const fence: Action = { kind: 'soft-fence' }
+  const kill: Action = { kind: 'kill-clients' }
   const text = `${state.holder ?? 'another member'} ${ctx.situation.holder === 'serves' ? 'serves' : 'holds'} epoch ${state.epoch}; this redis must not accept writes any more`
   return {
     next: { ...state, phase: 'fenced', handover: null, claim: null, servingRunId: null },
-    // The fence first: whatever fails after it, no more writes are acknowledged here.
-    actions: [{ kind: 'soft-fence' }, { kind: 'refuse-connections', forMs: 1000 }, { kind: 'kill-clients' }],
+    // The fence first: whatever fails after it, no more writes are acknowledged here. Who cannot be fenced cannot be written to.
+    actions: [...(answers ? [fence] : []), { kind: 'refuse-connections', forMs: 1000 }, ...(answers ? [kill] : [])],
     events: [{ kind: 'fenced', epoch: state.epoch, text, data: { from: state.host } }],
     because: text,
     wakeInMs: 0,
@@ -277,7 +280,12 @@ function takeBack(ctx: Context, fence: readonly Action[]): Draft {
   const text = `${handover?.to ?? state.holder ?? 'the target'} did not take epoch ${state.epoch} (${situation.holderWhy}); the best data are elected`
   // Nothing was written since, as far as an agent can say that was there all the time.
   const fresh = handover !== null && handover.stageMs <= view.nowMs && view.agentUptimeMs >= view.nowMs - handover.stageMs
-  const next: State = { ...state, phase: 'fenced', handover: null, gone: { epoch: state.epoch, fresh, atMs: view.nowMs } }
+  const next: State = {
+    ...state,
+    phase: 'fenced',
+    handover: null,
+    gone: { epoch: state.epoch, fresh, atMs: view.nowMs, runId: view.redis.facts?.runId ?? null },
+  }
   return {
     ...holdStill(ctx, text, 0),
     next: handover === null ? next : answerId(next, handover.id, false, text),
