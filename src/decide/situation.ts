@@ -78,10 +78,11 @@ function holderOf(state: State, view: View, policy: Policy): readonly [HolderWor
   if (peer === undefined) return ['gone', `${holder} is no member any more`]
   const word = heard(peer)
   if (word !== null) return byItsWord(state, holder, word)
-  if (state.gone?.epoch === state.epoch) return ['gone', `${holder} was found gone before and is still not heard`]
   if (view.agentUptimeMs < newcomerMs) return ['unclear', 'this agent has only just started: nobody had the time to speak to it']
   if (view.stalledMs > stallLimitMs)
     return ['unclear', `this agent itself stood still for ${Math.round(view.stalledMs)} ms: what it did not hear proves nothing`]
+  // Only now: what an agent remembers of before its restart, or before it stood still, may be long outlived (INV-3).
+  if (state.gone?.epoch === state.epoch) return ['gone', `${holder} was found gone before and is still not heard`]
   const voucher = voucherOf(state, view)
   if (voucher !== null) return ['unclear', `${holder} is not heard here, but ${voucher} says that it serves`]
   return bySilence(view, policy, peer)
