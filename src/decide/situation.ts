@@ -104,6 +104,8 @@ function byItsWord(state: State, holder: string, word: Statement): readonly [Hol
   if (word.epoch > state.epoch) return ['unclear', `${holder} speaks of epoch ${word.epoch}`]
   if (word.epoch === state.epoch && word.holder === holder && isServingPhase(word.phase))
     return ['serves', `${holder} says that it serves epoch ${state.epoch}`]
+  // Said before it knew of this epoch: what it makes of it is not known yet.
+  if (word.epoch < state.epoch) return ['unclear', `${holder} speaks of epoch ${word.epoch} still`]
   if (state.phase === 'handed') return ['unclear', `${holder} was given epoch ${state.epoch} and has not taken it yet`]
   return ['gone', `${holder} says that it does not serve (${word.phase}, epoch ${word.epoch})`]
 }
