@@ -5,7 +5,7 @@
  */
 import type { View } from '../model/view.ts'
 import type { State } from '../model/state.ts'
-import { electionWaitMs, lonelyWaitMs, type Policy } from '../model/policy.ts'
+import { electionWaitMs, lonelyWaitMs, stallLimitMs, type Policy } from '../model/policy.ts'
 import { candidateFromWord, candidateOf, compareCandidates, ownFitness, type Candidate } from './fitness.ts'
 import { describePosition } from './position.ts'
 import { heard, peerOf } from './situation.ts'
@@ -56,7 +56,7 @@ function judgeMyself(state: State, view: View, policy: Policy, field: Field): El
   const rivals = field.others.map((c) => `${c.host}: ${describePosition(c.position)}`).join('; ')
   const compared = rivals === '' ? mine : `${mine}, against ${rivals}`
   if (unheard.length === 0 && unmeasured.length === 0) return me(`all members were heard; most data are here (${compared})`)
-  const sinceGoneMs = state.gone === null ? 0 : view.nowMs - state.gone.atMs
+  const sinceGoneMs = listenedMs(state, view)
   const fresh = state.gone?.epoch === state.epoch && state.gone.fresh && state.holder !== state.host
   if (fresh) {
     // The lost holder itself needs no hearing: what it has and we have not, it could not send. Other live replicas do.
@@ -69,6 +69,12 @@ function judgeMyself(state: State, view: View, policy: Policy, field: Field): El
   if (unmeasured.length > 0)
     return wait(unmeasured, `${unmeasured.join(', ')} cannot be compared yet, and this member's link was not alive when the primary went`)
   return judgeLonely(state, view, policy, unheard, compared)
+}
+
+/** How long this agent has listened since the primary went: not before its own start, and not while it stood still. */
+function listenedMs(state: State, view: View): number {
+  if (state.gone === null || view.stalledMs > stallLimitMs) return 0
+  return Math.min(view.agentUptimeMs, view.nowMs - state.gone.atMs)
 }
 
 /** The former holder came back and some peers cannot be heard. It may serve again only where it could wipe nobody (INV-1). */
