@@ -23,7 +23,10 @@ export function isFresh(facts: RedisFacts): boolean {
 export function wasFresh(state: State, view: View): boolean {
   const facts = view.redis.facts
   if (facts !== null && isFresh(facts)) return true
-  return state.detached?.epoch === state.epoch && view.nowMs - state.detached.atMs <= maxStaleS * 1000
+  const { detached } = state
+  // Another process has read its data from disk: what the old one had received is not there.
+  const same = detached?.runId === undefined || detached.runId === facts?.runId
+  return detached?.epoch === state.epoch && same && view.nowMs - detached.atMs <= maxStaleS * 1000
 }
 
 export function ownFitness(state: State, view: View, policy: Policy): Fitness {

@@ -48,7 +48,7 @@ function hold(ctx: Context): Draft {
   const { situation, state } = ctx
   if (letsGo(ctx)) {
     const facts = ctx.view.redis.facts
-    const detached = facts !== null && isFresh(facts) ? { epoch: state.epoch, atMs: ctx.view.nowMs } : state.detached
+    const detached = facts !== null && isFresh(facts) ? { epoch: state.epoch, atMs: ctx.view.nowMs, runId: facts.runId } : state.detached
     const because = `${situation.holderWhy}; the link to it is down, and nobody says what answers there next`
     return { ...holdStill(ctx, because, busyTickMs / 2), next: { ...state, detached }, actions: [{ kind: 'soft-fence' }] }
   }
@@ -187,7 +187,7 @@ function electSuccessor(ctx: Context): Draft {
   }
   if (ctx.state.phase === 'handed') return takeBack(ctx, [])
   const known = ctx.state.gone?.epoch === ctx.state.epoch ? ctx.state.gone : null
-  const gone = known ?? { epoch: ctx.state.epoch, fresh: wasFresh(ctx.state, view), atMs: view.nowMs }
+  const gone = known ?? { epoch: ctx.state.epoch, fresh: wasFresh(ctx.state, view), atMs: view.nowMs, runId: view.redis.facts?.runId ?? null }
   const state: State = { ...ctx.state, gone }
   const detected: readonly Event[] =
     known === null ? [{ kind: 'detected', epoch: state.epoch + 1, text: ctx.situation.holderWhy, data: { from: state.holder } }] : []
@@ -306,6 +306,11 @@ export function forceFailover(ctx: Context): Draft {
       next: answerRequest(state, ctx, false, `the redis of ${state.host} is ${situation.redis}; it cannot be promoted`),
     }
   }
+  if (memberOf(ctx.policy, state.host)?.neverPrimary === true)
+    return {
+      ...holdStill(ctx, 'cannot be forced', tickMs),
+      next: answerRequest(state, ctx, false, `never_primary is set for ${state.host}, so the address cannot come to it; take the setting away first`),
+    }
   if (facts?.syncing === true || state.partial)
     return {
       ...holdStill(ctx, 'cannot be forced', tickMs),
