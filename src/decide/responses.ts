@@ -6,7 +6,7 @@ import { maxLineage, type LineageEntry, type LineageSource, type State } from '.
 import { bootstrap } from './bootstrap.ts'
 import { answerId, answerRequest, claimEpoch, holdStill, offsetOf, type Context, type Draft } from './draft.ts'
 import { elect } from './election.ts'
-import { isFresh, wasFresh } from './fitness.ts'
+import { isFresh, memberOf, wasFresh } from './fitness.ts'
 import { follow } from './following.ts'
 import { answerSwitchover, handOver, isHandedToMe, isOfferedToMe } from './handover.ts'
 import { mergeLineage } from './position.ts'
