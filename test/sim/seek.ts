@@ -1,0 +1,51 @@
+/** Plays seed after seed until time or seeds run out. What breaks a rule is shrunk and told so that it can be replayed and kept. */
+import { play, tellStory } from './play.ts'
+import { shrink } from './shrink.ts'
+import { storyOf, type Story } from './story.ts'
+
+export interface Found {
+  readonly seed: number
+  readonly broken: string
+  readonly shortest: Story
+}
+
+export interface Sought {
+  readonly histories: number
+  readonly seconds: number
+  readonly found: readonly Found[]
+}
+
+export interface Seek {
+  readonly from: number
+  readonly seconds: number
+  readonly histories?: number
+  readonly members?: number
+  /** Every so many-th seed: for jobs that share the work. */
+  readonly stride?: number
+  /** Stop after so many broken rules. */
+  readonly atMost: number
+}
+
+export function seek(options: Seek): Sought {
+  const startedMs = performance.now()
+  const found: Found[] = []
+  let histories = 0
+  let shrinkingMs = 0
+  const spentMs = () => performance.now() - startedMs - shrinkingMs
+  for (let seed = options.from; found.length < options.atMost; seed += options.stride ?? 1) {
+    if (histories >= (options.histories ?? Number.POSITIVE_INFINITY) || spentMs() >= options.seconds * 1000) break
+    const story = storyOf(seed, options.members)
+    const { broken } = play(story)
+    histories += 1
+    if (broken === null) continue
+    const sinceMs = performance.now()
+    const shortest = shrink(story, broken)
+    found.push({ seed, broken: play(shortest).broken ?? broken, shortest })
+    shrinkingMs += performance.now() - sinceMs
+  }
+  return { histories, seconds: spentMs() / 1000, found }
+}
+
+export function report({ seed, broken, shortest }: Found): string {
+  return `seed ${seed}: ${broken}\nits shortest story: ${tellStory(shortest)}\nfor regressions.ts: ${JSON.stringify(shortest)}\nthe whole of it: script/sim --seed ${seed}`
+}
