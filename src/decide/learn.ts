@@ -44,7 +44,7 @@ function learnFrom(state: State, word: Statement): State {
   if (word.paused.atWallMs > next.paused.atWallMs) next = { ...next, paused: word.paused }
   if (word.lineage.length > 0) {
     const lineage = mergeLineage(next.lineage, word.lineage, word.host, maxLineage)
-    if (JSON.stringify(lineage) !== JSON.stringify(next.lineage)) next = { ...next, lineage }
+    if (lineage !== next.lineage && JSON.stringify(lineage) !== JSON.stringify(next.lineage)) next = { ...next, lineage }
   }
   if (word.epoch < next.epoch || word.epoch === 0 || word.holder === null) return next
   if (word.epoch === next.epoch && (word.holder === next.holder || !winsTie(next, word))) return next

@@ -50,6 +50,7 @@ export function describePosition(position: Position): string {
  * where two members claimed one epoch, the one that was promoted with more data, then the lower host name.
  */
 export function mergeLineage(known: Lineage, told: Lineage, toldBy: string, limit: number): Lineage {
+  if (known.length <= limit && told.every((entry) => known.some((k) => k === entry))) return known
   const byEpoch = new Map(known.map((entry) => [entry.epoch, entry]))
   for (const entry of told) {
     const rival = byEpoch.get(entry.epoch)
