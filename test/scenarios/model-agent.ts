@@ -154,6 +154,7 @@ export class ModelAgent {
       decision = decide(this.state, view, world.policy)
     } catch (error) {
       if (!(error instanceof AssertionError)) throw error
+      world.version += 1
       world.assertions.push(`${Math.round(world.nowMs)} ${this.host}: ${error.message} in ${this.state.phase} ${this.state.epoch}`)
       if (view.request !== null) this.requests.shift()
       this.end(world.nowMs + 250)
@@ -166,16 +167,18 @@ export class ModelAgent {
 
   /** DURABLE BEFORE THE FIRST ACTION; what cannot be remembered and must not be forgotten is not done. */
   private remember(view: View, decision: Decision, changed: boolean, asked: boolean): void {
+    const { world } = this
     this.durable = !this.diskFull
     if (this.durable) this.onDisk = decision.next
     else if (needsMemory(this.state, decision.next)) {
       this.act([...withoutMemory(decision.actions)], 0, () => {
         if (view.request !== null) this.requests.shift()
-        this.end(this.world.nowMs + 250)
+        this.end(world.nowMs + 250)
       })
       return
     }
     this.state = decision.next
+    world.version += 1
     if (this.durable && this.stopsAt('saved', null)) return
     this.carryOut(view, decision, changed || asked)
   }

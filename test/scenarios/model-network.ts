@@ -5,12 +5,14 @@
 export type Layer = 'agent' | 'redis' | 'vrrp'
 export const layers: readonly Layer[] = ['agent', 'redis', 'vrrp']
 
-interface Way {
+export interface Way {
   readonly from: string
   readonly to: string
   agent: boolean
   redis: boolean
   vrrp: boolean
+  /** The same two, the other way. */
+  back: Way
   /** How long a word is on its way. */
   delayMs: number
   /** Words sent before then are lost: the stream that carried them was torn. */
@@ -24,6 +26,9 @@ interface Way {
   /** Since when it is, or until when it was. */
   sinceMs: number
 }
+
+/** For so long a silence keeps the loops awake. */
+const attentionMs = 5000
 
 /** What a word needs on a quiet network. */
 export const quickMs = 0.5
@@ -39,7 +44,7 @@ export class Network {
       this.ways.set(from, row)
       for (const to of hosts) {
         if (from === to) continue
-        const way: Way = {
+        const way = {
           from,
           to,
           agent: true,
@@ -51,11 +56,12 @@ export class Network {
           hungUpUntilMs: 0,
           heard: false,
           sinceMs: Number.NEGATIVE_INFINITY,
-        }
+        } as Way
         row.set(to, way)
         this.all.push(way)
       }
     }
+    for (const way of this.all) way.back = this.way(way.to, way.from)
   }
 
   way(from: string, to: string): Way {
@@ -65,13 +71,19 @@ export class Network {
   }
 
   linked(from: string, to: string, layer: Layer): boolean {
-    if (this.off.size > 0 && (this.off.has(from) || this.off.has(to))) return false
-    return from === to || this.way(from, to)[layer]
+    if (from === to) return !this.off.has(from)
+    return this.isOpen(this.way(from, to), layer)
+  }
+
+  isOpen(way: Way, layer: Layer): boolean {
+    return way[layer] && (this.off.size === 0 || !(this.off.has(way.from) || this.off.has(way.to)))
   }
 
   /** Both ways, as a connection needs it. */
   connected(a: string, b: string, layer: Layer): boolean {
-    return this.linked(a, b, layer) && this.linked(b, a, layer)
+    if (a === b) return !this.off.has(a)
+    const way = this.way(a, b)
+    return this.isOpen(way, layer) && way.back[layer]
   }
 
   block(from: string, to: string, which: readonly Layer[]): void {
@@ -99,19 +111,24 @@ export class Network {
     return this.off.has(host)
   }
 
-  /** To be called at every change; `speaks`: the agent there lives and its loop turns. */
-  listen(speaks: (host: string) => boolean, nowMs: number): void {
+  /** To be called at every change; `speaks`: the agent there lives and its loop turns. Who misses whom is told. */
+  listen(speaks: (host: string) => boolean, nowMs: number, misses: (host: string) => void): void {
     for (const way of this.all) {
-      const heard = way.agent && speaks(way.from) && this.linked(way.from, way.to, 'agent')
-      if (heard === way.heard) continue
-      way.heard = heard
-      way.sinceMs = nowMs
+      const heard = this.isOpen(way, 'agent') && speaks(way.from)
+      if (heard !== way.heard) {
+        way.heard = heard
+        way.sinceMs = nowMs
+      }
+      if (!heard && nowMs - way.sinceMs < attentionMs) misses(way.to)
     }
   }
 
+  missesSomebody(host: string, nowMs: number): boolean {
+    return this.all.some((w) => w.to === host && !w.heard && nowMs - w.sinceMs < attentionMs)
+  }
+
   heardMs(from: string, to: string, nowMs: number): number {
-    const way = this.way(from, to)
-    return way.heard ? Math.max(way.sinceMs, nowMs - way.delayMs + quickMs) : way.sinceMs
+    return lastHeardMs(this.way(from, to), nowMs)
   }
 
   /** For how long the two agents have been able to hear each other without a break. */
@@ -119,4 +136,8 @@ export class Network {
     const [there, back] = [this.way(a, b), this.way(b, a)]
     return there.heard && back.heard ? nowMs - Math.max(there.sinceMs, back.sinceMs) : 0
   }
+}
+
+export function lastHeardMs(way: Way, nowMs: number): number {
+  return way.heard ? Math.max(way.sinceMs, nowMs - way.delayMs + quickMs) : way.sinceMs
 }

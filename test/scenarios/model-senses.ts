@@ -1,6 +1,7 @@
 /** What an agent of the model world sees and has heard: its redis, its keepalived, its peers. As `observe/` and `agent/senses.ts`. */
 import { suspectShare } from '../../src/model/policy.ts'
 import type { KeepalivedProbe, PeerProbe, RedisFacts, RedisProbe, Statement } from '../../src/model/view.ts'
+import { lastHeardMs, type Way } from './model-network.ts'
 import type { World } from './world.ts'
 
 /** JSON has no Infinity. */
@@ -9,7 +10,8 @@ const neverMs = 1e12
 export class ModelSenses {
   private readonly world: World
   private readonly host: string
-  private readonly peerHosts: readonly string[]
+  /** From each peer to here. */
+  private readonly ways: readonly Way[]
   private readonly words = new Map<string, { readonly statement: Statement; readonly receivedMs: number }>()
   private facts: RedisFacts | null = null
   private factsAtMs = Number.NEGATIVE_INFINITY
@@ -19,7 +21,7 @@ export class ModelSenses {
   constructor(world: World, host: string) {
     this.world = world
     this.host = host
-    this.peerHosts = world.hosts.filter((h) => h !== host)
+    this.ways = world.hosts.filter((h) => h !== host).map((h) => world.network.way(h, host))
   }
 
   /** Another life of the agent. */
@@ -76,17 +78,18 @@ export class ModelSenses {
 
   peers(nowMs: number, startedMs: number): readonly PeerProbe[] {
     const probes: PeerProbe[] = []
-    for (const peer of this.peerHosts) probes.push(this.peer(peer, nowMs, startedMs))
+    for (const peer of this.ways) probes.push(this.peer(peer, nowMs, startedMs))
     return probes
   }
 
-  private peer(peer: string, nowMs: number, startedMs: number): PeerProbe {
+  private peer(way: Way, nowMs: number, startedMs: number): PeerProbe {
     const { world, host } = this
+    const peer = way.from
     const known = this.words.get(peer)
-    const heardMs = world.heardMs(peer, host)
+    const heardMs = lastHeardMs(way, nowMs)
     // Connections of another life of this agent were not heard by this one.
     const silentMs = heardMs < startedMs ? neverMs : nowMs - heardMs
-    const refused = world.agentRefuses(peer, host)
+    const refused = world.refuses(way)
     const { hostLossMs } = world.policy
     return {
       host: peer,

@@ -11,7 +11,7 @@ import { keysOf, type Log } from './model-log.ts'
 import { ModelRedis, newId, nobody, nothing, resetIds, type Dataset, type Source } from './model-redis.ts'
 import { VirtualClock } from './model-clock.ts'
 import { groupOf, type MemberOptions, type WorldOptions } from './model-group.ts'
-import { Network, layers, quickMs, type Layer } from './model-network.ts'
+import { Network, layers, quickMs, type Layer, type Way } from './model-network.ts'
 import { createVrrp, type Vrrp } from './model-vrrp.ts'
 import { actsOf, storyOf, taleOf } from './told.ts'
 
@@ -45,6 +45,8 @@ export class World extends VirtualClock {
   private readonly all: ModelRedis[] = []
   private readonly suspended = new Map<string, number>()
   private readonly listening = new Set<string>()
+  /** Another one whenever anything but the time has changed. */
+  version = 0
   private physicsAtMs = Number.POSITIVE_INFINITY
 
   constructor(options: WorldOptions) {
@@ -90,13 +92,13 @@ export class World extends VirtualClock {
   /** Replication, VRRP and silence follow from the state of things; called after everything that may change them. */
   changed(): void {
     const { nowMs, all } = this
+    this.version += 1
     for (let moved = true, rounds = 0; moved && rounds <= all.length; rounds += 1) {
       moved = false
       for (const redis of all) if (redis.upstream !== null && redis.running && redis.replicateFrom(this.sourceOf(redis), nowMs)) moved = true
     }
     for (const host of this.vrrp.step(nowMs)) this.after(0, () => this.agent(host).wake())
-    this.network.listen(this.speaks, nowMs)
-    for (const host of this.hosts) if (this.missesSomebody(host)) this.listenTo(host)
+    this.network.listen(this.speaks, nowMs, this.listenTo)
     let nextMs = this.vrrp.nextMs()
     for (const redis of all) nextMs = Math.min(nextMs, redis.nextMs(nowMs))
     if (nextMs >= this.physicsAtMs) return
@@ -134,8 +136,9 @@ export class World extends VirtualClock {
     return this.network.heardMs(from, to, this.nowMs)
   }
 
-  agentRefuses(peer: string, asker: string): boolean {
-    return this.network.way(peer, asker).hungUpUntilMs > this.nowMs || (this.network.connected(peer, asker, 'agent') && !this.agent(peer).up)
+  /** The agent there does not listen, or has just hung up. */
+  refuses(way: Way): boolean {
+    return way.hungUpUntilMs > this.nowMs || (!this.agent(way.from).up && this.network.isOpen(way, 'agent') && way.back.agent)
   }
 
   reach(asker: string, peer: string): PeerProbe['redisReach'] {
@@ -145,26 +148,22 @@ export class World extends VirtualClock {
   }
 
   send(from: string, to: string, message: Message): void {
-    if (!this.linked(from, to, 'agent')) return
-    const way = this.network.way(from, to)
+    const { network } = this
+    const way = network.way(from, to)
+    if (!network.isOpen(way, 'agent')) return
     const sentMs = this.nowMs
     way.lastArrivalMs = Math.max(way.lastArrivalMs, sentMs + way.delayMs)
     this.after(way.lastArrivalMs - sentMs, () => {
-      if (sentMs > way.tornAtMs && this.linked(from, to, 'agent')) this.agent(to).hear(message)
+      if (sentMs > way.tornAtMs && network.isOpen(way, 'agent')) this.agent(to).hear(message)
     })
   }
 
-  private missesSomebody(host: string): boolean {
-    const { nowMs } = this
-    return this.hosts.some((p) => p !== host && !this.network.way(p, host).heard && nowMs - this.network.way(p, host).sinceMs < 5000)
-  }
-
   /** The links' beat wakes a loop while somebody is silent. */
-  private listenTo(host: string): void {
+  private readonly listenTo = (host: string): void => {
     if (this.listening.has(host)) return
     this.listening.add(host)
     const beat = () => {
-      if (this.missesSomebody(host)) {
+      if (this.network.missesSomebody(host, this.nowMs)) {
         this.agent(host).wake()
         this.after(beatMs, beat)
       } else this.listening.delete(host)

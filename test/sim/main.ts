@@ -14,7 +14,8 @@ const usage = `script/sim [--seconds S] [--from SEED] [--members N] [--jobs N]  
 script/sim --seed N [--members N]                                play one seed, with its whole transcript and its shortest story
 script/sim --mutate [--seconds S] [--only TEXT]                  remove each guard of src/decide in turn: is it noticed?`
 
-process.exit(await main())
+if (process.send === undefined) process.exit(await main())
+else process.once('message', (options) => process.send?.(seek(options as Seek), () => process.disconnect()))
 
 async function main(): Promise<number> {
   const args = readArgs()
@@ -41,7 +42,7 @@ function tellAll(parts: readonly Sought[]): number {
 /** The same program as a child that was told its share; it answers with what it found. */
 function inProcess(options: Seek, index: number, jobs: number): Promise<Sought> {
   return new Promise((resolve, reject) => {
-    const child = fork(new URL('./job.ts', import.meta.url), { execArgv: ['--import', 'tsx'] })
+    const child = fork(process.argv[1] ?? '')
     child.once('message', (sought) => resolve(sought as Sought))
     child.once('error', reject)
     child.once('exit', (code) => reject(new Error(`a job ended with code ${code}`)))

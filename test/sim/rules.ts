@@ -30,6 +30,7 @@ export class Rules {
   /** Since when nothing has been wrong with any network, agent or host. */
   private wellSinceMs = Number.NEGATIVE_INFINITY
   private wasWell = true
+  private version = -1
   private twoSinceMs: number | null = null
   /** Something has come between the members in this history: then two writers may be, for a while. */
   private parted = false
@@ -44,6 +45,9 @@ export class Rules {
 
   readonly look = (): void => {
     const { world: w } = this
+    // Between two changes only time passes, and that is of interest while there are two of what should be one.
+    if (w.version === this.version && this.twoSinceMs === null) return
+    this.version = w.version
     let primaries = 0
     for (let i = 0; i < w.hosts.length; i += 1) {
       const host = w.hosts[i] ?? ''

@@ -70,7 +70,7 @@ export function storyOf(seed: number, members?: number): Story {
     ] as const)
   const external = d.oneIn(4)
   const neverPrimary = d.oneIn(8) ? d.int(count) : null
-  const latenessMs = d.pick([0, 5, 15, 25])
+  const latenessMs = d.pick([0, 10, 30, 60])
   const steps: Step[] = []
   const length = shortest + d.int(longest - shortest + 1)
   while (steps.length < length) {
