@@ -59,9 +59,11 @@ function hold(ctx: Context): Draft {
   // What a supervisor starts may come up as an empty primary: the sooner it is seen, the sooner it is fenced.
   const starting = !isServingPhase(state.phase) && state.epoch > 0 && (situation.redis === 'slow' || situation.redis === 'loading')
   const wakeInMs = waiting ? busyTickMs / 2 : starting ? busyTickMs : Math.min(tickMs, Math.max(busyTickMs, untilHungMs))
-  // A word for the holder may be older than the silence: whoever gave it is asked again at once.
+  // A word for the holder may be older than the silence: whoever gave it is asked again. Not for one that was said just now: two
+  // that vouch to each other would keep each other busy.
   const voucher = waiting ? voucherOf(state, ctx.view) : null
-  const ask: readonly Action[] = voucher === null ? [] : [{ kind: 'poke', host: voucher }]
+  const fresh = voucher !== null && (peerOf(ctx.view, voucher)?.statementAgeMs ?? 0) < busyTickMs
+  const ask: readonly Action[] = voucher === null || fresh ? [] : [{ kind: 'poke', host: voucher }]
   return { ...holdStill(ctx, situation.holderWhy || `redis is ${situation.redis}`, wakeInMs), actions: [...fence, ...ask] }
 }
 
