@@ -77,14 +77,14 @@ function holderOf(state: State, view: View, policy: Policy): readonly [HolderWor
   const peer = peerOf(view, holder)
   if (peer === undefined) return ['gone', `${holder} is no member any more`]
   const word = heard(peer)
-  if (word !== null) return byItsWord(state, holder, word)
+  if (word !== null) return byItsWord(state, view, holder, word)
   if (view.agentUptimeMs < newcomerMs) return ['unclear', 'this agent has only just started: nobody had the time to speak to it']
   if (view.stalledMs > stallLimitMs)
     return ['unclear', `this agent itself stood still for ${Math.round(view.stalledMs)} ms: what it did not hear proves nothing`]
-  // Only now: what an agent remembers of before its restart, or before it stood still, may be long outlived (INV-3).
-  if (state.gone?.epoch === state.epoch) return ['gone', `${holder} was found gone before and is still not heard`]
   const voucher = voucherOf(state, view)
   if (voucher !== null) return ['unclear', `${holder} is not heard here, but ${voucher} says that it serves`]
+  // Only now: what an agent remembers of before its restart, before it stood still or before a heal may be long outlived (INV-3).
+  if (state.gone?.epoch === state.epoch) return ['gone', `${holder} was found gone before and is still not heard`]
   return bySilence(view, policy, peer)
 }
 
@@ -100,13 +100,16 @@ export function voucherOf(state: State, view: View): string | null {
   return vouches?.host ?? null
 }
 
-function byItsWord(state: State, holder: string, word: Statement): readonly [HolderWord, string] {
+function byItsWord(state: State, view: View, holder: string, word: Statement): readonly [HolderWord, string] {
   if (word.epoch > state.epoch) return ['unclear', `${holder} speaks of epoch ${word.epoch}`]
   if (word.epoch === state.epoch && word.holder === holder && isServingPhase(word.phase))
     return ['serves', `${holder} says that it serves epoch ${state.epoch}`]
   // Said before it knew of this epoch: what it makes of it is not known yet.
   if (word.epoch < state.epoch) return ['unclear', `${holder} speaks of epoch ${word.epoch} still`]
   if (state.phase === 'handed') return ['unclear', `${holder} was given epoch ${state.epoch} and has not taken it yet`]
+  // Between the giving and the taking only the giver may say that nothing came of it (its own wait is the line above).
+  const giver = view.peers.find((p) => heard(p)?.phase === 'handed' && heard(p)?.epoch === state.epoch)
+  if (giver !== undefined) return ['unclear', `${holder} was given epoch ${state.epoch} by ${giver.host} and has not taken it yet`]
   return ['gone', `${holder} says that it does not serve (${word.phase}, epoch ${word.epoch})`]
 }
 
