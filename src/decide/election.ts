@@ -6,7 +6,7 @@
 import type { View } from '../model/view.ts'
 import type { State } from '../model/state.ts'
 import { electionWaitMs, lonelyWaitMs, stallLimitMs, type Policy } from '../model/policy.ts'
-import { candidateFromWord, candidateOf, compareCandidates, ownFitness, type Candidate } from './fitness.ts'
+import { candidateFromWord, candidateOf, compareCandidates, isMeasuredSinceGone, ownFitness, type Candidate } from './fitness.ts'
 import { describePosition } from './position.ts'
 import { heard, peerOf } from './situation.ts'
 
@@ -39,6 +39,7 @@ export function elect(state: State, view: View, policy: Policy): Election {
   const best = [...others, ...(own.fit && me !== null ? [me] : [])].sort(compareCandidates).at(-1)
   if (best === undefined) return wait(unheard.concat(unmeasured), `no member heard is fit (here: ${own.why || 'fit'})`)
   if (best.host !== state.host) return { result: 'other', host: best.host, because: `${best.host} has the most data (${describePosition(best.position)})` }
+  if (state.gone !== null && !isMeasuredSinceGone(state, view)) return wait([state.host], `the redis of ${state.host} owes an answer: its offset is of before`)
   return judgeMyself(state, view, policy, { me: best, others, unheard, unmeasured })
 }
 

@@ -29,6 +29,14 @@ export function wasFresh(state: State, view: View): boolean {
   return detached?.epoch === state.epoch && same && view.nowMs - detached.atMs <= maxStaleS * 1000
 }
 
+/**
+ * Was this redis measured after its primary went? A redis that owes an answer leaves the last one to be looked at, and what it
+ * received since is not in it: such an offset must not be compared as if it were final (INV-4).
+ */
+export function isMeasuredSinceGone(state: State, view: View): boolean {
+  return state.gone !== null && view.redis.factsAgeMs <= Math.max(0, view.nowMs - state.gone.atMs)
+}
+
 export function ownFitness(state: State, view: View, policy: Policy): Fitness {
   const facts = view.redis.facts
   if (memberOf(policy, state.host)?.neverPrimary === true) return no('never_primary is set')

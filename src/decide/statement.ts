@@ -2,7 +2,7 @@
 import type { Statement, View } from '../model/view.ts'
 import type { State } from '../model/state.ts'
 import type { Policy } from '../model/policy.ts'
-import { ownFitness } from './fitness.ts'
+import { isMeasuredSinceGone, ownFitness } from './fitness.ts'
 import { peerOf, redisAnswers, situationOf } from './situation.ts'
 
 export function statementOf(state: State, view: View, policy: Policy): Statement {
@@ -18,7 +18,7 @@ export function statementOf(state: State, view: View, policy: Policy): Statement
     answering: redisAnswers(view),
     fit: fitness.fit,
     unfitWhy: fitness.why,
-    gone: state.gone?.epoch ?? 0,
+    gone: state.gone !== null && isMeasuredSinceGone(state, view) ? state.gone.epoch : 0,
     fresh: state.gone?.fresh ?? false,
     seesHolder: seesHolder(state, view, policy),
     vipHere: view.keepalived?.vipHere ?? false,
