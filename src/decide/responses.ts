@@ -318,6 +318,13 @@ export function forceFailover(ctx: Context): Draft {
       ...holdStill(ctx, 'cannot be forced', tickMs),
       next: answerRequest(state, ctx, false, `${state.host} has only part of a dataset (a full sync did not end); not even --force promotes that`),
     }
+  const richer =
+    facts?.keys === 0 ? view.peers.find((p) => (p.statement?.redis?.keys ?? 0) > 0 && memberOf(ctx.policy, p.host)?.neverPrimary === false) : undefined
+  if (richer !== undefined)
+    return {
+      ...holdStill(ctx, 'cannot be forced', tickMs),
+      next: answerRequest(state, ctx, false, `${state.host} is empty and ${richer.host} has data, which it would lose: promote ${richer.host} instead`),
+    }
   if (view.request?.dryRun === true)
     return { ...holdStill(ctx, 'dry run', tickMs), next: answerRequest(state, ctx, true, `would promote ${state.host} at offset ${offsetOf(facts)}`) }
   const draft = claimEpoch(ctx, state.epoch + 1, 'forced', `forced by ${view.request?.by ?? 'an operator'}`)
