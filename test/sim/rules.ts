@@ -122,7 +122,7 @@ export class Rules {
       if (other === host) continue
       const more = onlyIn(w.redis(other).log, redis.log).length
       if (more === 0) continue
-      if (source === 'switchover' && w.state(other).phase === 'handed' && w.state(other).epoch === state.epoch && w.redis(other).running)
+      if (source === 'switchover' && !this.external && w.state(other).phase === 'handed' && w.state(other).epoch === state.epoch && w.redis(other).running)
         this.fail(`INV-5: ${host} took the epoch over from ${other} without ${more} of its writes`)
       if (this.wasKnownFit(other, host) && onlyIn(redis.log, w.redis(other).log).length === 0)
         this.fail(`INV-4: ${host} was promoted, and ${other}, fit and heard, has ${more} writes more`)

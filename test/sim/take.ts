@@ -111,7 +111,7 @@ function restart(w: World, story: Story, host: string, empty: boolean): void {
   const watched = w.hosts.every((h) => w.agent(h).up && w.nowMs >= w.agent(h).standsUntilMs && !w.redis(h).frozen)
   if (!watched) return
   w.supervisorStarts(host, empty ? 'empty' : 'old')
-  w.run(30)
+  w.run(30 + story.latenessMs)
 }
 
 function between(w: World, host: string, other: string, s: Extract<Step, { other: number }>): void {
