@@ -64,7 +64,9 @@ function hold(ctx: Context): Draft {
   const voucher = waiting ? voucherOf(state, ctx.view) : null
   const fresh = voucher !== null && (peerOf(ctx.view, voucher)?.statementAgeMs ?? 0) < busyTickMs
   const ask: readonly Action[] = voucher === null || fresh ? [] : [{ kind: 'poke', host: voucher }]
-  return { ...holdStill(ctx, situation.holderWhy || `redis is ${situation.redis}`, wakeInMs), actions: [...fence, ...ask] }
+  // Somebody else hears the holder: it was not lost after all, and has gone on writing since.
+  const next: State = voucher === null || state.gone === null ? state : { ...state, gone: null }
+  return { ...holdStill(ctx, situation.holderWhy || `redis is ${situation.redis}`, wakeInMs), next, actions: [...fence, ...ask] }
 }
 
 function serve(ctx: Context): Draft {
