@@ -125,8 +125,8 @@ function mayGiveUp(state: State, facts: RedisFacts, position: Position, holder: 
   }
   if (state.phase === 'fresh')
     return { kind: 'refuse', why: `this redis holds ${facts.keys} keys of a history that the group does not know; give them up with reinit, or empty it` }
-  const last = state.lineage.findLast((e) => e.epoch < state.epoch)
-  return { kind: last?.holder === state.host ? 'keep' : 'free' }
+  // Of unknown history: it may be a former primary's own epoch that lost a tie, with writes that nobody else has.
+  return { kind: 'keep' }
 }
 
 /** The configured `replicate_from` while that member is itself in good order and not below us; else the primary. */
