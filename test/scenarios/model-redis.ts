@@ -54,7 +54,8 @@ export class ModelRedis {
   role: 'primary' | 'replica' = 'replica'
   upstream: Upstream | null = null
   linkUp = false
-  linkDownSinceMs = 0
+  /** null: this process never had a link. */
+  linkDownSinceMs: number | null = null
   syncUntilMs: number | null = null
   /** Transferred and being loaded: from here on the old data are gone, and the source is not needed any more. */
   private incoming: Dataset | null = null
@@ -115,7 +116,7 @@ export class ModelRedis {
     this.syncUntilMs = null
     this.incoming = null
     this.pausedUntilMs = 0
-    this.linkDownSinceMs = nowMs
+    this.linkDownSinceMs = null
     const own = newId('id')
     const saved = this.disk.replid
     this.life = newLife()
@@ -157,13 +158,13 @@ export class ModelRedis {
       return
     }
     if (this.upstream?.host === target.host && this.upstream.port === target.port) return
+    if (this.linkUp) this.linkDownSinceMs = nowMs
     this.role = 'replica'
     this.life = newLife()
     this.upstream = target
     this.linkUp = false
     this.silentSinceMs = null
     this.syncUntilMs = null
-    this.linkDownSinceMs = nowMs
   }
 
   /** An ordinary client's SET. */
@@ -174,6 +175,10 @@ export class ModelRedis {
     this.offset += bytesPerWrite
     this.log = append(this.log, key, this.offset)
     return 'OK'
+  }
+
+  private linkDownS(nowMs: number): number {
+    return this.linkDownSinceMs === null ? -1 : Math.floor((nowMs - this.linkDownSinceMs) / 1000)
   }
 
   facts(nowMs: number): RedisFacts {
@@ -191,7 +196,7 @@ export class ModelRedis {
       upstream: this.upstream,
       linkUp: replica && this.linkUp,
       syncing: this.syncUntilMs !== null,
-      linkDownS: replica && !this.linkUp ? Math.floor((nowMs - this.linkDownSinceMs) / 1000) : null,
+      linkDownS: replica && !this.linkUp ? this.linkDownS(nowMs) : null,
       replid: reads ? 'id-loading' : this.replid,
       offset: reads ? 0 : this.offset,
       replid2: reads ? '' : this.replid2,

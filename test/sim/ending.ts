@@ -90,7 +90,7 @@ function explainOrOverrule(w: World, core: readonly string[], rules: Rules): voi
     return view !== null && ownFitness(w.state(h), view, w.policy).fit
   })
   if (fit.length > 0) throw new BrokenRule(`nobody serves ${boundMs} ms after the healing, and ${fit.join()} could`)
-  const [most = ''] = [...core.filter((h) => w.vrrp.hosts.has(h))].sort((a, b) => countOf(w.redis(b).log) - countOf(w.redis(a).log))
+  const [most = ''] = [...core.filter((h) => w.vrrp.hosts.has(h) && !w.state(h).partial)].sort((a, b) => countOf(w.redis(b).log) - countOf(w.redis(a).log))
   rules.overruled = true
   w.ask(most, 'failover')
   if (!w.runUntil(w.nowMs + boundMs / 2, () => isWhole(w, core))) throw new BrokenRule(`not whole after an operator chose ${most}: ${wrong(w, core) ?? ''}`)

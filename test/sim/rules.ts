@@ -161,7 +161,8 @@ export class Rules {
   }
 
   private anyDelay(a: string, b: string): boolean {
-    return this.world.network.way(a, b).delayMs > 20 || this.world.network.way(b, a).delayMs > 20
+    const { network, nowMs } = this.world
+    return [network.way(a, b), network.way(b, a)].some((way) => way.delayMs > 20 || way.lastArrivalMs > nowMs + 5)
   }
 
   private fail(what: string): never {
