@@ -33,14 +33,18 @@ export const respond: Record<ResponseName, (ctx: Context) => Draft> = {
 /**
  * An external primary whose agent is not heard: if the link dies, whatever answers there next may be a redis that somebody
  * restarted empty, and redis would follow it by itself within a second (INV-1). So the replica lets go until the primary's agent
- * speaks again, or the election takes over. A redis that Holdfast starts is born fenced and needs none of this.
+ * speaks again, or the election takes over. A redis that Holdfast starts is born fenced, but who has held the group may serve again
+ * alone after a while, from an older disk: its replica lets go before that, also where the link only seems to live.
  */
 function letsGo(ctx: Context): boolean {
   const { state, view, policy, situation } = ctx
   const facts = view.redis.facts
-  if (!policy.external || state.phase !== 'replica' || situation.claim !== 'theirs' || situation.holder !== 'unclear' || situation.redis !== 'replica')
+  if (state.phase !== 'replica' || situation.claim !== 'theirs' || situation.holder !== 'unclear' || situation.redis !== 'replica')
     return false
-  return facts !== null && !facts.linkUp && !facts.syncing && facts.upstream !== null && facts.upstream.port !== 1
+  const holder = state.holder === null ? undefined : peerOf(view, state.holder)
+  const unreachable = holder !== undefined && (holder.redisReach === 'silent' || holder.redisReach === 'refused')
+  const mayBeAnother = policy.external ? facts?.linkUp === false : unreachable && holder.silentMs >= lonelyWaitMs / 2
+  return mayBeAnother && facts !== null && !facts.syncing && facts.upstream !== null && facts.upstream.port !== 1
 }
 
 /** Waits, but a promise that the phase made is kept: only a serving phase leaves a primary unfenced. */
