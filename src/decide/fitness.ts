@@ -16,7 +16,9 @@ export function memberOf(policy: Policy, host: string): PolicyMember | undefined
 
 /** Its link lives, or died so recently that it missed at most what the primary itself could not send. -1: this process never had one. */
 export function isFresh(facts: RedisFacts): boolean {
-  return facts.linkUp || (facts.linkDownS !== null && facts.linkDownS >= 0 && facts.linkDownS <= maxStaleS && facts.role === 'replica' && facts.upstream?.port !== 1)
+  return (
+    facts.linkUp || (facts.linkDownS !== null && facts.linkDownS >= 0 && facts.linkDownS <= maxStaleS && facts.role === 'replica' && facts.upstream?.port !== 1)
+  )
 }
 
 /** Fresh by its link, or let go of so recently that its link, which is gone for good, was alive a moment ago. */

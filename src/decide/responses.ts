@@ -39,8 +39,7 @@ export const respond: Record<ResponseName, (ctx: Context) => Draft> = {
 function letsGo(ctx: Context): boolean {
   const { state, view, policy, situation } = ctx
   const facts = view.redis.facts
-  if (state.phase !== 'replica' || situation.claim !== 'theirs' || situation.holder !== 'unclear' || situation.redis !== 'replica')
-    return false
+  if (state.phase !== 'replica' || situation.claim !== 'theirs' || situation.holder !== 'unclear' || situation.redis !== 'replica') return false
   const holder = state.holder === null ? undefined : peerOf(view, state.holder)
   const unreachable = holder !== undefined && (holder.redisReach === 'silent' || holder.redisReach === 'refused')
   const mayBeAnother = policy.external ? facts?.linkUp === false : unreachable && holder.silentMs >= lonelyWaitMs / 2

@@ -26,7 +26,6 @@ export interface Vrrp {
 
 /** A priority-0 advert asks the others to take over at once. */
 const handBackMs = 3
-const none: readonly string[] = []
 
 export function createVrrp(
   members: readonly { readonly host: string; readonly priority: number }[],
@@ -63,7 +62,7 @@ export function createVrrp(
   }
 
   function step(nowMs: number): readonly string[] {
-    let moved: string[] | null = null
+    const moved: string[] = []
     const before = all.map((h) => h.vrrp)
     for (const h of all) {
       if (h.frozen) continue
@@ -80,9 +79,9 @@ export function createVrrp(
     }
     for (const [i, h] of all.entries()) {
       h.vipSinceMs = h.vrrp === 'MASTER' ? (h.vipSinceMs ?? nowMs) : null
-      if (before[i] !== h.vrrp) (moved ??= []).push(h.host)
+      if (before[i] !== h.vrrp) moved.push(h.host)
     }
-    return moved ?? none
+    return moved
   }
 
   function nextMs(): number {

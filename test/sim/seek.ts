@@ -22,6 +22,8 @@ export interface Seek {
   readonly members?: number
   /** Every so many-th seed: for jobs that share the work. */
   readonly stride?: number
+  /** Only tell the seed. */
+  readonly asItIs?: boolean
   /** Stop after so many broken rules. */
   readonly atMost: number
 }
@@ -39,8 +41,8 @@ export function seek(options: Seek): Sought {
     histories += 1
     if (broken === null) continue
     const sinceMs = performance.now()
-    const shortest = shrink(story, broken)
-    found.push({ seed, broken: play(shortest).broken ?? broken, shortest })
+    const shortest = options.asItIs === true ? story : shrink(story, broken)
+    found.push({ seed, broken: options.asItIs === true ? broken : (play(shortest).broken ?? broken), shortest })
     shrinkingMs += performance.now() - sinceMs
   }
   return { histories, seconds: spentMs() / 1000, found }

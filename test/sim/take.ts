@@ -32,40 +32,55 @@ export function nameOf(w: World, index: number): string {
 export function take(w: World, story: Story, snipers: Snipers, s: Step): void {
   switch (s.kind) {
     case 'wait':
-      return w.run(s.ms)
+      w.run(s.ms)
+      return
     case 'write':
-      return w.writes(s.count)
+      w.writes(s.count)
+      return
     case 'heal':
-      return w.heal()
+      w.heal()
+      return
     case 'split':
       for (const [i, a] of w.hosts.entries()) for (const [j, b] of w.hosts.entries()) if (i < j && bit(s.mask, i) !== bit(s.mask, j)) w.isolate(a, b)
       return
   }
   const host = nameOf(w, s.host)
-  if ('other' in s) return between(w, host, nameOf(w, s.other), s)
+  if ('other' in s) {
+    between(w, host, nameOf(w, s.other), s)
+    return
+  }
   const agent = w.agent(host)
   switch (s.kind) {
     case 'write-beside':
-      return writeBeside(w, host, s.count)
+      writeBeside(w, host, s.count)
+      return
     case 'die-at':
-      return snipers.aim(w, host, s.nth)
+      snipers.aim(w, host, s.nth)
+      return
     case 'stall':
-      return w.stall(host, s.ms)
+      w.stall(host, s.ms)
+      return
     case 'suspend':
-      return w.network.isOff(host) ? undefined : w.suspend(host, s.ms)
+      if (!w.network.isOff(host)) w.suspend(host, s.ms)
+      return
     case 'clock':
       agent.wallOffMs += s.ms
       return
     case 'kill-agent':
-      return w.killAgent(host)
+      w.killAgent(host)
+      return
     case 'start-agent':
-      return w.startAgent(host)
+      w.startAgent(host)
+      return
     case 'cut':
-      return w.cut(host)
+      w.cut(host)
+      return
     case 'power-off':
-      return w.powerOff(host)
+      w.powerOff(host)
+      return
     case 'power-on':
-      return w.powerOn(host)
+      w.powerOn(host)
+      return
     case 'disk-full':
     case 'disk-free':
       agent.diskFull = s.kind === 'disk-full'
@@ -80,7 +95,8 @@ export function take(w: World, story: Story, snipers: Snipers, s: Step): void {
       w.ask(host, 'switchover', s.to === null ? {} : { to: nameOf(w, s.to) })
       return
     default:
-      return onRedis(w, story, host, s.kind)
+      onRedis(w, story, host, s.kind)
+      return
   }
 }
 
