@@ -122,7 +122,9 @@ function bySilence(view: View, policy: Policy, peer: PeerProbe): readonly [Holde
   // The VIP at a third member is the same proof: its keepalived took it because the holder's went silent.
   const takenElsewhere = view.peers.some((p) => p.host !== peer.host && heard(p)?.vipHere === true)
   if (policy.hasVip && view.keepalived !== null && !view.keepalived.vipHere && view.keepalived.vrrp !== 'MASTER' && !takenElsewhere) {
-    return ['unclear', `${agent} and its redis ${reachText(reach)}, but VRRP still hears its host`]
+    const vrrp =
+      view.keepalived.vrrp === 'FAULT' ? `this host does not stand for the address, so VRRP cannot tell; waits for ${peer.host}` : 'VRRP still hears its host'
+    return ['unclear', `${agent} and its redis ${reachText(reach)}, but ${vrrp}`]
   }
   return ['gone', `${agent}, its redis ${reachText(reach)}${policy.hasVip ? ', VRRP hears nothing' : ''}`]
 }
