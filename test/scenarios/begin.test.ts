@@ -127,11 +127,10 @@ describe('a running replication is adopted', () => {
 describe('a stranger with data joins a running group', () => {
   test('it refuses to give them up, and says what to do', () => {
     const w = createWorld('a', 'b', 'c')
-    w.redis('c').disk = data('stranger', 'mine')
-    w.startAgent('a')
-    w.startAgent('b')
     w.redis('c').disk = data('', 'mine') // an append-only file keeps no replication id
     w.redis('a').disk = data('live', 'x', 'y')
+    w.startAgent('a')
+    w.startAgent('b')
     w.startAgent('c')
     w.run(200)
     w.ask('a', 'failover')

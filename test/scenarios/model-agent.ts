@@ -25,6 +25,8 @@ export type StepHook = (host: string, label: string) => 'go on' | 'die'
 /** For so long after it stood still an agent knows that it was deaf (the window of the stall meter). */
 const stallWindowMs = 300
 
+const unreadMs = 5
+
 export class ModelAgent {
   readonly host: string
   readonly world: World
@@ -100,10 +102,16 @@ export class ModelAgent {
     return Math.max(this.stalledMs, this.world.nowMs - this.stood.untilMs <= stallWindowMs ? this.stood.forMs : 0)
   }
 
+  /** Just awake, it looks before it has read what came meanwhile. */
+  private deafSinceMs(): number {
+    const { forMs, untilMs } = this.stood
+    return this.world.nowMs - untilMs < unreadMs ? untilMs - forMs : Number.POSITIVE_INFINITY
+  }
+
   hear(message: Message): void {
     if (!this.up) return
-    if (this.world.nowMs < this.standsUntilMs) {
-      this.later(0, () => this.hear(message))
+    if (this.world.nowMs < this.standsUntilMs || this.deafSinceMs() < this.world.nowMs) {
+      this.later(this.world.nowMs < this.standsUntilMs ? 0 : unreadMs, () => this.hear(message))
       return
     }
     if (message.t === 'poke') this.mustSay = true
@@ -256,7 +264,7 @@ export class ModelAgent {
       actedAll: this.actedAll,
       redis: senses.redis(nowMs),
       keepalived: senses.keepalived(),
-      peers: senses.peers(nowMs, this.startedMs),
+      peers: senses.peers(nowMs, this.startedMs, this.deafSinceMs()),
       request: this.requests[0] ?? null,
     }
   }

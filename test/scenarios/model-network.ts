@@ -21,6 +21,8 @@ export interface Way {
   lastArrivalMs: number
   /** The stream has ended and no other has come yet. */
   hungUpUntilMs: number
+  /** The connection of a new agent is there from then on. */
+  joinsAtMs: number
   /** The agent at `from` speaks and is heard at `to`. */
   heard: boolean
   /** Since when it is, or until when it was. */
@@ -54,6 +56,7 @@ export class Network {
           tornAtMs: -1,
           lastArrivalMs: 0,
           hungUpUntilMs: 0,
+          joinsAtMs: 0,
           heard: false,
           sinceMs: Number.NEGATIVE_INFINITY,
         } as Way
@@ -114,7 +117,7 @@ export class Network {
   /** To be called at every change; `speaks`: the agent there lives and its loop turns. Who misses whom is told. */
   listen(speaks: (host: string) => boolean, nowMs: number, misses: (host: string) => void): void {
     for (const way of this.all) {
-      const heard = this.isOpen(way, 'agent') && speaks(way.from)
+      const heard = nowMs >= way.joinsAtMs && this.isOpen(way, 'agent') && speaks(way.from)
       if (heard !== way.heard) {
         way.heard = heard
         way.sinceMs = nowMs

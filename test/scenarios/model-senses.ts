@@ -76,17 +76,18 @@ export class ModelSenses {
     return { process: alive, vrrp, vipHere: vipSinceMs !== null, allowed, yields }
   }
 
-  peers(nowMs: number, startedMs: number): readonly PeerProbe[] {
+  /** What was said since `deafSinceMs` has not been read yet. */
+  peers(nowMs: number, startedMs: number, deafSinceMs: number): readonly PeerProbe[] {
     const probes: PeerProbe[] = []
-    for (const peer of this.ways) probes.push(this.peer(peer, nowMs, startedMs))
+    for (const peer of this.ways) probes.push(this.peer(peer, nowMs, startedMs, deafSinceMs))
     return probes
   }
 
-  private peer(way: Way, nowMs: number, startedMs: number): PeerProbe {
+  private peer(way: Way, nowMs: number, startedMs: number, deafSinceMs: number): PeerProbe {
     const { world, host } = this
     const peer = way.from
     const known = this.words.get(peer)
-    const heardMs = lastHeardMs(way, nowMs)
+    const heardMs = Math.min(lastHeardMs(way, nowMs), deafSinceMs)
     // Connections of another life of this agent were not heard by this one.
     const silentMs = heardMs < startedMs ? neverMs : nowMs - heardMs
     const refused = world.refuses(way)

@@ -17,6 +17,8 @@ import { actsOf, storyOf, taleOf } from './told.ts'
 
 /** How often the links beat, and look who has not. */
 const beatMs = 50
+/** How often a link that is not there is tried again. */
+const retryMs = 100
 /** How long a torn link needs to be there again. */
 const reconnectMs = 100
 
@@ -150,7 +152,7 @@ export class World extends VirtualClock {
   send(from: string, to: string, message: Message): void {
     const { network } = this
     const way = network.way(from, to)
-    if (!network.isOpen(way, 'agent')) return
+    if (!network.isOpen(way, 'agent') || this.nowMs < way.joinsAtMs) return
     const sentMs = this.nowMs
     way.lastArrivalMs = Math.max(way.lastArrivalMs, sentMs + way.delayMs)
     this.after(way.lastArrivalMs - sentMs, () => {
@@ -284,9 +286,22 @@ export class World extends VirtualClock {
 
   startAgent(host: string): void {
     if (this.network.isOff(host) || this.agent(host).up) return
+    // A new agent calls the others at once; they try again to call it, from time to time.
+    for (const other of this.hosts) {
+      if (other === host) continue
+      this.joins(host, other, 20)
+      this.joins(other, host, this.agent(other).up ? retryMs : 20)
+    }
     this.agent(host).start()
-    for (const other of this.hosts) if (other !== host) this.opened(host, other)
     this.changed()
+  }
+
+  private joins(from: string, to: string, inMs: number): void {
+    this.network.way(from, to).joinsAtMs = this.nowMs + inMs
+    this.after(inMs, () => {
+      this.changed()
+      this.agent(from).sayAllTo(to)
+    })
   }
 
   /** The group as an operator meets it: every agent up; runs until a primary serves and all replicas follow. */
