@@ -29,11 +29,14 @@ export interface Way {
   sinceMs: number
 }
 
-/** For so long a silence keeps the loops awake. */
-const attentionMs = 5000
-
 /** What a word needs on a quiet network. */
 export const quickMs = 0.5
+
+/** From the first word of a connection until it has been heard. */
+export const joinedMs = quickMs + 0.1
+
+/** For so long a silence keeps the loops awake. */
+const attentionMs = 5000
 
 export class Network {
   private readonly ways = new Map<string, Map<string, Way>>()
@@ -101,6 +104,10 @@ export class Network {
     return this.off.size === 0 && this.all.every((w) => w.agent && w.redis && w.vrrp && w.delayMs === quickMs)
   }
 
+  closed(): readonly Way[] {
+    return this.all.filter((w) => !this.isOpen(w, 'agent'))
+  }
+
   isTorn(nowMs: number): boolean {
     return this.all.some((w) => w.hungUpUntilMs > nowMs)
   }
@@ -117,7 +124,8 @@ export class Network {
   /** To be called at every change; `speaks`: the agent there lives and its loop turns. Who misses whom is told. */
   listen(speaks: (host: string) => boolean, nowMs: number, misses: (host: string) => void): void {
     for (const way of this.all) {
-      const heard = nowMs >= way.joinsAtMs && this.isOpen(way, 'agent') && speaks(way.from)
+      // The first that a new connection carries is a statement; beats come after it.
+      const heard = nowMs >= way.joinsAtMs + joinedMs && this.isOpen(way, 'agent') && speaks(way.from)
       if (heard !== way.heard) {
         way.heard = heard
         way.sinceMs = nowMs

@@ -147,6 +147,7 @@ export class ModelRedis {
     if (target === null) {
       if (this.role === 'primary') return
       this.role = 'primary'
+      if (this.linkUp) this.linkDownSinceMs = nowMs
       this.life = newLife()
       this.upstream = null
       this.linkUp = false

@@ -11,7 +11,7 @@ import { keysOf, type Log } from './model-log.ts'
 import { ModelRedis, newId, nobody, nothing, resetIds, type Dataset, type Source } from './model-redis.ts'
 import { VirtualClock } from './model-clock.ts'
 import { groupOf, type MemberOptions, type WorldOptions } from './model-group.ts'
-import { Network, layers, quickMs, type Layer, type Way } from './model-network.ts'
+import { Network, joinedMs, layers, quickMs, type Layer, type Way } from './model-network.ts'
 import { createVrrp, type Vrrp } from './model-vrrp.ts'
 import { actsOf, storyOf, taleOf } from './told.ts'
 
@@ -208,8 +208,9 @@ export class World extends VirtualClock {
   }
 
   heal(): void {
+    const closed = this.network.closed()
     this.network.clear()
-    for (const a of this.hosts) for (const b of this.hosts) if (a < b) this.opened(a, b)
+    for (const way of closed) this.joins(way.from, way.to, 20)
     this.changed()
   }
 
@@ -298,10 +299,8 @@ export class World extends VirtualClock {
 
   private joins(from: string, to: string, inMs: number): void {
     this.network.way(from, to).joinsAtMs = this.nowMs + inMs
-    this.after(inMs, () => {
-      this.changed()
-      this.agent(from).sayAllTo(to)
-    })
+    this.after(inMs, () => this.agent(from).sayAllTo(to))
+    this.after(inMs + joinedMs, () => this.changed())
   }
 
   /** The group as an operator meets it: every agent up; runs until a primary serves and all replicas follow. */

@@ -5,9 +5,16 @@
 import { execFileSync, fork, spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import { mutations, type Mutation } from './mutations.ts'
 import type { Seek, Sought } from './seek.ts'
+
+/** Asked about what no history notices. */
+const otherTests: readonly string[] = [
+  'test/scenarios',
+  'test/table',
+  ...['decide', 'election', 'following', 'handover', 'invariants', 'learn', 'position', 'vouching'].map((name) => `test/unit/${name}.test.ts`),
+]
 
 interface Verdict {
   readonly noticed: boolean
@@ -42,7 +49,9 @@ async function judge(copy: string, mutation: Mutation, seconds: number): Promise
     text.replace(mutation.from, () => mutation.to),
   )
   try {
-    return mutation.test === undefined ? await bySimulator(copy, seconds) : byTest(copy, mutation.test)
+    if (mutation.test !== undefined) return byTest(copy, [mutation.test])
+    const verdict = await bySimulator(copy, seconds)
+    return verdict.noticed ? verdict : byTest(copy, otherTests)
   } finally {
     writeFileSync(file, text)
   }
@@ -58,7 +67,10 @@ async function bySimulator(copy: string, seconds: number): Promise<Verdict> {
   const { found, histories, seconds: took } = await inProcess(bundle, { from: 1, seconds, atMost: 1, asItIs: true })
   const [first] = found
   if (first === undefined) return { noticed: false, how: `not in ${histories} histories` }
-  return { noticed: true, how: `seed ${String(first.seed).padStart(6)} ${took.toFixed(1).padStart(5)} s  ${first.broken.split('\n')[0]?.slice(0, 90) ?? ''}` }
+  return {
+    noticed: true,
+    how: `${first.seed < 0 ? `story ${String(-first.seed).padStart(5)}` : `seed ${String(first.seed).padStart(6)}`} ${took.toFixed(1).padStart(5)} s  ${first.broken.split('\n')[0]?.slice(0, 90) ?? ''}`,
+  }
 }
 
 function inProcess(bundle: string, options: Seek): Promise<Sought> {
@@ -71,7 +83,11 @@ function inProcess(bundle: string, options: Seek): Promise<Sought> {
   })
 }
 
-function byTest(copy: string, test: string): Verdict {
-  const { status } = spawnSync('node_modules/.bin/vitest', ['run', '--project', 'fast', test], { cwd: copy, stdio: 'ignore' })
-  return { noticed: status !== 0, how: `only by ${test}` }
+/** Which of these tests fail: the files, or none. */
+function byTest(copy: string, tests: readonly string[]): Verdict {
+  const report = join(copy, 'report.json')
+  spawnSync('node_modules/.bin/vitest', ['run', '--project', 'fast', ...tests, '--reporter=json', `--outputFile=${report}`], { cwd: copy, stdio: 'ignore' })
+  const { testResults } = JSON.parse(readFileSync(report, 'utf8')) as { readonly testResults: readonly { readonly name: string; readonly status: string }[] }
+  const failed = testResults.filter((t) => t.status !== 'passed').map((t) => relative(copy, t.name))
+  return failed.length > 0 ? { noticed: true, how: `by no history; only by ${failed.join(', ')}` } : { noticed: false, how: 'by no history and by no test' }
 }

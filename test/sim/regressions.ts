@@ -102,6 +102,64 @@ export const regressions: readonly Regression[] = [
     ),
   },
   {
+    accident: 'a primary was lost in the moment between the giving of an epoch and its taking: a third member elected itself',
+    story: story(usual, { kind: 'switchover', host: 0, to: 2 }, { kind: 'die-at', host: 2, nth: 5 }, { kind: 'wait', ms: 100 }),
+  },
+  {
+    accident: 'the redis of a replica hung when the primary went: its offset of before was compared as if it were final',
+    story: story(usual, { kind: 'freeze', host: 1 }, { kind: 'crash', host: 0 }, { kind: 'write', count: 1 }),
+  },
+  {
+    accident: 'a replica remembered a loss that was healed, while another vouched for the primary that had written on',
+    story: story(
+      { ...usual, members: 4, healed: 14 },
+      { kind: 'pause', host: 2 },
+      { kind: 'split', mask: 6 },
+      { kind: 'wait', ms: 324.9 },
+      { kind: 'tear', host: 1, other: 0 },
+      { kind: 'heal' },
+      { kind: 'write', count: 4 },
+    ),
+  },
+  {
+    accident: 'an empty member was forced to serve, and the redis of another, which hung, followed it by itself',
+    story: story(
+      usual,
+      { kind: 'freeze', host: 2 },
+      { kind: 'crash', host: 0 },
+      { kind: 'crash', host: 1 },
+      { kind: 'wait', ms: 100 },
+      { kind: 'failover', host: 0 },
+    ),
+  },
+  {
+    accident: 'the former primary served again alone from an older disk; after the heal its replica followed it by itself',
+    story: story(
+      two,
+      { kind: 'crash', host: 0 },
+      { kind: 'wait', ms: 100 },
+      { kind: 'crash', host: 0 },
+      { kind: 'split', mask: 1 },
+      { kind: 'crash', host: 1 },
+      { kind: 'wait', ms: 2802 },
+    ),
+  },
+  {
+    accident: 'a redis restarted from an old disk was told to follow a primary that was lost before the link was up: it passed for fresh',
+    story: story({ ...usual, latenessMs: 30, healed: 6 }, { kind: 'kill-agent', host: 1 }, { kind: 'kill-agent', host: 0 }, { kind: 'crash', host: 2 }),
+  },
+  {
+    accident: 'a primary lost the tie for an epoch; its own id was in no lineage, and its writes were given up as of unknown history',
+    story: story(
+      { ...usual, external: true },
+      { kind: 'restart-old', host: 1 },
+      { kind: 'split', mask: 5 },
+      { kind: 'wait', ms: 1000 },
+      { kind: 'restart-empty', host: 0 },
+      { kind: 'write', count: 1 },
+    ),
+  },
+  {
     accident: 'the redis of a replica died while the primary was being missed; the next process read an old disk and was promoted as fresh',
     story: story(
       { ...usual, members: 4, healed: 15 },

@@ -117,6 +117,8 @@ export class Rules {
     const { world: w } = this
     const state = w.state(host)
     const source = state.claim?.source
+    if (state.phase === 'promoting' && w.agent(host).onDisk.epoch < state.epoch)
+      this.fail(`${host} was promoted to epoch ${state.epoch}, which it would forget`)
     if (state.phase !== 'promoting' || source === 'forced' || source === 'bootstrap') return
     for (const other of w.hosts) {
       if (other === host) continue
