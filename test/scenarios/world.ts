@@ -299,8 +299,9 @@ export class World extends VirtualClock {
 
   private joins(from: string, to: string, inMs: number): void {
     this.network.way(from, to).joinsAtMs = this.nowMs + inMs
-    this.after(inMs, () => this.agent(from).sayAllTo(to))
-    this.after(inMs + joinedMs, () => this.changed())
+    // A little later than due: sums of fractions are not exact.
+    this.after(inMs + 0.01, () => this.agent(from).sayAllTo(to))
+    this.after(inMs + joinedMs + 0.01, () => this.changed())
   }
 
   /** The group as an operator meets it: every agent up; runs until a primary serves and all replicas follow. */
