@@ -12,7 +12,7 @@ import { storyOf } from './story.ts'
 
 const usage = `script/sim [--seconds S] [--from SEED] [--members N] [--jobs N]   play until time is up (10 s)
 script/sim --seed N [--members N]                                play one seed, with its whole transcript and its shortest story
-script/sim --mutate [--seconds S] [--only TEXT]                  remove each guard of src/decide in turn: is it noticed?`
+script/sim --mutate [--seconds S] [--only PATTERN]                  remove each guard of src/decide in turn: is it noticed?`
 
 if (process.send === undefined) process.exit(await main())
 else process.once('message', (options) => process.send?.(seek(options as Seek), () => process.disconnect()))

@@ -26,7 +26,7 @@ export async function mutate(seconds: number, only: string | null): Promise<numb
   try {
     for (const part of ['src', 'test', 'vitest.config.ts', 'package.json', 'tsconfig.json']) cpSync(part, join(copy, part), { recursive: true })
     symlinkSync(resolve('node_modules'), join(copy, 'node_modules'))
-    const chosen = mutations.filter((m) => only === null || m.guard.includes(only) || m.file.includes(only))
+    const chosen = mutations.filter((m) => only === null || new RegExp(only).test(`${m.file} ${m.guard}`))
     const unnoticed: string[] = []
     for (const mutation of chosen) {
       const { noticed, how } = await judge(copy, mutation, seconds)
