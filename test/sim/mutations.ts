@@ -30,7 +30,7 @@ export const mutations: readonly Mutation[] = [
   drop('a voucher for the holder is believed', situation, 'if (voucher !== null) return', 'if (voucher === `nobody`) return'),
   drop('its redis answers: it is not gone', situation, "reach === 'primary' || reach === 'replica' || reach === 'answers'", 'false'),
   drop('VRRP still hears its host', situation, "view.keepalived.vrrp !== 'MASTER' && !takenElsewhere", 'false'),
-  drop('its redis is asked first', situation, "if (reach === 'not asked')", 'if (false)', 'test/unit/decide.test.ts'),
+  drop('its redis is asked first', situation, "if (reach === 'not asked')", 'if (false)', 'test/unit/situation.test.ts'),
   drop('who has not heard of its epoch yet is not gone', situation, 'if (word.epoch < state.epoch) return', 'if (word.epoch < 0) return'),
   drop('only the giver of an epoch says that it was not taken', situation, 'if (giver !== undefined) return', 'if (giver?.host === ``) return'),
   drop("who reaches the holder's redis vouches for it", 'src/decide/statement.ts', "reach === 'primary' || reach === 'answers' ? 'serves' : holder", 'holder'),
@@ -151,7 +151,7 @@ export const mutations: readonly Mutation[] = [
   ),
   // ── the operator ──
   drop('pause', responses, 'return ctx.policy.auto && !ctx.state.paused.on', 'return ctx.policy.auto', 'test/scenarios/operator.test.ts'),
-  drop('force does not promote half a dataset', responses, 'if (facts?.syncing === true || state.partial)', 'if (false)', 'test/scenarios/operator.test.ts'),
+  drop('force does not promote half a dataset', responses, 'if (facts?.syncing === true || state.partial)', 'if (false)', 'test/unit/situation.test.ts'),
   drop('force does not promote an empty member over one with data', responses, 'if (richer !== undefined)', 'if (richer?.host === ``)'),
   drop('force does not promote where the address cannot come', responses, 'if (memberOf(ctx.policy, state.host)?.neverPrimary === true)', 'if (false)'),
   // ── the address ──
