@@ -13,6 +13,7 @@ import type { RequestResult, State } from '../model/state.ts'
 import type { KeepalivedProbe, Request, Statement, View } from '../model/view.ts'
 import { carryOut, type ActionResult, type Hands } from '../act/act.ts'
 import { decide } from '../decide/decide.ts'
+import { needsMemory, withoutMemory } from '../decide/memory.ts'
 import { isServingPhase } from '../decide/situation.ts'
 import { statementOf } from '../decide/statement.ts'
 import { observeRedis, type RedisObserver } from '../observe/redis.ts'
@@ -183,7 +184,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       durable = saved.done
       if (!saved.done) complain(saved.why)
       if (!saved.done && needsMemory(state, decision.next)) {
-        await actWithoutMemory(decision)
+        await carryOut(withoutMemory(decision.actions), hands)
         if (view.request !== null) requests.shift()
         schedule(monotonicMs() + 250)
         return
@@ -197,12 +198,6 @@ export function startGroup(options: GroupOptions): GroupLoop {
     tell(changed || asked)
     const results = await carryOut(decision.actions, hands)
     finish(view, decision, results, changed || before?.decision.rule !== decision.rule)
-  }
-
-  /** Nothing may be promoted that could be forgotten. What makes this member safer needs no memory. */
-  async function actWithoutMemory(decision: Decision): Promise<void> {
-    const fencing = decision.actions.filter((a) => (a.kind === 'vip' && !a.allowed) || a.kind === 'resume-writes' || a.kind === 'accept-connections')
-    await carryOut(fencing, hands)
   }
 
   function finish(view: View, decision: Decision, results: readonly ActionResult[], worthKeeping: boolean): void {
@@ -331,14 +326,6 @@ export function startGroup(options: GroupOptions): GroupLoop {
       await journal.settled()
     },
   }
-}
-
-/**
- * May this change be carried out although it could not be written down? To resign, to follow or to record is safe to forget:
- * the peers tell it again. To claim an epoch or to give one away is not: forgotten, it would be done twice.
- */
-function needsMemory(before: State, next: State): boolean {
-  return next.phase !== before.phase && (next.phase === 'promoting' || next.phase === 'handing' || next.phase === 'handed')
 }
 
 /** A candidate is listened to as closely as a primary: the votes that it asks for are its first lease. */

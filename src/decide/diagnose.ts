@@ -2,7 +2,7 @@
  * The truth table: what is the matter? Exactly one row matches every combination of words; test/table walks all of them.
  * Must not say what to do about it (that is table.ts).
  */
-import { assert } from '../model/assert.ts'
+import { AssertionError } from '../model/assert.ts'
 import type { Diagnosis } from '../model/decision.ts'
 import type { ClaimWord, HolderWord, RedisWord, Situation } from './situation.ts'
 
@@ -71,6 +71,7 @@ export function matchingRows(situation: Situation): readonly Row[] {
 export function diagnose(situation: Situation): Row {
   const rows = matchingRows(situation)
   const [row] = rows
-  assert(row !== undefined && rows.length === 1, `one diagnosis for ${JSON.stringify(situation)}`)
+  // What is said of a failure costs more than to look for one.
+  if (row === undefined || rows.length !== 1) throw new AssertionError(`one diagnosis for ${JSON.stringify(situation)}`)
   return row
 }

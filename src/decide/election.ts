@@ -5,8 +5,8 @@
  */
 import type { View } from '../model/view.ts'
 import type { State } from '../model/state.ts'
-import { electionWaitMs, lonelyWaitMs, type Policy } from '../model/policy.ts'
-import { candidateFromWord, candidateOf, compareCandidates, ownFitness, type Candidate } from './fitness.ts'
+import { electionWaitMs, lonelyWaitMs, stallLimitMs, type Policy } from '../model/policy.ts'
+import { candidateFromWord, candidateOf, compareCandidates, isMeasuredSinceGone, ownFitness, type Candidate } from './fitness.ts'
 import { comparePositions, describePosition, type Position } from './position.ts'
 import { heard, peerOf } from './situation.ts'
 
@@ -34,8 +34,9 @@ export function elect(state: State, view: View, policy: Policy): Election {
     }
     const candidate = candidateFromWord(policy, word, state)
     const final = word.gone >= state.epoch || word.phase === 'fenced' || word.host === state.holder
-    const reading = word.redis?.loading === true || word.redis?.syncing === true
-    if (candidate === null || !final || reading) unmeasured.push(member.host)
+    // Data that are still being read have no offset yet, and may be the better ones (INV-8).
+    const measured = candidate !== null && word.redis?.loading === false && !word.redis.syncing
+    if (!measured || !final) unmeasured.push(member.host)
     else if (word.fit) others.push(candidate)
     else barred.push({ ...candidate, why: word.unfitWhy })
   }
@@ -44,6 +45,7 @@ export function elect(state: State, view: View, policy: Policy): Election {
   if (best === undefined && richest !== undefined && unheard.length + unmeasured.length === 0) return refuse(state, richest, own.why)
   if (best === undefined) return wait(unheard.concat(unmeasured), `no member heard is fit (here: ${own.why || 'fit'})`)
   if (best.host !== state.host) return { result: 'other', host: best.host, because: `${best.host} has the most data (${describePosition(best.position)})` }
+  if (state.gone !== null && !isMeasuredSinceGone(state, view)) return wait([state.host], `the redis of ${state.host} owes an answer: its offset is of before`)
   return judgeMyself(state, view, policy, { me: best, others, barred, unheard, unmeasured })
 }
 
@@ -64,7 +66,7 @@ function judgeMyself(state: State, view: View, policy: Policy, field: Field): El
   const mine = describePosition(field.me.position)
   const rivals = field.others.map((c) => `${c.host}: ${describePosition(c.position)}`).join('; ')
   const compared = rivals === '' ? mine : `${mine}, against ${rivals}`
-  const sinceGoneMs = state.gone === null ? 0 : view.nowMs - state.gone.atMs
+  const sinceGoneMs = listenedMs(state, view)
   const fresh = state.gone?.epoch === state.epoch && state.gone.fresh && state.holder !== state.host
   // A link that lived until the end missed at most what was under way. A disk that was read again may miss everything.
   const [richer] = fresh ? [] : field.barred.filter((c) => !isDiverged(c.position) && comparePositions(c.position, field.me.position) > 0)
@@ -83,6 +85,12 @@ function judgeMyself(state: State, view: View, policy: Policy, field: Field): El
   if (unmeasured.length > 0)
     return wait(unmeasured, `${unmeasured.join(', ')} cannot be compared yet, and this member's link was not alive when the primary went`)
   return judgeLonely(state, view, policy, unheard, compared)
+}
+
+/** How long this agent has listened since the primary went: not before its own start, and not while it stood still. */
+function listenedMs(state: State, view: View): number {
+  if (state.gone === null || view.stalledMs > stallLimitMs) return 0
+  return Math.min(view.agentUptimeMs, view.nowMs - state.gone.atMs)
 }
 
 /** The former holder came back and some peers cannot be heard. It may serve again only where it could wipe nobody (INV-1). */

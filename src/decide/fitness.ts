@@ -14,16 +14,29 @@ export function memberOf(policy: Policy, host: string): PolicyMember | undefined
   return policy.members.find((m) => m.host === host)
 }
 
-/** Its link lives, or died so recently that it missed at most what the primary itself could not send. */
+/** Its link lives, or died so recently that it missed at most what the primary itself could not send. -1: this process never had one. */
 export function isFresh(facts: RedisFacts): boolean {
-  return facts.linkUp || (facts.linkDownS !== null && facts.linkDownS <= maxStaleS && facts.role === 'replica' && facts.upstream?.port !== 1)
+  return (
+    facts.linkUp || (facts.linkDownS !== null && facts.linkDownS >= 0 && facts.linkDownS <= maxStaleS && facts.role === 'replica' && facts.upstream?.port !== 1)
+  )
 }
 
 /** Fresh by its link, or let go of so recently that its link, which is gone for good, was alive a moment ago. */
 export function wasFresh(state: State, view: View): boolean {
   const facts = view.redis.facts
   if (facts !== null && isFresh(facts)) return true
-  return state.detached?.epoch === state.epoch && view.nowMs - state.detached.atMs <= maxStaleS * 1000
+  const { detached } = state
+  // Another process has read its data from disk: what the old one had received is not there.
+  const same = detached?.runId === undefined || detached.runId === facts?.runId
+  return detached?.epoch === state.epoch && same && view.nowMs - detached.atMs <= maxStaleS * 1000
+}
+
+/**
+ * Was this redis measured after its primary went? A redis that owes an answer leaves the last one to be looked at, and what it
+ * received since is not in it: such an offset must not be compared as if it were final (INV-4).
+ */
+export function isMeasuredSinceGone(state: State, view: View): boolean {
+  return state.gone !== null && view.redis.factsAgeMs <= Math.max(0, view.nowMs - state.gone.atMs)
 }
 
 export function ownFitness(state: State, view: View, policy: Policy): Fitness {

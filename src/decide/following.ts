@@ -23,15 +23,13 @@ export function follow(ctx: Context): Draft {
   const settled = settle(ctx, word, following)
   if (following) return settled
   const entry = state.lineage.find((e) => e.epoch === state.epoch)
-  if (entry === undefined) {
-    // Not a replica yet: whether this dataset may be given up can only be judged by the lineage, and by who it was before.
-    // And who has handed over stays ready to take it back until the successor is seen to serve.
-    const next: State =
-      state.phase === 'handed' ? state : state.phase === 'fresh' || state.phase === 'fenced' ? { ...settled.next, phase: state.phase } : settled.next
-    return { ...settled, next, because: `${holder} is being promoted; wait for its lineage`, wakeInMs: busyTickMs }
+  const attached = facts.role === 'replica' && facts.upstream !== null && facts.upstream.port !== 1
+  if (entry === undefined) return letGo(ctx, settled, attached, `${holder} is being promoted; wait for its lineage`, busyTickMs)
+  if (attached && facts.replid !== entry.replid) {
+    return letGo(ctx, settled, attached, `${holder} serves epoch ${state.epoch}; the old primary is let go of before the data here are judged`, 0)
   }
   const position = positionOf(facts, state.lineage)
-  const verdict = mayGiveUp(ctx, facts, position, word, entry)
+  const verdict = mayGiveUp(state, facts, position, word, entry)
   if (verdict.kind === 'refuse') return refuse(ctx, verdict.why)
   const keep: readonly Action[] =
     verdict.kind === 'keep' ? [{ kind: 'keep-dataset', name: `epoch-${position.kind === 'known' ? position.epoch : state.epoch - 1}-from-${state.host}` }] : []
@@ -83,6 +81,19 @@ function settle(ctx: Context, word: Statement, following: boolean): Draft {
   return { next, actions, events, because, wakeInMs: fitness.fit ? tickMs : tickMs / 4 }
 }
 
+/**
+ * Not a replica of the new primary yet, and of the old one no more: what that one sends would come after the judging, and if it joins
+ * the new lineage first, redis fetches everything anew from it by itself, before there is a copy (INV-1, INV-6).
+ */
+function letGo(ctx: Context, settled: Draft, attached: boolean, because: string, wakeInMs: number): Draft {
+  const { state } = ctx
+  // Whether this dataset may be given up can only be judged by the lineage, and by who it was before.
+  // And who has handed over stays ready to take it back until the successor is seen to serve.
+  const next: State =
+    state.phase === 'handed' ? state : state.phase === 'fresh' || state.phase === 'fenced' ? { ...settled.next, phase: state.phase } : settled.next
+  return { ...settled, next, actions: attached ? [...settled.actions, { kind: 'soft-fence' }] : settled.actions, because, wakeInMs }
+}
+
 function refuse(ctx: Context, why: string): Draft {
   const next: State = { ...ctx.state, phase: ctx.state.phase === 'fresh' ? 'fresh' : 'fenced' }
   return { next, actions: [], events: [{ kind: 'alarm', epoch: ctx.state.epoch, text: why }], because: why, wakeInMs: 4 * tickMs, vip: false }
@@ -94,8 +105,7 @@ function wasPrimary(state: State): boolean {
 
 type Verdict = { readonly kind: 'free' | 'keep' } | { readonly kind: 'refuse'; readonly why: string }
 
-function mayGiveUp(ctx: Context, facts: RedisFacts, position: Position, holder: Statement, entry: LineageEntry): Verdict {
-  const { state, policy } = ctx
+function mayGiveUp(state: State, facts: RedisFacts, position: Position, holder: Statement, entry: LineageEntry): Verdict {
   if (facts.keys === 0) return { kind: 'free' }
   const emptyHolder = holder.redis !== null && holder.redis.keys === 0 && entry.startOffset <= 1
   if (emptyHolder && state.lineage.length > 1)
@@ -115,9 +125,8 @@ function mayGiveUp(ctx: Context, facts: RedisFacts, position: Position, holder: 
   }
   if (state.phase === 'fresh')
     return { kind: 'refuse', why: `this redis holds ${facts.keys} keys of a history that the group does not know; give them up with reinit, or empty it` }
-  const last = state.lineage.findLast((e) => e.epoch < state.epoch)
-  // A replica that Holdfast itself started has read its own disk, and an AOF does not remember ids. Whose data an external one has, nobody knows.
-  return { kind: last?.holder === state.host || policy.external ? 'keep' : 'free' }
+  // Of unknown history: it may be a former primary's own epoch that lost a tie, with writes that nobody else has.
+  return { kind: 'keep' }
 }
 
 /** The configured `replicate_from` while that member is itself in good order and not below us; else the primary. */

@@ -12,7 +12,16 @@ export function learn(state: State, view: View): State {
     if (peer.statement !== null) next = learnFrom(next, peer.statement)
   }
   const { facts, process } = view.redis
-  return facts === null || process === false || facts.role !== 'replica' ? next : learnOfSync(next, facts)
+  if (facts === null || process === false) return next
+  next = forgetFreshness(next, facts)
+  return facts.role !== 'replica' ? next : learnOfSync(next, facts)
+}
+
+/** The link that was alive when the primary went was another process's: this one has what the disk had (INV-4). */
+function forgetFreshness(state: State, facts: RedisFacts): State {
+  const { gone } = state
+  if (gone === null || !gone.fresh || gone.runId == null || gone.runId === facts.runId) return state
+  return { ...state, gone: { ...gone, fresh: false } }
 }
 
 /** Seen to begin, not seen to end: until it has ended the dataset may be half of one. */
@@ -35,7 +44,7 @@ function learnFrom(state: State, word: Statement): State {
   if (word.paused.atWallMs > next.paused.atWallMs) next = { ...next, paused: word.paused }
   if (word.lineage.length > 0) {
     const lineage = mergeLineage(next.lineage, word.lineage, word.host, maxLineage)
-    if (JSON.stringify(lineage) !== JSON.stringify(next.lineage)) next = { ...next, lineage }
+    if (lineage !== next.lineage && JSON.stringify(lineage) !== JSON.stringify(next.lineage)) next = { ...next, lineage }
   }
   if (word.epoch < next.epoch || word.epoch === 0 || word.holder === null) return next
   if (word.epoch === next.epoch && (word.holder === next.holder || !winsTie(next, word))) return next

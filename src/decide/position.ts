@@ -17,13 +17,15 @@ export function positionOf(facts: RedisFacts, lineage: Lineage): Position {
   if (own !== undefined) return known(own, facts.offset, lineage)
   const before = lineage.findLast((e) => e.replid !== '' && e.replid === facts.replid2)
   // A redis that was promoted outside our sight: what it shares with us ends where its own id begins.
-  if (before !== undefined) return known(before, Math.max(facts.offset, facts.secondOffset - 1), lineage)
+  if (before !== undefined) return known(before, Math.max(facts.offset, facts.secondOffset - 1), lineage, facts.secondOffset - 1)
   return facts.keys === 0 ? { kind: 'empty' } : { kind: 'foreign' }
 }
 
-function known(entry: LineageEntry, offset: number, lineage: Lineage): Position {
-  const next = lineage.find((e) => e.epoch > entry.epoch)
-  const endOffset = next === undefined ? Number.MAX_SAFE_INTEGER : next.startOffset - 1
+/** `sharedUntil`: beyond that its bytes are its own. They are the history's as long as no later epoch began without them. */
+function known(entry: LineageEntry, offset: number, lineage: Lineage, sharedUntil = Number.MAX_SAFE_INTEGER): Position {
+  const later = lineage.filter((e) => e.epoch > entry.epoch)
+  // Of ALL later epochs: one that restarted from an older dataset has dropped what the epochs before it still had.
+  const endOffset = later.length === 0 ? Number.MAX_SAFE_INTEGER : Math.min(sharedUntil, ...later.map((e) => e.startOffset - 1))
   return { kind: 'known', epoch: entry.epoch, offset, divergedBytes: Math.max(0, offset - endOffset) }
 }
 
@@ -48,6 +50,7 @@ export function describePosition(position: Position): string {
  * where two members claimed one epoch, the one that was promoted with more data, then the lower host name.
  */
 export function mergeLineage(known: Lineage, told: Lineage, toldBy: string, limit: number): Lineage {
+  if (known.length <= limit && told.every((entry) => known.some((k) => k === entry))) return known
   const byEpoch = new Map(known.map((entry) => [entry.epoch, entry]))
   for (const entry of told) {
     const rival = byEpoch.get(entry.epoch)

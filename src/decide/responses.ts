@@ -6,7 +6,7 @@ import { maxLineage, type LineageEntry, type LineageSource, type State } from '.
 import { bootstrap } from './bootstrap.ts'
 import { answerId, answerRequest, claimEpoch, holdStill, offsetOf, type Context, type Draft } from './draft.ts'
 import { elect } from './election.ts'
-import { isFresh, wasFresh } from './fitness.ts'
+import { isFresh, memberOf, wasFresh } from './fitness.ts'
 import { follow } from './following.ts'
 import { answerSwitchover, handOver, isHandedToMe, isOfferedToMe } from './handover.ts'
 import { mergeLineage } from './position.ts'
@@ -35,14 +35,17 @@ export const respond: Record<ResponseName, (ctx: Context) => Draft> = {
 /**
  * An external primary whose agent is not heard: if the link dies, whatever answers there next may be a redis that somebody
  * restarted empty, and redis would follow it by itself within a second (INV-1). So the replica lets go until the primary's agent
- * speaks again, or the election takes over. A redis that Holdfast starts is born fenced and needs none of this.
+ * speaks again, or the election takes over. A redis that Holdfast starts is born fenced, but who has held the group may serve again
+ * alone after a while, from an older disk: its replica lets go before that, also where the link only seems to live.
  */
 function letsGo(ctx: Context): boolean {
   const { state, view, policy, situation } = ctx
   const facts = view.redis.facts
-  if (!policy.external || state.phase !== 'replica' || situation.claim !== 'theirs' || situation.holder !== 'unclear' || situation.redis !== 'replica')
-    return false
-  return facts !== null && !facts.linkUp && !facts.syncing && facts.upstream !== null && facts.upstream.port !== 1
+  if (state.phase !== 'replica' || situation.claim !== 'theirs' || situation.holder !== 'unclear' || situation.redis !== 'replica') return false
+  const holder = state.holder === null ? undefined : peerOf(view, state.holder)
+  const unreachable = holder !== undefined && (holder.redisReach === 'silent' || holder.redisReach === 'refused')
+  const mayBeAnother = policy.external ? facts?.linkUp === false : unreachable && holder.silentMs >= lonelyWaitMs / 2
+  return mayBeAnother && facts !== null && !facts.syncing && facts.upstream !== null && facts.upstream.port !== 1
 }
 
 /** Waits, but a promise that the phase made is kept: only a serving phase leaves a primary unfenced. */
@@ -50,7 +53,7 @@ function hold(ctx: Context): Draft {
   const { situation, state } = ctx
   if (letsGo(ctx)) {
     const facts = ctx.view.redis.facts
-    const detached = facts !== null && isFresh(facts) ? { epoch: state.epoch, atMs: ctx.view.nowMs } : state.detached
+    const detached = facts !== null && isFresh(facts) ? { epoch: state.epoch, atMs: ctx.view.nowMs, runId: facts.runId } : state.detached
     const because = `${situation.holderWhy}; the link to it is down, and nobody says what answers there next`
     return { ...holdStill(ctx, because, busyTickMs / 2), next: { ...state, detached }, actions: [{ kind: 'soft-fence' }] }
   }
@@ -61,13 +64,17 @@ function hold(ctx: Context): Draft {
   // What a supervisor starts may come up as an empty primary: the sooner it is seen, the sooner it is fenced.
   const starting = !isServingPhase(state.phase) && state.epoch > 0 && (situation.redis === 'slow' || situation.redis === 'loading')
   const wakeInMs = waiting ? busyTickMs / 2 : starting ? busyTickMs : Math.min(tickMs, Math.max(busyTickMs, untilHungMs))
-  // A word for the holder may be older than the silence: whoever gave it is asked again at once.
+  // A word for the holder may be older than the silence: whoever gave it is asked again. Not for one that was said just now: two
+  // that vouch to each other would keep each other busy.
   const voucher = waiting ? voucherOf(state, ctx.view) : null
-  const ask: readonly Action[] = voucher === null ? [] : [{ kind: 'poke', host: voucher }]
+  const fresh = voucher !== null && (peerOf(ctx.view, voucher)?.statementAgeMs ?? 0) < busyTickMs
+  const ask: readonly Action[] = voucher === null || fresh ? [] : [{ kind: 'poke', host: voucher }]
+  // Somebody else hears the holder: it was not lost after all, and has gone on writing since.
+  const next: State = voucher === null || state.gone === null ? state : { ...state, gone: null }
   const redisWhy = ctx.view.redis.trouble ?? `redis is ${situation.redis}`
   const because =
     situation.holderWhy === '' || ctx.view.redis.trouble !== null ? [situation.holderWhy, redisWhy].filter((w) => w !== '').join('; ') : situation.holderWhy
-  return { ...holdStill(ctx, because, wakeInMs), actions: [...fence, ...ask] }
+  return { ...holdStill(ctx, because, wakeInMs), next, actions: [...fence, ...ask] }
 }
 
 function serve(ctx: Context): Draft {
@@ -203,7 +210,7 @@ function electSuccessor(ctx: Context): Draft {
   }
   if (ctx.state.phase === 'handed') return takeBack(ctx, [])
   const known = ctx.state.gone?.epoch === ctx.state.epoch ? ctx.state.gone : null
-  const gone = known ?? { epoch: ctx.state.epoch, fresh: wasFresh(ctx.state, view), atMs: view.nowMs }
+  const gone = known ?? { epoch: ctx.state.epoch, fresh: wasFresh(ctx.state, view), atMs: view.nowMs, runId: view.redis.facts?.runId ?? null }
   const state: State = { ...ctx.state, gone }
   const detected: readonly Event[] =
     known === null ? [{ kind: 'detected', epoch: state.epoch + 1, text: ctx.situation.holderWhy, data: { from: state.holder } }] : []
@@ -249,11 +256,14 @@ function electNow(ctx: Context): Draft {
 
 function stepDown(ctx: Context): Draft {
   const { state } = ctx
+  const answers = ['primary', 'other-primary', 'replica'].includes(ctx.situation.redis)
+  const fence: Action = { kind: 'soft-fence' }
+  const kill: Action = { kind: 'kill-clients' }
   const text = `${state.holder ?? 'another member'} ${ctx.situation.holder === 'serves' ? 'serves' : 'holds'} epoch ${state.epoch}; this redis must not accept writes any more`
   return {
     next: { ...state, phase: 'fenced', handover: null, claim: null, servingRunId: null },
-    // The fence first: whatever fails after it, no more writes are acknowledged here.
-    actions: [{ kind: 'soft-fence' }, { kind: 'refuse-connections', forMs: 1000 }, { kind: 'kill-clients' }],
+    // The fence first: whatever fails after it, no more writes are acknowledged here. Who cannot be fenced cannot be written to.
+    actions: [...(answers ? [fence] : []), { kind: 'refuse-connections', forMs: 1000 }, ...(answers ? [kill] : [])],
     events: [{ kind: 'fenced', epoch: state.epoch, text, data: { from: state.host } }],
     because: text,
     wakeInMs: 0,
@@ -303,7 +313,12 @@ function takeBack(ctx: Context, fence: readonly Action[]): Draft {
   const text = `${handover?.to ?? state.holder ?? 'the target'} did not take epoch ${state.epoch} (${situation.holderWhy}); the best data are elected`
   // Nothing was written since, as far as an agent can say that was there all the time.
   const fresh = handover !== null && handover.stageMs <= view.nowMs && view.agentUptimeMs >= view.nowMs - handover.stageMs
-  const next: State = { ...state, phase: 'fenced', handover: null, gone: { epoch: state.epoch, fresh, atMs: view.nowMs } }
+  const next: State = {
+    ...state,
+    phase: 'fenced',
+    handover: null,
+    gone: { epoch: state.epoch, fresh, atMs: view.nowMs, runId: view.redis.facts?.runId ?? null },
+  }
   return {
     ...holdStill(ctx, text, 0),
     next: handover === null ? next : answerId(next, handover.id, false, text),
@@ -324,10 +339,22 @@ export function forceFailover(ctx: Context): Draft {
       next: answerRequest(state, ctx, false, `the redis of ${state.host} is ${situation.redis}; it cannot be promoted`),
     }
   }
+  if (memberOf(ctx.policy, state.host)?.neverPrimary === true)
+    return {
+      ...holdStill(ctx, 'cannot be forced', tickMs),
+      next: answerRequest(state, ctx, false, `never_primary is set for ${state.host}, so the address cannot come to it; take the setting away first`),
+    }
   if (facts?.syncing === true || state.partial)
     return {
       ...holdStill(ctx, 'cannot be forced', tickMs),
       next: answerRequest(state, ctx, false, `${state.host} has only part of a dataset (a full sync did not end); not even --force promotes that`),
+    }
+  const richer =
+    facts?.keys === 0 ? view.peers.find((p) => (p.statement?.redis?.keys ?? 0) > 0 && memberOf(ctx.policy, p.host)?.neverPrimary === false) : undefined
+  if (richer !== undefined)
+    return {
+      ...holdStill(ctx, 'cannot be forced', tickMs),
+      next: answerRequest(state, ctx, false, `${state.host} is empty and ${richer.host} has data, which it would lose: promote ${richer.host} instead`),
     }
   if (view.request?.dryRun === true)
     return { ...holdStill(ctx, 'dry run', tickMs), next: answerRequest(state, ctx, true, `would promote ${state.host} at offset ${offsetOf(facts)}`) }

@@ -77,13 +77,14 @@ function holderOf(state: State, view: View, policy: Policy): readonly [HolderWor
   const peer = peerOf(view, holder)
   if (peer === undefined) return ['gone', `${holder} is no member any more`]
   const word = heard(peer)
-  if (word !== null) return byItsWord(state, holder, word)
-  if (state.gone?.epoch === state.epoch) return ['gone', `${holder} was found gone before and is still not heard`]
+  if (word !== null) return byItsWord(state, view, holder, word)
   if (view.agentUptimeMs < newcomerMs) return ['unclear', 'this agent has only just started: nobody had the time to speak to it']
   if (view.stalledMs > stallLimitMs)
     return ['unclear', `this agent itself stood still for ${Math.round(view.stalledMs)} ms: what it did not hear proves nothing`]
   const voucher = voucherOf(state, view)
   if (voucher !== null) return ['unclear', `${holder} is not heard here, but ${voucher} says that it serves`]
+  // Only now: what an agent remembers of before its restart, before it stood still or before a heal may be long outlived (INV-3).
+  if (state.gone?.epoch === state.epoch) return ['gone', `${holder} was found gone before and is still not heard`]
   return bySilence(view, policy, peer)
 }
 
@@ -99,11 +100,16 @@ export function voucherOf(state: State, view: View): string | null {
   return vouches?.host ?? null
 }
 
-function byItsWord(state: State, holder: string, word: Statement): readonly [HolderWord, string] {
+function byItsWord(state: State, view: View, holder: string, word: Statement): readonly [HolderWord, string] {
   if (word.epoch > state.epoch) return ['unclear', `${holder} speaks of epoch ${word.epoch}`]
   if (word.epoch === state.epoch && word.holder === holder && isServingPhase(word.phase))
     return ['serves', `${holder} says that it serves epoch ${state.epoch}`]
+  // Said before it knew of this epoch: what it makes of it is not known yet.
+  if (word.epoch < state.epoch) return ['unclear', `${holder} speaks of epoch ${word.epoch} still`]
   if (state.phase === 'handed') return ['unclear', `${holder} was given epoch ${state.epoch} and has not taken it yet`]
+  // Between the giving and the taking only the giver may say that nothing came of it (its own wait is the line above).
+  const giver = view.peers.find((p) => heard(p)?.phase === 'handed' && heard(p)?.epoch === state.epoch)
+  if (giver !== undefined) return ['unclear', `${holder} was given epoch ${state.epoch} by ${giver.host} and has not taken it yet`]
   return ['gone', `${holder} says that it does not serve (${word.phase}, epoch ${word.epoch})`]
 }
 
@@ -119,7 +125,9 @@ function bySilence(view: View, policy: Policy, peer: PeerProbe): readonly [Holde
   // The VIP at a third member is the same proof: its keepalived took it because the holder's went silent.
   const takenElsewhere = view.peers.some((p) => p.host !== peer.host && heard(p)?.vipHere === true)
   if (policy.hasVip && view.keepalived !== null && !view.keepalived.vipHere && view.keepalived.vrrp !== 'MASTER' && !takenElsewhere) {
-    return ['unclear', `${agent} and its redis ${reachText(reach)}, but VRRP still hears its host`]
+    const vrrp =
+      view.keepalived.vrrp === 'FAULT' ? `this host does not stand for the address, so VRRP cannot tell; waits for ${peer.host}` : 'VRRP still hears its host'
+    return ['unclear', `${agent} and its redis ${reachText(reach)}, but ${vrrp}`]
   }
   return ['gone', `${agent}, its redis ${reachText(reach)}${policy.hasVip ? ', VRRP hears nothing' : ''}`]
 }

@@ -2,8 +2,8 @@
 import type { Statement, View } from '../model/view.ts'
 import type { State } from '../model/state.ts'
 import type { Policy } from '../model/policy.ts'
-import { ownFitness } from './fitness.ts'
-import { redisAnswers, situationOf } from './situation.ts'
+import { isMeasuredSinceGone, ownFitness } from './fitness.ts'
+import { peerOf, redisAnswers, situationOf } from './situation.ts'
 
 export function statementOf(state: State, view: View, policy: Policy): Statement {
   const fitness = ownFitness(state, view, policy)
@@ -18,9 +18,9 @@ export function statementOf(state: State, view: View, policy: Policy): Statement
     answering: redisAnswers(view),
     fit: fitness.fit,
     unfitWhy: fitness.why,
-    gone: state.gone?.epoch ?? 0,
+    gone: state.gone !== null && isMeasuredSinceGone(state, view) ? state.gone.epoch : 0,
     fresh: state.gone?.fresh ?? false,
-    seesHolder: situationOf(state, view, policy).holder,
+    seesHolder: seesHolder(state, view, policy),
     vipHere: view.keepalived?.vipHere ?? false,
     lineage: state.lineage,
     paused: state.paused,
@@ -28,4 +28,14 @@ export function statementOf(state: State, view: View, policy: Policy): Statement
     vote: state.vote === null ? null : { epoch: state.vote.epoch, to: state.vote.to },
     preparedId: state.prepared !== null && state.prepared.runId === view.redis.facts?.runId ? state.prepared.id : null,
   }
+}
+
+/**
+ * Of a primary whose agent is dead this member does not know more than that its redis answers. For one that has lost sight of its
+ * host that is enough: it serves, and whoever is promoted beside it would be a second writer (INV-3, INV-7).
+ */
+function seesHolder(state: State, view: View, policy: Policy): Statement['seesHolder'] {
+  const { holder } = situationOf(state, view, policy)
+  const reach = holder !== 'unclear' || state.holder === null ? undefined : peerOf(view, state.holder)?.redisReach
+  return reach === 'primary' || reach === 'answers' ? 'serves' : holder
 }

@@ -15,8 +15,14 @@ const cannotBe = cell('hold', 'this phase does not hold an epoch, so nothing is 
 const startIt = cell('start-redis', 'a replica that is down protects nobody; it starts as a replica of nobody (INV-2)')
 const unclear = cell('hold', 'unknown never permits a promotion; what runs goes on running')
 const stepDown = cell('step-down', 'a newer epoch is served elsewhere: refuse writes here before anything else')
-/** Of a phase that serves: a newer epoch ends it, whether or not its holder can be heard from here (INV-3). */
+/** Of a phase that serves: a newer epoch ends it, whether or not its holder can be heard from here, and whatever redis does (INV-3). */
+const outvotedBusy = cell('step-down', 'a newer epoch exists: who goes on as its primary would take the address back as soon as redis answers')
 const outvoted = {
+  'holder-serves-redis-down': outvotedBusy,
+  'holder-serves-redis-busy': outvotedBusy,
+  'holder-gone-redis-down': outvotedBusy,
+  'holder-gone-redis-busy': outvotedBusy,
+  'holder-unclear-redis-down': outvotedBusy,
   'holder-gone': cell('step-down', 'a newer epoch exists: this one is over, also where its holder cannot be heard from here'),
   'holder-unclear': cell('step-down', 'a newer epoch exists: this one is over, also where its holder cannot be heard from here'),
 } as const

@@ -65,8 +65,8 @@ export interface State {
   readonly lineage: Lineage
   /** run id of the redis process that serves as primary, or is to: a restarted one must not be mistaken for it. */
   readonly servingRunId: string | null
-  /** The epoch whose primary this member saw gone, whether its own link was alive then, and when (monotonic). */
-  readonly gone: { readonly epoch: number; readonly fresh: boolean; readonly atMs: number } | null
+  /** The epoch whose primary this member saw gone, whether its own link was alive then (that of the redis process `runId`), and when (monotonic). */
+  readonly gone: { readonly epoch: number; readonly fresh: boolean; readonly atMs: number; readonly runId?: string | null } | null
   /** A full sync was seen to begin and not seen to end: the dataset may be partial. */
   readonly partial: boolean
   /**
@@ -75,7 +75,7 @@ export interface State {
    */
   readonly partialOf: { readonly replid: string; readonly offset: number; readonly keys: number } | null
   /** When this replica let go of a primary that nobody vouches for, its link having just died (monotonic). */
-  readonly detached: { readonly epoch: number; readonly atMs: number } | null
+  readonly detached: { readonly epoch: number; readonly atMs: number; readonly runId?: string } | null
   readonly paused: Paused
   readonly handover: Handover | null
   /** Target of a switchover: what it agreed to, and with which redis process. Another process may have other data. */

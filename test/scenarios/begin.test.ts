@@ -1,10 +1,11 @@
 /** How a group begins: nothing anywhere, a running replication that is adopted, data on one side, data on both, a stranger's data. */
 import { describe, expect, test } from 'vitest'
 import { createWorld, World } from './world.ts'
+import { append, cutTo, type Log } from './model-log.ts'
 import type { Dataset } from './model-redis.ts'
 
 function data(replid: string, ...keys: string[]): Dataset {
-  return { replid, offset: keys.length * 10, log: keys.map((key, i) => ({ key, at: (i + 1) * 10 })) }
+  return { replid, offset: keys.length * 10, log: keys.reduce<Log>((log, key, i) => append(log, key, (i + 1) * 10), null) }
 }
 
 describe('a group that never was', () => {
@@ -116,7 +117,7 @@ describe('a running replication is adopted', () => {
     expect(w.lost('a')).toEqual([])
     expect(w.redis('b').running).toBe(false)
     // when its supervisor brings it back as a primary with what the disk has
-    w.redis('b').disk = { replid: 'live', offset: 30, log: w.redis('a').log.slice(0, 3) }
+    w.redis('b').disk = { replid: 'live', offset: 30, log: cutTo(w.redis('a').log, 3) }
     w.supervisorStarts('b', 'old')
     w.untilWhole()
     expect(w.lost('b')).toEqual([])
@@ -126,11 +127,10 @@ describe('a running replication is adopted', () => {
 describe('a stranger with data joins a running group', () => {
   test('it refuses to give them up, and says what to do', () => {
     const w = createWorld('a', 'b', 'c')
-    w.redis('c').disk = data('stranger', 'mine')
-    w.startAgent('a')
-    w.startAgent('b')
     w.redis('c').disk = data('', 'mine') // an append-only file keeps no replication id
     w.redis('a').disk = data('live', 'x', 'y')
+    w.startAgent('a')
+    w.startAgent('b')
     w.startAgent('c')
     w.run(200)
     w.ask('a', 'failover')

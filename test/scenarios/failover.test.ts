@@ -99,7 +99,7 @@ describe('redis crashes', () => {
     w.crash('a')
     w.until('c serves instead', () => w.serving().join() === 'c')
     // when
-    w.stepHook = () => 'go on'
+    w.stepHook = null
     w.startAgent('b')
     w.afterEach = () => expect(w.redis('b').role).toBe('replica')
     expect(w.untilWhole()).toBe('c')

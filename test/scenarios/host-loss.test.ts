@@ -1,5 +1,6 @@
 /** A host falls silent: promoted only with every piece of evidence, and never by an agent that was deaf itself. */
 import { describe, expect, test } from 'vitest'
+import { keysOf } from './model-log.ts'
 import type { Layer } from './model-network.ts'
 import { createWorld } from './world.ts'
 
@@ -29,7 +30,8 @@ describe('the host of the primary is gone', () => {
     const sinceMs = w.nowMs
     w.isolate('a', 'b', silent)
     w.run(10_000)
-    expect(w.acts(['promote', 'soft-fence'], sinceMs)).toEqual([])
+    // a replica may let go of what it cannot reach, and attaches again
+    expect(w.acts(['promote', 'soft-fence'], sinceMs).filter((s) => s !== 'b soft-fence')).toEqual([])
     expect(w.serving()).toEqual(['a'])
     expect(w.state('b').epoch).toBe(1)
     w.heal()
@@ -82,6 +84,7 @@ describe('VRRP is not proof of a role', () => {
     // given a hiccup: adverts are lost for a moment
     w.isolate('a', 'b', ['vrrp'])
     w.until('b has the address', () => w.addressOn().includes('b'), 500)
+    w.run(20)
     w.heal()
     // then
     w.until('a alone has the address', () => w.addressOn().join() === 'a', 3000)
@@ -106,7 +109,7 @@ describe('a cut network', () => {
     expect(w.vrrp.hosts.get('a')?.yields).toBe(true)
     w.heal()
     expect(w.untilWhole()).toBe('b')
-    expect(w.kept.map((k) => [k.host, k.keys.includes('late0'), k.keys.includes('late4')])).toEqual([['a', true, true]])
+    expect(w.kept.map((k) => [k.host, ...keysOf(k.log).slice(20)])).toEqual([['a', 'late0', 'late1', 'late2', 'late3', 'late4']])
     expect(w.acts(['soft-fence', 'keep-dataset', 'follow']).filter((s) => s.startsWith('a '))).toEqual(['a soft-fence', 'a keep-dataset', 'a follow'])
     expect(w.vrrp.hosts.get('a')?.yields).toBe(false)
     expect(w.lost('b')).toEqual([])

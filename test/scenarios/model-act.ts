@@ -1,5 +1,5 @@
 /** The executors of `src/act/` over the model world: what an action does to the redis, the keepalived and the peers of its host. */
-import type { Action } from '../../src/model/action.ts'
+import type { Action, ActionKind } from '../../src/model/action.ts'
 import { nobody, nothing } from './model-redis.ts'
 import type { World } from './world.ts'
 
@@ -9,11 +9,12 @@ export interface ActMemory {
   readonly started: (pid: number) => void
 }
 
+const needsLink: readonly ActionKind[] = ['promote', 'follow', 'soft-fence', 'pause-writes', 'resume-writes', 'kill-clients', 'keep-dataset']
+
 /** null: done. */
 export function perform(world: World, host: string, memory: ActMemory, action: Action): string | null {
   const redis = world.redis(host)
   const keepalived = world.vrrp.hosts.get(host)
-  const needsLink = ['promote', 'follow', 'soft-fence', 'pause-writes', 'resume-writes', 'kill-clients', 'keep-dataset']
   if (needsLink.includes(action.kind) && !redis.answers(world.nowMs)) return `${action.kind}: no connection to redis`
   if (['promote', 'follow', 'soft-fence'].includes(action.kind) && redis.loading(world.nowMs))
     return `${action.kind}: LOADING Redis is loading the dataset in memory`
@@ -54,7 +55,7 @@ export function perform(world: World, host: string, memory: ActMemory, action: A
         return `keep-dataset: ${action.name} is being kept`
       }
       memory.keeping.delete(action.name)
-      world.kept.push({ host, name: action.name, keys: redis.log.map((w) => w.key) })
+      world.kept.push({ host, name: action.name, log: redis.log })
       break
     }
     case 'wipe-redis':

@@ -1,16 +1,20 @@
 /**
  * The loop of `src/agent/group.ts` over the model world: observe → decide (the real one) → remember → tell → act. Its steps take
- * a millisecond each, so that words and deaths fall between them. What is durable survives `kill`, the rest does not.
+ * a millisecond each, so that words and deaths fall between them. What is on its disk survives `kill`, the rest does not.
  */
 import { AssertionError } from '../../src/model/assert.ts'
-import type { Action, Event } from '../../src/model/action.ts'
-import { statementMs, suspectShare } from '../../src/model/policy.ts'
+import type { Action } from '../../src/model/action.ts'
+import type { Decision } from '../../src/model/decision.ts'
+import { statementMs } from '../../src/model/policy.ts'
 import { freshState, type RequestResult, type State } from '../../src/model/state.ts'
-import type { PeerProbe, RedisFacts, Request, Statement, View } from '../../src/model/view.ts'
+import type { Request, Statement, View } from '../../src/model/view.ts'
 import { decide } from '../../src/decide/decide.ts'
+import { needsMemory, withoutMemory } from '../../src/decide/memory.ts'
 import { statementOf } from '../../src/decide/statement.ts'
 import { perform } from './model-act.ts'
 import { newId } from './model-redis.ts'
+import { sameState, saysTheSame } from './model-same.ts'
+import { ModelSenses } from './model-senses.ts'
 import type { World } from './world.ts'
 
 export type Message = { readonly t: 'say'; readonly statement: Statement } | { readonly t: 'poke' }
@@ -18,59 +22,68 @@ export type Message = { readonly t: 'say'; readonly statement: Statement } | { r
 /** Each step of the loop, for tests that kill the agent right there: `PHASE/saved`, `PHASE/before:ACTION`, `PHASE/after:ACTION`. */
 export type StepHook = (host: string, label: string) => 'go on' | 'die'
 
+/** For so long after it stood still an agent knows that it was deaf (the window of the stall meter). */
+const stallWindowMs = 300
+
+const unreadMs = 5
+
 export class ModelAgent {
   readonly host: string
   readonly world: World
-  durable: State
+  /** What it goes by, and what its disk would give back to its next life. They differ while the disk is full. */
+  state: State
+  onDisk: State
+  diskFull = false
+  durable = true
   up = false
   startedMs = 0
+  /** What the stall meter is made to say; > 0: it does not speak. */
   stalledMs = 0
-  memory = new Map<string, { statement: Statement; receivedMs: number }>()
+  /** Its event loop stands still until then. */
+  standsUntilMs = 0
+  private stood = { forMs: 0, untilMs: Number.NEGATIVE_INFINITY }
+  /** Its wall clock goes wrong by so much. */
+  wallOffMs = 0
   requests: Request[] = []
   view: View | null = null
   actedAll = true
   lastRule = ''
+  lastBecause = ''
+  readonly senses: ModelSenses
   private life = 0
-  private facts: RedisFacts | null = null
-  private factsAtMs = Number.NEGATIVE_INFINITY
-  private knownPid: number | null = null
-  private waitingSinceMs: number | null = null
   private running = false
   private again = false
   private timer = 0
-  private said = { text: '', atMs: 0 }
+  private said: { statement: Statement | null; atMs: number } = { statement: null, atMs: 0 }
   private mustSay = false
   readonly keeping = new Map<string, number>()
-  readonly started = (pid: number): void => {
-    this.knownPid = pid
-    this.facts = null
-  }
+  readonly started = (pid: number): void => this.senses.expectProcess(pid)
 
   constructor(world: World, host: string) {
     this.world = world
     this.host = host
-    this.durable = freshState('sessions', host)
+    this.state = freshState('sessions', host)
+    this.onDisk = this.state
+    this.senses = new ModelSenses(world, host)
   }
 
   start(): void {
     if (this.up) return
-    const nowMs = this.world.nowMs
+    const { nowMs } = this.world
     this.up = true
     this.life += 1
     this.startedMs = nowMs
-    this.memory = new Map()
     this.requests = []
-    this.facts = null
-    this.factsAtMs = Number.NEGATIVE_INFINITY
-    this.knownPid = null
-    this.waitingSinceMs = null
+    this.senses.forget()
     this.running = false
     this.again = false
-    this.said = { text: '', atMs: 0 }
+    this.said = { statement: null, atMs: 0 }
     this.view = null
     this.actedAll = true
-    const { gone } = this.durable
-    this.durable = { ...this.durable, vipHoldOffUntilMs: 0, gone: gone === null ? null : { ...gone, atMs: Math.min(gone.atMs, nowMs) } }
+    this.durable = true
+    this.standsUntilMs = 0
+    const { gone } = this.onDisk
+    this.state = { ...this.onDisk, vipHoldOffUntilMs: 0, gone: gone === null ? null : { ...gone, atMs: Math.min(gone.atMs, nowMs) } }
     this.wake()
   }
 
@@ -79,15 +92,40 @@ export class ModelAgent {
     this.life += 1
   }
 
+  /** Its event loop stands still: nothing is seen, said or done; what comes meanwhile is read afterwards. */
+  stall(forMs: number): void {
+    this.standsUntilMs = Math.max(this.standsUntilMs, this.world.nowMs + forMs)
+    this.stood = { forMs, untilMs: this.standsUntilMs }
+  }
+
+  private saysStalledMs(): number {
+    return Math.max(this.stalledMs, this.world.nowMs - this.stood.untilMs <= stallWindowMs ? this.stood.forMs : 0)
+  }
+
+  /** Just awake, it looks before it has read what came meanwhile. */
+  private deafSinceMs(): number {
+    const { forMs, untilMs } = this.stood
+    return this.world.nowMs - untilMs < unreadMs ? untilMs - forMs : Number.POSITIVE_INFINITY
+  }
+
   hear(message: Message): void {
     if (!this.up) return
-    if (message.t === 'say') this.memory.set(message.statement.host, { statement: message.statement, receivedMs: this.world.nowMs })
-    else this.mustSay = true
+    if (this.world.nowMs < this.standsUntilMs || this.deafSinceMs() < this.world.nowMs) {
+      this.later(this.world.nowMs < this.standsUntilMs ? 0 : unreadMs, () => this.hear(message))
+      return
+    }
+    if (message.t === 'poke') this.mustSay = true
+    else {
+      const { statement } = message
+      const before = this.senses.heard(statement)
+      const news = before === null || statement.handover !== null || this.state.handover !== null || !saysTheSame(before, statement)
+      if (!news) return
+    }
     this.wake()
   }
 
   sayAllTo(host: string): void {
-    if (this.up && this.view !== null) this.world.send(this.host, host, { t: 'say', statement: statementOf(this.durable, this.view, this.world.policy) })
+    if (this.up && this.view !== null) this.world.send(this.host, host, { t: 'say', statement: statementOf(this.state, this.view, this.world.policy) })
   }
 
   wake(): void {
@@ -98,14 +136,20 @@ export class ModelAgent {
     }
     this.again = false
     this.running = true
-    this.cycle()
+    if (this.world.nowMs < this.standsUntilMs) this.later(0, () => this.cycle())
+    else this.cycle()
   }
 
+  /** Not while it stands still, and not in another life. */
   private later(ms: number, what: () => void): void {
     const { life } = this
-    this.world.after(ms, () => {
-      if (this.up && this.life === life) what()
-    })
+    const due = () => {
+      if (!this.up || this.life !== life) return
+      const { nowMs } = this.world
+      if (nowMs < this.standsUntilMs) this.world.after(this.standsUntilMs - nowMs, due)
+      else what()
+    }
+    this.world.after(ms, due)
   }
 
   private cycle(): void {
@@ -113,53 +157,78 @@ export class ModelAgent {
     this.mustSay = false
     const view = this.observe()
     const { world } = this
-    let decision: ReturnType<typeof decide>
+    let decision: Decision
     try {
-      decision = decide(this.durable, view, world.policy)
+      decision = decide(this.state, view, world.policy)
     } catch (error) {
       if (!(error instanceof AssertionError)) throw error
-      world.assertions.push(`${Math.round(world.nowMs)} ${this.host}: ${error.message} in ${this.durable.phase} ${this.durable.epoch}`)
+      world.version += 1
+      world.assertions.push(`${Math.round(world.nowMs)} ${this.host}: ${error.message} in ${this.state.phase} ${this.state.epoch}`)
       if (view.request !== null) this.requests.shift()
       this.end(world.nowMs + 250)
       return
     }
-    const changed = JSON.stringify(decision.next) !== JSON.stringify(this.durable)
-    this.later(changed ? 1 : 0, () => {
-      this.durable = decision.next
-      if (changed && this.stopsAt(`${decision.next.phase}/saved`)) return
-      this.view = view
-      const news = changed || decision.rule !== this.lastRule
-      this.lastRule = decision.rule
-      if (news) world.note(this.host, `${decision.rule}: ${decision.because}`)
-      for (const event of decision.events) if (event.kind === 'detected') world.record(this.host, event)
-      this.tell(changed || asked, view)
-      this.act([...decision.actions], 0, (failure) => this.finish(view, decision.events, decision.wakeAtMs, failure, decision.actions))
-    })
+    const changed = !sameState(this.state, decision.next)
+    if (!changed && this.durable) this.carryOut(view, decision, asked)
+    else this.later(1, () => this.remember(view, decision, changed, asked))
   }
 
-  private finish(view: View, events: readonly Event[], wakeAtMs: number, failure: string | null, actions: readonly Action[]): void {
+  /** DURABLE BEFORE THE FIRST ACTION; what cannot be remembered and must not be forgotten is not done. */
+  private remember(view: View, decision: Decision, changed: boolean, asked: boolean): void {
+    const { world } = this
+    this.durable = !this.diskFull
+    if (this.durable) this.onDisk = decision.next
+    else if (needsMemory(this.state, decision.next)) {
+      this.act([...withoutMemory(decision.actions)], 0, () => {
+        if (view.request !== null) this.requests.shift()
+        this.end(world.nowMs + 250)
+      })
+      return
+    }
+    this.state = decision.next
+    world.version += 1
+    if (this.durable && this.stopsAt('saved', null)) return
+    this.carryOut(view, decision, changed || asked)
+  }
+
+  private carryOut(view: View, decision: Decision, mustTell: boolean): void {
+    this.view = view
+    const { world } = this
+    if (world.tells && (mustTell || decision.rule !== this.lastRule)) world.note(this.host, `${decision.rule}: ${decision.because}`)
+    this.lastRule = decision.rule
+    this.lastBecause = decision.because
+    for (const event of decision.events) if (event.kind === 'detected') world.record(this.host, event)
+    this.tell(mustTell, view)
+    if (decision.actions.length === 0) this.finish(view, decision, null)
+    else this.act(decision.actions, 0, (failure) => this.finish(view, decision, failure))
+  }
+
+  private finish(view: View, decision: Decision, failure: string | null): void {
     const { world } = this
     this.actedAll = failure === null
     if (failure !== null) world.note(this.host, failure)
-    else for (const event of events) if (event.kind !== 'detected') world.record(this.host, event)
+    else for (const event of decision.events) if (event.kind !== 'detected') world.record(this.host, event)
     if (view.request !== null) this.requests.shift()
-    for (const result of this.durable.results) world.results.set(result.id, result)
-    const acted = actions.some((a) => a.kind !== 'poke')
-    this.end(failure !== null ? Math.max(wakeAtMs, world.nowMs + 50) : acted ? world.nowMs : wakeAtMs)
+    for (const result of this.state.results) world.results.set(result.id, result)
+    const acted = decision.actions.some((a) => a.kind !== 'poke')
+    this.end(failure !== null ? Math.max(decision.wakeAtMs, world.nowMs + 50) : acted ? world.nowMs : decision.wakeAtMs)
   }
 
   private end(atMs: number): void {
     this.timer += 1
-    const { timer } = this
-    this.later(Math.max(0.1, Math.min(1000, atMs - this.world.nowMs)), () => {
+    const { timer, world } = this
+    this.later(Math.max(0.1, Math.min(1000, atMs - world.nowMs)) + world.timerLatenessMs, () => {
       if (this.timer === timer) this.wake()
     })
     this.running = false
     if (this.again) this.wake()
   }
 
-  private stopsAt(label: string): boolean {
-    if (this.world.stepHook(this.host, label) === 'go on') return false
+  private stopsAt(when: 'saved' | 'before' | 'after', action: Action | null): boolean {
+    const { stepHook } = this.world
+    if (stepHook === null) return false
+    const label = action === null ? when : `${when}:${action.kind}`
+    if (stepHook(this.host, `${this.state.phase}/${label}`) === 'go on') return false
     this.world.killAgent(this.host)
     return true
   }
@@ -170,99 +239,51 @@ export class ModelAgent {
       done(null)
       return
     }
-    if (this.stopsAt(`${this.durable.phase}/before:${action.kind}`)) return
-    const failure = this.world.failures.get(`${this.host}/${action.kind}`) ?? perform(this.world, this.host, this, action)
-    if (action.kind !== 'poke') this.world.done.push({ atMs: this.world.nowMs, host: this.host, kind: action.kind, ok: failure === null, action })
+    if (this.stopsAt('before', action)) return
+    const { world, host } = this
+    const failure = world.failures.get(`${host}/${action.kind}`) ?? perform(world, host, this, action)
+    if (world.tells && action.kind !== 'poke') world.done.push({ atMs: world.nowMs, host, kind: action.kind, ok: failure === null, action })
     this.later(action.kind === 'poke' ? 0 : 1, () => {
-      if (this.stopsAt(`${this.durable.phase}/after:${action.kind}`)) return
+      if (this.stopsAt('after', action)) return
       if (failure !== null) done(failure)
       else this.act(actions, index + 1, done)
     })
   }
 
   private observe(): View {
-    const { world, host } = this
+    const { world, host, senses } = this
     const { nowMs } = world
-    const redis = world.redis(host)
-    if (redis.answers(nowMs)) {
-      this.facts = redis.facts(nowMs)
-      this.factsAtMs = nowMs
-      this.waitingSinceMs = null
-      this.knownPid = redis.pid
-    } else if (redis.running) this.waitingSinceMs ??= nowMs
-    else {
-      this.factsAtMs = Number.NEGATIVE_INFINITY
-      this.waitingSinceMs = null
-      this.knownPid = null
-    }
-    const keepalived = world.vrrp.hosts.get(host)
     return {
       nowMs,
-      nowWallMs: 1_700_000_000_000 + nowMs,
+      nowWallMs: 1_700_000_000_000 + nowMs + this.wallOffMs,
       group: 'sessions',
       self: host,
-      stalledMs: this.stalledMs,
+      stalledMs: this.saysStalledMs(),
       agentUptimeMs: nowMs - this.startedMs,
-      durable: true,
+      durable: this.durable,
       actedAll: this.actedAll,
-      redis: {
-        process: redis.running,
-        pid: this.knownPid,
-        facts: this.facts,
-        unansweredMs: this.waitingSinceMs === null ? 0 : nowMs - this.waitingSinceMs,
-        factsAgeMs: Number.isFinite(this.factsAtMs) ? nowMs - this.factsAtMs : Number.MAX_SAFE_INTEGER,
-        trouble: null,
-        busy: false,
-      },
-      keepalived:
-        keepalived === undefined
-          ? null
-          : {
-              process: keepalived.alive,
-              vrrp: keepalived.vrrp,
-              vipHere: keepalived.vipSinceMs !== null,
-              allowed: keepalived.allowed,
-              yields: keepalived.yields,
-            },
-      peers: world.policy.members.filter((m) => m.host !== host).map((m) => this.probePeer(m.host)),
+      redis: senses.redis(nowMs),
+      keepalived: senses.keepalived(),
+      peers: senses.peers(nowMs, this.startedMs, this.deafSinceMs()),
       request: this.requests[0] ?? null,
     }
   }
 
-  private probePeer(peer: string): PeerProbe {
-    const { world } = this
-    const known = this.memory.get(peer)
-    // Connections of another life of this agent were not heard by this one.
-    const silentMs = world.heardMs(peer, this.host) < this.startedMs ? 1e12 : world.nowMs - world.heardMs(peer, this.host)
-    const refused = world.agentRefuses(peer, this.host)
-    return {
-      host: peer,
-      agent: refused ? 'refused' : silentMs < world.policy.hostLossMs * suspectShare ? 'alive' : 'silent',
-      silentMs,
-      contactMs: silentMs,
-      statement: known?.statement ?? null,
-      statementAgeMs: known === undefined ? 1e12 : world.nowMs - known.receivedMs,
-      redisReach: refused || silentMs > world.policy.hostLossMs / 3 + 10 ? world.reach(this.host, peer) : 'not asked',
-    }
-  }
-
   private tell(force: boolean, view: View): void {
-    const statement = statementOf(this.durable, view, this.world.policy)
-    const { redis, ...rest } = statement
-    const text = JSON.stringify([
-      rest,
-      redis === null ? null : [redis.runId, redis.role, redis.loading, redis.upstream, redis.linkUp, redis.syncing, redis.replid],
-    ])
-    if (!force && text === this.said.text && this.world.nowMs - this.said.atMs < statementMs) return
-    this.said = { text, atMs: this.world.nowMs }
-    for (const peer of this.world.policy.members) if (peer.host !== this.host) this.world.send(this.host, peer.host, { t: 'say', statement })
+    const { world } = this
+    const statement = statementOf(this.state, view, world.policy)
+    const { said } = this
+    if (!force && world.nowMs - said.atMs < statementMs && said.statement !== null && saysTheSame(said.statement, statement)) return
+    this.said = { statement, atMs: world.nowMs }
+    for (const peer of world.hosts) if (peer !== this.host) world.send(this.host, peer, { t: 'say', statement })
   }
 
   /** As `holdfast switchover` and the like: the result comes into `world.results`. */
   ask(request: Omit<Request, 'id' | 'by'>): string {
     const id = newId('ask')
-    if (!this.up) {
-      this.world.results.set(id, { id, ok: false, message: 'no agent answers' } satisfies RequestResult)
+    const refusal = !this.up ? 'no agent answers' : !this.durable ? 'the state directory cannot be written, so nothing may be changed (HF205)' : null
+    if (refusal !== null) {
+      this.world.results.set(id, { id, ok: false, message: refusal } satisfies RequestResult)
       return id
     }
     this.requests.push({ ...request, id, by: 'anna' })

@@ -3,20 +3,15 @@
  * between hosts of the model world: PSYNC against id and second id, full syncs that take time, NOMASTERLINK, born as a
  * replica of nobody or (external) as an empty primary. Knows nothing of agents. Every write is ten bytes.
  */
-import type { RedisFacts } from '../../src/model/view.ts'
+import type { Follower, RedisFacts } from '../../src/model/view.ts'
+import { append, countOf, type Log } from './model-log.ts'
 
 export const bytesPerWrite = 10
-
-export interface Written {
-  readonly key: string
-  /** Replication offset after it. */
-  readonly at: number
-}
 
 export interface Dataset {
   readonly replid: string
   readonly offset: number
-  readonly log: readonly Written[]
+  readonly log: Log
 }
 
 export interface Upstream {
@@ -25,11 +20,25 @@ export interface Upstream {
 }
 
 export const nobody: Upstream = { host: '127.0.0.1', port: 1 }
-export const nothing: Dataset = { replid: '', offset: 0, log: [] }
+export const nothing: Dataset = { replid: '', offset: 0, log: null }
+
+/** A link over which nothing comes is given up after so long (repl-timeout). */
+const linkTimeoutMs = 60_000
+
+/** What a replica meets where its upstream should be: a redis; nobody who listens; or no answer at all, not even a refusal. */
+export type Source = ModelRedis | 'refused' | 'silent'
+
+const noFollowers: readonly Follower[] = []
 
 let ids = 0
+let lives = 0
 export function resetIds(): void {
   ids = 0
+  lives = 0
+}
+function newLife(): number {
+  lives += 1
+  return lives
 }
 export function newId(prefix: string): string {
   ids += 1
@@ -45,15 +54,21 @@ export class ModelRedis {
   role: 'primary' | 'replica' = 'replica'
   upstream: Upstream | null = null
   linkUp = false
-  linkDownSinceMs = 0
+  /** null: this process never had a link. */
+  linkDownSinceMs: number | null = null
   syncUntilMs: number | null = null
   /** Transferred and being loaded: from here on the old data are gone, and the source is not needed any more. */
   private incoming: Dataset | null = null
+  /** The process and the state of it that this replica's connection belongs to: another one has never heard of it. */
+  private linkedTo = 0
+  private silentSinceMs: number | null = null
+  /** Which process this is, and in which of its roles: the connections of all replicas end when either changes. */
+  life = 0
   replid = ''
   replid2 = ''
   secondOffset = -1
   offset = 0
-  log: readonly Written[] = []
+  log: Log = null
   /** A replica at or above this offset can continue; below it needs everything. */
   backlogFrom = 0
   runId = ''
@@ -66,7 +81,10 @@ export class ModelRedis {
   version = '7.0.15'
   transferMs = 20
   loadMs = 10
-  followers: readonly { readonly ip: string; readonly port: number; readonly offset: number }[] = []
+  /** How long it takes to read its own disk at a start. */
+  readMs = 10
+  /** Who is attached, told by the world. */
+  listFollowers: () => readonly Follower[] = () => []
   onClose: () => void = () => {}
   readonly host: string
 
@@ -88,7 +106,7 @@ export class ModelRedis {
     this.running = true
     this.frozen = false
     this.answersFromMs = nowMs + 5
-    this.loadedFromMs = nowMs + 10
+    this.loadedFromMs = nowMs + this.readMs
     this.runId = newId('run')
     this.pid = 1000 + Number(/\d+/.exec(this.runId)?.[0] ?? 0)
     this.log = this.disk.log
@@ -98,9 +116,10 @@ export class ModelRedis {
     this.syncUntilMs = null
     this.incoming = null
     this.pausedUntilMs = 0
-    this.linkDownSinceMs = nowMs
+    this.linkDownSinceMs = null
     const own = newId('id')
     const saved = this.disk.replid
+    this.life = newLife()
     this.role = born === 'primary' ? 'primary' : 'replica'
     this.upstream = born === 'primary' ? null : nobody
     // A replica takes up the id of its RDB; a primary remembers it as its second id (redis 7).
@@ -116,7 +135,7 @@ export class ModelRedis {
     this.linkUp = false
     this.syncUntilMs = null
     this.incoming = null
-    this.followers = []
+    this.silentSinceMs = null
     this.onClose()
   }
 
@@ -128,8 +147,11 @@ export class ModelRedis {
     if (target === null) {
       if (this.role === 'primary') return
       this.role = 'primary'
+      if (this.linkUp) this.linkDownSinceMs = nowMs
+      this.life = newLife()
       this.upstream = null
       this.linkUp = false
+      this.silentSinceMs = null
       this.syncUntilMs = null
       this.replid2 = this.replid
       this.secondOffset = this.offset + 1
@@ -137,11 +159,13 @@ export class ModelRedis {
       return
     }
     if (this.upstream?.host === target.host && this.upstream.port === target.port) return
+    if (this.linkUp) this.linkDownSinceMs = nowMs
     this.role = 'replica'
+    this.life = newLife()
     this.upstream = target
     this.linkUp = false
+    this.silentSinceMs = null
     this.syncUntilMs = null
-    this.linkDownSinceMs = nowMs
   }
 
   /** An ordinary client's SET. */
@@ -150,12 +174,18 @@ export class ModelRedis {
     if (this.role === 'replica') return 'READONLY'
     if (nowMs < this.pausedUntilMs) return 'paused'
     this.offset += bytesPerWrite
-    this.log = [...this.log, { key, at: this.offset }]
+    this.log = append(this.log, key, this.offset)
     return 'OK'
+  }
+
+  private linkDownS(nowMs: number): number {
+    return this.linkDownSinceMs === null ? -1 : Math.floor((nowMs - this.linkDownSinceMs) / 1000)
   }
 
   facts(nowMs: number): RedisFacts {
     const replica = this.role === 'replica'
+    // What it reads from disk is not known before it is read: until then redis names an id that is nobody's.
+    const reads = nowMs < this.loadedFromMs
     return {
       version: this.version,
       configFile: '',
@@ -168,59 +198,93 @@ export class ModelRedis {
       upstream: this.upstream,
       linkUp: replica && this.linkUp,
       syncing: this.syncUntilMs !== null,
-      linkDownS: replica && !this.linkUp ? Math.floor((nowMs - this.linkDownSinceMs) / 1000) : null,
-      replid: this.replid,
-      offset: this.offset,
-      replid2: this.replid2,
-      secondOffset: this.secondOffset,
-      keys: this.log.length,
-      followers: this.followers.map((f) => ({ ...f, online: true, ackAgeS: 0 })),
+      linkDownS: replica && !this.linkUp ? this.linkDownS(nowMs) : null,
+      replid: reads ? 'id-loading' : this.replid,
+      offset: reads ? 0 : this.offset,
+      replid2: reads ? '' : this.replid2,
+      secondOffset: reads ? -1 : this.secondOffset,
+      keys: reads ? 0 : countOf(this.log),
+      followers: replica ? noFollowers : this.listFollowers(),
       unexpectedErrors: 0,
     }
   }
 
-  /** One step of replication from the redis that `upstream` names; null: it cannot be reached. */
-  replicateFrom(source: ModelRedis | null, nowMs: number): void {
-    if (this.role !== 'replica' || !this.answers(nowMs) || nowMs < this.loadedFromMs) return
-    if (this.incoming !== null) {
-      if (this.syncUntilMs === null || nowMs < this.syncUntilMs) return
-      Object.assign(this, { ...this.incoming, incoming: null, syncUntilMs: null, backlogFrom: this.incoming.offset })
-      this.save()
-      this.linkUp = source !== null && source.replid === this.replid
-      return
-    }
-    const gives = source !== null && source.answers(nowMs) && !source.loading(nowMs) && (source.role === 'primary' || source.linkUp)
-    if (!gives) {
-      // A frozen source keeps its connections; the link falls only when they do.
-      if (source?.frozen === true && source.running) return
-      if (this.linkUp || this.syncUntilMs !== null) this.linkDownSinceMs = nowMs
-      this.linkUp = false
-      this.syncUntilMs = null
-      return
-    }
-    if (!this.linkUp) {
-      if (this.syncUntilMs === null && !this.mayContinue(source)) this.syncUntilMs = nowMs + this.transferMs + this.loadMs
-      if (this.syncUntilMs !== null) {
-        if (nowMs >= this.syncUntilMs - this.loadMs) {
-          this.incoming = { replid: source.replid, offset: source.offset, log: source.log }
-          this.log = []
-        }
-        return
-      }
-      this.linkUp = true
-      this.replid = source.replid
-      this.replid2 = source.replid2
-      this.secondOffset = source.secondOffset
-    }
-    if (!this.lagging) this.take(source)
+  /** Replication goes on as far as it can now; whether anything changed. */
+  replicateFrom(source: Source, nowMs: number): boolean {
+    if (this.role !== 'replica' || !this.answers(nowMs) || nowMs < this.loadedFromMs) return false
+    if (this.incoming !== null) return this.load(source, nowMs)
+    if (this.linkUp || this.syncUntilMs !== null) {
+      const [linkUp, syncing] = [this.linkUp, this.syncUntilMs !== null]
+      if (!this.keepsLink(source, nowMs)) return linkUp !== this.linkUp || syncing
+      // A frozen source keeps its connections, and nothing comes over them.
+      if (typeof source === 'string' || source.frozen) return false
+    } else if (!this.connect(source, nowMs)) return false
+    if (this.syncUntilMs !== null) return this.transfer(source as ModelRedis, nowMs)
+    return !this.lagging && this.take(source as ModelRedis)
   }
 
-  private take(source: ModelRedis): void {
+  /** Of a link that was: does it live? While nothing at all is heard from there, yes, until redis itself loses patience. */
+  private keepsLink(source: Source, nowMs: number): boolean {
+    if (source === 'silent') {
+      this.silentSinceMs ??= nowMs
+      if (nowMs < this.silentSinceMs + linkTimeoutMs) return true
+    } else this.silentSinceMs = null
+    if (typeof source !== 'string' && source.life === this.linkedTo && (source.role === 'primary' || source.linkUp)) return true
+    this.linkDownSinceMs = nowMs
+    this.linkUp = false
+    this.syncUntilMs = null
+    this.silentSinceMs = null
+    return false
+  }
+
+  /** PSYNC: a continuation at once, or the beginning of a full sync; false: nobody there who gives. */
+  private connect(source: Source, nowMs: number): boolean {
+    if (typeof source === 'string' || !source.answers(nowMs) || source.loading(nowMs) || (source.role === 'replica' && !source.linkUp)) return false
+    this.linkedTo = source.life
+    if (this.mayContinue(source)) this.linkUp = true
+    else this.syncUntilMs = nowMs + this.transferMs + this.loadMs
+    return true
+  }
+
+  private transfer(source: ModelRedis, nowMs: number): boolean {
+    if (this.syncUntilMs === null || nowMs < this.syncUntilMs - this.loadMs) return false
+    this.incoming = { replid: source.replid, offset: source.offset, log: source.log }
+    this.log = null
+    return true
+  }
+
+  private load(source: Source, nowMs: number): boolean {
+    if (this.incoming === null || this.syncUntilMs === null || nowMs < this.syncUntilMs) return false
+    Object.assign(this, { ...this.incoming, incoming: null, syncUntilMs: null, backlogFrom: this.incoming.offset })
+    this.save()
+    this.linkUp = typeof source !== 'string' && source.life === this.linkedTo && source.replid === this.replid
+    if (!this.linkUp) this.linkDownSinceMs = nowMs
+    return true
+  }
+
+  /** When time alone brings something about here. */
+  nextMs(nowMs: number): number {
+    if (!this.running) return Number.POSITIVE_INFINITY
+    const { answersFromMs, loadedFromMs, syncUntilMs, silentSinceMs } = this
+    let nextMs = Number.POSITIVE_INFINITY
+    if (answersFromMs > nowMs) nextMs = answersFromMs
+    if (loadedFromMs > nowMs && loadedFromMs < nextMs) nextMs = loadedFromMs
+    if (syncUntilMs !== null) {
+      const atMs = this.incoming === null ? syncUntilMs - this.loadMs : syncUntilMs
+      if (atMs > nowMs && atMs < nextMs) nextMs = atMs
+    }
+    if (silentSinceMs !== null && silentSinceMs + linkTimeoutMs > nowMs) nextMs = Math.min(nextMs, silentSinceMs + linkTimeoutMs)
+    return nextMs
+  }
+
+  private take(source: ModelRedis): boolean {
+    if (this.offset === source.offset && this.replid === source.replid && this.log === source.log) return false
     this.replid = source.replid
     this.replid2 = source.replid2
     this.secondOffset = source.secondOffset
     this.offset = source.offset
     this.log = source.log
+    return true
   }
 
   private mayContinue(source: ModelRedis): boolean {

@@ -6,16 +6,22 @@ export interface VrrpHost {
   alive: boolean
   allowed: boolean
   yields: boolean
+  /** Its whole host stands still: it says nothing, hears nothing, and keeps what it has. */
+  frozen: boolean
   vrrp: 'MASTER' | 'BACKUP' | 'FAULT'
-  /** When this host last heard an advert, or began to listen. */
+  /** A master is heard. */
+  hearing: boolean
+  /** While none is: when this host last heard an advert, or began to listen. */
   heardMs: number
   vipSinceMs: number | null
 }
 
 export interface Vrrp {
   readonly hosts: ReadonlyMap<string, VrrpHost>
-  /** Brings the states up to `nowMs`; returns the hosts whose state changed. */
+  /** Brings the states up to `nowMs`; returns the hosts whose state changed. To be called at every change, and at `nextMs`. */
   readonly step: (nowMs: number) => readonly string[]
+  /** When the next state changes if nothing else does. */
+  readonly nextMs: () => number
 }
 
 /** A priority-0 advert asks the others to take over at once. */
@@ -26,43 +32,62 @@ export function createVrrp(
   hostLossMs: number,
   hears: (from: string, to: string) => boolean,
 ): Vrrp {
-  const hosts = new Map<string, VrrpHost>()
-  for (const { host, priority } of members) {
-    hosts.set(host, { host, priority, alive: true, allowed: false, yields: false, vrrp: 'FAULT', heardMs: 0, vipSinceMs: null })
-  }
+  const all: VrrpHost[] = members.map(({ host, priority }) => ({
+    host,
+    priority,
+    alive: true,
+    allowed: false,
+    yields: false,
+    frozen: false,
+    vrrp: 'FAULT',
+    hearing: false,
+    heardMs: 0,
+    vipSinceMs: null,
+  }))
+  const hosts = new Map(all.map((h) => [h.host, h]))
   const priorityOf = (h: VrrpHost) => (h.yields ? 1 : h.priority)
   const downMs = (h: VrrpHost) => hostLossMs + ((256 - priorityOf(h)) * hostLossMs) / 3 / 256
+  const heardBy = (from: VrrpHost, to: VrrpHost) => from !== to && from.vrrp === 'MASTER' && !from.frozen && hears(from.host, to.host)
+  const beats = (a: VrrpHost, b: VrrpHost) => priorityOf(a) > priorityOf(b) || (priorityOf(a) === priorityOf(b) && a.host > b.host)
 
-  function step(nowMs: number): readonly string[] {
-    const before = new Map([...hosts].map(([name, h]) => [name, h.vrrp]))
-    for (const h of hosts.values()) {
-      if (!h.alive || !h.allowed) {
-        if (h.vrrp === 'MASTER' && h.alive) {
-          for (const other of hosts.values())
-            if (other !== h && hears(h.host, other.host))
-              other.heardMs = Math.min(other.heardMs, nowMs - downMs(other) + handBackMs + (256 - other.priority) / 100)
-        }
-        h.vrrp = 'FAULT'
-        h.heardMs = nowMs
-      } else if (h.vrrp === 'FAULT') {
-        h.vrrp = 'BACKUP'
-        h.heardMs = nowMs
+  function giveUp(h: VrrpHost, nowMs: number): void {
+    if (h.vrrp === 'MASTER' && h.alive) {
+      for (const other of all) {
+        if (other.frozen || !heardBy(h, other)) continue
+        const last = other.hearing ? nowMs : other.heardMs
+        Object.assign(other, { hearing: false, heardMs: Math.min(last, nowMs - downMs(other) + handBackMs + (256 - other.priority) / 100) })
       }
     }
-    const masters = () => [...hosts.values()].filter((h) => h.vrrp === 'MASTER')
-    for (const m of masters()) {
-      const rival = masters().find(
-        (o) => o !== m && hears(o.host, m.host) && (priorityOf(o) > priorityOf(m) || (priorityOf(o) === priorityOf(m) && o.host > m.host)),
-      )
-      if (rival !== undefined) m.vrrp = 'BACKUP'
-    }
-    for (const h of hosts.values()) {
-      if (h.vrrp !== 'BACKUP') continue
-      if (masters().some((m) => hears(m.host, h.host))) h.heardMs = nowMs
-      else if (nowMs - h.heardMs >= downMs(h)) h.vrrp = 'MASTER'
-    }
-    for (const h of hosts.values()) h.vipSinceMs = h.vrrp === 'MASTER' ? (h.vipSinceMs ?? nowMs) : null
-    return [...hosts.values()].filter((h) => before.get(h.host) !== h.vrrp).map((h) => h.host)
+    Object.assign(h, { vrrp: 'FAULT', hearing: false, heardMs: nowMs })
   }
-  return { hosts, step }
+
+  function step(nowMs: number): readonly string[] {
+    const moved: string[] = []
+    const before = all.map((h) => h.vrrp)
+    for (const h of all) {
+      if (h.frozen) continue
+      if (!h.alive || !h.allowed) giveUp(h, nowMs)
+      else if (h.vrrp === 'FAULT') Object.assign(h, { vrrp: 'BACKUP', hearing: false, heardMs: nowMs })
+    }
+    for (const m of all) if (m.vrrp === 'MASTER' && !m.frozen && all.some((o) => heardBy(o, m) && beats(o, m))) m.vrrp = 'BACKUP'
+    for (const h of all) {
+      if (h.vrrp !== 'BACKUP' || h.frozen) continue
+      const hearing = all.some((m) => heardBy(m, h))
+      if (h.hearing && !hearing) h.heardMs = nowMs
+      h.hearing = hearing
+      if (!hearing && nowMs >= h.heardMs + downMs(h)) h.vrrp = 'MASTER'
+    }
+    for (const [i, h] of all.entries()) {
+      h.vipSinceMs = h.vrrp === 'MASTER' ? (h.vipSinceMs ?? nowMs) : null
+      if (before[i] !== h.vrrp) moved.push(h.host)
+    }
+    return moved
+  }
+
+  function nextMs(): number {
+    let nextMs = Number.POSITIVE_INFINITY
+    for (const h of all) if (h.vrrp === 'BACKUP' && !h.hearing && !h.frozen) nextMs = Math.min(nextMs, h.heardMs + downMs(h))
+    return nextMs
+  }
+  return { hosts, step, nextMs }
 }

@@ -1,5 +1,6 @@
 /** What an operator asks for: pause and resume, a forced failover, reinit, things that do not fit. */
 import { describe, expect, test } from 'vitest'
+import { nothing } from './model-redis.ts'
 import { createWorld, World } from './world.ts'
 
 describe('pause', () => {
@@ -85,7 +86,7 @@ describe('failover --force', () => {
   test('half a dataset is not promoted, not even by force', () => {
     const w = createWorld('a', 'b').begin()
     w.writes(5)
-    w.redis('b').disk = { replid: '', offset: 0, log: [] }
+    w.redis('b').disk = nothing
     w.crash('b')
     w.redis('b').loadMs = 400
     w.redis('b').transferMs = 200

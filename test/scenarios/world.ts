@@ -3,152 +3,44 @@
  * redis and an agent per host, one client at the group's address. Deterministic: the same calls give the same story.
  */
 import type { Action, ActionKind, Event } from '../../src/model/action.ts'
-import { policyOf, type Policy } from '../../src/model/policy.ts'
-import type { RequestResult, State } from '../../src/model/state.ts'
-import type { PeerProbe, Request } from '../../src/model/view.ts'
-import { ModelAgent, type Message, type StepHook } from './model-agent.ts'
-import { ModelRedis, newId, nobody, nothing, resetIds, type Dataset } from './model-redis.ts'
-import { VirtualClock } from './model-clock.ts'
-import { groupOf, type MemberOptions, type WorldOptions } from './model-group.ts'
-import { Network, layers, type Layer } from './model-network.ts'
-import { createVrrp, type Vrrp } from './model-vrrp.ts'
+import type { RequestResult } from '../../src/model/state.ts'
+import type { Request } from '../../src/model/view.ts'
+import type { StepHook } from './model-agent.ts'
+import type { MemberOptions } from './model-group.ts'
+import { keysOf, type Log } from './model-log.ts'
+import { quickMs } from './model-network.ts'
+import { Plant } from './model-plant.ts'
+import { newId, nothing, type Dataset } from './model-redis.ts'
 import { actsOf, storyOf, taleOf } from './told.ts'
 
-export class World extends VirtualClock {
-  readonly policy: Policy
-  readonly hosts: readonly string[]
-  readonly vrrp: Vrrp
+/** How often a link that is not there is tried again. */
+const retryMs = 100
+
+export class World extends Plant {
   readonly assertions: string[] = []
   readonly events: (Event & { readonly host: string; readonly atMs: number })[] = []
   readonly notes: string[] = []
   readonly done: { atMs: number; host: string; kind: ActionKind; ok: boolean; action: Action }[] = []
   readonly results = new Map<string, RequestResult>()
-  readonly kept: { host: string; name: string; keys: readonly string[] }[] = []
+  readonly kept: { readonly host: string; readonly name: string; readonly log: Log }[] = []
   readonly acked: string[] = []
   /** `HOST/ACTION` → why it fails, as long as it stands here. */
   readonly failures = new Map<string, string>()
-  stepHook: StepHook = () => 'go on'
-  private readonly redises = new Map<string, ModelRedis>()
-  readonly network = new Network()
-  private readonly agents = new Map<string, ModelAgent>()
-
-  constructor(options: WorldOptions) {
-    super()
-    resetIds()
-    const group = groupOf(options)
-    const { members } = group
-    this.hosts = members.map((m) => m.host)
-    this.policy = policyOf(group, (h) => `ip-${h}`)
-    this.vrrp = createVrrp(
-      members.filter((m) => !m.neverPrimary),
-      group.failover.hostLossMs,
-      (from, to) => this.linked(from, to, 'vrrp'),
-    )
-    for (const host of this.hosts) {
-      const redis = new ModelRedis(host)
-      redis.onClose = () => this.agent(host).wake()
-      this.redises.set(host, redis)
-      this.agents.set(host, new ModelAgent(this, host))
-    }
-  }
-
-  redis(host: string): ModelRedis {
-    const redis = this.redises.get(host)
-    if (redis === undefined) throw new Error(`no host ${host}`)
-    return redis
-  }
-
-  agent(host: string): ModelAgent {
-    const agent = this.agents.get(host)
-    if (agent === undefined) throw new Error(`no host ${host}`)
-    return agent
-  }
-
-  state(host: string): State {
-    return this.agent(host).durable
-  }
-
-  /** Replication, VRRP and silence follow from the state of things; called after everything that may change them. */
-  changed(): void {
-    for (let i = 0; i < this.hosts.length; i += 1) for (const host of this.hosts) this.redis(host).replicateFrom(this.sourceOf(host), this.nowMs)
-    for (const host of this.hosts) {
-      this.redis(host).followers = this.hosts
-        .filter((h) => this.sourceOf(h)?.host === host && this.redis(h).linkUp)
-        .map((h) => ({ ip: `ip-${h}`, port: 6379, offset: this.redis(h).offset }))
-    }
-    for (const host of this.vrrp.step(this.nowMs)) this.after(0, () => this.agent(host).wake())
-    this.network.listen(this.hosts, (h) => this.agent(h).up && this.agent(h).stalledMs === 0, this.nowMs)
-  }
-
-  private sourceOf(host: string): ModelRedis | null {
-    const { upstream } = this.redis(host)
-    const source = this.hosts.find((h) => upstream !== null && upstream.host === `ip-${h}`)
-    return source !== undefined && upstream !== nobody && this.linked(source, host, 'redis') ? this.redis(source) : null
-  }
-
-  // ── network ──
-  linked(from: string, to: string, layer: Layer): boolean {
-    return this.network.linked(from, to, layer)
-  }
-
-  heardMs(from: string, to: string): number {
-    return this.network.heardMs(from, to)
-  }
-
-  agentRefuses(peer: string, asker: string): boolean {
-    return this.linked(peer, asker, 'agent') && !this.agent(peer).up
-  }
-
-  reach(asker: string, peer: string): PeerProbe['redisReach'] {
-    if (!this.linked(asker, peer, 'redis')) return 'silent'
-    const redis = this.redis(peer)
-    return redis.answers(this.nowMs) ? 'answers' : redis.frozen ? 'silent' : 'refused'
-  }
-
-  send(from: string, to: string, message: Message): void {
-    if (!this.linked(from, to, 'agent')) return
-    this.after(0.5, () => {
-      if (this.linked(from, to, 'agent')) this.agent(to).hear(message)
-    })
-  }
-
-  private silence(): void {
-    // The links' beat wakes the loops while somebody is silent.
-    for (let ms = 60; ms < 5000; ms += 50)
-      this.after(ms, () => this.hosts.filter((h) => this.hosts.some((p) => this.nowMs - this.heardMs(p, h) > 60)).forEach((h) => this.agent(h).wake()))
-  }
-
-  private opened(a: string, b: string): void {
-    this.after(20, () => {
-      this.agent(a).sayAllTo(b)
-      this.agent(b).sayAllTo(a)
-    })
-  }
-
-  isolate(a: string, b: string, which: readonly Layer[] = layers): void {
-    this.changed()
-    this.network.block(a, b, which)
-    this.silence()
-  }
-
-  cut(host: string): void {
-    for (const other of this.hosts) if (other !== host) this.isolate(host, other)
-  }
-
-  heal(): void {
-    this.network.clear()
-    for (const a of this.hosts) for (const b of this.hosts) if (a < b) this.opened(a, b)
-    this.changed()
-  }
+  stepHook: StepHook | null = null
+  /** Keeps what `notes` and `done` tell. A simulator that only wants to know whether all went well does without. */
+  tells = true
+  /** How late the agents' own timers are: their machines have other things to do as well. */
+  timerLatenessMs = 0
+  private readonly suspended = new Map<string, number>()
 
   // ── faults ──
   powerOff(host: string): void {
-    this.changed()
     this.redis(host).die()
-    this.killAgent(host)
     this.network.power(host, false)
+    this.killAgent(host)
     const vrrp = this.vrrp.hosts.get(host)
     if (vrrp !== undefined) Object.assign(vrrp, { alive: false, allowed: false })
+    this.changed()
   }
 
   powerOn(host: string): void {
@@ -174,24 +66,53 @@ export class World extends VirtualClock {
 
   freeze(host: string): void {
     this.redis(host).frozen = true
+    this.changed()
+  }
+
+  /** The agent's event loop stands still; redis and keepalived go on. */
+  stall(host: string, forMs: number): void {
+    this.agent(host).stall(forMs)
+    this.changed()
+    this.after(forMs, () => this.changed())
+  }
+
+  /** The whole host stands still, as a virtual machine does while it is moved: then it goes on as if nothing had been. */
+  suspend(host: string, forMs: number): void {
+    const keepalived = this.vrrp.hosts.get(host)
+    this.stall(host, forMs)
+    this.freeze(host)
+    const untilMs = Math.max(this.nowMs + forMs, this.suspended.get(host) ?? 0)
+    this.suspended.set(host, untilMs)
+    if (keepalived !== undefined) keepalived.frozen = true
+    this.after(forMs, () => {
+      if (this.nowMs < untilMs) return
+      this.suspended.delete(host)
+      if (keepalived !== undefined) keepalived.frozen = false
+      this.thaw(host)
+    })
   }
 
   thaw(host: string): void {
+    if (this.suspended.has(host)) return
     this.redis(host).frozen = false
     this.changed()
   }
 
   killAgent(host: string): void {
-    this.changed()
     this.agent(host).kill()
-    this.silence()
-    for (const other of this.hosts) if (this.linked(host, other, 'agent')) this.after(0.5, () => this.agent(other).wake())
+    this.changed()
+    for (const other of this.hosts) if (other !== host && this.linked(host, other, 'agent')) this.after(quickMs, () => this.agent(other).wake())
   }
 
   startAgent(host: string): void {
     if (this.network.isOff(host) || this.agent(host).up) return
+    // A new agent calls the others at once; they try again to call it, from time to time.
+    for (const other of this.hosts) {
+      if (other === host) continue
+      this.joins(host, other, 20)
+      this.joins(other, host, this.agent(other).up ? retryMs : 20)
+    }
     this.agent(host).start()
-    for (const other of this.hosts) if (other !== host) this.opened(host, other)
     this.changed()
   }
 
@@ -214,7 +135,11 @@ export class World extends VirtualClock {
   /** One SET through the address. What comes back is what the client sees. */
   write(key = newId('k')): 'OK' | 'READONLY' | 'paused' | 'no answer' | 'no address' {
     const [host] = this.addressOn()
-    if (host === undefined) return 'no address'
+    return host === undefined ? 'no address' : this.writeAt(host, key)
+  }
+
+  /** One SET of a client that reaches the address where it is on this host. */
+  writeAt(host: string, key = newId('k')): 'OK' | 'READONLY' | 'paused' | 'no answer' {
     const answer = this.redis(host).write(key, this.nowMs)
     if (answer === 'OK') this.acked.push(key)
     // What has left the socket reaches the replicas before the acknowledgement can be acted upon.
@@ -230,7 +155,7 @@ export class World extends VirtualClock {
   }
 
   keys(host: string): readonly string[] {
-    return this.redis(host).log.map((w) => w.key)
+    return keysOf(this.redis(host).log)
   }
 
   lost(host: string): readonly string[] {
@@ -264,7 +189,7 @@ export class World extends VirtualClock {
   }
 
   note(host: string, text: string): void {
-    this.notes.push(`${this.nowMs.toFixed(1).padStart(9)} ${host} ${text}`)
+    if (this.tells) this.notes.push(`${this.nowMs.toFixed(1).padStart(9)} ${host} ${text}`)
   }
 
   record(host: string, event: Event): void {

@@ -21,7 +21,7 @@ describe('positionOf', () => {
     [
       'promoted out of sight, and written to',
       { replid: 'x', replid2: 'id-2', secondOffset: 1501, offset: 2100 },
-      { kind: 'known', epoch: 2, offset: 2100, divergedBytes: 100 },
+      { kind: 'known', epoch: 2, offset: 2100, divergedBytes: 600 },
     ],
     ['a stranger with keys', { replid: 'x', offset: 9999, keys: 3 }, { kind: 'foreign' }],
     ['a stranger without', { replid: 'x', offset: 0, keys: 0 }, { kind: 'empty' }],

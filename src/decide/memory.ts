@@ -1,0 +1,21 @@
+/**
+ * What must not be done unless it can be remembered, and what may be done without: for an agent that cannot write its state.
+ * Pure: `agent/` asks when the write of a decision has failed.
+ */
+import type { Action } from '../model/action.ts'
+import type { State } from '../model/state.ts'
+
+/**
+ * May this change be carried out although it could not be written down? To resign, to follow or to record is safe to forget:
+ * the peers tell it again. To claim an epoch or to give one away is not: forgotten, it would be done twice; nor is a vote.
+ */
+export function needsMemory(before: State, next: State): boolean {
+  const votes = next.vote?.epoch !== before.vote?.epoch || next.vote?.to !== before.vote?.to
+  if (votes) return true
+  return next.phase !== before.phase && (next.phase === 'promoting' || next.phase === 'handing' || next.phase === 'handed')
+}
+
+/** Nothing may be promoted that could be forgotten. What makes this member safer needs no memory. */
+export function withoutMemory(actions: readonly Action[]): readonly Action[] {
+  return actions.filter((a) => (a.kind === 'vip' && !a.allowed) || a.kind === 'resume-writes' || a.kind === 'accept-connections')
+}

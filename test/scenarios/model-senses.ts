@@ -1,0 +1,105 @@
+/** What an agent of the model world sees and has heard: its redis, its keepalived, its peers. As `observe/` and `agent/senses.ts`. */
+import { suspectShare } from '../../src/model/policy.ts'
+import type { KeepalivedProbe, PeerProbe, RedisFacts, RedisProbe, Statement } from '../../src/model/view.ts'
+import { lastHeardMs, type Way } from './model-network.ts'
+import type { World } from './world.ts'
+
+/** JSON has no Infinity. */
+const neverMs = 1e12
+
+export class ModelSenses {
+  private readonly world: World
+  private readonly host: string
+  /** From each peer to here. */
+  private readonly ways: readonly Way[]
+  private readonly words = new Map<string, { readonly statement: Statement; readonly receivedMs: number }>()
+  private facts: RedisFacts | null = null
+  private factsAtMs = Number.NEGATIVE_INFINITY
+  private knownPid: number | null = null
+  private waitingSinceMs: number | null = null
+
+  constructor(world: World, host: string) {
+    this.world = world
+    this.host = host
+    this.ways = world.hosts.filter((h) => h !== host).map((h) => world.network.way(h, host))
+  }
+
+  /** Another life of the agent. */
+  forget(): void {
+    this.words.clear()
+    this.facts = null
+    this.factsAtMs = Number.NEGATIVE_INFINITY
+    this.knownPid = null
+    this.waitingSinceMs = null
+  }
+
+  expectProcess(pid: number): void {
+    this.knownPid = pid
+    this.facts = null
+  }
+
+  /** Keeps a peer's statement and returns the one before it. */
+  heard(statement: Statement): Statement | null {
+    const before = this.words.get(statement.host)?.statement ?? null
+    this.words.set(statement.host, { statement, receivedMs: this.world.nowMs })
+    return before
+  }
+
+  redis(nowMs: number): RedisProbe {
+    const redis = this.world.redis(this.host)
+    if (redis.answers(nowMs)) {
+      this.facts = redis.facts(nowMs)
+      this.factsAtMs = nowMs
+      this.waitingSinceMs = null
+      this.knownPid = redis.pid
+    } else if (redis.running) this.waitingSinceMs ??= nowMs
+    else {
+      this.factsAtMs = Number.NEGATIVE_INFINITY
+      this.waitingSinceMs = null
+      this.knownPid = null
+    }
+    return {
+      process: redis.running,
+      pid: this.knownPid,
+      facts: this.facts,
+      unansweredMs: this.waitingSinceMs === null ? 0 : nowMs - this.waitingSinceMs,
+      factsAgeMs: Number.isFinite(this.factsAtMs) ? nowMs - this.factsAtMs : Number.MAX_SAFE_INTEGER,
+      trouble: null,
+      busy: false,
+    }
+  }
+
+  keepalived(): KeepalivedProbe | null {
+    const keepalived = this.world.vrrp.hosts.get(this.host)
+    if (keepalived === undefined) return null
+    const { alive, vrrp, vipSinceMs, allowed, yields } = keepalived
+    return { process: alive, vrrp, vipHere: vipSinceMs !== null, allowed, yields }
+  }
+
+  /** What was said since `deafSinceMs` has not been read yet. */
+  peers(nowMs: number, startedMs: number, deafSinceMs: number): readonly PeerProbe[] {
+    const probes: PeerProbe[] = []
+    for (const peer of this.ways) probes.push(this.peer(peer, nowMs, startedMs, deafSinceMs))
+    return probes
+  }
+
+  private peer(way: Way, nowMs: number, startedMs: number, deafSinceMs: number): PeerProbe {
+    const { world, host } = this
+    const peer = way.from
+    const known = this.words.get(peer)
+    const heardMs = Math.min(lastHeardMs(way, nowMs), deafSinceMs)
+    // Connections of another life of this agent were not heard by this one.
+    const silentMs = heardMs < startedMs ? neverMs : nowMs - heardMs
+    const refused = world.refuses(way)
+    const { hostLossMs } = world.policy
+    return {
+      host: peer,
+      agent: refused ? 'refused' : silentMs < hostLossMs * suspectShare ? 'alive' : 'silent',
+      silentMs,
+      contactMs: silentMs,
+      statement: known?.statement ?? null,
+      statementAgeMs: known === undefined ? neverMs : nowMs - known.receivedMs,
+      redisReach: refused || silentMs > hostLossMs / 3 + 10 ? world.reach(host, peer) : 'not asked',
+    }
+  }
+}

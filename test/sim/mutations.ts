@@ -1,0 +1,166 @@
+/**
+ * The guards of the core, each with the text that takes it away. `script/sim --mutate` applies them one at a time to a copy and asks
+ * whether the simulator notices. Where only a test of another kind can (the accident needs what the model world does not have, or
+ * another guard stands behind this one), that test is named, and must fail.
+ */
+export interface Mutation {
+  readonly guard: string
+  readonly file: string
+  readonly from: string
+  readonly to: string
+  /** The test file that notices it, where histories cannot. */
+  readonly test?: string
+}
+
+const situation = 'src/decide/situation.ts'
+const fitness = 'src/decide/fitness.ts'
+const election = 'src/decide/election.ts'
+const following = 'src/decide/following.ts'
+const responses = 'src/decide/responses.ts'
+const handover = 'src/decide/handover.ts'
+
+function drop(guard: string, file: string, from: string, to = '', test?: string): Mutation {
+  return { guard, file, from, to, ...(test === undefined ? {} : { test }) }
+}
+
+export const mutations: readonly Mutation[] = [
+  // ── is the holder gone? ──
+  drop('a young agent takes nobody for gone', situation, 'view.agentUptimeMs < newcomerMs', 'false'),
+  drop('an agent that stood still takes nobody for gone', situation, 'view.stalledMs > stallLimitMs', 'false'),
+  drop('a voucher for the holder is believed', situation, 'if (voucher !== null) return', 'if (voucher === `nobody`) return'),
+  drop('its redis answers: it is not gone', situation, "reach === 'primary' || reach === 'replica' || reach === 'answers'", 'false'),
+  drop('VRRP still hears its host', situation, "view.keepalived.vrrp !== 'MASTER' && !takenElsewhere", 'false'),
+  drop('its redis is asked first', situation, "if (reach === 'not asked')", 'if (false)', 'test/unit/situation.test.ts'),
+  drop('who has not heard of its epoch yet is not gone', situation, 'if (word.epoch < state.epoch) return', 'if (word.epoch < 0) return'),
+  drop('only the giver of an epoch says that it was not taken', situation, 'if (giver !== undefined) return', 'if (giver?.host === ``) return'),
+  drop("who reaches the holder's redis vouches for it", 'src/decide/statement.ts', "reach === 'primary' || reach === 'answers' ? 'serves' : holder", 'holder'),
+  drop('a voucher clears the memory of a loss', responses, 'voucher === null || state.gone === null ? state : { ...state, gone: null }', 'state'),
+  // ── who may be promoted? ──
+  drop('not in the middle of a full sync', fitness, 'if (facts.syncing) return no', 'if (false) return no'),
+  drop('not with part of a dataset', fitness, 'if (state.partial) return no', 'if (false) return no'),
+  drop('not while it loads', fitness, 'if (facts.loading) return no', 'if (false) return no', 'test/unit/election.test.ts'),
+  drop('not without a state directory', fitness, 'if (!view.durable) return no', 'if (false) return no', 'test/unit/election.test.ts'),
+  drop('not empty, not of unknown history', fitness, "if (state.epoch > 0 && position.kind !== 'known') return no", 'if (false) return no'),
+  drop('not with diverged writes', fitness, "if (position.kind === 'known' && position.divergedBytes > 0) return no", 'if (false) return no'),
+  drop('never_primary', fitness, 'if (memberOf(policy, state.host)?.neverPrimary === true) return no', 'if (false) return no'),
+  drop('a link that never was is not fresh', fitness, 'facts.linkDownS >= 0 &&', ''),
+  drop('freshness ends with the process', 'src/decide/learn.ts', 'gone.runId === facts.runId) return state', 'gone.runId !== ``) return state'),
+  drop(
+    'half a sync is remembered',
+    'src/decide/learn.ts',
+    '    if (partial && partialOf?.keys === keys) return state\n',
+    '    if (state.format === 1) return state\n',
+  ),
+  drop('an offset of before is not final', fitness, 'view.redis.factsAgeMs <= Math.max(0, view.nowMs - state.gone.atMs)', 'true'),
+  drop('most data first', fitness, 'comparePositions(a.position, b.position) ||', ''),
+  drop('data that are being read are waited for', election, 'word.redis?.loading === false', 'true'),
+  drop('others are waited for, a while', election, 'if (sinceGoneMs >= electionWaitMs)', 'if (true)'),
+  drop('waiting counts only while one listens', election, 'Math.min(view.agentUptimeMs, view.nowMs - state.gone.atMs)\n}', 'view.nowMs - state.gone.atMs\n}'),
+  drop(
+    'who did not see the primary go waits for all',
+    election,
+    'if (state.holder !== state.host) {\n    return wait',
+    'if (state.epoch < 0) {\n    return wait',
+  ),
+  drop('who comes back alone waits for redises that live', election, 'if (alive.length > 0) return wait', 'if (alive.length > 99) return wait'),
+  drop('who comes back alone waits a while', election, 'if (waitedMs < lonelyWaitMs) return wait', 'if (false) return wait'),
+  // ── what is given up, and how? ──
+  drop('never to an empty primary', following, 'if (emptyHolder && state.lineage.length > 1)', 'if (false)', 'test/unit/following.test.ts'),
+  drop('never to an older one', following, "if (!own && entry.source === 'restart')", 'if (false)', 'test/unit/following.test.ts'),
+  drop('diverged writes are copied first', following, 'if (position.divergedBytes === 0) return', 'if (position.divergedBytes >= 0) return'),
+  drop('data of unknown history are copied first', following, "  return { kind: 'keep' }\n}", "  return { kind: 'free' }\n}"),
+  drop('the old primary is let go of before the judging', following, 'if (attached && facts.replid !== entry.replid) {', 'if (facts.replid === `never`) {'),
+  drop(
+    'every later epoch counts',
+    'src/decide/position.ts',
+    'Math.min(sharedUntil, ...later.map((e) => e.startOffset - 1))',
+    'Math.min(sharedUntil, (later[0]?.startOffset ?? 0) - 1)',
+  ),
+  drop('beyond its own id the bytes are its own', 'src/decide/position.ts', 'Math.min(sharedUntil, ...later', 'Math.min(...later'),
+  // ── fences ──
+  drop('a crashed primary resigns', 'src/decide/table.ts', "'i-crashed': cell('resign', 'say so", "'i-crashed': cell('hold', 'say so"),
+  drop('outvoted, it refuses writes', responses, 'actions: [...(answers ? [fence] : []),', 'actions: ['),
+  drop(
+    'outvoted without redis, it stops serving',
+    'src/decide/table.ts',
+    "  'holder-serves-redis-down': outvotedBusy,\n  'holder-serves-redis-busy': outvotedBusy,\n",
+    '',
+  ),
+  drop('another process in its place is not served from', situation, 'state.servingRunId === null || state.servingRunId === facts.runId', 'true'),
+  drop(
+    'a redis that is no primary by decision is fenced',
+    responses,
+    'const fence: readonly Action[] = unfenced &&',
+    'const fence: readonly Action[] = false && unfenced &&',
+  ),
+  drop(
+    'nobody serves: all let go of the lost primary',
+    responses,
+    "return ctx.situation.redis !== 'replica' || attached ? [{ kind: 'soft-fence' }] : []",
+    'return attached && ctx.state.epoch < 0 ? [] : []',
+  ),
+  drop('an unreachable holder is let go of', responses, 'if (letsGo(ctx)) {', 'if (letsGo(ctx) && ctx.state.epoch < 0) {'),
+  drop(
+    'a serving member stands for the address, a fenced one does not',
+    'src/decide/decide.ts',
+    "return ctx.state.phase === 'replica' ? undefined : false",
+    'return true',
+  ),
+  drop('an outlived claim is not carried out', responses, 'if (unheard.length > 0 && view.agentUptimeMs < lonelyWaitMs)', 'if (false)'),
+  drop('a claim belongs to one process', responses, '(state.servingRunId !== null && state.servingRunId !== facts.runId) || facts.syncing', 'facts.syncing'),
+  drop('all agree who holds an epoch that two claimed', 'src/decide/learn.ts', '(word.holder === next.holder || !winsTie(next, word))', 'word.epoch > 0'),
+  drop('what cannot be remembered is not promoted', 'src/decide/memory.ts', "(next.phase === 'promoting' ||", "(next.phase === 'fresh' ||"),
+  // ── switchover ──
+  drop(
+    'the target has agreed',
+    handover,
+    'if (word.preparedId !== handover.id) return waitFor',
+    'if (handover.id === ``) return waitFor',
+    'test/unit/handover.test.ts',
+  ),
+  drop('offsets are equal before the epoch is given', handover, '!theirs.linkUp || theirs.offset !== own.offset)', '!theirs.linkUp)'),
+  drop(
+    'offsets are measured after the pause',
+    handover,
+    'const measuredAfterPause = own !== null && redisAnswers(view) && view.redis.factsAgeMs < view.nowMs - handover.stageMs',
+    'const measuredAfterPause = own !== null',
+  ),
+  drop(
+    'it is not rolled back blindly after a restart',
+    handover,
+    'if (restarted) return rollBack',
+    'if (handover.id === ``) return rollBack',
+    'test/unit/handover.test.ts',
+  ),
+  drop(
+    'writes that could not be paused end it',
+    handover,
+    'if (!view.actedAll) return rollBack',
+    'if (handover.id === ``) return rollBack',
+    'test/scenarios/switchover.test.ts',
+  ),
+  drop('the old primary is seen to refuse writes', handover, 'return fenced && whole &&', 'return whole &&'),
+  drop('the target is the process that agreed', handover, '&& state.prepared?.runId === facts.runId', ''),
+  drop('the giver takes back only what was surely not taken', responses, 'if (word === null)', 'if (state.epoch < 0)'),
+  drop(
+    'the giver waits for the target',
+    responses,
+    'if (waitedMs < successorDeadlineMs) return',
+    'if (waitedMs < 0) return',
+    'test/scenarios/switchover.test.ts',
+  ),
+  // ── the operator ──
+  drop('pause', responses, 'return ctx.policy.auto && !ctx.state.paused.on', 'return ctx.policy.auto', 'test/scenarios/operator.test.ts'),
+  drop('force does not promote half a dataset', responses, 'if (facts?.syncing === true || state.partial)', 'if (false)', 'test/unit/situation.test.ts'),
+  drop('force does not promote an empty member over one with data', responses, 'if (richer !== undefined)', 'if (richer?.host === ``)'),
+  drop('force does not promote where the address cannot come', responses, 'if (memberOf(ctx.policy, state.host)?.neverPrimary === true)', 'if (false)'),
+  // ── the address ──
+  drop(
+    'a primary that hears nobody yields',
+    'src/decide/decide.ts',
+    'const yields = isServingPhase(next.phase) &&',
+    'const yields = false && isServingPhase(next.phase) &&',
+    'test/scenarios/host-loss.test.ts',
+  ),
+  drop('a stray address is given back', following, 'if (vipHere && word.phase ===', 'if (false && vipHere && word.phase ==='),
+]

@@ -1,0 +1,63 @@
+/** Plays one story from its begin to its end, under the rules. What comes back is what was broken, if anything. */
+import { World } from '../scenarios/world.ts'
+import { end } from './ending.ts'
+import { BrokenRule, Rules } from './rules.ts'
+import type { Step, Story } from './story.ts'
+import { Snipers, take } from './take.ts'
+
+export interface Played {
+  /** null: all went well. */
+  readonly broken: string | null
+  readonly world: World
+}
+
+const names = ['a', 'b', 'c', 'd', 'e']
+
+export function play(story: Story, tells = false): Played {
+  const world = begin(story, tells)
+  try {
+    const rules = new Rules(world, story.external)
+    const snipers = new Snipers()
+    world.afterEach = rules.look
+    for (const [i, step] of story.steps.entries()) {
+      if (tells) world.note('──', `${i + 1}. ${tell(step)}`)
+      if (step.kind === 'failover') rules.overruled = true
+      take(world, story, snipers, step)
+    }
+    snipers.leave(world)
+    if (tells) world.note('──', 'the healing')
+    end(world, story, rules)
+    return { broken: null, world }
+  } catch (error) {
+    if (error instanceof BrokenRule) return { broken: error.message, world }
+    return { broken: `the simulator or the core failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`, world }
+  }
+}
+
+function begin(story: Story, tells: boolean): World {
+  const { members, external, neverPrimary, latenessMs } = story
+  const world = new World({ members: names.slice(0, members).map((host, i) => ({ host, neverPrimary: i === neverPrimary })), external })
+  world.tells = tells
+  world.timerLatenessMs = latenessMs
+  if (external) for (const h of world.hosts) world.supervisorStarts(h, 'empty')
+  world.run(20)
+  world.begin()
+  world.writes(2)
+  return world
+}
+
+export function tell(step: Step): string {
+  const { kind, ...rest } = step
+  const words = Object.entries(rest).map(([key, value]) => {
+    if (key === 'host' || key === 'other' || key === 'to') return `${key === 'host' ? '' : `${key} `}${value === null ? 'anybody' : names[Number(value)]}`
+    return `${key} ${Array.isArray(value) ? value.join('+') : String(value)}`
+  })
+  return [kind, ...words].join(' ')
+}
+
+export function tellStory(story: Story): string {
+  const { members, external, neverPrimary, latenessMs, healed } = story
+  const head = `${members} members${external ? ', external redis' : ''}${neverPrimary === null ? '' : `, ${names[neverPrimary] ?? '?'} never primary`}, timers ${latenessMs} ms late`
+  const core = names.slice(0, members).filter((_, i) => (healed & (1 << i)) !== 0)
+  return [head, ...story.steps.map((s, i) => `  ${i + 1}. ${tell(s)}`), `  healed in the end: ${core.join(', ')}`].join('\n')
+}

@@ -1,0 +1,175 @@
+/**
+ * Stories that once broke a rule, each the shortest of its kind, with a line on the accident. They are kept as stories, not as
+ * seeds: what a seed tells changes with every new fault. `script/sim` prints a new one ready to be put here.
+ */
+import type { Step, Story } from './story.ts'
+
+export interface Regression {
+  readonly accident: string
+  readonly story: Story
+}
+
+const usual: Omit<Story, 'steps'> = { members: 3, external: false, neverPrimary: null, latenessMs: 0, healed: 7 }
+const two: Omit<Story, 'steps'> = { ...usual, members: 2, healed: 3 }
+
+function story(group: Omit<Story, 'steps'>, ...steps: readonly Step[]): Story {
+  return { ...group, steps }
+}
+
+export const regressions: readonly Regression[] = [
+  {
+    accident: 'forced, a member that may never hold the address became primary: the group served where no client came',
+    story: story(
+      { ...two, neverPrimary: 0 },
+      { kind: 'split', mask: 1 },
+      { kind: 'write', count: 3 },
+      { kind: 'failover', host: 0 },
+      { kind: 'wait', ms: 99 },
+      { kind: 'crash', host: 1 },
+    ),
+  },
+  {
+    accident: 'the agent of the primary was dead, one replica was cut from its host and promoted itself, though the other heard both',
+    story: story(
+      usual,
+      { kind: 'isolate', host: 2, other: 0, layers: ['agent', 'redis', 'vrrp'] },
+      { kind: 'write', count: 1 },
+      { kind: 'kill-agent', host: 0 },
+      { kind: 'wait', ms: 541.5 },
+    ),
+  },
+  {
+    accident: 'after a power cut the member with more data was still reading them: the other did not wait',
+    story: story({ ...two, external: true }, { kind: 'save', host: 0 }, { kind: 'power-off', host: 0 }, { kind: 'power-off', host: 1 }),
+  },
+  {
+    accident: 'the old primary joined the new lineage first, and a replica fetched everything anew from it before its own data were copied',
+    story: story(
+      { ...usual, latenessMs: 25 },
+      { kind: 'cut', host: 2 },
+      { kind: 'write', count: 1 },
+      { kind: 'slow', host: 0, other: 1, ms: 200 },
+      { kind: 'crash', host: 0 },
+      { kind: 'write', count: 1 },
+    ),
+  },
+  {
+    accident: 'a replica was found to have nothing of its own, received one more write, and followed another primary',
+    story: story(usual, { kind: 'split', mask: 4 }, { kind: 'wait', ms: 474.8 }, { kind: 'freeze', host: 1 }, { kind: 'write', count: 1 }),
+  },
+  {
+    accident: 'the same with a replica that lagged',
+    story: story(
+      { ...usual, members: 5, healed: 31 },
+      { kind: 'cut', host: 1 },
+      { kind: 'wait', ms: 411.5 },
+      { kind: 'lag', host: 4 },
+      { kind: 'write', count: 1 },
+    ),
+  },
+  {
+    accident: 'a primary that had stood still was outvoted and had lost its redis: it stayed in its phase, and with it stood for the address',
+    story: story({ ...two, external: true }, { kind: 'suspend', host: 0, ms: 2500 }, { kind: 'wait', ms: 370 }, { kind: 'crash', host: 0 }),
+  },
+  {
+    accident: 'an agent died in the election, came back after it, and promoted itself on what it remembered',
+    story: story({ ...usual, members: 4, healed: 15 }, { kind: 'die-at', host: 3, nth: 3 }, { kind: 'crash', host: 0 }, { kind: 'wait', ms: 100 }),
+  },
+  {
+    accident: 'a member that was just given an epoch and did not know it yet was taken for gone; an agent restarted in that moment elected itself',
+    story: story(usual, { kind: 'die-at', host: 2, nth: 3 }, { kind: 'switchover', host: 0, to: null }, { kind: 'wait', ms: 100 }, { kind: 'crash', host: 1 }),
+  },
+  {
+    accident: 'a primary restarted from an older disk; a replica of the epoch before the last had more, and gave it up unasked',
+    story: story(
+      { ...usual, neverPrimary: 0 },
+      { kind: 'restart-empty', host: 1 },
+      { kind: 'wait', ms: 7.5 },
+      { kind: 'crash', host: 2 },
+      { kind: 'wait', ms: 553 },
+      { kind: 'write', count: 1 },
+    ),
+  },
+  {
+    accident: 'two promoted themselves to one epoch: the one that yielded took its own writes for those of the other at the same offset',
+    story: story(
+      usual,
+      { kind: 'split', mask: 5 },
+      { kind: 'write', count: 1 },
+      { kind: 'crash', host: 0 },
+      { kind: 'wait', ms: 564 },
+      { kind: 'write', count: 1 },
+    ),
+  },
+  {
+    accident: 'a primary was lost in the moment between the giving of an epoch and its taking: a third member elected itself',
+    story: story(usual, { kind: 'switchover', host: 0, to: 2 }, { kind: 'die-at', host: 2, nth: 5 }, { kind: 'wait', ms: 100 }),
+  },
+  {
+    accident: 'the redis of a replica hung when the primary went: its offset of before was compared as if it were final',
+    story: story(usual, { kind: 'freeze', host: 1 }, { kind: 'crash', host: 0 }, { kind: 'write', count: 1 }),
+  },
+  {
+    accident: 'a replica remembered a loss that was healed, while another vouched for the primary that had written on',
+    story: story(
+      { ...usual, members: 4, healed: 14 },
+      { kind: 'pause', host: 2 },
+      { kind: 'split', mask: 6 },
+      { kind: 'wait', ms: 324.9 },
+      { kind: 'tear', host: 1, other: 0 },
+      { kind: 'heal' },
+      { kind: 'write', count: 4 },
+    ),
+  },
+  {
+    accident: 'an empty member was forced to serve, and the redis of another, which hung, followed it by itself',
+    story: story(
+      usual,
+      { kind: 'freeze', host: 2 },
+      { kind: 'crash', host: 0 },
+      { kind: 'crash', host: 1 },
+      { kind: 'wait', ms: 100 },
+      { kind: 'failover', host: 0 },
+    ),
+  },
+  {
+    accident: 'the former primary served again alone from an older disk; after the heal its replica followed it by itself',
+    story: story(
+      two,
+      { kind: 'crash', host: 0 },
+      { kind: 'wait', ms: 100 },
+      { kind: 'crash', host: 0 },
+      { kind: 'split', mask: 1 },
+      { kind: 'crash', host: 1 },
+      { kind: 'wait', ms: 2802 },
+    ),
+  },
+  {
+    accident: 'a redis restarted from an old disk was told to follow a primary that was lost before the link was up: it passed for fresh',
+    story: story({ ...usual, latenessMs: 30, healed: 6 }, { kind: 'kill-agent', host: 1 }, { kind: 'kill-agent', host: 0 }, { kind: 'crash', host: 2 }),
+  },
+  {
+    accident: 'a primary lost the tie for an epoch; its own id was in no lineage, and its writes were given up as of unknown history',
+    story: story(
+      { ...usual, external: true },
+      { kind: 'restart-old', host: 1 },
+      { kind: 'split', mask: 5 },
+      { kind: 'wait', ms: 1000 },
+      { kind: 'restart-empty', host: 0 },
+      { kind: 'write', count: 1 },
+    ),
+  },
+  {
+    accident: 'the redis of a replica died while the primary was being missed; the next process read an old disk and was promoted as fresh',
+    story: story(
+      { ...usual, members: 4, healed: 15 },
+      { kind: 'kill-agent', host: 1 },
+      { kind: 'crash', host: 0 },
+      { kind: 'write', count: 2 },
+      { kind: 'crash', host: 3 },
+      { kind: 'cut', host: 2 },
+      { kind: 'wait', ms: 100 },
+      { kind: 'wait', ms: 73.8 },
+    ),
+  },
+]

@@ -1,0 +1,176 @@
+/**
+ * What is never true, whatever happens: looked at after every step of the world. Each rule has the number that it has in
+ * `src/decide/invariants.ts` and in the design; the first that is broken ends the history.
+ */
+import { ownFitness } from '../../src/decide/fitness.ts'
+import { countOf, has, onlyIn, type Log } from '../scenarios/model-log.ts'
+import type { ModelRedis } from '../scenarios/model-redis.ts'
+import type { World } from '../scenarios/world.ts'
+
+/** Two that serve one epoch and have heard each other for so long is one too many. */
+const sameEpochMs = 200
+/** In a network that is whole, with all agents alive, nobody accepts writes beside another for longer than this. */
+export const twoWritersMs = 1000
+/** Who has been heard for so long without a break had the time to say what data it has. */
+const knownMs = 300
+
+interface Seen {
+  runId: string
+  role: 'primary' | 'replica'
+  log: Log
+  epoch: number
+  epochOnDisk: number
+  startedMs: number
+}
+
+export class Rules {
+  private readonly world: World
+  private readonly external: boolean
+  private readonly seen: Seen[]
+  /** Since when nothing has been wrong with any network, agent or host. */
+  private wellSinceMs = Number.NEGATIVE_INFINITY
+  private wasWell = true
+  private version = -1
+  private twoSinceMs: number | null = null
+  /** Something has come between the members in this history: then two writers may be, for a while. */
+  private parted = false
+  /** An operator has overridden the rules. */
+  overruled = false
+
+  constructor(world: World, external: boolean) {
+    this.world = world
+    this.external = external
+    this.seen = world.hosts.map(() => ({ runId: '', role: 'replica', log: null, epoch: 0, epochOnDisk: 0, startedMs: -1 }))
+  }
+
+  readonly look = (): void => {
+    const { world: w } = this
+    // Between two changes only time passes, and that is of interest while there are two of what should be one.
+    if (w.version === this.version && this.twoSinceMs === null) return
+    this.version = w.version
+    let primaries = 0
+    for (let i = 0; i < w.hosts.length; i += 1) {
+      const host = w.hosts[i] ?? ''
+      const seen = this.seen[i] as Seen
+      const redis = w.redis(host)
+      this.epochRises(host, seen)
+      if (redis.runId !== seen.runId) Object.assign(seen, { runId: redis.runId, role: redis.role, log: redis.log })
+      if (redis.log !== seen.log && redis.running && redis.syncUntilMs === null) {
+        this.gaveUp(host, seen.log, redis.log)
+        seen.log = redis.log
+      }
+      if (redis.role !== seen.role) {
+        seen.role = redis.role
+        if (redis.role === 'primary' && redis.running) this.promoted(host, redis)
+      }
+      if (redis.role === 'primary' && redis.running) primaries += 1
+    }
+    if (w.assertions.length > 0) this.fail(`the core tripped over itself: ${w.assertions[0]}`)
+    const well = this.isWell()
+    if (well && !this.wasWell) this.wellSinceMs = w.nowMs
+    this.wasWell = well
+    // A disk that fills makes its member unfit from one moment to the next, also in the middle of an election.
+    if (!well)
+      this.parted ||=
+        w.hosts.some((h) => w.agent(h).diskFull) || !w.network.isWhole() || w.network.isTorn(w.nowMs) || w.hosts.some((h) => w.nowMs < w.agent(h).standsUntilMs)
+    if (primaries > 1) this.twoPrimaries()
+    else this.twoSinceMs = null
+  }
+
+  /** On the disk always; in the agent's mind while it lives: what a full disk could not take is forgotten with it. */
+  private epochRises(host: string, seen: Seen): void {
+    const { state, onDisk, startedMs } = this.world.agent(host)
+    if (onDisk.epoch < seen.epochOnDisk) this.fail(`the epoch on the disk of ${host} fell from ${seen.epochOnDisk} to ${onDisk.epoch}`)
+    if (startedMs === seen.startedMs && state.epoch < seen.epoch) this.fail(`the epoch of ${host} fell from ${seen.epoch} to ${state.epoch}`)
+    Object.assign(seen, { epoch: state.epoch, epochOnDisk: onDisk.epoch, startedMs })
+  }
+
+  private isWell(): boolean {
+    const { world: w } = this
+    if (!w.network.isWhole() || w.network.isTorn(w.nowMs)) return false
+    for (const host of w.hosts) {
+      const agent = w.agent(host)
+      if (!agent.up || !agent.durable || agent.diskFull || w.nowMs < agent.standsUntilMs || w.redis(host).frozen) return false
+    }
+    return true
+  }
+
+  /** INV-6, INV-1: what a living redis had and has no more must have been copied first, and is not given up to nothing at all. */
+  private gaveUp(host: string, before: Log, now: Log): void {
+    const gone = onlyIn(before, now)
+    if (gone.length === 0) return
+    const { world: w } = this
+    const lost = gone.filter((write) => !w.kept.some((k) => has(k.log, write)))
+    // Nobody but its own agent can make a redis let go of an old primary that has joined the new lineage.
+    if (!this.wasAwake(host)) return
+    if (lost.length > 0) this.fail(`INV-6: ${host} gave ${lost.length} writes up without a copy`)
+    if (now === null && !this.overruled) this.fail(`INV-1: ${host} gave ${countOf(before)} writes up to an empty dataset`)
+  }
+
+  private wasAwake(host: string): boolean {
+    const { nowMs } = this.world
+    const agent = this.world.agent(host)
+    return agent.up && nowMs - agent.startedMs > 500 && nowMs - agent.standsUntilMs > 500
+  }
+
+  private promoted(host: string, redis: ModelRedis): void {
+    const { world: w } = this
+    const state = w.state(host)
+    const source = state.claim?.source
+    if (state.phase === 'promoting' && w.agent(host).onDisk.epoch < state.epoch)
+      this.fail(`${host} was promoted to epoch ${state.epoch}, which it would forget`)
+    if (state.phase !== 'promoting' || source === 'forced' || source === 'bootstrap') return
+    for (const other of w.hosts) {
+      if (other === host) continue
+      const more = onlyIn(w.redis(other).log, redis.log).length
+      if (more === 0) continue
+      if (source === 'switchover' && !this.external && w.state(other).phase === 'handed' && w.state(other).epoch === state.epoch && w.redis(other).running)
+        this.fail(`INV-5: ${host} took the epoch over from ${other} without ${more} of its writes`)
+      if (this.wasKnownFit(other, host) && onlyIn(redis.log, w.redis(other).log).length === 0)
+        this.fail(`INV-4: ${host} was promoted, and ${other}, fit and heard, has ${more} writes more`)
+    }
+  }
+
+  private wasKnownFit(other: string, by: string): boolean {
+    const { world: w } = this
+    const agent = w.agent(other)
+    const { view } = agent
+    if (!agent.up || !agent.durable || view === null || w.nowMs - view.nowMs > knownMs || w.network.heardSinceMs(other, by, w.nowMs) < knownMs) return false
+    const way = w.network.way(other, by)
+    if (way.delayMs > 20 || w.nowMs - way.tornAtMs < knownMs || w.nowMs - w.agent(by).standsUntilMs < knownMs || !w.redis(other).answers(w.nowMs)) return false
+    return ownFitness(w.state(other), view, w.policy).fit
+  }
+
+  /** INV-3, as strictly as members without a third party can keep it. */
+  private twoPrimaries(): void {
+    const { world: w } = this
+    const writers = w.hosts.filter((h) => w.redis(h).role === 'primary' && w.redis(h).answers(w.nowMs) && !w.redis(h).loading(w.nowMs))
+    if (writers.length < 2) {
+      this.twoSinceMs = null
+      return
+    }
+    this.twoSinceMs ??= w.nowMs
+    const serving = writers.filter((h) => w.agent(h).up && w.state(h).phase === 'primary')
+    for (const a of serving) {
+      for (const b of serving) {
+        if (a < b && w.state(a).epoch === w.state(b).epoch && w.network.heardSinceMs(a, b, w.nowMs) > sameEpochMs && !this.anyDelay(a, b))
+          this.fail(`INV-3: ${a} and ${b} both serve epoch ${w.state(a).epoch}, and hear each other`)
+      }
+    }
+    if (!this.external && !this.parted && !this.overruled) this.fail(`INV-3: ${writers.join(' and ')} are primaries, and nothing ever came between them`)
+    if (this.wasWell && w.nowMs - Math.max(this.wellSinceMs, this.twoSinceMs) > twoWritersMs && !this.external)
+      this.fail(`INV-3: ${writers.join(' and ')} are still primaries ${twoWritersMs} ms after the last disturbance`)
+  }
+
+  private anyDelay(a: string, b: string): boolean {
+    const { network, nowMs } = this.world
+    return [network.way(a, b), network.way(b, a)].some((way) => way.delayMs > 20 || way.lastArrivalMs > nowMs + 5)
+  }
+
+  private fail(what: string): never {
+    throw new BrokenRule(what)
+  }
+}
+
+/** A rule of the group was broken, as opposed to a mistake in the simulator. */
+export class BrokenRule extends Error {}

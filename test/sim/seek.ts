@@ -1,0 +1,61 @@
+/** Plays seed after seed until time or seeds run out. What breaks a rule is shrunk and told so that it can be replayed and kept. */
+import { play, tellStory } from './play.ts'
+import { regressions } from './regressions.ts'
+import { shrink } from './shrink.ts'
+import { storyOf, type Story } from './story.ts'
+
+export interface Found {
+  readonly seed: number
+  readonly broken: string
+  readonly shortest: Story
+}
+
+export interface Sought {
+  readonly histories: number
+  readonly seconds: number
+  readonly found: readonly Found[]
+}
+
+export interface Seek {
+  readonly from: number
+  readonly seconds: number
+  readonly histories?: number
+  readonly members?: number
+  /** Every so many-th seed: for jobs that share the work. */
+  readonly stride?: number
+  /** Only tell the seed. */
+  readonly asItIs?: boolean
+  /** Stop after so many broken rules. */
+  readonly atMost: number
+}
+
+export function seek(options: Seek): Sought {
+  const startedMs = performance.now()
+  const found: Found[] = []
+  let histories = 0
+  let shrinkingMs = 0
+  if (options.asItIs === true) {
+    // A story that was kept for the accident that a guard prevents is the quickest to miss it.
+    for (const [i, { story }] of regressions.entries()) {
+      const { broken } = play(story)
+      if (broken !== null) return { histories: i + 1, seconds: (performance.now() - startedMs) / 1000, found: [{ seed: -1 - i, broken, shortest: story }] }
+    }
+  }
+  const spentMs = () => performance.now() - startedMs - shrinkingMs
+  for (let seed = options.from; found.length < options.atMost; seed += options.stride ?? 1) {
+    if (histories >= (options.histories ?? Number.POSITIVE_INFINITY) || spentMs() >= options.seconds * 1000) break
+    const story = storyOf(seed, options.members)
+    const { broken } = play(story)
+    histories += 1
+    if (broken === null) continue
+    const sinceMs = performance.now()
+    const shortest = options.asItIs === true ? story : shrink(story, broken)
+    found.push({ seed, broken: options.asItIs === true ? broken : (play(shortest).broken ?? broken), shortest })
+    shrinkingMs += performance.now() - sinceMs
+  }
+  return { histories, seconds: spentMs() / 1000, found }
+}
+
+export function report({ seed, broken, shortest }: Found): string {
+  return `seed ${seed}: ${broken}\nits shortest story: ${tellStory(shortest)}\nfor regressions.ts: ${JSON.stringify(shortest)}\nthe whole of it: script/sim --seed ${seed}`
+}

@@ -1,0 +1,157 @@
+/** A seed → a story: a group, some ten things that go wrong, and who is healed in the end. Plain JSON, so that a story can be cut short and kept. */
+import { layers, type Layer } from '../scenarios/model-network.ts'
+import { dice, type Dice } from './prng.ts'
+
+type Hosted =
+  | 'crash'
+  | 'restart-old'
+  | 'restart-empty'
+  | 'save'
+  | 'kill-agent'
+  | 'start-agent'
+  | 'cut'
+  | 'power-off'
+  | 'power-on'
+  | 'freeze'
+  | 'thaw'
+  | 'lag'
+  | 'catch-up'
+  | 'long-sync'
+  | 'long-load'
+  | 'disk-full'
+  | 'disk-free'
+  | 'pause'
+  | 'resume'
+  | 'failover'
+  | 'reinit'
+
+export type Step =
+  | { readonly kind: 'wait'; readonly ms: number }
+  /** A client that finds the address wherever it was announced last. */
+  | { readonly kind: 'write'; readonly count: number }
+  /** A client beside a host: it finds the address where this host can reach it, on each side of a cut. */
+  | { readonly kind: 'write-beside'; readonly host: number; readonly count: number }
+  | { readonly kind: Hosted; readonly host: number }
+  /** Its agent dies at the nth step of its loop from now: between remembering and acting, or between two actions. */
+  | { readonly kind: 'die-at'; readonly host: number; readonly nth: number }
+  | { readonly kind: 'stall' | 'suspend' | 'clock'; readonly host: number; readonly ms: number }
+  | { readonly kind: 'isolate'; readonly host: number; readonly other: number; readonly layers: readonly Layer[] }
+  | { readonly kind: 'deafen' | 'tear'; readonly host: number; readonly other: number }
+  | { readonly kind: 'slow'; readonly host: number; readonly other: number; readonly ms: number }
+  /** Two sides: the hosts whose bit is set, and the others. */
+  | { readonly kind: 'split'; readonly mask: number }
+  | { readonly kind: 'switchover'; readonly host: number; readonly to: number | null }
+  | { readonly kind: 'heal' }
+
+export interface Story {
+  readonly members: number
+  readonly external: boolean
+  /** This member is never promoted; null: all may be. */
+  readonly neverPrimary: number | null
+  /** How late the agents' timers are. */
+  readonly latenessMs: number
+  readonly steps: readonly Step[]
+  /** The hosts whose bit is set are healed in the end; the others stay without power. */
+  readonly healed: number
+}
+
+const shortest = 10
+const longest = 16
+
+export function storyOf(seed: number, members?: number): Story {
+  const d = dice(seed)
+  const count =
+    members ??
+    d.draw([
+      [5, 2],
+      [5, 3],
+      [1, 4],
+      [1, 5],
+    ] as const)
+  const external = d.oneIn(4)
+  const neverPrimary = d.oneIn(8) ? d.int(count) : null
+  const latenessMs = d.pick([0, 10, 30, 60])
+  const steps: Step[] = []
+  const length = shortest + d.int(longest - shortest + 1)
+  while (steps.length < length) {
+    steps.push(fault(d, count))
+    steps.push(d.oneIn(3) ? { kind: 'write', count: 1 + d.int(4) } : { kind: 'wait', ms: pause(d) })
+  }
+  return { members: count, external, neverPrimary, latenessMs, steps, healed: core(d, count) }
+}
+
+/** All, or a majority. */
+function core(d: Dice, count: number): number {
+  const all = 2 ** count - 1
+  if (count < 3 || !d.oneIn(4)) return all
+  return all & ~(1 << d.int(count))
+}
+
+/** Mostly in the middle of things; sometimes until all is calm again. */
+function pause(d: Dice): number {
+  const most = d.draw([
+    [8, 12],
+    [5, 120],
+    [4, 600],
+    [1, 3500],
+  ] as const)
+  return d.int(most * 10) / 10
+}
+
+type Draw = (d: Dice, host: number, count: number) => Step
+const hosted =
+  (kind: Hosted): Draw =>
+  (_d, host) => ({ kind, host })
+const another = (d: Dice, host: number, count: number) => (host + 1 + d.int(count - 1)) % count
+
+const faults: readonly (readonly [number, Draw])[] = [
+  [6, hosted('crash')],
+  [3, hosted('restart-old')],
+  [2, hosted('restart-empty')],
+  [3, hosted('save')],
+  [3, hosted('kill-agent')],
+  [4, hosted('start-agent')],
+  [4, (d, host) => ({ kind: 'die-at', host, nth: 1 + d.int(12) })],
+  [4, hosted('cut')],
+  [3, hosted('power-off')],
+  [5, hosted('power-on')],
+  [2, hosted('freeze')],
+  [3, hosted('thaw')],
+  [2, hosted('lag')],
+  [2, hosted('catch-up')],
+  [2, hosted('long-sync')],
+  [2, hosted('long-load')],
+  [2, hosted('disk-full')],
+  [2, hosted('disk-free')],
+  [1, hosted('pause')],
+  [2, hosted('resume')],
+  [1, hosted('failover')],
+  [1, hosted('reinit')],
+  [2, (d, host) => ({ kind: 'stall', host, ms: d.pick([20, 80, 150, 400, 1500]) })],
+  [2, (d, host) => ({ kind: 'suspend', host, ms: d.pick([50, 200, 600, 2500]) })],
+  [1, (d, host) => ({ kind: 'clock', host, ms: d.pick([-3_600_000, -500, 500, 3_600_000]) })],
+  [
+    3,
+    (d, host, count) => ({
+      kind: 'isolate',
+      host,
+      other: another(d, host, count),
+      layers: d.draw([
+        [3, layers],
+        [1, [d.pick(layers)]],
+        [1, layers.filter((l) => l !== d.pick(layers))],
+      ]),
+    }),
+  ],
+  [3, (d, host, count) => ({ kind: 'deafen', host, other: another(d, host, count) })],
+  [2, (d, host, count) => ({ kind: 'tear', host, other: another(d, host, count) })],
+  [2, (d, host, count) => ({ kind: 'slow', host, other: another(d, host, count), ms: d.pick([10, 60, 200, 700]) })],
+  [3, (d, _host, count) => ({ kind: 'split', mask: 1 + d.int(2 ** count - 2) })],
+  [5, (d, host, count) => ({ kind: 'switchover', host, to: d.oneIn(3) ? null : another(d, host, count) })],
+  [5, () => ({ kind: 'heal' })],
+  [4, (d, host) => ({ kind: 'write-beside', host, count: 1 + d.int(3) })],
+]
+
+function fault(d: Dice, count: number): Step {
+  return d.draw(faults)(d, d.int(count), count)
+}

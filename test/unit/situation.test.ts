@@ -1,0 +1,73 @@
+/** What is no proof that the holder is gone, and what a member remembers only so long: guards that histories rarely meet. */
+import { describe, expect, test } from 'vitest'
+import { decide } from '../../src/decide/decide.ts'
+import { elect } from '../../src/decide/election.ts'
+import { isFresh } from '../../src/decide/fitness.ts'
+import { learn } from '../../src/decide/learn.ts'
+import { statementOf } from '../../src/decide/statement.ts'
+import { needsMemory, withoutMemory } from '../../src/decide/memory.ts'
+import { facts, peer, policy, probe, silent, state, view, vrrp, word } from './builders.ts'
+
+const abc = policy('a', 'b', 'c')
+const taken = { keepalived: vrrp({ vrrp: 'MASTER' as const, vipHere: true }) }
+
+describe('the holder is not gone', () => {
+  test('as long as its redis has not been asked', () => {
+    expect(decide(state('b'), view('b', [silent('a', { redisReach: 'not asked' })], taken), policy()).diagnosis).toBe('holder-unclear')
+  })
+
+  test('when it speaks of an epoch before the one it was given', () => {
+    const given = state('c', { epoch: 2, holder: 'b' })
+    expect(decide(given, view('c', [silent('a'), peer(word('b', { epoch: 1 }))], taken), abc).diagnosis).toBe('holder-unclear')
+  })
+
+  test('when another hears it: what was remembered of a loss is forgotten', () => {
+    const lost = state('b', { gone: { epoch: 1, fresh: true, atMs: 1 } })
+    const decision = decide(lost, view('b', [silent('a'), peer(word('c', { seesHolder: 'serves' }))], taken), abc)
+    expect(decision.diagnosis).toBe('holder-unclear')
+    expect(decision.next.gone).toBeNull()
+  })
+})
+
+describe('a link that was alive', () => {
+  test('of a process that never had one redis says -1', () => {
+    expect(isFresh(facts({ linkUp: false, linkDownS: -1 }))).toBe(false)
+    expect(isFresh(facts({ linkUp: false, linkDownS: 1 }))).toBe(true)
+  })
+
+  test('was that of one process', () => {
+    const lost = state('b', { gone: { epoch: 1, fresh: true, atMs: 1, runId: 'run-1' } })
+    expect(learn(lost, view('b', [silent('a')])).gone?.fresh).toBe(true)
+    expect(learn(lost, view('b', [silent('a')], { redis: probe({ facts: facts({ runId: 'run-2' }) }) })).gone?.fresh).toBe(false)
+  })
+})
+
+test('an offset that was measured before the primary went is not told as final', () => {
+  const lost = state('b', { gone: { epoch: 1, fresh: true, atMs: 99_900 } })
+  expect(statementOf(lost, view('b', [silent('a')]), policy()).gone).toBe(1)
+  expect(statementOf(lost, view('b', [silent('a')], { redis: probe({ factsAgeMs: 200 }) }), policy()).gone).toBe(0)
+})
+
+test('in an election one waits for the others from when one listens, not across a restart or a stall', () => {
+  const lost = state('b', { gone: { epoch: 1, fresh: true, atMs: 1 } })
+  const peers = [peer(word('a', { phase: 'fenced', gone: 1, fit: false, redis: null, answering: false })), silent('c')]
+  expect(elect(lost, view('b', peers), abc).result).toBe('me')
+  expect(elect(lost, view('b', peers, { agentUptimeMs: 20 }), abc)).toMatchObject({ result: 'wait', forHosts: ['c'] })
+  expect(elect(lost, view('b', peers, { stalledMs: 500 }), abc)).toMatchObject({ result: 'wait', forHosts: ['c'] })
+})
+
+test('half a dataset is not promoted by force', () => {
+  const request = { id: 'r', kind: 'failover' as const, to: null, by: 'anna', dryRun: false }
+  const decision = decide(
+    state('b', { partial: true, partialOf: null }),
+    view('b', [silent('a')], { request, redis: probe({ facts: facts({ linkUp: false }) }) }),
+    policy(),
+  )
+  expect(decision.next.results).toMatchObject([{ ok: false, message: expect.stringContaining('part of a dataset') as string }])
+})
+
+test('without memory no epoch is claimed or given away; what makes safer is done', () => {
+  expect((['promoting', 'handing', 'handed'] as const).map((phase) => needsMemory(state('b'), state('b', { phase })))).toEqual([true, true, true])
+  expect(needsMemory(state('b'), state('b', { phase: 'fenced' }))).toBe(false)
+  expect(withoutMemory([{ kind: 'promote' }, { kind: 'vip', allowed: true }, { kind: 'vip', allowed: false }])).toEqual([{ kind: 'vip', allowed: false }])
+})
