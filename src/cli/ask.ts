@@ -5,7 +5,7 @@
 import { loadConfig } from '../config/load.ts'
 import { readSecret } from '../config/files.ts'
 import { callAgent, type Call } from '../api/client.ts'
-import type { Config, GroupConfig } from '../model/config.ts'
+import { votersOf, type Config, type GroupConfig } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
 import type { RequestResult, State } from '../model/state.ts'
 import type { Request, Statement, View } from '../model/view.ts'
@@ -84,11 +84,12 @@ export interface GroupStatus {
   readonly because: string
   readonly paused: boolean
   readonly members: readonly MemberStatus[]
+  readonly witness: { readonly host: string; readonly agent: 'up' | 'down'; readonly vote: string | null } | null
 }
 
 export async function statusOf(session: Session, only?: string): Promise<readonly GroupStatus[]> {
   const groups = only === undefined ? Object.values(session.config.groups) : [groupOf(session, only)]
-  const hosts = [...new Set(groups.flatMap((g) => g.members.map((m) => m.host)))]
+  const hosts = [...new Set(groups.flatMap(votersOf))]
   const answers = await askAll(session, hosts)
   const [failure] = answers.filter((a) => !a.ok)
   if (answers.length > 0 && answers.every((a) => a.why.startsWith('HF302')) && failure !== undefined) {
@@ -140,6 +141,7 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
     members,
     found.map((f) => f.own),
     silent !== null,
+    answers.find((a) => a.host === group.witness)?.ok === true,
   )
   return {
     group: group.name,
@@ -151,7 +153,15 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
     because,
     paused,
     members,
+    witness: witnessOf(group, answers),
   }
+}
+
+function witnessOf(group: GroupConfig, answers: readonly AgentAnswer[]): GroupStatus['witness'] {
+  if (group.witness === undefined) return null
+  const answer = answers.find((a) => a.host === group.witness)
+  const vote = answer?.groups.find((g) => g.group === group.name)?.statement?.vote ?? null
+  return { host: group.witness, agent: answer?.ok === true ? 'up' : 'down', vote: vote === null ? null : `${vote.to} in epoch ${vote.epoch}` }
 }
 
 interface Found {
@@ -196,6 +206,7 @@ function judge(
   members: readonly MemberStatus[],
   own: readonly (AgentGroup | null)[],
   silent: boolean,
+  witnessUp: boolean,
 ): readonly ['ok' | 'degraded' | 'down', string] {
   if (primary === null) {
     const because = own.map((g) => g?.decision?.because).find((b) => b !== undefined)
@@ -208,6 +219,8 @@ function judge(
   const weak = members.filter((m) => m.host !== primary && (m.role !== 'replica' || m.state !== 'streaming'))
   if (weak.length > 0) return ['degraded', weak.map((m) => `${m.host}: ${m.state}${m.why === '' ? '' : ` (${m.why})`}`).join('; ')]
   if (!members.some((m) => m.host !== primary && m.fit)) return ['degraded', 'no replica is fit to take over']
+  if (group.witness !== undefined && !witnessUp)
+    return ['degraded', `the witness ${group.witness} does not answer: if another host is lost too, nobody can be elected`]
   return ['ok', `${primary} serves, every replica streams`]
 }
 

@@ -68,7 +68,11 @@ export function drawGroup(group: GroupStatus, speed: SyncSpeed): string {
   const head = `${pc.bold(group.group)}  ${healthColor[group.health](group.health)}  epoch ${group.epoch}  ${address}${group.paused ? pc.yellow('  automatic failover is paused') : ''}`
   const table = new Table({ head: ['host', 'role', 'state', 'lag bytes', 'last ack', 'may take over'], style: { head: [], border: [] } })
   for (const member of group.members) table.push(memberRow(group, member, speed))
-  return `${head}\n${table.toString()}\n${group.health === 'ok' ? '' : `${group.because}\n`}`
+  const witness =
+    group.witness === null
+      ? ''
+      : `witness ${group.witness.host}: ${group.witness.agent === 'up' ? 'up' : pc.red('agent down')}${group.witness.vote === null ? '' : `, last vote for ${group.witness.vote}`}\n`
+  return `${head}\n${table.toString()}\n${witness}${group.health === 'ok' ? '' : `${group.because}\n`}`
 }
 
 function memberRow(group: GroupStatus, member: MemberStatus, speed: SyncSpeed): string[] {

@@ -77,7 +77,8 @@ function outcome(state: State, policy: Policy, successor: string | null): string
   if (!policy.auto) return 'nothing: failover.auto is off'
   if (successor === null)
     return `no member could take over: ${policy.external ? "the address would be down until the primary's own supervisor restarts redis" : 'redis would be restarted in place with what its disk has, and serve again once no better data can be found'}`
-  const crash = `if its redis died, ${successor} would be promoted within milliseconds`
+  const votes = policy.quorum === 0 ? '' : `, with ${policy.quorum} of ${policy.members.length + 1} votes`
+  const crash = `if its redis died, ${successor} would be promoted within milliseconds${votes}`
   return `${crash}; if its host were lost, after ${policy.hostLossMs} ms of VRRP silence and a second opinion`
 }
 
