@@ -23,7 +23,7 @@ const agentForCli = ['agent.ts', 'log-files.ts']
 const apiForCli = ['client.ts', 'server.ts']
 /** Explaining is deciding without acting: the routes ask it, and the command prints its words. */
 const decideForApi = ['explain.ts', 'situation.ts']
-const decideForCli = ['explain.ts']
+const decideForCli = ['explain.ts', 'position.ts']
 
 export const layers: Readonly<Record<string, FolderRule>> = {
   model: { why: 'the words that all stages share depend on nothing', may: {}, packages: 'none' },

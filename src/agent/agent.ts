@@ -11,6 +11,7 @@ import { readPassword, readSecret, readUserRedisConf } from '../config/files.ts'
 import { readProcess } from '../observe/process.ts'
 import { monotonicMs, stallMeter } from './clock.ts'
 import { startGroup, type GroupLoop } from './group.ts'
+import { keptStore } from './kept-store.ts'
 import { takeLock } from './lock.ts'
 import { readEvents, type Log } from './log-files.ts'
 import { openPeerLinks, type PeerLinks } from './peers.ts'
@@ -164,6 +165,7 @@ function surfaceOf(config: Config, host: string, version: string, loops: Readonl
     snapshot: (group) => loops.get(group)?.snapshot() ?? null,
     request: (group, request, deadlineMs) =>
       loops.get(group)?.request(request, deadlineMs) ?? Promise.resolve({ id: request.id, ok: false, message: `no group ${group} on ${host}` }),
+    kept: (group) => (names.includes(group) ? keptStore(config.paths, group, host) : null),
     events: (group, limit) => readEvents(eventsFile(config.paths, group), limit),
     fault: (group, kind) => {
       const pid = loops.get(group)?.snapshot().view?.redis.pid ?? null

@@ -13,7 +13,8 @@ import { ownFitness } from './fitness.ts'
 import { withPreparation } from './handover.ts'
 import { checkInvariants } from './invariants.ts'
 import { learn } from './learn.ts'
-import { forceFailover, respond } from './responses.ts'
+import { forceFailover, isForced } from './forcing.ts'
+import { respond } from './responses.ts'
 import { heard, isServingPhase, situationOf, voucherOf } from './situation.ts'
 import { respondTo } from './table.ts'
 
@@ -23,7 +24,7 @@ export function decide(state: State, view: View, policy: Policy): Decision {
   const ctx: Context = { state: learned.state, view, policy, situation }
   const row = diagnose(situation)
   const cell = respondTo(ctx.state.phase, row.diagnosis)
-  const forced = view.request?.kind === 'failover'
+  const forced = isForced(ctx)
   const draft = withPreparation(ctx, refuseUnanswered(ctx, forced ? forceFailover(ctx) : reinitOr(ctx, () => respond[cell.response](ctx))))
   const allowed = draft.vip ?? standingVipRule(ctx, draft.next)
   const decision: Decision = {
@@ -31,7 +32,9 @@ export function decide(state: State, view: View, policy: Policy): Decision {
     actions: [...withVip(draft.actions, ctx, allowed), ...yieldRule(ctx, draft.next)],
     events: [...learned.events, ...draft.events],
     diagnosis: row.diagnosis,
-    rule: forced ? 'operator × failover --force' : `${ctx.state.phase} × ${row.diagnosis} → ${cell.response}`,
+    rule: forced
+      ? `operator × ${view.request?.kind === 'accept' ? 'lineage accept' : 'failover --force'}`
+      : `${ctx.state.phase} × ${row.diagnosis} → ${cell.response}`,
     because: `${draft.because} — ${cell.why}`,
     wakeAtMs: view.nowMs + Math.max(0, draft.wakeInMs),
   }

@@ -50,6 +50,7 @@ export function claimEpoch(ctx: Context, epoch: number, source: LineageSource, b
     prepared: null,
     handover: null,
     claim: { source, why: because },
+    refusedEpoch: null,
   }
   return { next, actions: [{ kind: 'promote' }], events: [], because, wakeInMs: 0, vip: true }
 }

@@ -21,7 +21,7 @@ export function follow(ctx: Context): Draft {
   if (upstream === null) return holdStill(ctx, `${holder} is not in this group's configuration`, tickMs)
   const following = facts.upstream?.host === upstream.host && facts.upstream.port === upstream.port && facts.role === 'replica'
   const settled = settle(ctx, word, following)
-  if (following) return settled
+  if (following) return { ...settled, next: { ...settled.next, refusedEpoch: null } }
   const entry = state.lineage.find((e) => e.epoch === state.epoch)
   if (entry === undefined) {
     // Not a replica yet: whether this dataset may be given up can only be judged by the lineage, and by who it was before.
@@ -84,7 +84,7 @@ function settle(ctx: Context, word: Statement, following: boolean): Draft {
 }
 
 function refuse(ctx: Context, why: string): Draft {
-  const next: State = { ...ctx.state, phase: ctx.state.phase === 'fresh' ? 'fresh' : 'fenced' }
+  const next: State = { ...ctx.state, phase: ctx.state.phase === 'fresh' ? 'fresh' : 'fenced', refusedEpoch: ctx.state.refusedEpoch ?? ctx.state.epoch }
   return { next, actions: [], events: [{ kind: 'alarm', epoch: ctx.state.epoch, text: why }], because: why, wakeInMs: 4 * tickMs, vip: false }
 }
 
@@ -96,11 +96,12 @@ type Verdict = { readonly kind: 'free' | 'keep' } | { readonly kind: 'refuse'; r
 
 function mayGiveUp(state: State, facts: RedisFacts, position: Position, holder: Statement, entry: LineageEntry): Verdict {
   if (facts.keys === 0) return { kind: 'free' }
+  if (isOverruled(state, entry)) return position.kind === 'known' && position.divergedBytes === 0 ? { kind: 'free' } : { kind: 'keep' }
   const emptyHolder = holder.redis !== null && holder.redis.keys === 0 && entry.startOffset <= 1
   if (emptyHolder && state.lineage.length > 1)
     return {
       kind: 'refuse',
-      why: `INV-1: ${holder.host} serves an empty dataset that began at offset ${entry.startOffset}; the ${facts.keys} keys here are not given up to it. Promote this member (failover --to ${state.host} --force) or give its data up (reinit)`,
+      why: `INV-1: ${holder.host} serves an empty dataset that began at offset ${entry.startOffset}; the ${facts.keys} keys here are not given up to it. Promote this member (failover --to ${state.host} --force), or name the true data (lineage ${state.group} accept HOST; a copy is kept)`,
     }
   if (position.kind === 'known') {
     if (position.divergedBytes === 0) return { kind: 'free' }
@@ -108,14 +109,22 @@ function mayGiveUp(state: State, facts: RedisFacts, position: Position, holder: 
     if (!own && entry.source === 'restart')
       return {
         kind: 'refuse',
-        why: `INV-1: ${holder.host} restarted from data that are ${position.divergedBytes} bytes older than those here; they are not given up to it. Promote this member (failover --to ${state.host} --force) or give its data up (reinit)`,
+        why: `INV-1: ${holder.host} restarted from data that are ${position.divergedBytes} bytes older than those here; they are not given up to it. Promote this member (failover --to ${state.host} --force), or name the true data (lineage ${state.group} accept HOST; a copy is kept)`,
       }
     return { kind: 'keep' }
   }
   if (state.phase === 'fresh')
-    return { kind: 'refuse', why: `this redis holds ${facts.keys} keys of a history that the group does not know; give them up with reinit, or empty it` }
+    return {
+      kind: 'refuse',
+      why: `this redis holds ${facts.keys} keys of a history that the group does not know; name the true data (lineage ${state.group} accept HOST; a copy is kept), give them up with reinit, or empty it`,
+    }
   const last = state.lineage.findLast((e) => e.epoch < state.epoch)
   return { kind: last?.holder === state.host ? 'keep' : 'free' }
+}
+
+/** The refusal is older than the operator's word for this epoch's holder. A member that joins later was not meant by it. */
+export function isOverruled(state: State, entry: LineageEntry | undefined): boolean {
+  return entry?.accepted === true && state.refusedEpoch !== null && state.refusedEpoch < entry.epoch
 }
 
 /** The configured `replicate_from` while that member is itself in good order and not below us; else the primary. */

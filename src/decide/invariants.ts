@@ -12,7 +12,7 @@ import { heard, isServingPhase, peerOf } from './situation.ts'
 export function checkInvariants(state: State, view: View, policy: Policy, decision: Decision): void {
   const { next, actions } = decision
   const facts = view.redis.facts
-  const forced = view.request?.kind === 'failover'
+  const forced = view.request?.kind === 'failover' || view.request?.kind === 'accept'
   const promotes = actions.some((a) => a.kind === 'promote')
   assert(next.epoch >= state.epoch, `epochs only rise (${state.epoch} → ${next.epoch})`)
   assert(!promotes || next.phase === 'promoting', 'a promotion is claimed before it is done')
@@ -31,7 +31,12 @@ export function checkInvariants(state: State, view: View, policy: Policy, decisi
     if (action.kind === 'follow') {
       const word = view.peers.find((p) => p.statement?.holder === p.host && isServingPhase(p.statement.phase))?.statement
       const wipes =
-        word?.redis != null && word.redis.keys === 0 && (facts?.keys ?? 0) > 0 && (next.lineage.at(-1)?.startOffset ?? 0) <= 1 && next.lineage.length > 1
+        word?.redis != null &&
+        word.redis.keys === 0 &&
+        (facts?.keys ?? 0) > 0 &&
+        (next.lineage.at(-1)?.startOffset ?? 0) <= 1 &&
+        next.lineage.length > 1 &&
+        next.lineage.at(-1)?.accepted !== true
       assert(!wipes, 'INV-1: data are not given up to an empty primary')
     }
     if (action.kind === 'start-redis' || action.kind === 'wipe-redis') assert(!policy.external, 'an external redis is never started')

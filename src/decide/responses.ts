@@ -4,7 +4,7 @@ import type { ResponseName } from '../model/decision.ts'
 import { busyTickMs, lonelyWaitMs, tickMs } from '../model/policy.ts'
 import { maxLineage, type LineageEntry, type LineageSource, type State } from '../model/state.ts'
 import { bootstrap } from './bootstrap.ts'
-import { answerId, answerRequest, claimEpoch, holdStill, offsetOf, type Context, type Draft } from './draft.ts'
+import { answerId, claimEpoch, holdStill, offsetOf, type Context, type Draft } from './draft.ts'
 import { elect } from './election.ts'
 import { isFresh, wasFresh } from './fitness.ts'
 import { follow } from './following.ts'
@@ -143,6 +143,7 @@ function finishPromotion(ctx: Context): Draft {
     source: state.claim?.source ?? 'failover',
     why: state.claim?.why ?? '',
     atWallMs: view.nowWallMs,
+    ...(state.claim?.accepted === true ? { accepted: true } : {}),
   }
   const before = state.lineage.findLast((e) => e.epoch < state.epoch)
   const from = before?.holder ?? null
@@ -284,27 +285,4 @@ function takeBack(ctx: Context, fence: readonly Action[]): Draft {
     actions: fence,
     events: [{ kind: 'rolled-back', epoch: state.epoch, text }],
   }
-}
-
-/** An operator overrides the safety rules: this member serves, whatever the others have. */
-export function forceFailover(ctx: Context): Draft {
-  const { state, view, situation } = ctx
-  const facts = view.redis.facts
-  if (isServingPhase(state.phase) && situation.claim === 'mine')
-    return { ...holdStill(ctx, 'is primary already', tickMs), next: answerRequest(state, ctx, false, `${state.host} is the primary already`) }
-  if (situation.redis !== 'replica' && situation.redis !== 'primary' && situation.redis !== 'other-primary') {
-    return {
-      ...holdStill(ctx, 'cannot be forced', tickMs),
-      next: answerRequest(state, ctx, false, `the redis of ${state.host} is ${situation.redis}; it cannot be promoted`),
-    }
-  }
-  if (facts?.syncing === true || state.partial)
-    return {
-      ...holdStill(ctx, 'cannot be forced', tickMs),
-      next: answerRequest(state, ctx, false, `${state.host} has only part of a dataset (a full sync did not end); not even --force promotes that`),
-    }
-  if (view.request?.dryRun === true)
-    return { ...holdStill(ctx, 'dry run', tickMs), next: answerRequest(state, ctx, true, `would promote ${state.host} at offset ${offsetOf(facts)}`) }
-  const draft = claimEpoch(ctx, state.epoch + 1, 'forced', `forced by ${view.request?.by ?? 'an operator'}`)
-  return { ...draft, next: answerRequest(draft.next, ctx, true, `${state.host} is being promoted to epoch ${state.epoch + 1}`) }
 }

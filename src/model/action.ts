@@ -50,6 +50,7 @@ export interface Event {
     | 'resumed'
     | 'waiting'
     | 'kept'
+    | 'accepted'
     | 'alarm'
     | 'started'
   readonly epoch: number

@@ -119,10 +119,12 @@ export interface PeerProbe {
 
 export interface Request {
   readonly id: string
-  readonly kind: 'switchover' | 'failover' | 'pause' | 'resume' | 'reinit'
+  readonly kind: 'switchover' | 'failover' | 'pause' | 'resume' | 'reinit' | 'accept'
   readonly to: string | null
   readonly by: string
   readonly dryRun: boolean
+  /** Why the operator wants it; only `accept` asks for it. */
+  readonly reason?: string
 }
 
 export interface View {
