@@ -30,6 +30,7 @@ export const layers: Readonly<Record<string, FolderRule>> = {
   decide: { why: 'decisions are pure: facts in, actions out', may: { model: 'all' }, packages: 'none' },
   render: { why: 'rendering is pure: configuration in, text out', may: { model: 'all' }, packages: 'none' },
   redis: { why: 'it speaks Redis and knows nothing of groups', may: { model: 'all' }, packages: 'any' },
+  salvage: { why: 'what kept writes are and what may be done with them is computed, not asked', may: { model: 'all' }, packages: 'none' },
   config: {
     why: "it loads and checks; of rendering it needs only the names of directives, to check a user's redis.conf",
     may: { model: 'all', render: ['redis-directives.ts'] },
@@ -38,7 +39,7 @@ export const layers: Readonly<Record<string, FolderRule>> = {
   observe: { why: 'it reads the world and decides nothing', may: { model: 'all', redis: 'all', config: 'all' }, packages: 'any' },
   act: {
     why: 'it carries out; it writes what render gives, and looks at processes with the probe that observe has for it',
-    may: { model: 'all', redis: 'all', config: 'all', render: 'all', observe: ['process.ts'] },
+    may: { model: 'all', redis: 'all', config: 'all', render: 'all', observe: ['process.ts'], salvage: 'all' },
     packages: 'any',
   },
   agent: {
@@ -65,7 +66,7 @@ export const homes: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** PURE folders: no clock, no randomness, no waiting. Checked by purity.ts; tsconfig.pure.json takes Node's names away as well. */
-export const pureFolders: readonly string[] = ['model', 'decide', 'render']
+export const pureFolders: readonly string[] = ['model', 'decide', 'render', 'salvage']
 
 /** About 300 and 70 are the aim; beyond `fail` nobody finds their way any more. Long tables have a right to warnings. */
 export const sizes = { fileWarn: 300, fileFail: 400, functionWarn: 70, functionFail: 150 } as const

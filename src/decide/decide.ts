@@ -15,7 +15,7 @@ import { checkInvariants } from './invariants.ts'
 import { learn } from './learn.ts'
 import { forceFailover, isForced } from './forcing.ts'
 import { respond } from './responses.ts'
-import { heard, isServingPhase, situationOf, voucherOf } from './situation.ts'
+import { heard, isServingPhase, redisAnswers, situationOf, voucherOf } from './situation.ts'
 import { respondTo } from './table.ts'
 
 export function decide(state: State, view: View, policy: Policy): Decision {
@@ -29,7 +29,7 @@ export function decide(state: State, view: View, policy: Policy): Decision {
   const allowed = draft.vip ?? standingVipRule(ctx, draft.next)
   const decision: Decision = {
     next: draft.next,
-    actions: [...withVip(draft.actions, ctx, allowed), ...yieldRule(ctx, draft.next)],
+    actions: [...withVip(draft.actions, ctx, allowed), ...fenceRule(ctx, draft.next), ...yieldRule(ctx, draft.next)],
     events: [...learned.events, ...draft.events],
     diagnosis: row.diagnosis,
     rule: forced
@@ -99,6 +99,17 @@ function yieldRule(ctx: Context, next: State): readonly Action[] {
   const inTouch = view.peers.some((p) => p.agent === 'refused' || heard(p) !== null)
   const yields = isServingPhase(next.phase) && (cutOff || (!inTouch && keepalived.yields))
   return yields === keepalived.yields ? [] : [{ kind: 'vrrp-yield', yields }]
+}
+
+/**
+ * The write fence changes values that belong to the user, and a redis that serves must not have it: it is lifted as soon as redis
+ * refuses writes by itself (a replica), is to serve, or is another process than the one that was fenced.
+ */
+function fenceRule(ctx: Context, next: State): readonly Action[] {
+  const { facts, fencedRunId } = ctx.view.redis
+  if (fencedRunId === null || facts === null || facts.loading || !redisAnswers(ctx.view)) return []
+  const needless = facts.role === 'replica' || fencedRunId !== facts.runId || isServingPhase(next.phase)
+  return needless ? [{ kind: 'lift-fence' }] : []
 }
 
 function withOperatorPause(state: State, view: View): { readonly state: State; readonly events: readonly Event[] } {

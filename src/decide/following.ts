@@ -8,8 +8,8 @@ import type { LineageEntry, State } from '../model/state.ts'
 import type { RedisFacts, Statement } from '../model/view.ts'
 import { holdStill, type Context, type Draft } from './draft.ts'
 import { memberOf, ownFitness } from './fitness.ts'
-import { describePosition, positionOf, type Position } from './position.ts'
-import { heard, peerOf } from './situation.ts'
+import { describePosition, forkOf, positionOf, type Position } from './position.ts'
+import { heard, isWriteFenced, peerOf } from './situation.ts'
 
 export function follow(ctx: Context): Draft {
   const { state, view } = ctx
@@ -33,8 +33,7 @@ export function follow(ctx: Context): Draft {
   const position = positionOf(facts, state.lineage)
   const verdict = mayGiveUp(state, facts, position, word, entry)
   if (verdict.kind === 'refuse') return refuse(ctx, verdict.why)
-  const keep: readonly Action[] =
-    verdict.kind === 'keep' ? [{ kind: 'keep-dataset', name: `epoch-${position.kind === 'known' ? position.epoch : state.epoch - 1}-from-${state.host}` }] : []
+  const keep = verdict.kind === 'keep' ? keeping(ctx, facts, position) : []
   const diverged = position.kind === 'known' ? position.divergedBytes : null
   const rejoined: Event = {
     // Keeping a copy takes several cycles, in which the phase has become replica: only a primary can have diverged.
@@ -50,6 +49,24 @@ export function follow(ctx: Context): Draft {
     because: `${holder} serves epoch ${state.epoch}; this redis (${describePosition(position)}) is to replicate from ${upstream.host}:${upstream.port}`,
     wakeInMs: busyTickMs,
   }
+}
+
+/**
+ * A primary whose writes are fenced still gives its stream: exactly what only it has is kept. THE FENCE FIRST, each time: what
+ * was fenced by an agent that died in the middle may not have been. Any other dataset is kept whole.
+ */
+function keeping(ctx: Context, facts: RedisFacts, position: Position): readonly Action[] {
+  const { state } = ctx
+  const fork = forkOf(facts, state.lineage, position)
+  const name = `epoch-${fork.epoch > 0 ? fork.epoch : state.epoch - 1}-from-${state.host}`
+  // A replica lets go first: its source may give the same data up, and pull this one along before the copy is made.
+  const attached = facts.upstream !== null && facts.upstream.port !== 1
+  if (!isWriteFenced(ctx.view) || fork.fromOffset === null || fork.replid === null)
+    return [...(attached ? [{ kind: 'soft-fence' } as const] : []), { kind: 'keep-dataset', name, fork }]
+  return [
+    { kind: 'fence-writes', runId: facts.runId },
+    { kind: 'keep-writes', name, fork },
+  ]
 }
 
 /** Phase, address and old connections, whether or not the replication source is right already. */
@@ -85,7 +102,9 @@ function settle(ctx: Context, word: Statement, following: boolean): Draft {
 
 function refuse(ctx: Context, why: string): Draft {
   const next: State = { ...ctx.state, phase: ctx.state.phase === 'fresh' ? 'fresh' : 'fenced', refusedEpoch: ctx.state.refusedEpoch ?? ctx.state.epoch }
-  return { next, actions: [], events: [{ kind: 'alarm', epoch: ctx.state.epoch, text: why }], because: why, wakeInMs: 4 * tickMs, vip: false }
+  // It may stay like this for long: the fence that leaves no trace in a redis that may be somebody else's.
+  const fence: readonly Action[] = isWriteFenced(ctx.view) ? [{ kind: 'soft-fence' }] : []
+  return { next, actions: fence, events: [{ kind: 'alarm', epoch: ctx.state.epoch, text: why }], because: why, wakeInMs: 4 * tickMs, vip: false }
 }
 
 function wasPrimary(state: State): boolean {

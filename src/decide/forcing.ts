@@ -5,7 +5,7 @@
 import type { Event } from '../model/action.ts'
 import { tickMs } from '../model/policy.ts'
 import { answerRequest, claimEpoch, holdStill, offsetOf, type Context, type Draft } from './draft.ts'
-import { isServingPhase } from './situation.ts'
+import { isServingPhase, isWriteFenced } from './situation.ts'
 
 export function isForced(ctx: { readonly view: Context['view'] }): boolean {
   return ctx.view.request?.kind === 'failover' || ctx.view.request?.kind === 'accept'
@@ -21,7 +21,7 @@ export function forceFailover(ctx: Context): Draft {
       ...holdStill(ctx, 'dry run', tickMs),
       next: answerRequest(state, ctx, true, `would promote ${state.host} at offset ${offsetOf(view.redis.facts)}`),
     }
-  const draft = claimEpoch(ctx, state.epoch + 1, 'forced', `forced by ${view.request?.by ?? 'an operator'}`)
+  const draft = withOwnId(ctx, claimEpoch(ctx, state.epoch + 1, 'forced', `forced by ${view.request?.by ?? 'an operator'}`))
   return { ...draft, next: answerRequest(draft.next, ctx, true, `${state.host} is being promoted to epoch ${state.epoch + 1}`) }
 }
 
@@ -38,6 +38,11 @@ function whyNot(ctx: Context): string | null {
   return null
 }
 
+/** A fenced redis that is still a primary would keep its replication id: the fork could not be told from the history it left. */
+function withOwnId(ctx: Context, draft: Draft): Draft {
+  return isWriteFenced(ctx.view) ? { ...draft, actions: [{ kind: 'soft-fence' }, ...draft.actions] } : draft
+}
+
 /** The same redis may already serve: the new epoch then goes on with its history, and only says that this history is the true one. */
 function acceptLineage(ctx: Context): Draft {
   const { state, view } = ctx
@@ -47,7 +52,7 @@ function acceptLineage(ctx: Context): Draft {
   if (dryRun)
     return { ...holdStill(ctx, 'dry run', tickMs), next: answerRequest(state, ctx, true, `${what}; members with other data would keep a copy and follow`) }
   const why = `accepted by ${by}: ${reason ?? ''}`
-  const draft = claimEpoch(ctx, epoch, 'forced', why)
+  const draft = withOwnId(ctx, claimEpoch(ctx, epoch, 'forced', why))
   const event: Event = { kind: 'accepted', epoch, text: `${what}, ${why}`, data: { to: state.host, by, reason: reason ?? '' } }
   const next = { ...draft.next, claim: { source: 'forced', why, accepted: true } } as const
   return { ...draft, next: answerRequest(next, ctx, true, `${what}; members with other data keep a copy and follow`), events: [event, ...draft.events] }

@@ -10,7 +10,7 @@ import { isFresh, wasFresh } from './fitness.ts'
 import { follow } from './following.ts'
 import { answerSwitchover, handOver, isHandedToMe, isOfferedToMe } from './handover.ts'
 import { mergeLineage } from './position.ts'
-import { heard, isServingPhase, peerOf, voucherOf } from './situation.ts'
+import { heard, isServingPhase, isWriteFenced, peerOf, voucherOf } from './situation.ts'
 
 /** Longer than an election and the fence that follows it; a promotion opens the gate at once. */
 const supervisorGateMs = 2000
@@ -52,7 +52,7 @@ function hold(ctx: Context): Draft {
     const because = `${situation.holderWhy}; the link to it is down, and nobody says what answers there next`
     return { ...holdStill(ctx, because, busyTickMs / 2), next: { ...state, detached }, actions: [{ kind: 'soft-fence' }] }
   }
-  const unfenced = situation.redis === 'primary' || situation.redis === 'other-primary'
+  const unfenced = (situation.redis === 'primary' || situation.redis === 'other-primary') && !isWriteFenced(ctx.view)
   const fence: readonly Action[] = unfenced && state.epoch > 0 && !isServingPhase(state.phase) ? [{ kind: 'soft-fence' }] : []
   const waiting = situation.claim === 'theirs' && situation.holder === 'unclear'
   const untilHungMs = situation.redis === 'slow' ? ctx.policy.unresponsiveMs - ctx.view.redis.unansweredMs + 1 : tickMs
@@ -201,6 +201,8 @@ function electSuccessor(ctx: Context): Draft {
 function detach(ctx: Context): readonly Action[] {
   const upstream = ctx.view.redis.facts?.upstream ?? null
   const attached = upstream !== null && upstream.port !== 1
+  // A primary that refuses writes already is left one: what only it has is still to be read from it.
+  if (isWriteFenced(ctx.view)) return []
   return ctx.situation.redis !== 'replica' || attached ? [{ kind: 'soft-fence' }] : []
 }
 
@@ -223,12 +225,20 @@ function electNow(ctx: Context): Draft {
 }
 
 function stepDown(ctx: Context): Draft {
-  const { state } = ctx
+  const { state, view } = ctx
+  const runId = view.redis.facts?.runId
+  // The fence is in force; what is left is to keep what only this redis has, and to follow.
+  if (state.phase === 'fenced' && isWriteFenced(view) && ctx.situation.holder === 'serves') return follow(ctx)
   const text = `${state.holder ?? 'another member'} ${ctx.situation.holder === 'serves' ? 'serves' : 'holds'} epoch ${state.epoch}; this redis must not accept writes any more`
   return {
     next: { ...state, phase: 'fenced', handover: null, claim: null, servingRunId: null },
     // The fence first: whatever fails after it, no more writes are acknowledged here.
-    actions: [{ kind: 'soft-fence' }, { kind: 'refuse-connections', forMs: 1000 }, { kind: 'kill-clients' }],
+    // It leaves redis a primary, because a replica of nobody gives its stream to nobody, and the diverged writes are in it.
+    actions: [
+      runId === undefined ? { kind: 'soft-fence' } : { kind: 'fence-writes', runId },
+      { kind: 'refuse-connections', forMs: 1000 },
+      { kind: 'kill-clients' },
+    ],
     events: [{ kind: 'fenced', epoch: state.epoch, text, data: { from: state.host } }],
     because: text,
     wakeInMs: 0,

@@ -58,6 +58,8 @@ export interface RedisProbe {
   readonly trouble: string | null
   /** A script or command blocks it: it says -BUSY. */
   readonly busy: boolean
+  /** run id of the redis whose writes this agent has fenced and not freed since (durable); null: none. */
+  readonly fencedRunId: string | null
 }
 
 export interface KeepalivedProbe {

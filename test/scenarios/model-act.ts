@@ -7,13 +7,25 @@ export interface ActMemory {
   /** Since when a copy of this name is being made. */
   readonly keeping: Map<string, number>
   readonly started: (pid: number) => void
+  fencedRunId: string | null
 }
 
 /** null: done. */
 export function perform(world: World, host: string, memory: ActMemory, action: Action): string | null {
   const redis = world.redis(host)
   const keepalived = world.vrrp.hosts.get(host)
-  const needsLink = ['promote', 'follow', 'soft-fence', 'pause-writes', 'resume-writes', 'kill-clients', 'keep-dataset']
+  const needsLink = [
+    'promote',
+    'follow',
+    'soft-fence',
+    'pause-writes',
+    'resume-writes',
+    'kill-clients',
+    'keep-dataset',
+    'keep-writes',
+    'fence-writes',
+    'lift-fence',
+  ]
   if (needsLink.includes(action.kind) && !redis.answers(world.nowMs)) return `${action.kind}: no connection to redis`
   if (['promote', 'follow', 'soft-fence'].includes(action.kind) && redis.loading(world.nowMs))
     return `${action.kind}: LOADING Redis is loading the dataset in memory`
@@ -57,6 +69,18 @@ export function perform(world: World, host: string, memory: ActMemory, action: A
       world.kept.push({ host, name: action.name, keys: redis.log.map((w) => w.key) })
       break
     }
+    case 'fence-writes':
+      memory.fencedRunId = action.runId
+      redis.refusesWrites = true
+      break
+    case 'lift-fence':
+      memory.fencedRunId = null
+      redis.refusesWrites = false
+      break
+    case 'keep-writes':
+      if (redis.role !== 'primary') return 'keep-writes: NOMASTERLINK'
+      world.kept.push({ host, name: action.name, keys: redis.log.filter((w) => w.at >= (action.fork.fromOffset ?? 0)).map((w) => w.key) })
+      break
     case 'wipe-redis':
       redis.die()
       redis.disk = nothing

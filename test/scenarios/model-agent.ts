@@ -30,6 +30,8 @@ export class ModelAgent {
   view: View | null = null
   actedAll = true
   lastRule = ''
+  /** On disk: survives `kill`. */
+  fencedRunId: string | null = null
   private life = 0
   private facts: RedisFacts | null = null
   private factsAtMs = Number.NEGATIVE_INFINITY
@@ -213,6 +215,7 @@ export class ModelAgent {
         factsAgeMs: Number.isFinite(this.factsAtMs) ? nowMs - this.factsAtMs : Number.MAX_SAFE_INTEGER,
         trouble: null,
         busy: false,
+        fencedRunId: this.fencedRunId,
       },
       keepalived:
         keepalived === undefined

@@ -192,6 +192,7 @@ test.each([
           expect(w.keys(h)).toEqual(w.keys(primary))
         }
         expect(w.addressOn()).toEqual([primary])
+        for (const h of w.hosts) expect(w.redis(h).refusesWrites, `no fence stays behind on ${h}`).toBe(false)
       }),
       { seed, numRuns: runs, interruptAfterTimeLimit: limitMs, markInterruptAsFailure: false },
     )

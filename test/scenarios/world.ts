@@ -212,7 +212,7 @@ export class World extends VirtualClock {
   }
 
   /** One SET through the address. What comes back is what the client sees. */
-  write(key = newId('k')): 'OK' | 'READONLY' | 'paused' | 'no answer' | 'no address' {
+  write(key = newId('k')): ReturnType<ModelRedis['write']> | 'no address' {
     const [host] = this.addressOn()
     if (host === undefined) return 'no address'
     const answer = this.redis(host).write(key, this.nowMs)

@@ -1,4 +1,5 @@
 /** One tree from what all members say: where they agree it is a line, where they do not it has forks. */
+import { stripVTControlCharacters } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import type { AgentAnswer } from '../../src/cli/ask.ts'
 import { drawTree } from '../../src/cli/lineage.ts'
@@ -50,7 +51,7 @@ const kept: KeptEntry = {
   replay: null,
 }
 const line = [entry(1, 'a', 0), entry(2, 'b', 1001)]
-const plain = (text: string) => text.replaceAll(/\x1b\[\d+m/g, '')
+const plain = stripVTControlCharacters
 
 describe('agreement', () => {
   test('one line, no forks', () => {
