@@ -22,13 +22,15 @@ interface FenceRecord {
   readonly names: 'min-replicas' | 'min-slaves'
   readonly toWrite: string
   readonly maxLag: string
+  /** Redis has confirmed it. An agent that dies before sets it again. */
+  readonly inForce: boolean
 }
 
 const known = new Map<string, FenceRecord | null>()
 
-/** run id of the redis that is fenced here, or was when it last lived; null: none. */
-export function fencedRunId(paths: Config['paths'], group: string): string | null {
-  return recordOf(writeFenceFile(paths, group))?.runId ?? null
+export function writeFence(paths: Config['paths'], group: string): { readonly runId: string; readonly inForce: boolean } | null {
+  const record = recordOf(writeFenceFile(paths, group))
+  return record === null ? null : { runId: record.runId, inForce: record.inForce }
 }
 
 function recordOf(file: string): FenceRecord | null {
@@ -57,7 +59,13 @@ export async function fenceWrites(hands: RedisHands, runId: string): Promise<Out
     }
     const lag = record.maxLag === '0' ? await command(hands, 'CONFIG', 'SET', `${record.names}-max-lag`, anyLag) : done
     const fence = lag.done ? await command(hands, 'CONFIG', 'SET', `${record.names}-to-write`, unreachable) : lag
-    return fence.done ? done : softFence(hands)
+    if (!fence.done) return softFence(hands)
+    if (!record.inForce) {
+      const confirmed = { ...record, inForce: true }
+      await writeDurably(file, JSON.stringify(confirmed))
+      known.set(file, confirmed)
+    }
+    return done
   } catch {
     return softFence(hands) // a disk that takes nothing must not leave a second writer
   }
@@ -70,7 +78,7 @@ async function readValues(hands: RedisHands, runId: string): Promise<FenceRecord
   const valueOf = (name: string) => (words.includes(name) ? (words[words.indexOf(name) + 1] ?? null) : null)
   for (const names of ['min-replicas', 'min-slaves'] as const) {
     const [toWrite, maxLag] = [valueOf(`${names}-to-write`), valueOf(`${names}-max-lag`)]
-    if (toWrite !== null && maxLag !== null) return { runId, names, toWrite, maxLag }
+    if (toWrite !== null && maxLag !== null) return { runId, names, toWrite, maxLag, inForce: false }
   }
   return null
 }

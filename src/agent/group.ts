@@ -12,7 +12,7 @@ import { policyOf, statementMs, type Policy } from '../model/policy.ts'
 import type { RequestResult, State } from '../model/state.ts'
 import type { KeepalivedProbe, Request, Statement, View } from '../model/view.ts'
 import { carryOut, type ActionResult, type Hands } from '../act/act.ts'
-import { fencedRunId } from '../act/write-fence.ts'
+import { writeFence } from '../act/write-fence.ts'
 import { decide } from '../decide/decide.ts'
 import { isServingPhase } from '../decide/situation.ts'
 import { statementOf } from '../decide/statement.ts'
@@ -138,7 +138,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       agentUptimeMs: monotonicMs() - options.startedMs,
       durable,
       actedAll,
-      redis: { ...redisProbe, fencedRunId: fencedRunId(config.paths, group.name) },
+      redis: { ...redisProbe, fence: writeFence(config.paths, group.name) },
       keepalived: senses.keepalived(last?.decision.diagnosis === 'i-serve' || last?.decision.diagnosis === 'holder-serves'),
       peers: senses.peers(),
       request: requests[0] ?? null,

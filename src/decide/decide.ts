@@ -106,9 +106,9 @@ function yieldRule(ctx: Context, next: State): readonly Action[] {
  * refuses writes by itself (a replica), is to serve, or is another process than the one that was fenced.
  */
 function fenceRule(ctx: Context, next: State): readonly Action[] {
-  const { facts, fencedRunId } = ctx.view.redis
-  if (fencedRunId === null || facts === null || facts.loading || !redisAnswers(ctx.view)) return []
-  const needless = facts.role === 'replica' || fencedRunId !== facts.runId || isServingPhase(next.phase)
+  const { facts, fence } = ctx.view.redis
+  if (fence === null || facts === null || facts.loading || !redisAnswers(ctx.view)) return []
+  const needless = facts.role === 'replica' || fence.runId !== facts.runId || isServingPhase(next.phase)
   return needless ? [{ kind: 'lift-fence' }] : []
 }
 

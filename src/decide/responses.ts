@@ -53,7 +53,7 @@ function hold(ctx: Context): Draft {
     return { ...holdStill(ctx, because, busyTickMs / 2), next: { ...state, detached }, actions: [{ kind: 'soft-fence' }] }
   }
   const unfenced = (situation.redis === 'primary' || situation.redis === 'other-primary') && !isWriteFenced(ctx.view)
-  const fence: readonly Action[] = unfenced && state.epoch > 0 && !isServingPhase(state.phase) ? [{ kind: 'soft-fence' }] : []
+  const fence: readonly Action[] = unfenced && state.epoch > 0 && !isServingPhase(state.phase) ? [fenceOf(ctx)] : []
   const waiting = situation.claim === 'theirs' && situation.holder === 'unclear'
   const untilHungMs = situation.redis === 'slow' ? ctx.policy.unresponsiveMs - ctx.view.redis.unansweredMs + 1 : tickMs
   // What a supervisor starts may come up as an empty primary: the sooner it is seen, the sooner it is fenced.
@@ -224,21 +224,25 @@ function electNow(ctx: Context): Draft {
   }
 }
 
+/**
+ * A redis that goes on with a history of the group is left a primary, because a replica of nobody gives its stream to nobody, and
+ * the diverged writes are in it. Any other one may hold anything: nobody may resync from it (INV-1).
+ */
+function fenceOf(ctx: Context): Action {
+  const facts = ctx.view.redis.facts
+  const ours = facts !== null && ctx.state.lineage.some((e) => e.replid !== '' && e.replid === facts.replid)
+  return ours ? { kind: 'fence-writes', runId: facts.runId } : { kind: 'soft-fence' }
+}
+
 function stepDown(ctx: Context): Draft {
   const { state, view } = ctx
-  const runId = view.redis.facts?.runId
   // The fence is in force; what is left is to keep what only this redis has, and to follow.
   if (state.phase === 'fenced' && isWriteFenced(view) && ctx.situation.holder === 'serves') return follow(ctx)
   const text = `${state.holder ?? 'another member'} ${ctx.situation.holder === 'serves' ? 'serves' : 'holds'} epoch ${state.epoch}; this redis must not accept writes any more`
   return {
     next: { ...state, phase: 'fenced', handover: null, claim: null, servingRunId: null },
     // The fence first: whatever fails after it, no more writes are acknowledged here.
-    // It leaves redis a primary, because a replica of nobody gives its stream to nobody, and the diverged writes are in it.
-    actions: [
-      runId === undefined ? { kind: 'soft-fence' } : { kind: 'fence-writes', runId },
-      { kind: 'refuse-connections', forMs: 1000 },
-      { kind: 'kill-clients' },
-    ],
+    actions: [fenceOf(ctx), { kind: 'refuse-connections', forMs: 1000 }, { kind: 'kill-clients' }],
     events: [{ kind: 'fenced', epoch: state.epoch, text, data: { from: state.host } }],
     because: text,
     wakeInMs: 0,

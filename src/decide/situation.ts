@@ -58,8 +58,8 @@ export function redisAnswers(view: View): boolean {
 
 /** This process is a primary that refuses writes by our hand: it may still give its stream, and must not be fenced twice. */
 export function isWriteFenced(view: View): boolean {
-  const { facts, fencedRunId } = view.redis
-  return facts !== null && redisAnswers(view) && fencedRunId === facts.runId && facts.role === 'primary'
+  const { facts, fence } = view.redis
+  return facts !== null && redisAnswers(view) && fence?.inForce === true && fence.runId === facts.runId && facts.role === 'primary'
 }
 
 function redisOf(state: State, view: View, policy: Policy): RedisWord {

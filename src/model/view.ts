@@ -58,8 +58,8 @@ export interface RedisProbe {
   readonly trouble: string | null
   /** A script or command blocks it: it says -BUSY. */
   readonly busy: boolean
-  /** run id of the redis whose writes this agent has fenced and not freed since (durable); null: none. */
-  readonly fencedRunId: string | null
+  /** The write fence that this agent has begun to set (on disk) and not lifted since. `inForce`: redis has confirmed it. */
+  readonly fence: { readonly runId: string; readonly inForce: boolean } | null
 }
 
 export interface KeepalivedProbe {

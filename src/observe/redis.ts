@@ -17,7 +17,7 @@ const infoDeadlineMs = 24 * 3_600_000
 
 export interface RedisObserver {
   /** Looks now; waits at most about 40 ms. Never throws. */
-  readonly probe: (nowMs: number) => Promise<Omit<RedisProbe, 'fencedRunId'>>
+  readonly probe: (nowMs: number) => Promise<Omit<RedisProbe, 'fence'>>
   /** The open connection, for act/. null when there is none. */
   readonly link: () => RedisLink | null
   /** act/ tells which process it started, before the first answer could. */

@@ -1,5 +1,6 @@
 /** The executors of `src/act/` over the model world: what an action does to the redis, the keepalived and the peers of its host. */
 import type { Action } from '../../src/model/action.ts'
+import type { View } from '../../src/model/view.ts'
 import { nobody, nothing } from './model-redis.ts'
 import type { World } from './world.ts'
 
@@ -7,7 +8,7 @@ export interface ActMemory {
   /** Since when a copy of this name is being made. */
   readonly keeping: Map<string, number>
   readonly started: (pid: number) => void
-  fencedRunId: string | null
+  fence: View['redis']['fence']
 }
 
 /** null: done. */
@@ -70,11 +71,11 @@ export function perform(world: World, host: string, memory: ActMemory, action: A
       break
     }
     case 'fence-writes':
-      memory.fencedRunId = action.runId
+      memory.fence = { runId: action.runId, inForce: true }
       redis.refusesWrites = true
       break
     case 'lift-fence':
-      memory.fencedRunId = null
+      memory.fence = null
       redis.refusesWrites = false
       break
     case 'keep-writes':

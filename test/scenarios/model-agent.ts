@@ -31,7 +31,7 @@ export class ModelAgent {
   actedAll = true
   lastRule = ''
   /** On disk: survives `kill`. */
-  fencedRunId: string | null = null
+  fence: View['redis']['fence'] = null
   private life = 0
   private facts: RedisFacts | null = null
   private factsAtMs = Number.NEGATIVE_INFINITY
@@ -215,7 +215,7 @@ export class ModelAgent {
         factsAgeMs: Number.isFinite(this.factsAtMs) ? nowMs - this.factsAtMs : Number.MAX_SAFE_INTEGER,
         trouble: null,
         busy: false,
-        fencedRunId: this.fencedRunId,
+        fence: this.fence,
       },
       keepalived:
         keepalived === undefined

@@ -25,7 +25,7 @@ function expectWell(w: World): void {
     [...new Set(w.kept.filter((k) => k.host === 'a').flatMap((k) => k.keys))].filter((k) => late.includes(k)),
     'all that only a had',
   ).toEqual(late)
-  for (const h of w.hosts) expect([w.redis(h).refusesWrites, w.agent(h).fencedRunId], `no fence stays behind on ${h}`).toEqual([false, null])
+  for (const h of w.hosts) expect([w.redis(h).refusesWrites, w.agent(h).fence], `no fence stays behind on ${h}`).toEqual([false, null])
   expect(w.keys('a')).toContain('new')
   expect(w.assertions).toEqual([])
 }

@@ -6,7 +6,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { createServer } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { keepDataset, keepWrites } from '../../src/act/keep.ts'
-import { fencedRunId, fenceWrites, liftFence } from '../../src/act/write-fence.ts'
+import { fenceWrites, liftFence, writeFence } from '../../src/act/write-fence.ts'
 import type { Kept } from '../../src/model/kept.ts'
 import type { Outcome } from '../../src/model/outcome.ts'
 import { attach, fetchPiece } from '../../src/redis/psync.ts'
@@ -179,11 +179,11 @@ describe.skipIf(noRedis)('the write fence', () => {
     const { runId } = await r.facts()
     await fenceWrites(hands, runId)
     await fenceWrites(hands, runId)
-    expect(fencedRunId(hands.config.paths, 'sessions')).toBe(runId)
+    expect(writeFence(hands.config.paths, 'sessions')).toEqual({ runId, inForce: true })
     await expect(r.call('SET', 'x', '1')).rejects.toThrow(/NOREPLICAS/)
     expect(await liftFence(hands)).toEqual({ done: true })
     expect(await values(r)).toEqual([toWrite, maxLag])
-    expect(fencedRunId(hands.config.paths, 'sessions')).toBeNull()
+    expect(writeFence(hands.config.paths, 'sessions')).toBeNull()
     expect(await liftFence(hands)).toEqual({ done: true })
   })
 
@@ -192,10 +192,13 @@ describe.skipIf(noRedis)('the write fence', () => {
     const hands = redises.hands(r)
     const { runId } = await r.facts()
     await fenceWrites(hands, runId)
-    await r.call('CONFIG', 'SET', 'min-replicas-to-write', '2') // as if it had died before the CONFIG SET
+    // as if it had died before the CONFIG SET
+    const file = `${redises.dir}/state/sessions/write-fence.json`
+    writeFileSync(file, JSON.stringify({ ...(JSON.parse(readFileSync(file, 'utf8')) as object), inForce: false }))
+    await r.call('CONFIG', 'SET', 'min-replicas-to-write', '2')
     vi.resetModules()
     const next = await import('../../src/act/write-fence.ts')
-    expect(next.fencedRunId(hands.config.paths, 'sessions')).toBe(runId)
+    expect(next.writeFence(hands.config.paths, 'sessions')).toEqual({ runId, inForce: false })
     await next.fenceWrites(hands, runId)
     await expect(r.call('SET', 'x', '1')).rejects.toThrow(/NOREPLICAS/)
     await next.liftFence(hands)
