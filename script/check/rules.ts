@@ -48,10 +48,26 @@ export const layers: Readonly<Record<string, FolderRule>> = {
     packages: 'any',
   },
   api: { why: 'it shows the agent, through what the agent opens to it', may: { model: 'all', agent: agentForApi, decide: decideForApi }, packages: 'any' },
+  replay: {
+    why: 'it writes kept data into a redis that it is shown; it knows nothing of agents',
+    may: { model: 'all', redis: 'all', salvage: 'all' },
+    packages: 'any',
+  },
   lab: { why: 'it plays the machines; the code under test must not know that it is in one', may: { model: 'all', config: 'all' }, packages: 'any' },
   cli: {
     why: 'one file per command, no decisions',
-    may: { model: 'all', config: 'all', render: 'all', lab: 'all', api: apiForCli, agent: agentForCli, decide: decideForCli },
+    may: {
+      model: 'all',
+      config: 'all',
+      render: 'all',
+      lab: 'all',
+      salvage: 'all',
+      replay: 'all',
+      redis: ['raw.ts'],
+      api: apiForCli,
+      agent: agentForCli,
+      decide: decideForCli,
+    },
     packages: 'any',
   },
   // Files that lie in src/ itself: main.ts.

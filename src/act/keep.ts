@@ -234,11 +234,11 @@ export async function keepDataset(hands: RedisHands, name: string, fork: Fork): 
 
 /** The path of a save that was begun for `file` and has ended; otherwise what is to be waited for. */
 async function savedRdb(hands: RedisHands, link: NonNullable<ReturnType<RedisHands['link']>>, fields: InfoFields, file: string): Promise<string | Outcome> {
-  const valueOf = async (name: string): Promise<string> => {
+  const setting = async (name: string): Promise<string> => {
     const answer = await link.call(['CONFIG', 'GET', name], commandDeadlineMs)
     return answer.ok && Array.isArray(answer.value) ? String(answer.value[1]) : ''
   }
-  const [dir, rdb] = [await valueOf('dir'), await valueOf('dbfilename')]
+  const [dir, rdb] = [await setting('dir'), await setting('dbfilename')]
   if (dir === '' || rdb === '') return failed('redis does not say where it saves')
   const running = fields.get('rdb_bgsave_in_progress') === '1'
   if (saves.get(hands) !== file) {

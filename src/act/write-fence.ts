@@ -75,9 +75,9 @@ async function readValues(hands: RedisHands, runId: string): Promise<FenceRecord
   const answer = await hands.link()?.call(['CONFIG', 'GET', 'min-*'], deadlineMs)
   if (answer?.ok !== true || !Array.isArray(answer.value)) return null
   const words = answer.value.map(String)
-  const valueOf = (name: string) => (words.includes(name) ? (words[words.indexOf(name) + 1] ?? null) : null)
+  const setting = (name: string) => (words.includes(name) ? (words[words.indexOf(name) + 1] ?? null) : null)
   for (const names of ['min-replicas', 'min-slaves'] as const) {
-    const [toWrite, maxLag] = [valueOf(`${names}-to-write`), valueOf(`${names}-max-lag`)]
+    const [toWrite, maxLag] = [setting(`${names}-to-write`), setting(`${names}-max-lag`)]
     if (toWrite !== null && maxLag !== null) return { runId, names, toWrite, maxLag, inForce: false }
   }
   return null

@@ -158,6 +158,7 @@ async function run(
 }
 
 function surfaceOf(config: Config, host: string, version: string, loops: ReadonlyMap<string, GroupLoop>, names: readonly string[]): AgentSurface {
+  const stores = new Map(names.map((name) => [name, keptStore(config.paths, name, host, (text) => loops.get(name)?.note('salvaged', text))]))
   return {
     host,
     version,
@@ -165,7 +166,7 @@ function surfaceOf(config: Config, host: string, version: string, loops: Readonl
     snapshot: (group) => loops.get(group)?.snapshot() ?? null,
     request: (group, request, deadlineMs) =>
       loops.get(group)?.request(request, deadlineMs) ?? Promise.resolve({ id: request.id, ok: false, message: `no group ${group} on ${host}` }),
-    kept: (group) => (names.includes(group) ? keptStore(config.paths, group, host) : null),
+    kept: (group) => stores.get(group) ?? null,
     events: (group, limit) => readEvents(eventsFile(config.paths, group), limit),
     fault: (group, kind) => {
       const pid = loops.get(group)?.snapshot().view?.redis.pid ?? null

@@ -63,6 +63,8 @@ export interface GroupLoop {
   readonly request: (request: Request, deadlineMs: number) => Promise<RequestResult>
   readonly snapshot: () => GroupSnapshot
   readonly serves: () => boolean
+  /** Something that was done beside the loop, for the event log. */
+  readonly note: (kind: Event['kind'], text: string) => void
   readonly stop: () => Promise<void>
 }
 
@@ -298,6 +300,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
         wake()
       })
     },
+    note: (kind, text) => record({ kind, epoch: state.epoch, text }),
     serves: () => isServingPhase(state.phase),
     snapshot: () => ({
       state,

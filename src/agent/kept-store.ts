@@ -24,12 +24,17 @@ export interface KeptStore {
   readonly page: (id: string, offset: number, limit: number) => Promise<KeptPage | null>
   readonly seen: (id: string, by: string, atWallMs: number) => Promise<boolean>
   readonly journal: (id: string) => Promise<readonly ReplayLine[] | null>
-  /** Durable when it returns. false: no such copy. */
-  readonly append: (id: string, line: ReplayLine) => Promise<boolean>
+  /**
+   * Durable when it returns, with the number of lines there are then. `overtaken`: there are not as many lines as its writer
+   * believes, so somebody else writes too, and nothing was added.
+   */
+  readonly append: (id: string, line: ReplayLine, expectLines: number) => Promise<number | 'missing' | 'overtaken'>
 }
 
-export function keptStore(paths: Config['paths'], group: string, host: string): KeptStore {
+export function keptStore(paths: Config['paths'], group: string, host: string, tell: (text: string) => void): KeptStore {
   const dir = keptDir(paths, group)
+  /** One writer at a time for each journal. */
+  const turns = new Map<string, Promise<void>>()
   const one = async (id: string): Promise<Kept | null> => (isKeptId(id) ? readKept(dir, id, group, host) : null)
   const readJournal = async (id: string): Promise<readonly ReplayLine[]> => parseJournal(await readFile(`${dir}/${id}.journal`, 'utf8').catch(() => ''))
   return {
@@ -60,20 +65,40 @@ export function keptStore(paths: Config['paths'], group: string, host: string): 
       return true
     },
     journal: async (id) => ((await one(id)) === null ? null : readJournal(id)),
-    append: async (id, line) => {
-      if ((await one(id)) === null) return false
-      const file = await open(`${dir}/${id}.journal`, 'a', 0o640)
-      try {
-        if ((await file.stat()).size > maxJournalBytes) throw new Error(`${dir}/${id}.journal has grown past ${maxJournalBytes} bytes`)
-        // A line of its own, whatever a crash has left before it.
-        await file.writeFile(`\n${JSON.stringify(line)}\n`)
-        await file.sync()
-      } finally {
-        await file.close()
-      }
-      return true
+    append: async (id, line, expectLines) => {
+      if ((await one(id)) === null) return 'missing'
+      const turn = turns.get(id) ?? Promise.resolve()
+      const mine = turn.then(() => appendLine(dir, id, line, expectLines))
+      if (line.what === 'begin' || line.what === 'end')
+        void mine.then(
+          (lines) => lines !== 'overtaken' && tell(`${id}: ${line.by} ${line.what === 'begin' ? 'replays' : 'ended the replay:'} ${line.text}`),
+          () => {},
+        )
+      turns.set(
+        id,
+        mine.then(
+          () => {},
+          () => {},
+        ),
+      )
+      return mine
     },
   }
+}
+
+async function appendLine(dir: string, id: string, line: ReplayLine, expectLines: number): Promise<number | 'overtaken'> {
+  const known = parseJournal(await readFile(`${dir}/${id}.journal`, 'utf8').catch(() => ''))
+  if (known.length !== expectLines) return 'overtaken'
+  const file = await open(`${dir}/${id}.journal`, 'a', 0o640)
+  try {
+    if ((await file.stat()).size > maxJournalBytes) throw new Error(`${dir}/${id}.journal has grown past ${maxJournalBytes} bytes`)
+    // A line of its own, whatever a crash has left before it.
+    await file.writeFile(`\n${JSON.stringify(line)}\n`)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  return known.length + 1
 }
 
 export function fileOf(dir: string, kept: Pick<Kept, 'id' | 'kind'>): string {

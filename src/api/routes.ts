@@ -7,6 +7,7 @@ import { bodyLimit } from 'hono/body-limit'
 import type { Request as OperatorRequest } from '../model/view.ts'
 import type { GroupSnapshot } from '../agent/group.ts'
 import type { AgentSurface } from '../agent/surface.ts'
+import { addKeptRoutes } from './kept-routes.ts'
 import { explainGroup } from '../decide/explain.ts'
 import { redisAnswers } from '../decide/situation.ts'
 
@@ -75,10 +76,7 @@ export function agentRoutes(agent: AgentSurface): Hono {
     if (!agent.groups().includes(group)) return c.json({ error: `no group ${group} on ${agent.host}` }, 404)
     return c.json({ host: agent.host, events: await agent.events(group, limit) })
   })
-  app.get('/groups/:group/kept', async (c) => {
-    const kept = agent.kept(c.req.param('group'))
-    return kept === null ? c.json({ error: `no group ${c.req.param('group')} on ${agent.host}` }, 404) : c.json({ host: agent.host, kept: await kept.list() })
-  })
+  addKeptRoutes(app, agent)
   app.post('/groups/:group/requests', async (c) => {
     const request = parseRequest(await c.req.json().catch(() => null))
     if (request === null) return c.json({ error: 'not a request' }, 400)

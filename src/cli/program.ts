@@ -11,6 +11,7 @@ const files: Record<string, () => Promise<Registrar>> = {
   history: () => import('./history.ts'),
   explain: () => import('./explain.ts'),
   lineage: () => import('./lineage.ts'),
+  salvage: () => import('./salvage.ts'),
   check: () => import('./check.ts'),
   render: () => import('./render.ts'),
   drill: () => import('./drill.ts'),

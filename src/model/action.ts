@@ -67,6 +67,7 @@ export interface Event {
     | 'waiting'
     | 'kept'
     | 'accepted'
+    | 'salvaged'
     | 'alarm'
     | 'started'
   readonly epoch: number

@@ -38,8 +38,8 @@ export interface ReplayLine {
   readonly by: string
   readonly run: string
   readonly what: 'begin' | 'intent' | 'applied' | 'not-applied' | 'end'
-  /** Numbers of the items, in the order of the file. */
-  readonly items: readonly number[]
+  /** Ids of items: the number of its place in a stream, the fingerprint of a key in a dataset. The same at every reading. */
+  readonly items: readonly string[]
   /** With an intent: the fingerprint of each item's keys before. */
   readonly before?: readonly string[]
   readonly text: string
