@@ -44,7 +44,7 @@ export const layers: Readonly<Record<string, FolderRule>> = {
   },
   agent: {
     why: 'it joins the stages, and is the only one to do so; who shows it is handed in',
-    may: { model: 'all', redis: 'all', config: 'all', render: 'all', observe: 'all', decide: 'all', act: 'all' },
+    may: { model: 'all', redis: 'all', config: 'all', render: 'all', observe: 'all', decide: 'all', act: 'all', salvage: 'all' },
     packages: 'any',
   },
   api: { why: 'it shows the agent, through what the agent opens to it', may: { model: 'all', agent: agentForApi, decide: decideForApi }, packages: 'any' },

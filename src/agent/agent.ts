@@ -6,12 +6,14 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import type { Config } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
-import { eventsFile } from '../model/paths.ts'
+import type { Event } from '../model/action.ts'
+import { eventsFile, keptDir } from '../model/paths.ts'
 import { readPassword, readSecret, readUserRedisConf } from '../config/files.ts'
 import { readProcess } from '../observe/process.ts'
 import { monotonicMs, stallMeter } from './clock.ts'
 import { startGroup, type GroupLoop } from './group.ts'
-import { keptStore } from './kept-store.ts'
+import { keepBudget } from './kept-budget.ts'
+import { keptStore, type KeptStore } from './kept-store.ts'
 import { takeLock } from './lock.ts'
 import { readEvents, type Log } from './log-files.ts'
 import { openPeerLinks, type PeerLinks } from './peers.ts'
@@ -65,7 +67,17 @@ async function run(
   const beatMs = Math.max(20, Math.floor(Math.min(150, ...names.map((n) => config.groups[n]?.failover.hostLossMs ?? 150)) / 3))
   const stall = stallMeter(beatMs)
 
-  const surface: AgentSurface = surfaceOf(config, host, version, loops, names)
+  const tell = (name: string, kind: Event['kind'], text: string): void => loops.get(name)?.note(kind, text)
+  const stores = new Map(names.map((name) => [name, keptStore(config.paths, name, host, (text) => tell(name, 'salvaged', text))]))
+  const budgets = [...stores].map(([name, store]) =>
+    keepBudget(
+      keptDir(config.paths, name),
+      store,
+      (kind, text) => tell(name, kind, text),
+      (why) => log('warn', why),
+    ),
+  )
+  const surface: AgentSurface = surfaceOf(config, host, version, loops, names, stores)
   let links: PeerLinks | null = null
   const server = await openDoor({
     port: config.api.port,
@@ -148,6 +160,7 @@ async function run(
 
   return {
     stop: async () => {
+      for (const budget of budgets) budget.stop()
       vrrp.close()
       for (const loop of loops.values()) await loop.stop()
       open.close()
@@ -157,8 +170,14 @@ async function run(
   }
 }
 
-function surfaceOf(config: Config, host: string, version: string, loops: ReadonlyMap<string, GroupLoop>, names: readonly string[]): AgentSurface {
-  const stores = new Map(names.map((name) => [name, keptStore(config.paths, name, host, (text) => loops.get(name)?.note('salvaged', text))]))
+function surfaceOf(
+  config: Config,
+  host: string,
+  version: string,
+  loops: ReadonlyMap<string, GroupLoop>,
+  names: readonly string[],
+  stores: ReadonlyMap<string, KeptStore>,
+): AgentSurface {
   return {
     host,
     version,

@@ -12,6 +12,7 @@ import { policyOf, statementMs, type Policy } from '../model/policy.ts'
 import type { RequestResult, State } from '../model/state.ts'
 import type { KeepalivedProbe, Request, Statement, View } from '../model/view.ts'
 import { carryOut, type ActionResult, type Hands } from '../act/act.ts'
+import { mayGrowBacklog } from '../act/backlog.ts'
 import { writeFence } from '../act/write-fence.ts'
 import { decide } from '../decide/decide.ts'
 import { isServingPhase } from '../decide/situation.ts'
@@ -140,7 +141,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       agentUptimeMs: monotonicMs() - options.startedMs,
       durable,
       actedAll,
-      redis: { ...redisProbe, fence: writeFence(config.paths, group.name) },
+      redis: { ...redisProbe, backlog: mayGrowBacklog(hands) ? redisProbe.backlog : null, fence: writeFence(config.paths, group.name) },
       keepalived: senses.keepalived(last?.decision.diagnosis === 'i-serve' || last?.decision.diagnosis === 'holder-serves'),
       peers: senses.peers(),
       request: requests[0] ?? null,

@@ -7,6 +7,7 @@ import type { Decision } from '../model/decision.ts'
 import { isolatedMs, tickMs, vouchedAfterMs, type Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { View } from '../model/view.ts'
+import { adviseBacklog } from './backlog.ts'
 import { diagnose } from './diagnose.ts'
 import { answerRequest, holdStill, type Context, type Draft } from './draft.ts'
 import { ownFitness } from './fitness.ts'
@@ -29,7 +30,7 @@ export function decide(state: State, view: View, policy: Policy): Decision {
   const allowed = draft.vip ?? standingVipRule(ctx, draft.next)
   const decision: Decision = {
     next: draft.next,
-    actions: [...withVip(draft.actions, ctx, allowed), ...fenceRule(ctx, draft.next), ...yieldRule(ctx, draft.next)],
+    actions: [...withVip(draft.actions, ctx, allowed), ...fenceRule(ctx, draft.next), ...backlogRule(ctx, draft), ...yieldRule(ctx, draft.next)],
     events: [...learned.events, ...draft.events],
     diagnosis: row.diagnosis,
     rule: forced
@@ -110,6 +111,12 @@ function fenceRule(ctx: Context, next: State): readonly Action[] {
   if (fence === null || facts === null || facts.loading || !redisAnswers(ctx.view)) return []
   const needless = facts.role === 'replica' || fence.runId !== facts.runId || isServingPhase(next.phase)
   return needless ? [{ kind: 'lift-fence' }] : []
+}
+
+/** In a calm cycle only: nothing that is under way waits for it. */
+function backlogRule(ctx: Context, draft: Draft): readonly Action[] {
+  const action = draft.actions.length > 0 ? null : (adviseBacklog(ctx.view, ctx.policy)?.action ?? null)
+  return action === null ? [] : [action]
 }
 
 function withOperatorPause(state: State, view: View): { readonly state: State; readonly events: readonly Event[] } {

@@ -42,6 +42,8 @@ export type Action =
   | { readonly kind: 'fence-writes'; readonly runId: string }
   /** Puts the user's values back. */
   | { readonly kind: 'lift-fence' }
+  /** CONFIG SET repl-backlog-size, only ever upward. */
+  | { readonly kind: 'grow-backlog'; readonly bytes: number }
   /** Empties the data directory and starts redis anew: `reinit`. */
   | { readonly kind: 'wipe-redis' }
   /** Asks a peer to look at its redis at once and to say what it sees. */

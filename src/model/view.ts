@@ -58,6 +58,8 @@ export interface RedisProbe {
   readonly trouble: string | null
   /** A script or command blocks it: it says -BUSY. */
   readonly busy: boolean
+  /** The replication backlog, what of it the memory allows, and the highest write rate that this agent has seen; null: not known yet. */
+  readonly backlog: { readonly sizeBytes: number; readonly capBytes: number; readonly bytesPerS: number } | null
   /** The write fence that this agent has begun to set (on disk) and not lifted since. `inForce`: redis has confirmed it. */
   readonly fence: { readonly runId: string; readonly inForce: boolean } | null
 }

@@ -4,6 +4,7 @@
  */
 import type { RedisFacts, RedisProbe } from '../model/view.ts'
 import { factsFromInfo } from '../redis/info.ts'
+import { writeMeter } from './write-meter.ts'
 import { openRedis, type RedisLink, type RedisTarget } from '../redis/link.ts'
 import { commandLine, hasThreads, isSameProcess, readProcess, type ProcessId } from './process.ts'
 
@@ -35,6 +36,7 @@ export function observeRedis(target: RedisTarget, clock: () => number, wake: () 
   let factsAtMs = Number.NEGATIVE_INFINITY
   let trouble: string | null = null
   let busy = false
+  const meter = writeMeter()
   let known: ProcessId | null = null
   let refused = false
   let closed = false
@@ -83,6 +85,7 @@ export function observeRedis(target: RedisTarget, clock: () => number, wake: () 
     if (parsed === null) return
     facts = parsed
     factsAtMs = clock()
+    meter.saw(parsed, String(answer.value), factsAtMs)
     remember(parsed.pid)
   }
 
@@ -125,6 +128,7 @@ export function observeRedis(target: RedisTarget, clock: () => number, wake: () 
         factsAgeMs: Number.isFinite(factsAtMs) ? readMs - factsAtMs : Number.MAX_SAFE_INTEGER,
         trouble,
         busy,
+        backlog: meter.backlog(),
       }
     },
     link: () => link,

@@ -94,6 +94,7 @@ export function perform(world: World, host: string, memory: ActMemory, action: A
     case 'refuse-connections':
     case 'accept-connections':
     case 'kill-clients':
+    case 'grow-backlog':
       break
   }
   world.changed()

@@ -216,6 +216,7 @@ export class ModelAgent {
         trouble: null,
         busy: false,
         fence: this.fence,
+        backlog: null,
       },
       keepalived:
         keepalived === undefined

@@ -79,6 +79,10 @@ describe('a former primary that still runs', () => {
     expect(w.redis('a').write('too-late', w.nowMs)).not.toBe('OK')
     w.heal()
     expectWell(w)
+    expect(
+      w.kept.map((k) => k.keys),
+      'from its stream',
+    ).toEqual([late])
   })
 
   test('the stream cannot be had (it was fenced as a replica of nobody): the dataset is kept', () => {

@@ -32,7 +32,7 @@ export function facts(more: Partial<RedisFacts> = {}): RedisFacts {
 export const primaryFacts = (more: Partial<RedisFacts> = {}): RedisFacts => facts({ role: 'primary', upstream: null, linkUp: false, ...more })
 
 export function probe(more: Partial<RedisProbe> = {}): RedisProbe {
-  return { process: true, pid: 100, facts: facts(), unansweredMs: 0, factsAgeMs: 0, trouble: null, busy: false, fence: null, ...more }
+  return { process: true, pid: 100, facts: facts(), unansweredMs: 0, factsAgeMs: 0, trouble: null, busy: false, fence: null, backlog: null, ...more }
 }
 
 export function entry(epoch: number, holder: string, startOffset: number, more: Partial<LineageEntry> = {}): LineageEntry {

@@ -5,6 +5,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { growBacklog, mayGrowBacklog } from '../../src/act/backlog.ts'
 import { keepDataset, keepWrites } from '../../src/act/keep.ts'
 import { fenceWrites, liftFence, writeFence } from '../../src/act/write-fence.ts'
 import type { Kept } from '../../src/model/kept.ts'
@@ -78,6 +79,18 @@ describe.skipIf(noRedis)('the writes of a former primary', () => {
     // and an agent that died before it could follow keeps nothing twice
     expect(await untilDone(() => keepWrites(redises.hands(old), 'epoch-1-from-a', fork))).toEqual({ done: true })
     expect(manifests()).toHaveLength(1)
+    // what redis itself puts into the stream is nothing to keep, and what comes later is kept without what was kept before
+    await old.call('PUBLISH', 'news', 'none')
+    expect(await untilDone(() => keepWrites(redises.hands(old), 'epoch-1-from-a', fork))).toEqual({ done: true })
+    expect(manifests()).toHaveLength(1)
+    await liftFence(hands)
+    await old.call('SET', 'still-later', '1')
+    expect(await untilDone(() => keepWrites(redises.hands(old), 'epoch-1-from-a', fork))).toEqual({ done: true })
+    expect(
+      manifests()
+        .map((m) => wordsOf(m).length)
+        .sort(),
+    ).toEqual([1, 7])
   })
 
   test('that were begun in another database than 0: its number is found before the fork', async () => {
@@ -164,6 +177,20 @@ describe.skipIf(noRedis)('a piece of the stream', () => {
   })
 })
 
+describe.skipIf(noRedis)('the backlog', () => {
+  test('is enlarged and keeps what is in it; a redis that refuses is asked once', async () => {
+    const { old, fork } = await parted(redises, async () => {})
+    await old.call('SET', 'late', '1')
+    const hands = redises.hands(old)
+    expect(await growBacklog(hands, 8 * 1024 * 1024)).toEqual({ done: true })
+    expect((await old.call('CONFIG', 'GET', 'repl-backlog-size')) as string[]).toContain('8388608')
+    expect(await untilDone(() => keepWrites(hands, 'e', fork))).toEqual({ done: true })
+    expect(wordsOf(manifests()[0])).toEqual(['db0 SET late 1'])
+    const stubborn = redises.hands(await redises.start('--rename-command', 'CONFIG', ''))
+    expect([await growBacklog(stubborn, 1), mayGrowBacklog(stubborn), mayGrowBacklog(hands)]).toEqual([{ done: true }, false, true])
+  })
+})
+
 describe.skipIf(noRedis)('the write fence', () => {
   const values = async (r: RealRedis) =>
     [(await r.call('CONFIG', 'GET', 'min-replicas-to-write')) as string[], (await r.call('CONFIG', 'GET', 'min-replicas-max-lag')) as string[]].map((v) => v[1])
@@ -203,6 +230,22 @@ describe.skipIf(noRedis)('the write fence', () => {
     await expect(r.call('SET', 'x', '1')).rejects.toThrow(/NOREPLICAS/)
     await next.liftFence(hands)
     expect((await values(r))[0]).toBe('2')
+  })
+
+  test('a redis that refuses to be set is fenced as a replica of nobody, and what is written down does not claim more', async () => {
+    const r = await redises.start()
+    const hands = redises.hands(r)
+    const deaf = {
+      ...hands,
+      link: () => ({
+        ...r.link,
+        call: (args: readonly string[], ms: number) => (args[1] === 'SET' ? Promise.resolve({ ok: false as const, why: 'ERR' }) : r.link.call(args, ms)),
+      }),
+    }
+    expect(await fenceWrites(deaf, (await r.facts()).runId)).toEqual({ done: true })
+    expect(writeFence(hands.config.paths, 'sessions')?.inForce).toBe(false)
+    await expect(r.call('SET', 'x', '1')).rejects.toThrow(/READONLY/)
+    expect(await liftFence(hands)).toEqual({ done: true })
   })
 
   test('what somebody has set meanwhile is theirs: it stays', async () => {

@@ -1,6 +1,7 @@
 /** Real redis-servers: kept items into a primary, exactly once, whatever interrupts; a kept RDB compared key by key. */
 import { copyFile } from 'node:fs/promises'
-import { readdirSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { applyItems, fingerprint, preview, type ApplyOptions } from '../../src/replay/apply.ts'
@@ -199,6 +200,27 @@ describe.skipIf(noRedis)('a kept RDB', () => {
     expect(again.items).toEqual([])
     expect(new Set(ids).size).toBe(2)
     await again.close()
+  })
+
+  test('leaves nothing behind either when its owner is killed in the middle', async () => {
+    const r = await redises.start()
+    await r.call('SET', 'a', '1')
+    await r.call('SAVE')
+    const module = new URL('../../src/replay/throwaway.ts', import.meta.url).href
+    const program = `import { copyFile } from 'node:fs/promises'
+      const { openThrowaway } = await import('${module}')
+      const aside = await openThrowaway('redis-server', 16, (file) => copyFile('${redises.dir}/${r.port}/dump.rdb', file))
+      const info = String(await aside.redis.call('CONFIG', 'GET', 'dir'))
+      process.stdout.write(info)
+      setInterval(() => {}, 1000)`
+    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const said = await new Promise<string>((resolve) => child.stdout.once('data', (d: Buffer) => resolve(d.toString())))
+    const dir = said.split(',').at(-1) ?? ''
+    expect(readdirSync(dir)).toContain('kept.rdb')
+    child.kill('SIGKILL')
+    const endMs = performance.now() + 5000
+    while (existsSync(dir) && performance.now() < endMs) await new Promise((resolve) => setTimeout(resolve, 20))
+    expect(existsSync(dir)).toBe(false)
   })
 
   test('that no redis can load: HF604, and nothing is left behind', async () => {
