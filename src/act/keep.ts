@@ -195,12 +195,14 @@ export async function keepDataset(hands: RedisHands, name: string, fork: Fork): 
   const info = await infoOf(hands)
   if (!info.ok || link === null) return failed(info.ok ? 'no connection to redis' : info.why)
   const fields = info.value
-  const offset = Number(fields.get('master_repl_offset') ?? 0)
+  // What redis itself puts into its stream moves the offset on while the save runs.
+  const begun = saves.get(hands)
+  const offset = begun?.name === name ? begun.offset : Number(fields.get('master_repl_offset') ?? 0)
   const id = `${name}-offset-${offset}`
   const file = `${dir}/${id}.rdb`
   if (await exists(`${dir}/${id}.json`)) return done
   if (!(await exists(file))) {
-    const saved = await savedRdb(hands, link, fields, file)
+    const saved = await savedRdb(hands, link, fields, { name, offset })
     if (typeof saved !== 'string') return saved
     await mkdir(dir, { recursive: true, mode: 0o750 })
     try {
@@ -232,8 +234,8 @@ export async function keepDataset(hands: RedisHands, name: string, fork: Fork): 
   return done
 }
 
-/** The path of a save that was begun for `file` and has ended; otherwise what is to be waited for. */
-async function savedRdb(hands: RedisHands, link: NonNullable<ReturnType<RedisHands['link']>>, fields: InfoFields, file: string): Promise<string | Outcome> {
+/** The path of the save that was begun for this and has ended; otherwise what is to be waited for. */
+async function savedRdb(hands: RedisHands, link: NonNullable<ReturnType<RedisHands['link']>>, fields: InfoFields, wanted: Save): Promise<string | Outcome> {
   const setting = async (name: string): Promise<string> => {
     const answer = await link.call(['CONFIG', 'GET', name], commandDeadlineMs)
     return answer.ok && Array.isArray(answer.value) ? String(answer.value[1]) : ''
@@ -241,20 +243,25 @@ async function savedRdb(hands: RedisHands, link: NonNullable<ReturnType<RedisHan
   const [dir, rdb] = [await setting('dir'), await setting('dbfilename')]
   if (dir === '' || rdb === '') return failed('redis does not say where it saves')
   const running = fields.get('rdb_bgsave_in_progress') === '1'
-  if (saves.get(hands) !== file) {
+  if (saves.get(hands)?.name !== wanted.name) {
     if (running) return waiting('another save is still running')
     const begun = await command(hands, 'BGSAVE')
     if (!begun.done) return begun
-    saves.set(hands, file)
-    return waiting(`the dataset is being kept as ${file}`)
+    saves.set(hands, wanted)
+    return waiting('the dataset is being kept')
   }
-  if (running) return waiting(`the dataset is being kept as ${file}`)
+  if (running) return waiting('the dataset is being kept')
   saves.delete(hands)
   return fields.get('rdb_last_bgsave_status') === 'ok' ? `${dir}/${rdb}` : failed('the save before giving the dataset up failed; it is not given up')
 }
 
-/** The copy for which a save was begun and has not been taken over yet. */
-const saves = new WeakMap<RedisHands, string>()
+interface Save {
+  readonly name: string
+  readonly offset: number
+}
+
+/** The save that was begun and has not been taken over yet. */
+const saves = new WeakMap<RedisHands, Save>()
 
 function keysIn(fields: InfoFields): number {
   return [...fields].reduce((sum, [name, value]) => (/^db\d+$/.test(name) ? sum + Number(/keys=(\d+)/.exec(value)?.[1] ?? 0) : sum), 0)

@@ -59,10 +59,11 @@ function keeping(ctx: Context, facts: RedisFacts, position: Position): readonly 
   const { state } = ctx
   const fork = forkOf(facts, state.lineage, position)
   const name = `epoch-${fork.epoch > 0 ? fork.epoch : state.epoch - 1}-from-${state.host}`
-  // A replica lets go first: its source may give the same data up, and pull this one along before the copy is made.
-  const attached = facts.upstream !== null && facts.upstream.port !== 1
+  // A replica lets go first: its source may give the same data up, and pull this one along before the copy is made. A primary
+  // takes no more writes, which the copy would not have.
+  const moves = facts.role === 'primary' || (facts.upstream !== null && facts.upstream.port !== 1)
   if (!isWriteFenced(ctx.view) || fork.fromOffset === null || fork.replid === null)
-    return [...(attached ? [{ kind: 'soft-fence' } as const] : []), { kind: 'keep-dataset', name, fork }]
+    return [...(moves ? [{ kind: 'soft-fence' } as const] : []), { kind: 'keep-dataset', name, fork }]
   return [
     { kind: 'fence-writes', runId: facts.runId },
     { kind: 'keep-writes', name, fork },
@@ -115,7 +116,8 @@ type Verdict = { readonly kind: 'free' | 'keep' } | { readonly kind: 'refuse'; r
 
 function mayGiveUp(state: State, facts: RedisFacts, position: Position, holder: Statement, entry: LineageEntry): Verdict {
   if (facts.keys === 0) return { kind: 'free' }
-  if (isOverruled(state, entry)) return position.kind === 'known' && position.divergedBytes === 0 ? { kind: 'free' } : { kind: 'keep' }
+  if (isOverruled(state, entry))
+    return position.kind === 'known' && position.divergedBytes === 0 && ownBytes(facts, state.lineage) === 0 ? { kind: 'free' } : { kind: 'keep' }
   const emptyHolder = holder.redis !== null && holder.redis.keys === 0 && entry.startOffset <= 1
   if (emptyHolder && state.lineage.length > 1)
     return {
@@ -123,7 +125,7 @@ function mayGiveUp(state: State, facts: RedisFacts, position: Position, holder: 
       why: `INV-1: ${holder.host} serves an empty dataset that began at offset ${entry.startOffset}; the ${facts.keys} keys here are not given up to it. Promote this member (failover --to ${state.host} --force), or name the true data (lineage ${state.group} accept HOST; a copy is kept)`,
     }
   if (position.kind === 'known') {
-    if (position.divergedBytes === 0) return { kind: 'free' }
+    if (position.divergedBytes === 0) return { kind: ownBytes(facts, state.lineage) > 0 ? 'keep' : 'free' }
     const own = state.lineage.find((e) => e.epoch === position.epoch)?.holder === state.host
     if (!own && entry.source === 'restart')
       return {
@@ -139,6 +141,12 @@ function mayGiveUp(state: State, facts: RedisFacts, position: Position, holder: 
     }
   const last = state.lineage.findLast((e) => e.epoch < state.epoch)
   return { kind: last?.holder === state.host ? 'keep' : 'free' }
+}
+
+/** Written under an id that no epoch has: a replica that somebody made a primary behind our back, and wrote to. */
+function ownBytes(facts: RedisFacts, lineage: State['lineage']): number {
+  const ours = facts.secondOffset <= 0 || lineage.some((e) => e.replid !== '' && e.replid === facts.replid)
+  return ours ? 0 : Math.max(0, facts.offset - (facts.secondOffset - 1))
 }
 
 /** The refusal is older than the operator's word for this epoch's holder. A member that joins later was not meant by it. */

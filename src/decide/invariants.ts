@@ -7,6 +7,7 @@ import type { Decision } from '../model/decision.ts'
 import type { Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { View } from '../model/view.ts'
+import { positionOf } from './position.ts'
 import { heard, isServingPhase, peerOf } from './situation.ts'
 
 export function checkInvariants(state: State, view: View, policy: Policy, decision: Decision): void {
@@ -38,6 +39,10 @@ export function checkInvariants(state: State, view: View, policy: Policy, decisi
         next.lineage.length > 1 &&
         next.lineage.at(-1)?.accepted !== true
       assert(!wipes, 'INV-1: data are not given up to an empty primary')
+      const position = facts === null ? null : positionOf(facts, next.lineage)
+      const diverged = position?.kind === 'known' && position.divergedBytes > 0 && (facts?.keys ?? 0) > 0
+      const kept = actions.slice(0, actions.indexOf(action)).some((a) => a.kind === 'keep-dataset' || a.kind === 'keep-writes')
+      assert(!diverged || kept, 'INV-6: nothing is given up before it is kept')
     }
     if (action.kind === 'start-redis' || action.kind === 'wipe-redis') assert(!policy.external, 'an external redis is never started')
     if (action.kind === 'wipe-redis') assert(!isServingPhase(next.phase) && view.request?.kind === 'reinit', "a dataset is wiped only on an operator's word")

@@ -237,7 +237,7 @@ function fenceOf(ctx: Context): Action {
 function stepDown(ctx: Context): Draft {
   const { state, view } = ctx
   // The fence is in force; what is left is to keep what only this redis has, and to follow.
-  if (state.phase === 'fenced' && isWriteFenced(view) && ctx.situation.holder === 'serves') return follow(ctx)
+  if ((state.phase === 'fenced' || state.phase === 'replica') && isWriteFenced(view) && ctx.situation.holder === 'serves') return follow(ctx)
   const text = `${state.holder ?? 'another member'} ${ctx.situation.holder === 'serves' ? 'serves' : 'holds'} epoch ${state.epoch}; this redis must not accept writes any more`
   return {
     next: { ...state, phase: 'fenced', handover: null, claim: null, servingRunId: null },

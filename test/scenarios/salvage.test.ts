@@ -85,6 +85,18 @@ describe('a former primary that still runs', () => {
     ).toEqual([late])
   })
 
+  test('keeping takes long: it is fenced once, told once, and does not move to and fro', () => {
+    const w = partedWorld()
+    w.failures.set('a/keep-writes', 'waiting')
+    w.heal()
+    const sinceMs = w.nowMs
+    w.run(2000)
+    w.failures.clear()
+    expectWell(w)
+    expect(w.story(sinceMs, ['fenced'])).toEqual(['a fenced 2'])
+    expect(w.acts(['kill-clients'], sinceMs).filter((s) => s === 'a kill-clients').length).toBeLessThanOrEqual(2)
+  })
+
   test('the stream cannot be had (it was fenced as a replica of nobody): the dataset is kept', () => {
     const w = partedWorld()
     w.redis('a').replicaOf({ host: '127.0.0.1', port: 1 }, w.nowMs)

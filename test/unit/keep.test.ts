@@ -129,6 +129,19 @@ describe.skipIf(noRedis)('the writes of a former primary', () => {
     expect(manifests()).toHaveLength(1)
   })
 
+  test('whose offset moves on while the dataset is saved: one save, one copy', async () => {
+    const { old, fork } = await parted(redises, async () => {}, '--rdb-key-save-delay', '2000')
+    for (let i = 0; i < 100; i += 1) await old.call('SET', `late:${i}`, '1')
+    const hands = redises.hands(old)
+    const outcome = await untilDone(async () => {
+      await old.call('PUBLISH', 'news', 'none')
+      return keepDataset(hands, 'e', fork)
+    })
+    expect(outcome).toEqual({ done: true })
+    expect(manifests()).toHaveLength(1)
+    expect(/rdb_saves:(\d+)/.exec(String(await old.call('INFO')))?.[1] ?? '1').toBe('1')
+  })
+
   test('with a password; a wrong one keeps nothing and says so', async () => {
     const old = await redises.start('--requirepass', 'right word')
     const wrong = await attach({ host: '127.0.0.1', port: old.port, password: 'wrong' }, 'x'.repeat(40), 1, 2000)
