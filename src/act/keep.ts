@@ -41,12 +41,12 @@ export async function keepWrites(hands: RedisHands, name: string, fork: Fork): P
   if (job.result === null) return waiting('the diverged writes are being kept')
   if (job.result.ok) {
     jobs.delete(hands)
-    if (job.result.value !== '') hands.note(job.result.value)
+    if (job.result.value !== '') hands.note(job.result.value, 'kept')
     return done
   }
   const kept = await keepDataset(hands, name, fork)
   if (kept.done) {
-    hands.note(`the diverged writes could not be read from the stream (${job.result.why}); the whole dataset was kept instead`)
+    hands.note(`the diverged writes could not be read from the stream (${job.result.why}); the whole dataset was kept instead`, 'kept')
     jobs.delete(hands)
   }
   return kept
@@ -230,7 +230,7 @@ export async function keepDataset(hands: RedisHands, name: string, fork: Fork): 
     sha256: null,
     why: `the dataset of ${hands.member.host} before it was given up`,
   })
-  hands.note(`the dataset with the diverged writes was kept as ${file}`)
+  hands.note(`the dataset with the diverged writes was kept as ${file}`, 'kept')
   return done
 }
 

@@ -29,7 +29,7 @@ export interface RedisHands {
   readonly started: (pid: number) => void
   /** The process that the agent started has ended. */
   readonly exited: (text: string) => void
-  readonly note: (text: string) => void
+  readonly note: (text: string, kind?: 'started' | 'kept') => void
 }
 
 export async function command(hands: RedisHands, ...args: string[]): Promise<Outcome> {

@@ -117,7 +117,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       options.log('warn', text)
       wake()
     },
-    note: (text) => record({ kind: 'started', epoch: state.epoch, text }),
+    note: (text, kind = 'started') => record({ kind, epoch: state.epoch, text }),
     step: (when, kind) => crashPoint(`${state.phase}/${when}:${kind}`),
     pid: () => last?.view.redis.pid ?? null,
     poke: options.poke,

@@ -26,25 +26,22 @@ export async function viewOf(bench: Bench, item: SourceItem): Promise<ItemView> 
   }
 }
 
-export function countByClass(bench: Bench): Readonly<Record<ItemClass, { readonly items: number; readonly applied: number }>> {
-  const counts = Object.fromEntries(itemClasses.map((c) => [c, { items: 0, applied: 0 }])) as Record<ItemClass, { items: number; applied: number }>
-  for (const item of bench.source.items) {
-    const count = counts[bench.classOf(item)]
-    count.items += 1
-    if (bench.progress.applied.has(item.id)) count.applied += 1
-  }
+/** What is left to decide, by class. What was applied is of no class any more: the replay itself has written its keys. */
+export function countByClass(bench: Bench): Readonly<Record<ItemClass, { readonly items: number }>> {
+  const counts = Object.fromEntries(itemClasses.map((c) => [c, { items: 0 }])) as Record<ItemClass, { items: number }>
+  for (const item of bench.source.items) if (!bench.progress.applied.has(item.id)) counts[bench.classOf(item)].items += 1
   return counts
 }
 
-export function drawClasses(counts: ReturnType<typeof countByClass>, tapWhy: string): string {
+export function drawClasses(bench: Bench): string {
+  const counts = countByClass(bench)
+  const { applied } = bench.progress
   const lines = itemClasses
     .filter((c) => counts[c].items > 0)
-    .map(
-      (c) =>
-        `  ${c === 'safe' ? pc.green(c) : pc.yellow(c)}  ${counts[c].items} items${counts[c].applied > 0 ? `, ${counts[c].applied} applied` : ''}: ${classWords[c]}\n`,
-    )
-  const unknown = counts.unknown.items > 0 && tapWhy !== '' ? `  (${tapWhy})\n` : ''
-  return lines.length === 0 ? '  nothing in it differs from what the primary has\n' : `${lines.join('')}${unknown}`
+    .map((c) => `  ${c === 'safe' ? pc.green(c) : pc.yellow(c)}  ${counts[c].items} ${counts[c].items === 1 ? 'item' : 'items'}: ${classWords[c]}\n`)
+  const unknown = counts.unknown.items > 0 && bench.tapWhy !== '' ? `  (${bench.tapWhy})\n` : ''
+  const done = applied.size > 0 ? `  applied already: ${applied.size}\n` : ''
+  return `${lines.length > 0 ? lines.join('') : applied.size > 0 ? '' : '  nothing in it differs from what the primary has\n'}${unknown}${done}`
 }
 
 export function drawItem(view: ItemView): string {

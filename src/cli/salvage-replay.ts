@@ -11,7 +11,7 @@ import type { SourceItem } from '../replay/source.ts'
 import { classWords, itemClasses, type ItemClass } from '../salvage/classify.ts'
 import { ask, openSession, type Session } from './ask.ts'
 import { openBench, operator, type Bench } from './salvage-open.ts'
-import { countByClass, drawClasses, drawItem, viewOf } from './salvage-draw.ts'
+import { drawClasses, drawItem, viewOf } from './salvage-draw.ts'
 
 const shownWhenAsked = 20
 
@@ -67,13 +67,13 @@ async function replay(session: Session, bench: Bench, wish: Wish): Promise<void>
       `${kept.id}: all ${progress.applied.size > 0 ? `${progress.applied.size} items have been applied already` : 'of it is in the primary already'}`,
       `holdfast salvage show ${kept.group} ${kept.id}`,
     )
-  say(drawClasses(countByClass(bench), bench.tapWhy))
+  say(drawClasses(bench))
   const classes = await chosenClasses(bench, left, wish, say)
   const chosen = left.filter((item) => classes.includes(bench.classOf(item)))
   const settled = await settleInterrupted(bench, chosen)
   if (wish.dryRun === true) {
     say(
-      `would apply ${settled.ready.length} of ${left.length} items (${classes.join(', ')})${settled.doubtful.length > 0 ? `; ${settled.doubtful.length} may have been applied before an interruption and would be left alone` : ''}\n`,
+      `would apply ${settled.ready.length} of ${left.length} items (${classes.join(', ')})${settled.doubtful.length > 0 ? `; ${settled.doubtful.length} may have been applied before an interruption and would be left alone` : ''}${settled.ready.length < left.length && wish.wanted === null ? '; the others: --class' : ''}\n`,
     )
     if (wish.json === true)
       process.stdout.write(`${JSON.stringify({ dryRun: true, id: kept.id, classes, wouldApply: settled.ready.map((i) => i.id), left: left.length })}\n`)

@@ -92,7 +92,7 @@ async function page(bench: Bench, what: 'classes' | 'commands' | 'keys', limit: 
     return `${head}${lines.slice(0, limit).join('\n')}\n${lines.length > limit ? `… ${lines.length - limit} more: --limit N\n` : ''}`
   }
   if (what === 'keys') return `${head}${views.map(drawItem).join('')}${more}`
-  return `${head}${drawClasses(counts, bench.tapWhy)}${auditOf(bench)}see --keys, --commands; then: holdfast salvage replay ${bench.kept.group} ${bench.kept.id} --dry-run\n`
+  return `${head}${drawClasses(bench)}${auditOf(bench)}see --keys, --commands; then: holdfast salvage replay ${bench.kept.group} ${bench.kept.id} --dry-run\n`
 }
 
 function auditOf(bench: Bench): string {

@@ -24,7 +24,7 @@ export function adviseBacklog(view: View, policy: Policy): BacklogAdvice | null 
   const ideal = Math.max(backlogMinBytes, (bytesPerS * backlogForMs) / 1000)
   const wanted = Math.ceil(Math.min(ideal, Math.max(backlogMinBytes, capBytes)) / mib) * mib
   const holdsS = bytesPerS > 0 ? Math.round(sizeBytes / bytesPerS) : null
-  const text = `the backlog of ${inMib(sizeBytes)} MiB holds ${holdsS === null ? 'all that is written' : `${holdsS} s of the highest write rate seen (${inMib(bytesPerS)} MiB/s)`}`
+  const text = `the backlog of ${inMib(sizeBytes)} MiB holds ${holdsS === null || holdsS > 3600 ? 'more than an hour' : `${holdsS} s of the highest write rate seen (${inMib(bytesPerS)} MiB/s)`}`
   const short = wanted > sizeBytes * worthwhile
   if (!short) return { text, warning: ideal > capBytes && ideal > sizeBytes * worthwhile ? `${text}; more would take too much memory` : null, action: null }
   const setIt = `repl-backlog-size ${inMib(wanted)}mb would hold ${backlogForMs / 1000} s`
