@@ -70,13 +70,20 @@ describe('a former primary that still runs', () => {
     expectWell(w)
   })
 
-  test('the new primary is lost again before it could be followed: the writes are still kept when it is back', () => {
+  test.each(['cut', 'crash'] as const)('the new primary is lost again (%s) before it could be followed: the writes are still kept when it is back', (how) => {
     const w = partedWorld()
+    w.failures.set('a/keep-writes', 'waiting')
     w.heal()
     w.until('a is fenced', () => w.redis('a').refusesWrites, 500)
-    w.cut('b')
-    w.run(3000)
+    w.run(50)
+    w.redis('b').save()
+    if (how === 'cut') w.cut('b')
+    else w.crash('b')
+    w.run(how === 'cut' ? 3000 : 10)
+    // Asking itself who is to serve must not cost the stream either.
+    expect(w.notes.some((n) => (how === 'cut' ? / a replica × holder-unclear/ : / a replica × holder-gone/).test(n))).toBe(true)
     expect(w.redis('a').write('too-late', w.nowMs)).not.toBe('OK')
+    w.failures.clear()
     w.heal()
     expectWell(w)
     expect(

@@ -134,11 +134,14 @@ describe.skipIf(noRedis)('the writes of a former primary', () => {
     for (let i = 0; i < 100; i += 1) await old.call('SET', `late:${i}`, '1')
     const hands = redises.hands(old)
     const outcome = await untilDone(async () => {
+      const kept = await keepDataset(hands, 'e', fork)
       await old.call('PUBLISH', 'news', 'none')
-      return keepDataset(hands, 'e', fork)
+      return kept
     })
     expect(outcome).toEqual({ done: true })
     expect(manifests()).toHaveLength(1)
+    const published = 3 * 37
+    expect((await old.facts()).offset - (manifests()[0]?.toOffset ?? 0), 'it says the moment when the save began').toBeGreaterThan(published)
     expect(/rdb_saves:(\d+)/.exec(String(await old.call('INFO')))?.[1] ?? '1').toBe('1')
   })
 
