@@ -14,6 +14,12 @@ import { line, ms } from './tell.ts'
 
 const say = (text: string): void => console.log(text)
 const interrupt = new AbortController()
+// A reader that has seen enough (`| head`) must not leave a lab behind: the demo goes on, unheard, and takes it down.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+  })
+}
 let stoppedBy: NodeJS.Signals | undefined
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
@@ -76,9 +82,7 @@ async function clear(place: Place, stage: Stage | undefined): Promise<boolean> {
     if (left !== null) console.error(`Not everything could be taken down; left behind: ${left}`)
     return left === null
   } catch (error) {
-    console.error(
-      `Not everything could be taken down: ${(error as Error).message}\nTry: HOLDFAST_LAB_DIR=${place.dir} bin/holdfast lab down --name ${place.name}`,
-    )
+    console.error(`Not everything could be taken down: ${(error as Error).message}\nTry: bin/holdfast lab down --name ${place.name}`)
     return false
   }
 }

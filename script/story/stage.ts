@@ -62,7 +62,6 @@ export async function raiseStage(place: Place, signal: AbortSignal, say: (line: 
     name: place.name,
     configFile,
     startAgents: true,
-    baseDir: place.dir,
     entry: [process.execPath, '--enable-source-maps', main],
     progress: say,
     signal,
@@ -76,9 +75,9 @@ export async function raiseStage(place: Place, signal: AbortSignal, say: (line: 
 /** Removes all of it, however far the story came. Returns what is left, which should be nothing. */
 export async function clearStage(place: Place, stage: Stage | undefined): Promise<string | null> {
   for (const writer of stage?.writers ?? []) await writer.close()
-  await takeDown(place.name, { baseDir: place.dir })
+  await takeDown(place.name)
   await rm(place.dir, { recursive: true, force: true })
-  return (await labExists(place.name, place.dir)) ? `the lab ${place.name} (see: ip netns list)` : null
+  return (await labExists(place.name)) ? `the lab ${place.name} (see: ip netns list)` : null
 }
 
 export async function status(stage: Stage): Promise<Status | string> {

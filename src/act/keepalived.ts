@@ -4,7 +4,7 @@
  */
 import { execFile, spawn } from 'node:child_process'
 import { closeSync, constants, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import type { Config } from '../model/config.ts'
 import { done, failed, type Outcome } from '../model/outcome.ts'
@@ -33,7 +33,10 @@ export function keepalivedPid(paths: Config['paths']): number | null {
   }
 }
 
-/** Starts keepalived, or reloads the one that runs if its configuration changed. Idempotent. */
+/**
+ * Starts keepalived, or reloads the one that runs if its configuration changed. Idempotent, but never two at once for one host: both
+ * would write the same file, and keepalived would be given a mixture (agent/vrrp.ts queues them).
+ */
 export async function ensureKeepalived(config: Config, host: string, yielding: ReadonlySet<string>): Promise<Outcome> {
   const { paths } = config
   const text = renderKeepalived(config, host, yielding)
@@ -51,15 +54,18 @@ export async function ensureKeepalived(config: Config, host: string, yielding: R
         if (!denied.done) return denied
       }
     }
-    await writeFile(keepalivedConfFile(paths), text, { mode: 0o640 })
-    const sound = await checkConf(paths)
+    // Checked before it takes the place of the old one: a file that was refused must not count as in force at the next look.
+    const file = keepalivedConfFile(paths)
+    await writeFile(`${file}.new`, text, { mode: 0o640 })
+    const sound = await checkConf(paths, `${file}.new`)
     if (!sound.done) return sound
+    await rename(`${file}.new`, file)
     if (pid !== null) {
       process.kill(pid, 'SIGHUP')
       return done
     }
     // A pid file left by kill -9 whose process is not reaped yet makes keepalived say "already running" and exit with 0.
-    for (const file of [keepalivedPidFile(paths), keepalivedVrrpPidFile(paths)]) await rm(file, { force: true })
+    for (const stale of [keepalivedPidFile(paths), keepalivedVrrpPidFile(paths)]) await rm(stale, { force: true })
     return await startKeepalived(config)
   } catch (error) {
     return failed(`keepalived: ${(error as Error).message}`)
@@ -67,13 +73,13 @@ export async function ensureKeepalived(config: Config, host: string, yielding: R
 }
 
 /** keepalived only logs a broken line at a reload and goes on with what is left of its configuration. */
-async function checkConf(paths: Config['paths']): Promise<Outcome> {
+async function checkConf(paths: Config['paths'], file: string): Promise<Outcome> {
   try {
-    await promisify(execFile)(paths.keepalived, ['-t', '-f', keepalivedConfFile(paths)], { timeout: 10_000 })
+    await promisify(execFile)(paths.keepalived, ['-t', '-f', file], { timeout: 10_000 })
     return done
   } catch (error) {
     const { stderr, message } = error as { stderr?: string; message: string }
-    return failed(`keepalived refuses ${keepalivedConfFile(paths)}: ${(stderr ?? message).trim().slice(0, 500)}`)
+    return failed(`keepalived refuses ${file}: ${(stderr ?? message).trim().slice(0, 500)}`)
   }
 }
 

@@ -114,7 +114,7 @@ export async function startRedis(hands: RedisHands): Promise<Outcome> {
   if (record.child !== null && readProcess(record.child) !== null) return done
   const backoffMs = Math.min(5000, 200 * 2 ** record.failures)
   const agoMs = performance.now() - record.startedAtMs
-  if (record.failures > 0 && agoMs < backoffMs) return failed(`redis ended at once, next try in ${Math.round(backoffMs - agoMs)} ms: ${lastLogLine(hands)}`)
+  if (record.failures > 0 && agoMs < backoffMs) return failed(`redis ended at once, tried again every ${backoffMs / 1000} s: ${lastLogLine(hands)}`)
   const prepared = await writeRedisConf(hands)
   if (!prepared.done) return prepared
   const logFile = redisLogFile(hands.config.paths, hands.group.name)

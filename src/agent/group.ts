@@ -7,7 +7,7 @@ import { AssertionError } from '../model/assert.ts'
 import type { Event } from '../model/action.ts'
 import type { Decision } from '../model/decision.ts'
 import type { Outcome } from '../model/outcome.ts'
-import { eventsFile, journalFile } from '../model/paths.ts'
+import { eventsFile, journalFile, redisConfFile } from '../model/paths.ts'
 import { policyOf, statementMs, type Policy } from '../model/policy.ts'
 import type { RequestResult, State } from '../model/state.ts'
 import type { KeepalivedProbe, Request, Statement, View } from '../model/view.ts'
@@ -22,7 +22,7 @@ import { monotonicMs, type StallMeter } from './clock.ts'
 import { crashPoint } from './crash-point.ts'
 import { lineFile, type Log, type LoggedEvent } from './log-files.ts'
 import { openSenses } from './senses.ts'
-import { saveState } from './store.ts'
+import { hasRoom, saveState } from './store.ts'
 
 export interface GroupOptions {
   readonly config: Config
@@ -70,6 +70,10 @@ export interface GroupLoop {
 }
 
 const maxRequests = 16
+const roomEveryMs = 5000
+const maxTroubles = 32
+/** The same trouble is told again after this long, should it last. */
+const complainAgainMs = 60_000
 
 export function startGroup(options: GroupOptions): GroupLoop {
   const { config, group, member, host } = options
@@ -85,12 +89,22 @@ export function startGroup(options: GroupOptions): GroupLoop {
   let running: Promise<void> | null = null
   let again = false
   let stopped = false
-  let lastTrouble = ''
+  const told = new Map<string, number>()
   let lastAlarm = ''
   let durable = true
+  let room = { enough: true, askedMs: Number.NEGATIVE_INFINITY }
   let actedAll = true
 
-  const redis: RedisObserver = observeRedis({ host: '127.0.0.1', port: member.port, password: options.password }, monotonicMs, wake)
+  const redis: RedisObserver = observeRedis(
+    {
+      host: '127.0.0.1',
+      port: member.port,
+      password: options.password,
+      ...(group.process === 'direct' ? { configFile: redisConfFile(config.paths, group.name) } : {}),
+    },
+    monotonicMs,
+    wake,
+  )
   const senses = openSenses({
     config,
     group,
@@ -130,7 +144,19 @@ export function startGroup(options: GroupOptions): GroupLoop {
     options.log(event.kind === 'alarm' ? 'error' : 'info', `${group.name}: ${event.text}`, { kind: event.kind, epoch: event.epoch, ...event.data })
   }
 
+  /** Never waited for: a slow disk must not hold up a cycle. */
+  function lookForRoom(): void {
+    const nowMs = monotonicMs()
+    if (nowMs - room.askedMs < roomEveryMs) return
+    room = { ...room, askedMs: nowMs }
+    void hasRoom(config.paths).then((enough) => {
+      if (!enough) complain(`less than 1 MB is free under ${config.paths.state}: this member could not remember a promotion (HF205)`)
+      room = { ...room, enough }
+    })
+  }
+
   async function observe(): Promise<View> {
+    lookForRoom()
     const redisProbe = await redis.probe(monotonicMs())
     return {
       nowMs: monotonicMs(),
@@ -139,7 +165,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       self: host,
       stalledMs: options.stall.stalledMs(),
       agentUptimeMs: monotonicMs() - options.startedMs,
-      durable,
+      durable: durable && room.enough,
       actedAll,
       redis: { ...redisProbe, backlog: mayGrowBacklog(hands) ? redisProbe.backlog : null, fence: writeFence(config.paths, group.name) },
       keepalived: senses.keepalived(last?.decision.diagnosis === 'i-serve' || last?.decision.diagnosis === 'holder-serves'),
@@ -199,7 +225,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
     actedAll = failure === undefined
     if (failure !== undefined && !failure.outcome.done) complain(failure.outcome.why, failure.outcome.waiting === true ? 'waiting' : 'alarm')
     else if (view.redis.trouble !== null) complain(view.redis.trouble)
-    else lastTrouble = ''
+    else if (durable && room.enough) told.clear()
     if (failure === undefined) for (const event of decision.events) if (event.kind !== 'detected' && isNews(event)) record(event)
     if (view.request !== null) requests.shift()
     for (const result of state.results) settle(result)
@@ -219,8 +245,10 @@ export function startGroup(options: GroupOptions): GroupLoop {
   }
 
   function complain(why: string, kind: 'alarm' | 'waiting' = 'alarm'): void {
-    if (why === lastTrouble) return
-    lastTrouble = why
+    const nowMs = monotonicMs()
+    if (nowMs - (told.get(why) ?? Number.NEGATIVE_INFINITY) < complainAgainMs) return
+    if (told.size >= maxTroubles) told.clear()
+    told.set(why, nowMs)
     record({ kind, epoch: state.epoch, text: why })
   }
 

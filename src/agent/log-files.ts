@@ -16,6 +16,7 @@ export interface LoggedEvent extends Event {
 }
 
 const maxFileBytes = 8 * 1024 * 1024
+const complainAgainMs = 60_000
 
 export interface LineFile {
   /** Queued; `settled` tells when all queued lines are on file. */
@@ -26,6 +27,7 @@ export interface LineFile {
 export function lineFile(file: string, complain: (why: string) => void): LineFile {
   let queue: Promise<void> = Promise.resolve()
   let pending: string[] = []
+  let complainedMs = Number.NEGATIVE_INFINITY
   async function flush(): Promise<void> {
     const lines = pending
     pending = []
@@ -38,6 +40,9 @@ export function lineFile(file: string, complain: (why: string) => void): LineFil
       if (size > maxFileBytes) await rename(file, `${file}.1`)
       await appendFile(file, lines.join(''), { mode: 0o640 })
     } catch (error) {
+      const nowMs = performance.now()
+      if (nowMs - complainedMs < complainAgainMs) return
+      complainedMs = nowMs
       complain(`cannot write ${file}: ${(error as Error).message}`)
     }
   }

@@ -80,6 +80,7 @@ interface Link {
   incoming: Duplex | null
   heardMs: number
   everyMs: number
+  lastBeat: string
   refused: boolean
   hungUp: boolean
   retry: NodeJS.Timeout | null
@@ -97,6 +98,7 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
       pending: null,
       incoming: null,
       everyMs: options.beatMs,
+      lastBeat: '',
       heardMs: Number.NEGATIVE_INFINITY,
       refused: false,
       hungUp: false,
@@ -211,10 +213,18 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
   }
 
   function receive(link: Link, line: string): boolean {
+    // Twenty times a second the same beat: read once, then known by its text.
+    if (line === link.lastBeat) {
+      link.heardMs = monotonicMs()
+      return true
+    }
     const message = parseMessage(line, link.target.host)
     if (message === null) return false
     link.heardMs = monotonicMs()
-    if (message.t === 'beat') link.everyMs = Math.min(maxBeatMs, Math.max(options.beatMs, message.everyMs))
+    if (message.t === 'beat') {
+      link.lastBeat = line
+      link.everyMs = Math.min(maxBeatMs, Math.max(options.beatMs, message.everyMs))
+    }
     options.heard(link.target.host, message)
     return true
   }

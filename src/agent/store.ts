@@ -3,7 +3,7 @@
  * the old one or the new one. A file that cannot be trusted is an operator error, never silently a fresh start: a member
  * that forgot its epoch could be promoted over newer data.
  */
-import { mkdir, open, readFile, rename } from 'node:fs/promises'
+import { mkdir, open, readFile, rename, statfs } from 'node:fs/promises'
 import { OperatorError } from '../model/error.ts'
 import { failed, done, type Outcome } from '../model/outcome.ts'
 import { freshState, phases, type State } from '../model/state.ts'
@@ -79,6 +79,19 @@ export async function saveState(paths: Config['paths'], state: State): Promise<O
     return done
   } catch (error) {
     return failed(`cannot write ${file}: ${(error as Error).message}`)
+  }
+}
+
+/** Below this a state file, which is written beside the old one, may not fit any more. */
+const minRoomBytes = 1_048_576
+
+/** false: the next decision could not be remembered. Asked in calm times, because a failover is a bad moment to find out. */
+export async function hasRoom(paths: Config['paths']): Promise<boolean> {
+  try {
+    const { bfree, bsize } = await statfs(paths.state)
+    return bfree * bsize >= minRoomBytes
+  } catch {
+    return false
   }
 }
 

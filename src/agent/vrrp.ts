@@ -36,11 +36,26 @@ export interface Vrrp {
 
 export function openVrrp(options: VrrpOptions): Vrrp {
   const { config, host, log } = options
-  const yielding = new Set<string>()
+  const wanted = new Set<string>()
+  /** What keepalived has been given. */
+  let yielding: ReadonlySet<string> = new Set()
+  let queue: Promise<unknown> = Promise.resolve()
   let alive = keepalivedPid(config.paths) !== null
   let starting = false
   let fifo: FifoReader | null = null
   let timer: NodeJS.Timeout | null = null
+
+  /** One at a time: two groups of one host lose their peer in the same moment, and share one file. */
+  function apply(): Promise<Outcome> {
+    const turn = queue.then(async () => {
+      const asked = new Set(wanted)
+      const outcome = await ensureKeepalived(config, host, asked)
+      if (outcome.done) yielding = asked
+      return outcome
+    })
+    queue = turn
+    return turn
+  }
 
   async function start(): Promise<void> {
     if (options.groups.length === 0) return
@@ -49,7 +64,7 @@ export function openVrrp(options: VrrpOptions): Vrrp {
       const outcome = group === undefined ? null : await installRules(config, group, host)
       if (outcome?.done === false) log('error', `${name}: the stale-address rule is missing: ${outcome.why}`)
     }
-    const outcome = await ensureKeepalived(config, host, yielding)
+    const outcome = await apply()
     if (!outcome.done) log('error', outcome.why)
     fifo = readFifo(
       keepalivedFifo(config.paths),
@@ -74,7 +89,7 @@ export function openVrrp(options: VrrpOptions): Vrrp {
     }
     if (now) return
     starting = true
-    void ensureKeepalived(config, host, yielding).then((outcome) => {
+    void apply().then((outcome) => {
       starting = false
       if (!outcome.done) log('error', outcome.why)
     })
@@ -85,9 +100,9 @@ export function openVrrp(options: VrrpOptions): Vrrp {
     runs: () => alive,
     yields: (group) => yielding.has(group),
     yield: (group, yields) => {
-      if (yields) yielding.add(group)
-      else yielding.delete(group)
-      return ensureKeepalived(config, host, yielding)
+      if (yields) wanted.add(group)
+      else wanted.delete(group)
+      return apply()
     },
     close: () => {
       if (timer !== null) clearInterval(timer)

@@ -108,7 +108,8 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
   const serving = found.find(
     (f) => f.own?.state?.epoch === epoch && (f.own.state.phase === 'primary' || f.own.state.phase === 'handing') && f.own.statement?.answering === true,
   )
-  const primary = serving?.member.host ?? null
+  const silent = serving === undefined ? provenByReplicas(found, epoch, ips) : null
+  const primary = serving?.member.host ?? silent
   const primaryRedis = serving?.own?.statement?.redis ?? null
   const holders = found.filter((f) => f.own?.view?.keepalived?.vipHere === true).map((f) => f.member.host)
   const members = found.map(({ member, answer, own }): MemberStatus => {
@@ -138,6 +139,7 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
     holders,
     members,
     found.map((f) => f.own),
+    silent !== null,
   )
   return {
     group: group.name,
@@ -150,6 +152,27 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
     paused,
     members,
   }
+}
+
+interface Found {
+  readonly member: { readonly host: string; readonly port: number }
+  readonly answer: AgentAnswer | undefined
+  readonly own: AgentGroup | null
+}
+
+/** An agent is not the service: a primary whose agent alone is gone is seen by those that replicate from it. */
+function provenByReplicas(found: readonly Found[], epoch: number, ips: Readonly<Record<string, string>>): string | null {
+  const witness = found.find((f) => f.own?.state?.epoch === epoch && f.own.state.phase === 'replica' && f.own.statement?.answering === true)
+  const holder = found.find((f) => f.member.host === witness?.own?.state?.holder)
+  if (holder === undefined || holder.answer?.ok === true) return null
+  const streams = found.some((f) => {
+    const redis = f.own?.statement?.redis
+    const upstream = redis?.linkUp === true ? redis.upstream : null
+    // A link shows as up for a minute after its other end has lost power: that redis must also answer when asked.
+    const answers = f.own?.view?.peers.find((p) => p.host === holder.member.host)?.redisReach === 'answers'
+    return answers && upstream?.host === ips[holder.member.host] && upstream?.port === holder.member.port
+  })
+  return streams ? holder.member.host : null
 }
 
 function stateWord(own: AgentGroup | null, up: boolean): string {
@@ -172,11 +195,13 @@ function judge(
   holders: readonly string[],
   members: readonly MemberStatus[],
   own: readonly (AgentGroup | null)[],
+  silent: boolean,
 ): readonly ['ok' | 'degraded' | 'down', string] {
   if (primary === null) {
     const because = own.map((g) => g?.decision?.because).find((b) => b !== undefined)
     return ['down', because ?? 'no agent that was asked knows of a primary']
   }
+  if (silent) return ['degraded', `the agent of ${primary} does not answer; its replicas still stream from it, so it serves as far as can be seen from here`]
   if (group.vip !== undefined && !holders.includes(primary))
     return ['down', `${primary} is primary, but the address is ${holders.length === 0 ? 'nowhere' : `on ${holders.join(' and ')}`}`]
   if (holders.length > 1) return ['degraded', `the address is on ${holders.join(' and ')}`]

@@ -136,7 +136,8 @@ function reinitOr(ctx: Context, otherwise: () => Draft): Draft {
   if (view.request?.kind !== 'reinit') return otherwise()
   const refuse = (why: string): Draft => ({ ...holdStill(ctx, why, tickMs), next: answerRequest(state, ctx, false, why) })
   if (policy.external) return refuse('reinit needs process: direct; this redis belongs to somebody else')
-  if (situation.claim !== 'theirs' || situation.holder !== 'serves' || isServingPhase(state.phase)) {
+  if (isServingPhase(state.phase)) return refuse(`${state.host} is the primary: its data are the group's; switch over first`)
+  if (situation.claim !== 'theirs' || situation.holder !== 'serves') {
     return refuse('reinit gives the data of a replica up, so another member must be serving: none is known to')
   }
   if (view.request.dryRun)

@@ -7,13 +7,15 @@ import type { View } from '../model/view.ts'
 import type { State } from '../model/state.ts'
 import { electionWaitMs, lonelyWaitMs, type Policy } from '../model/policy.ts'
 import { candidateFromWord, candidateOf, compareCandidates, ownFitness, type Candidate } from './fitness.ts'
-import { describePosition } from './position.ts'
+import { comparePositions, describePosition, type Position } from './position.ts'
 import { heard, peerOf } from './situation.ts'
 
 export type Election =
   | { readonly result: 'me'; readonly because: string }
   | { readonly result: 'other'; readonly host: string; readonly because: string }
   | { readonly result: 'wait'; readonly because: string; readonly forHosts: readonly string[] }
+  /** Only an operator can say what is to be done (INV-1). */
+  | { readonly result: 'refuse'; readonly because: string }
 
 export function elect(state: State, view: View, policy: Policy): Election {
   const facts = view.redis.facts
@@ -22,6 +24,7 @@ export function elect(state: State, view: View, policy: Policy): Election {
   const others: Candidate[] = []
   const unheard: string[] = []
   const unmeasured: string[] = []
+  const barred: Barred[] = []
   for (const member of policy.members) {
     if (member.host === state.host) continue
     const word = heard(peerOf(view, member.host))
@@ -31,18 +34,26 @@ export function elect(state: State, view: View, policy: Policy): Election {
     }
     const candidate = candidateFromWord(policy, word, state)
     const final = word.gone >= state.epoch || word.phase === 'fenced' || word.host === state.holder
-    if (candidate === null || !final) unmeasured.push(member.host)
+    const reading = word.redis?.loading === true || word.redis?.syncing === true
+    if (candidate === null || !final || reading) unmeasured.push(member.host)
     else if (word.fit) others.push(candidate)
+    else barred.push({ ...candidate, why: word.unfitWhy })
   }
   const best = [...others, ...(own.fit && me !== null ? [me] : [])].sort(compareCandidates).at(-1)
+  const [richest] = barred.filter((c) => c.position.kind === 'known' && !isDiverged(c.position)).sort((a, b) => comparePositions(b.position, a.position))
+  if (best === undefined && richest !== undefined && unheard.length + unmeasured.length === 0) return refuse(state, richest, own.why)
   if (best === undefined) return wait(unheard.concat(unmeasured), `no member heard is fit (here: ${own.why || 'fit'})`)
   if (best.host !== state.host) return { result: 'other', host: best.host, because: `${best.host} has the most data (${describePosition(best.position)})` }
-  return judgeMyself(state, view, policy, { me: best, others, unheard, unmeasured })
+  return judgeMyself(state, view, policy, { me: best, others, barred, unheard, unmeasured })
 }
+
+/** Heard and measured, but may not be promoted (never_primary, a full disk): nobody's rival, and perhaps the only one that has the data. */
+type Barred = Candidate & { readonly why: string }
 
 interface Field {
   readonly me: Candidate
   readonly others: readonly Candidate[]
+  readonly barred: readonly Barred[]
   readonly unheard: readonly string[]
   readonly unmeasured: readonly string[]
 }
@@ -53,9 +64,14 @@ function judgeMyself(state: State, view: View, policy: Policy, field: Field): El
   const mine = describePosition(field.me.position)
   const rivals = field.others.map((c) => `${c.host}: ${describePosition(c.position)}`).join('; ')
   const compared = rivals === '' ? mine : `${mine}, against ${rivals}`
-  if (unheard.length === 0 && unmeasured.length === 0) return me(`all members were heard; most data are here (${compared})`)
   const sinceGoneMs = state.gone === null ? 0 : view.nowMs - state.gone.atMs
   const fresh = state.gone?.epoch === state.epoch && state.gone.fresh && state.holder !== state.host
+  // A link that lived until the end missed at most what was under way. A disk that was read again may miss everything.
+  const [richer] = fresh ? [] : field.barred.filter((c) => !isDiverged(c.position) && comparePositions(c.position, field.me.position) > 0)
+  if (richer !== undefined) {
+    return refuse(state, richer, mine)
+  }
+  if (unheard.length === 0 && unmeasured.length === 0) return me(`all members were heard; most data are here (${compared})`)
   if (fresh) {
     // The lost holder itself needs no hearing: what it has and we have not, it could not send. Other live replicas do.
     const late = [...unheard, ...unmeasured].filter((h) => h !== state.holder)
@@ -82,6 +98,19 @@ function judgeLonely(state: State, view: View, policy: Policy, unheard: readonly
   const waitedMs = Math.min(view.agentUptimeMs, state.gone === null ? view.agentUptimeMs : view.nowMs - state.gone.atMs)
   if (waitedMs < lonelyWaitMs) return wait(unheard, `${unheard.join(', ')} may still answer`)
   return me(`this member held the group, ${unheard.join(', ')} cannot be reached by any way (${compared})${policy.external ? '; external redis' : ''}`)
+}
+
+/** What a later history has dropped already is nobody's loss now. */
+function isDiverged(position: Position): boolean {
+  return position.kind === 'known' && position.divergedBytes > 0
+}
+
+function refuse(state: State, richer: Barred, here: string): Election {
+  const choice = `holdfast failover ${state.group} --to ${richer.host} --force, or --to ${state.host} --force without those data`
+  return {
+    result: 'refuse',
+    because: `${richer.host} has more data (${describePosition(richer.position)}; here: ${here}) and may not be promoted: ${richer.why}. Mend that, or choose: ${choice}`,
+  }
 }
 
 function me(because: string): Election {

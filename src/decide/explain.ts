@@ -101,7 +101,8 @@ function warningsOf(state: State, view: View, policy: Policy, successor: string 
   if (backlog !== null) warnings.push(backlog)
   if (isWriteFenced(view)) warnings.push('this redis refuses writes by min-replicas-to-write until what only it has is kept; the values it had are remembered')
   if (view.keepalived !== null && view.keepalived.process === false) warnings.push('keepalived does not run on this host')
-  for (const peer of view.peers) if (peer.agent !== 'alive') warnings.push(`the agent of ${peer.host} is ${peer.agent}`)
+  for (const peer of view.peers)
+    if (peer.agent !== 'alive') warnings.push(peer.agent === 'refused' ? `no agent runs on ${peer.host}` : `the agent of ${peer.host} is silent`)
   const errors = view.redis.facts?.unexpectedErrors ?? 0
   if (errors > 0) warnings.push(`this redis answered ${errors} commands of its primary with an error: their data differ`)
   return warnings

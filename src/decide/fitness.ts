@@ -30,7 +30,8 @@ export function ownFitness(state: State, view: View, policy: Policy): Fitness {
   const facts = view.redis.facts
   if (memberOf(policy, state.host)?.neverPrimary === true) return no('never_primary is set')
   if (!view.durable) return no('its state directory cannot be written')
-  if (!redisAnswers(view) || facts === null) return no('its redis does not answer')
+  if (!redisAnswers(view) || facts === null)
+    return no(view.redis.trouble === null ? 'its redis does not answer' : `its redis cannot be asked: ${view.redis.trouble}`)
   if (facts.loading) return no('it is still loading its data')
   if (facts.syncing) return no('it is in the middle of a full sync')
   if (state.partial) return no('a full sync began and did not end: its data may be partial')

@@ -31,7 +31,7 @@ export function follow(ctx: Context): Draft {
     return { ...settled, next, because: `${holder} is being promoted; wait for its lineage`, wakeInMs: busyTickMs }
   }
   const position = positionOf(facts, state.lineage)
-  const verdict = mayGiveUp(state, facts, position, word, entry)
+  const verdict = mayGiveUp(ctx, facts, position, word, entry)
   if (verdict.kind === 'refuse') return refuse(ctx, verdict.why)
   const keep = verdict.kind === 'keep' ? keeping(ctx, facts, position) : []
   const diverged = position.kind === 'known' ? position.divergedBytes : null
@@ -114,7 +114,8 @@ function wasPrimary(state: State): boolean {
 
 type Verdict = { readonly kind: 'free' | 'keep' } | { readonly kind: 'refuse'; readonly why: string }
 
-function mayGiveUp(state: State, facts: RedisFacts, position: Position, holder: Statement, entry: LineageEntry): Verdict {
+function mayGiveUp(ctx: Context, facts: RedisFacts, position: Position, holder: Statement, entry: LineageEntry): Verdict {
+  const { state, policy } = ctx
   if (facts.keys === 0) return { kind: 'free' }
   if (isOverruled(state, entry))
     return position.kind === 'known' && position.divergedBytes === 0 && ownBytes(facts, state.lineage) === 0 ? { kind: 'free' } : { kind: 'keep' }
@@ -140,7 +141,8 @@ function mayGiveUp(state: State, facts: RedisFacts, position: Position, holder: 
       why: `this redis holds ${facts.keys} keys of a history that the group does not know; name the true data (lineage ${state.group} accept HOST; a copy is kept), give them up with reinit, or empty it`,
     }
   const last = state.lineage.findLast((e) => e.epoch < state.epoch)
-  return { kind: last?.holder === state.host ? 'keep' : 'free' }
+  // A replica that Holdfast itself started has read its own disk, and an AOF does not remember ids. Whose data an external one has, nobody knows.
+  return { kind: last?.holder === state.host || policy.external ? 'keep' : 'free' }
 }
 
 /** Written under an id that no epoch has: a replica that somebody made a primary behind our back, and wrote to. */

@@ -62,7 +62,10 @@ function hold(ctx: Context): Draft {
   // A word for the holder may be older than the silence: whoever gave it is asked again at once.
   const voucher = waiting ? voucherOf(state, ctx.view) : null
   const ask: readonly Action[] = voucher === null ? [] : [{ kind: 'poke', host: voucher }]
-  return { ...holdStill(ctx, situation.holderWhy || `redis is ${situation.redis}`, wakeInMs), actions: [...fence, ...ask] }
+  const redisWhy = ctx.view.redis.trouble ?? `redis is ${situation.redis}`
+  const because =
+    situation.holderWhy === '' || ctx.view.redis.trouble !== null ? [situation.holderWhy, redisWhy].filter((w) => w !== '').join('; ') : situation.holderWhy
+  return { ...holdStill(ctx, because, wakeInMs), actions: [...fence, ...ask] }
 }
 
 function serve(ctx: Context): Draft {
@@ -216,6 +219,10 @@ function electNow(ctx: Context): Draft {
     const source: LineageSource = state.holder === state.host ? 'restart' : 'failover'
     const draft = claimEpoch(ctx, state.epoch + 1, source, `${situation.holderWhy}; ${election.because}`)
     return { ...draft, actions: situation.redis !== 'replica' ? [{ kind: 'soft-fence' }, ...draft.actions] : draft.actions }
+  }
+  if (election.result === 'refuse') {
+    const alarm: Event = { kind: 'alarm', epoch: state.epoch, text: election.because }
+    return { ...holdStill(ctx, `${situation.holderWhy}; ${election.because}`, tickMs), actions: detach(ctx), events: [alarm] }
   }
   if (election.result === 'other') return { ...holdStill(ctx, `${situation.holderWhy}; ${election.because}`, busyTickMs), actions: detach(ctx), vip: false }
   return {

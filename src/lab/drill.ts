@@ -66,6 +66,7 @@ async function runRound(rig: DrillRig, options: DrillOptions, writer: WriterHand
   progress(`round ${round}: ${fault} at ${primary}`)
   await writer.mark(`round ${round}`)
   const errorsBefore = (await writer.stats()).errors
+  stopIfAborted(options)
   const problems: string[] = []
   let recovered = false
   try {

@@ -3,7 +3,7 @@
  * raises, opens, lists and takes down labs, and binds the parts to one handle: faults.ts (wires), hosts.ts (processes).
  * `down` works from what is recorded and from what exists, so it also removes a lab that was raised by half.
  */
-import { rename, rm } from 'node:fs/promises'
+import { rename, rm, rmdir } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import type { Config } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
@@ -122,6 +122,8 @@ export async function takeDown(name: string, options: DownOptions = {}): Promise
   if (record === undefined) return null
   if (options.keepLogs === true) return keepLogs(dir)
   await rm(dir, { recursive: true, force: true })
+  // The last one takes the folder with it; one with other labs in it is not empty, and stays.
+  if (options.baseDir === undefined) await rmdir(baseDir).catch(() => undefined)
   return null
 }
 

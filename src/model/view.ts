@@ -22,6 +22,8 @@ export interface RedisFacts {
   readonly runId: string
   /** 0 when the server does not tell. */
   readonly pid: number
+  /** The file that it was started from; '' for none. */
+  readonly configFile: string
   readonly role: 'primary' | 'replica'
   readonly loading: boolean
   /** 0..1 while loading or in a full sync, else null. */

@@ -26,7 +26,10 @@ export interface RedisObserver {
   readonly close: () => void
 }
 
-export function observeRedis(target: RedisTarget, clock: () => number, wake: () => void): RedisObserver {
+/** `configFile`: the one from which Holdfast starts this redis; a process of another one is not adopted. Absent: any is (external). */
+export type ObservedTarget = RedisTarget & { readonly configFile?: string }
+
+export function observeRedis(target: ObservedTarget, clock: () => number, wake: () => void): RedisObserver {
   let link: RedisLink | null = null
   let opening: Promise<void> | null = null
   let asking: Promise<void> | null = null
@@ -37,6 +40,7 @@ export function observeRedis(target: RedisTarget, clock: () => number, wake: () 
   let trouble: string | null = null
   let busy = false
   const meter = writeMeter()
+  let stranger = false
   let known: ProcessId | null = null
   let refused = false
   let closed = false
@@ -64,6 +68,7 @@ export function observeRedis(target: RedisTarget, clock: () => number, wake: () 
       return
     }
     refused = opened.why.includes('ECONNREFUSED')
+    stranger = false
     // A refusal of any kind is an answer. Only silence may be taken for a hang, and lead to a kill.
     if (!/no answer within|ETIMEDOUT/.test(opened.why)) waitingSinceMs = null
     trouble = refused ? null : troubleOf(opened.why, target.port)
@@ -81,15 +86,24 @@ export function observeRedis(target: RedisTarget, clock: () => number, wake: () 
     const parsed = typeof answer.value === 'string' ? factsFromInfo(answer.value) : null
     busy = false
     waitingSinceMs = null
-    trouble = parsed === null ? notRedis(target.port) : null
-    if (parsed === null) return
+    stranger = parsed !== null && target.configFile !== undefined && parsed.configFile !== target.configFile
+    trouble = parsed === null ? notRedis(target.port) : stranger ? strangerAt(parsed) : null
+    if (parsed === null || stranger) return
     facts = parsed
     factsAtMs = clock()
     meter.saw(parsed, String(answer.value), factsAtMs)
     remember(parsed.pid)
   }
 
+  /** Adopted unseen, another's redis would be made primary without a password, or be emptied by a full sync. */
+  function strangerAt(found: RedisFacts): string {
+    const whose = found.configFile === '' ? 'was started without a configuration file' : `was started from ${found.configFile}`
+    return `the redis on port ${target.port} (pid ${found.pid}) ${whose}, not by Holdfast: it is left alone (HF204)`
+  }
+
   async function processFact(): Promise<RedisProbe['process']> {
+    // Whoever has the port now: ours does not run, and its address must not lead to another's data.
+    if (stranger) return known !== null && isSameProcess(known)
     if (link !== null) return true
     if (known === null) return refused ? false : 'unknown'
     for (let i = 0; i < dyingRechecks; i += 1) {
@@ -131,7 +145,7 @@ export function observeRedis(target: RedisTarget, clock: () => number, wake: () 
         backlog: meter.backlog(),
       }
     },
-    link: () => link,
+    link: () => (stranger ? null : link),
     expectProcess: (pid) => {
       known = readProcess(pid)
       facts = null

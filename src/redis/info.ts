@@ -33,6 +33,7 @@ export function factsFromInfo(text: string): RedisFacts | null {
     version,
     runId,
     pid: num('process_id', 0),
+    configFile: fields.get('config_file') ?? '',
     role,
     loading,
     progress: progressOf(fields, loading, syncing),

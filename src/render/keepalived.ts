@@ -40,9 +40,8 @@ function vipMember(group: GroupConfig, hostName: string): MemberConfig | undefin
 }
 
 /**
- * GARP: one at a time, repeated later. Five plus five for each of 80 groups delay the adverts that keep 80 other
- * addresses in place, and the move becomes a storm. The refresh repairs a neighbour that missed the first one; every second,
- * because a host that took the VIP while it was cut off has announced it to nobody (8 s of outage at the heal with 10 s).
+ * GARP: one at a time, repeated later (`refreshedGarp`). Five plus five for each of 80 groups delay the adverts that keep 80
+ * other addresses in place, and the move becomes a storm.
  */
 function header(config: Config, host: HostConfig): string {
   return `# Written by holdfast for host ${host.name}. Changes are lost: change ${config.file} instead.
@@ -56,8 +55,6 @@ global_defs {
     vrrp_garp_master_repeat 1
     vrrp_garp_lower_prio_delay 1
     vrrp_garp_lower_prio_repeat 1
-    vrrp_garp_master_refresh 1
-    vrrp_garp_master_refresh_repeat 1
     vrrp_check_unicast_src
 }`
 }
@@ -75,6 +72,15 @@ function trackFile(config: Config, group: GroupConfig): string {
 }`
 }
 
+/**
+ * A neighbour that missed the first GARP learns from the next; every second, because a host that took the VIP while it was cut off has
+ * announced it to nobody (8 s of outage at the heal with 10 s). Not while this host yields: it has announced its address long ago, and
+ * one more in the moment of the heal would draw clients to an old primary: one heal in twenty cost 0.8 s and a write.
+ */
+const refreshedGarp = `    garp_master_refresh 1
+    garp_master_refresh_repeat 1
+`
+
 function instance(config: Config, group: GroupConfig, host: HostConfig, yields: boolean): string {
   const member = vipMember(group, host.name)
   assert(group.vip !== undefined && member !== undefined, `${host.name} may hold the vip of ${group.name}`)
@@ -87,7 +93,7 @@ function instance(config: Config, group: GroupConfig, host: HostConfig, yields: 
     virtual_router_id ${group.vrid}
     priority ${yields ? yieldingPriority : member.priority}
     advert_int ${(advertMs(group.failover.hostLossMs) / 1000).toFixed(2)}
-${adverts(config, group, host)}
+${yields ? '' : refreshedGarp}${adverts(config, group, host)}
     virtual_ipaddress {
         ${group.vip.ip}/${group.vip.prefix} dev ${host.interface}
     }

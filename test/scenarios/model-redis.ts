@@ -162,6 +162,7 @@ export class ModelRedis {
     const replica = this.role === 'replica'
     return {
       version: this.version,
+      configFile: '',
       runId: this.runId,
       pid: this.pid,
       role: this.role,

@@ -115,7 +115,7 @@ describe('reinit', () => {
   })
 
   test.each([
-    { whom: 'a', world: () => createWorld('a', 'b').begin(), why: /another member must be serving/ },
+    { whom: 'a', world: () => createWorld('a', 'b').begin(), why: /a is the primary: its data are the group's/ },
     {
       whom: 'b',
       world: () => {

@@ -8,6 +8,7 @@ export const nowMs = 100_000
 export function facts(more: Partial<RedisFacts> = {}): RedisFacts {
   return {
     version: '7.0.15',
+    configFile: '',
     runId: 'run-1',
     pid: 100,
     role: 'replica',

@@ -46,6 +46,17 @@ describe('the former holder a, back again', () => {
     expect(elect(back, view('a', [peer(word('b', { gone: 1, redis: facts({ offset: 900 }) }))]), policy()).result).toBe('me')
   })
 
+  test('b may not be promoted, and has more than the disk here: nobody serves without an operator (INV-1)', () => {
+    const barred = (offset: number) => peer(word('b', { gone: 1, fit: false, unfitWhy: 'never_primary is set', redis: facts({ offset }) }))
+    expect(elect(back, view('a', [barred(1001)]), policy())).toMatchObject({
+      result: 'refuse',
+      because: expect.stringMatching(/b has more data.*never_primary/) as string,
+    })
+    expect(elect(back, view('a', [barred(1000)]), policy()).result).toBe('me')
+    const dropped = { ...back, epoch: 2, gone: { epoch: 2, fresh: true, atMs: 0 }, lineage: [entry(1, 'b', 0), entry(2, 'a', 900)] }
+    expect(elect(dropped, view('a', [barred(1001)]), policy()).result, 'writes that a later history has dropped count for nothing').not.toBe('refuse')
+  })
+
   test('b is not heard and its redis may live: it waits', () => {
     for (const redisReach of ['not asked', 'answers', 'primary', 'replica'] as const) {
       expect(elect(back, view('a', [silent('b', { redisReach })]), policy()).result).toBe('wait')
@@ -64,7 +75,7 @@ describe('fitness', () => {
     ['it is loading', { redis: probe({ facts: facts({ loading: true }) }) }, /loading/],
     ['it is in a full sync', { redis: probe({ facts: facts({ syncing: true }) }) }, /full sync/],
     ['it does not answer', { redis: probe({ factsAgeMs: 601 }) }, /does not answer/],
-    ['it answers with an error', { redis: probe({ trouble: 'NOAUTH' }) }, /does not answer/],
+    ['it answers with an error', { redis: probe({ trouble: 'NOAUTH' }) }, /cannot be asked: NOAUTH/],
     ['a script blocks it', { redis: probe({ busy: true }) }, /does not answer/],
     ['its link is down for long', { redis: probe({ facts: facts({ linkUp: false, linkDownS: 11 }) }) }, /link is down for 11 s/],
     ['it is empty', { redis: probe({ facts: facts({ replid: 'x', keys: 0 }) }) }, /empty/],

@@ -215,6 +215,14 @@ describe('a drill', () => {
     expect([...sick.calls, ...paused.calls]).toEqual([])
   })
 
+  test('Ctrl-C in the last moment before the fault: nothing is broken', async () => {
+    const interrupt = new AbortController()
+    const { rig, calls } = world()
+    const told = runDrill(rig, { group: 'g', fault: 'crash', rounds: 1, progress: () => interrupt.abort(), signal: interrupt.signal })
+    await expect(told).rejects.toThrow(/interrupted/)
+    expect(calls.filter((call) => call.startsWith('inject'))).toEqual([])
+  })
+
   test('Ctrl-C in the middle undoes, cleans up and ends the writer', async () => {
     const interrupt = new AbortController()
     const { rig, calls } = world({ onFault: () => interrupt.abort() })

@@ -172,6 +172,13 @@ describe('keepalived.conf', () => {
     expect(renderKeepalived(config, 'a')).not.toContain('10.0.0.2')
   })
 
+  test('a host that yields gives way to any advert, and does not announce its address again', () => {
+    const yielding = renderKeepalived(configOf(''), 'b', new Set(['g']))
+    expect(yielding).toMatch(/priority 1$/m)
+    expect(yielding).not.toContain('garp_master_refresh')
+    expect(renderKeepalived(configOf(''), 'b')).toContain('garp_master_refresh 1')
+  })
+
   test('never realtime, never preempting, always closed by default', () => {
     const text = renderKeepalived(configOf(''), 'b')
     expect(text).not.toMatch(/rt_priority|state MASTER/)

@@ -82,6 +82,18 @@ describe('composeStatus', () => {
     expect(composeStatus(group, [{ ...silentB, host: 'a' }, waiting], ips)).toMatchObject({ health: 'down', primary: null, because: 'waits for a' })
   })
 
+  test('only the agent of the primary is gone: no outage, and it is said so', () => {
+    const replica = (redisReach: 'answers' | 'silent') =>
+      answer('b', { state: state('b'), statement: word('b'), view: view('b', [peer(word('a'), { agent: 'refused', redisReach })]) })
+    const silentA = { ...silentB, host: 'a' }
+    expect(composeStatus(group, [silentA, replica('answers')], ips)).toMatchObject({
+      health: 'degraded',
+      primary: 'a',
+      because: expect.stringContaining('agent of a does not answer') as string,
+    })
+    expect(composeStatus(group, [silentA, replica('silent')], ips)).toMatchObject({ health: 'down', primary: null })
+  })
+
   test('a full sync shows how far it is', () => {
     const syncing = answer('b', {
       state: state('b'),
