@@ -3,7 +3,10 @@ import type { Action, ActionKind } from '../model/action.ts'
 import { done, type Outcome } from '../model/outcome.ts'
 import { setVip } from './keepalived.ts'
 import { acceptConnections, refuseConnections } from './nftables.ts'
-import { follow, keepDataset, killClients, killRedis, pauseWrites, promote, resumeWrites, softFence, startRedis, wipeRedis, type RedisHands } from './redis.ts'
+import { keepDataset, keepWrites } from './keep.ts'
+import { growBacklog } from './backlog.ts'
+import { follow, killClients, killRedis, pauseWrites, promote, resumeWrites, softFence, startRedis, wipeRedis, type RedisHands } from './redis.ts'
+import { fenceWrites, liftFence } from './write-fence.ts'
 
 export interface Hands extends RedisHands {
   /** Called before and after each action; tests stop the agent there. */
@@ -28,7 +31,11 @@ const executors: Executors = {
   'refuse-connections': (action, hands) => (hands.group.vip === undefined ? done : refuseConnections(hands.group, action.forMs)),
   'accept-connections': (_action, hands) => (hands.group.vip === undefined ? done : acceptConnections(hands.group)),
   'kill-clients': (_action, hands) => killClients(hands),
-  'keep-dataset': (action, hands) => keepDataset(hands, action.name),
+  'keep-dataset': (action, hands) => keepDataset(hands, action.name, action.fork),
+  'keep-writes': (action, hands) => keepWrites(hands, action.name, action.fork),
+  'fence-writes': (action, hands) => fenceWrites(hands, action.runId),
+  'grow-backlog': (action, hands) => growBacklog(hands, action.bytes),
+  'lift-fence': (_action, hands) => liftFence(hands),
   'wipe-redis': (_action, hands) => wipeRedis(hands, hands.pid()),
   poke: (action, hands) => {
     hands.poke(action.host)

@@ -4,13 +4,13 @@
  */
 import { execFile, spawn } from 'node:child_process'
 import { constants, openSync, closeSync, readFileSync } from 'node:fs'
-import { chmod, copyFile, link as hardLink, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import type { Config, GroupConfig, MemberConfig } from '../model/config.ts'
-import { done, failed, waiting, type Outcome } from '../model/outcome.ts'
-import { groupStateDir, redisConfFile, redisDataDir, redisLogFile, groupRunDir } from '../model/paths.ts'
+import { done, failed, type Outcome } from '../model/outcome.ts'
+import { redisConfFile, redisDataDir, redisLogFile, groupRunDir } from '../model/paths.ts'
 import { hasThreads, readProcess } from '../observe/process.ts'
-import { factsFromInfo, parseInfo, versionOf } from '../redis/info.ts'
+import { versionOf } from '../redis/info.ts'
 import type { RedisLink } from '../redis/link.ts'
 import { renderRedisConf } from '../render/redis-conf.ts'
 
@@ -29,7 +29,7 @@ export interface RedisHands {
   readonly started: (pid: number) => void
   /** The process that the agent started has ended. */
   readonly exited: (text: string) => void
-  readonly note: (text: string) => void
+  readonly note: (text: string, kind?: 'started' | 'kept') => void
 }
 
 export async function command(hands: RedisHands, ...args: string[]): Promise<Outcome> {
@@ -196,48 +196,3 @@ export async function wipeRedis(hands: RedisHands, pid: number | null): Promise<
   if (record !== undefined) record.child = null
   return startRedis(hands)
 }
-
-/** Copies the dataset aside before it is given up. Asked again until the save has finished; done when the copy exists. */
-export async function keepDataset(hands: RedisHands, name: string): Promise<Outcome> {
-  const keptDir = `${groupStateDir(hands.config.paths, hands.group.name)}/kept`
-  const link = hands.link()
-  if (link === null) return failed('no connection to redis')
-  const info = await link.call(['INFO'], commandDeadlineMs)
-  if (!info.ok || typeof info.value !== 'string') return failed(info.ok ? 'INFO: no text' : info.why)
-  const facts = factsFromInfo(info.value)
-  const fields = parseInfo(info.value)
-  const file = `${keptDir}/${name}-offset-${facts?.offset ?? 0}.rdb`
-  try {
-    await stat(file)
-    return done
-  } catch {
-    // not kept yet: below
-  }
-  const wanted = await link.call(['CONFIG', 'GET', 'dir'], commandDeadlineMs)
-  const wantedFile = await link.call(['CONFIG', 'GET', 'dbfilename'], commandDeadlineMs)
-  const dir = wanted.ok && Array.isArray(wanted.value) ? String(wanted.value[1]) : ''
-  const rdb = wantedFile.ok && Array.isArray(wantedFile.value) ? String(wantedFile.value[1]) : ''
-  if (dir === '' || rdb === '') return failed('redis does not say where it saves')
-  const saving = saves.get(hands)
-  if (saving !== file) {
-    if (fields.get('rdb_bgsave_in_progress') === '1') return waiting('another save is still running')
-    const begun = await command(hands, 'BGSAVE')
-    if (!begun.done) return begun
-    saves.set(hands, file)
-    return waiting(`the dataset is being kept as ${file}`)
-  }
-  if (fields.get('rdb_bgsave_in_progress') === '1') return waiting(`the dataset is being kept as ${file}`)
-  saves.delete(hands)
-  if (fields.get('rdb_last_bgsave_status') !== 'ok') return failed('the save before giving the dataset up failed; it is not given up')
-  await mkdir(keptDir, { recursive: true, mode: 0o750 })
-  try {
-    await hardLink(`${dir}/${rdb}`, file)
-  } catch {
-    await copyFile(`${dir}/${rdb}`, file) // another file system
-  }
-  hands.note(`the dataset with the diverged writes was kept as ${file}`)
-  return done
-}
-
-/** The copy for which a save was begun and has not been taken over yet. */
-const saves = new WeakMap<RedisHands, string>()

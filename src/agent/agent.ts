@@ -6,13 +6,16 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { votersOf, type Config, type GroupConfig } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
-import { eventsFile } from '../model/paths.ts'
+import type { Event } from '../model/action.ts'
+import { eventsFile, keptDir } from '../model/paths.ts'
 import type { State } from '../model/state.ts'
 import type { Statement } from '../model/view.ts'
 import { readPassword, readSecret, readUserRedisConf } from '../config/files.ts'
 import { readProcess } from '../observe/process.ts'
 import { monotonicMs, stallMeter } from './clock.ts'
 import { startGroup, type GroupLoop } from './group.ts'
+import { keepBudget } from './kept-budget.ts'
+import { keptStore, type KeptStore } from './kept-store.ts'
 import { takeLock } from './lock.ts'
 import { readEvents, type Log } from './log-files.ts'
 import { openPeerLinks, type PeerLinks } from './peers.ts'
@@ -68,7 +71,17 @@ async function run(
   const beatMs = Math.max(20, Math.floor(Math.min(150, ...names.map((n) => config.groups[n]?.failover.hostLossMs ?? 150)) / 3))
   const stall = stallMeter(beatMs)
 
-  const surface: AgentSurface = surfaceOf(config, host, version, loops, names)
+  const tell = (name: string, kind: Event['kind'], text: string): void => loops.get(name)?.note(kind, text)
+  const stores = new Map(names.map((name) => [name, keptStore(config.paths, name, host, (text) => tell(name, 'salvaged', text))]))
+  const budgets = [...stores].map(([name, store]) =>
+    keepBudget(
+      keptDir(config.paths, name),
+      store,
+      (kind, text) => tell(name, kind, text),
+      (why) => log('warn', why),
+    ),
+  )
+  const surface: AgentSurface = surfaceOf(config, host, version, loops, names, stores)
   let links: PeerLinks | null = null
   const server = await openDoor({
     port: config.api.port,
@@ -147,6 +160,7 @@ async function run(
 
   return {
     stop: async () => {
+      for (const budget of budgets) budget.stop()
       vrrp.close()
       for (const loop of loops.values()) await loop.stop()
       open.close()
@@ -172,7 +186,14 @@ function isVoter(group: GroupConfig | undefined, host: string): boolean {
   return group?.witness !== undefined && votersOf(group).includes(host)
 }
 
-function surfaceOf(config: Config, host: string, version: string, loops: ReadonlyMap<string, GroupLoop>, names: readonly string[]): AgentSurface {
+function surfaceOf(
+  config: Config,
+  host: string,
+  version: string,
+  loops: ReadonlyMap<string, GroupLoop>,
+  names: readonly string[],
+  stores: ReadonlyMap<string, KeptStore>,
+): AgentSurface {
   return {
     host,
     version,
@@ -180,6 +201,7 @@ function surfaceOf(config: Config, host: string, version: string, loops: Readonl
     snapshot: (group) => loops.get(group)?.snapshot() ?? null,
     request: (group, request, deadlineMs) =>
       loops.get(group)?.request(request, deadlineMs) ?? Promise.resolve({ id: request.id, ok: false, message: `no group ${group} on ${host}` }),
+    kept: (group) => stores.get(group) ?? null,
     events: (group, limit) => readEvents(eventsFile(config.paths, group), limit),
     fault: (group, kind) => {
       const pid = loops.get(group)?.snapshot().view?.redis.pid ?? null

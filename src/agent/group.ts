@@ -12,6 +12,8 @@ import { policyOf, statementMs, type Policy } from '../model/policy.ts'
 import type { RequestResult, State } from '../model/state.ts'
 import type { KeepalivedProbe, Request, Statement, View } from '../model/view.ts'
 import { carryOut, type ActionResult, type Hands } from '../act/act.ts'
+import { mayGrowBacklog } from '../act/backlog.ts'
+import { writeFence } from '../act/write-fence.ts'
 import { decide } from '../decide/decide.ts'
 import { needsMemory, withoutMemory } from '../decide/memory.ts'
 import { isServingPhase } from '../decide/situation.ts'
@@ -59,6 +61,8 @@ export interface GroupLoop {
   readonly request: (request: Request, deadlineMs: number) => Promise<RequestResult>
   readonly snapshot: () => GroupSnapshot
   readonly serves: () => boolean
+  /** Something that was done beside the loop, for the event log. */
+  readonly note: (kind: Event['kind'], text: string) => void
   readonly stop: () => Promise<void>
 }
 
@@ -117,7 +121,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       options.log('warn', text)
       wake()
     },
-    note: (text) => record({ kind: 'started', epoch: state.epoch, text }),
+    note: (text, kind = 'started') => record({ kind, epoch: state.epoch, text }),
     step: (when, kind) => crashPoint(`${state.phase}/${when}:${kind}`),
     pid: () => last?.view.redis.pid ?? null,
     poke: options.poke,
@@ -153,7 +157,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       agentUptimeMs: monotonicMs() - options.startedMs,
       durable: durable && room.enough,
       actedAll,
-      redis: redisProbe,
+      redis: { ...redisProbe, backlog: mayGrowBacklog(hands) ? redisProbe.backlog : null, fence: writeFence(config.paths, group.name) },
       keepalived: senses.keepalived(last?.decision.diagnosis === 'i-serve' || last?.decision.diagnosis === 'holder-serves'),
       peers: senses.peers(),
       request: requests[0] ?? null,
@@ -310,6 +314,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       })
     },
     serves: () => isServingPhase(state.phase) || stands(state),
+    note: (kind, text) => record({ kind, epoch: state.epoch, text }),
     snapshot: () => ({
       state,
       view: last?.view ?? null,

@@ -6,6 +6,7 @@ import type { Duplex } from 'node:stream'
 import type { RequestResult } from '../model/state.ts'
 import type { Request as OperatorRequest } from '../model/view.ts'
 import type { GroupSnapshot } from './group.ts'
+import type { KeptStore } from './kept-store.ts'
 import type { LoggedEvent } from './log-files.ts'
 
 export interface AgentSurface {
@@ -15,6 +16,8 @@ export interface AgentSurface {
   readonly snapshot: (group: string) => GroupSnapshot | null
   readonly request: (group: string, request: OperatorRequest, deadlineMs: number) => Promise<RequestResult>
   readonly events: (group: string, limit: number) => Promise<readonly LoggedEvent[]>
+  /** What this host keeps of the group; null: it has no such group. */
+  readonly kept: (group: string) => KeptStore | null
   /** A drill on a real group: stops or kills the local redis as a fault would. */
   readonly fault: (group: string, kind: 'crash' | 'hang') => Promise<RequestResult>
 }

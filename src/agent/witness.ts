@@ -34,6 +34,8 @@ const noRedis: RedisProbe = {
   factsAgeMs: Number.MAX_SAFE_INTEGER,
   trouble: 'a witness has no data',
   busy: false,
+  fence: null,
+  backlog: null,
 }
 
 export function startWitness(options: WitnessOptions): GroupLoop {
@@ -138,6 +140,10 @@ export function startWitness(options: WitnessOptions): GroupLoop {
     vrrp: () => {},
     request: (request) =>
       Promise.resolve({ id: request.id, ok: false, message: `${host} is the witness of ${group.name}: it has no data and carries out nothing` }),
+    note: (kind, text) => {
+      const logged: LoggedEvent = { kind, epoch: state.epoch, text, host, group: group.name, atWallMs: Date.now() }
+      events.append(logged)
+    },
     serves: () => false,
     snapshot: () => ({ state, view, decision: null, statement: view === null ? null : statementOf(state, view, policy), policy }),
     stop: async () => {

@@ -7,12 +7,13 @@ import { bodyLimit } from 'hono/body-limit'
 import type { Request as OperatorRequest } from '../model/view.ts'
 import type { GroupSnapshot } from '../agent/group.ts'
 import type { AgentSurface } from '../agent/surface.ts'
+import { addKeptRoutes } from './kept-routes.ts'
 import { explainGroup } from '../decide/explain.ts'
 import { redisAnswers } from '../decide/situation.ts'
 
 const maxBodyBytes = 16_384
 const requestDeadlineMs = 20_000
-const kinds = ['switchover', 'failover', 'pause', 'resume', 'reinit'] as const
+const kinds = ['switchover', 'failover', 'pause', 'resume', 'reinit', 'accept'] as const
 
 export function publicRoutes(agent: AgentSurface): Hono {
   const app = new Hono()
@@ -75,6 +76,7 @@ export function agentRoutes(agent: AgentSurface): Hono {
     if (!agent.groups().includes(group)) return c.json({ error: `no group ${group} on ${agent.host}` }, 404)
     return c.json({ host: agent.host, events: await agent.events(group, limit) })
   })
+  addKeptRoutes(app, agent)
   app.post('/groups/:group/requests', async (c) => {
     const request = parseRequest(await c.req.json().catch(() => null))
     if (request === null) return c.json({ error: 'not a request' }, 400)
@@ -99,11 +101,20 @@ function brief(snapshot: GroupSnapshot | null): object | null {
 
 function parseRequest(body: unknown): OperatorRequest | null {
   if (typeof body !== 'object' || body === null) return null
-  const { id, kind, to, by, dryRun } = body as Record<string, unknown>
+  const { id, kind, to, by, dryRun, reason } = body as Record<string, unknown>
   const known = kinds.find((k) => k === kind)
   if (typeof id !== 'string' || id.length > 64 || known === undefined) return null
   if (to !== null && to !== undefined && typeof to !== 'string') return null
   // Whoever meant a dry run must not get the real thing for a slip in its spelling.
   if (dryRun !== undefined && typeof dryRun !== 'boolean') return null
-  return { id, kind: known, to: to ?? null, by: typeof by === 'string' ? by.slice(0, 100) : 'unknown', dryRun: dryRun === true }
+  // What an operator decides against the rules must say why, for whoever reads the lineage later.
+  if (known === 'accept' && (typeof reason !== 'string' || reason.trim() === '')) return null
+  return {
+    id,
+    kind: known,
+    to: to ?? null,
+    by: typeof by === 'string' ? by.slice(0, 100) : 'unknown',
+    dryRun: dryRun === true,
+    ...(typeof reason === 'string' ? { reason: reason.slice(0, 300) } : {}),
+  }
 }

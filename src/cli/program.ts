@@ -10,6 +10,8 @@ const files: Record<string, () => Promise<Registrar>> = {
   operate: () => import('./operate.ts'),
   history: () => import('./history.ts'),
   explain: () => import('./explain.ts'),
+  lineage: () => import('./lineage.ts'),
+  salvage: () => import('./salvage.ts'),
   check: () => import('./check.ts'),
   render: () => import('./render.ts'),
   drill: () => import('./drill.ts'),

@@ -7,15 +7,17 @@ import type { Decision } from '../model/decision.ts'
 import { isolatedMs, tickMs, vouchedAfterMs, type Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { View } from '../model/view.ts'
+import { adviseBacklog } from './backlog.ts'
 import { diagnose } from './diagnose.ts'
 import { answerRequest, holdStill, type Context, type Draft } from './draft.ts'
 import { ownFitness } from './fitness.ts'
 import { withPreparation } from './handover.ts'
 import { checkInvariants } from './invariants.ts'
 import { learn } from './learn.ts'
+import { forceFailover, isForced } from './forcing.ts'
 import { withoutHeldWrites } from './lease.ts'
-import { forceFailover, respond } from './responses.ts'
-import { heard, isServingPhase, situationOf, voucherOf } from './situation.ts'
+import { respond } from './responses.ts'
+import { heard, isServingPhase, redisAnswers, situationOf, voucherOf } from './situation.ts'
 import { respondTo } from './table.ts'
 import { withVote } from './voting.ts'
 
@@ -25,16 +27,18 @@ export function decide(state: State, view: View, policy: Policy): Decision {
   const ctx: Context = { state: learned.state, view, policy, situation }
   const row = diagnose(situation)
   const cell = respondTo(ctx.state.phase, row.diagnosis)
-  const forced = view.request?.kind === 'failover'
+  const forced = isForced(ctx)
   const answered = withPreparation(ctx, refuseUnanswered(ctx, forced ? forceFailover(ctx) : reinitOr(ctx, () => respond[cell.response](ctx))))
   const draft = withVote(ctx, withoutHeldWrites(ctx.state, answered))
   const allowed = draft.vip ?? standingVipRule(ctx, draft.next)
   const decision: Decision = {
     next: draft.next,
-    actions: [...withVip(draft.actions, ctx, allowed), ...yieldRule(ctx, draft.next)],
+    actions: [...withVip(draft.actions, ctx, allowed), ...fenceRule(ctx, draft.next), ...backlogRule(ctx, draft), ...yieldRule(ctx, draft.next)],
     events: [...learned.events, ...draft.events],
     diagnosis: row.diagnosis,
-    rule: forced ? 'operator × failover --force' : `${ctx.state.phase} × ${row.diagnosis} → ${cell.response}`,
+    rule: forced
+      ? `operator × ${view.request?.kind === 'accept' ? 'lineage accept' : 'failover --force'}`
+      : `${ctx.state.phase} × ${row.diagnosis} → ${cell.response}`,
     because: `${draft.because} — ${cell.why}`,
     wakeAtMs: view.nowMs + Math.max(0, draft.wakeInMs),
   }
@@ -101,6 +105,23 @@ function yieldRule(ctx: Context, next: State): readonly Action[] {
   const inTouch = view.peers.some((p) => p.agent === 'refused' || heard(p) !== null)
   const yields = isServingPhase(next.phase) && (cutOff || (!inTouch && keepalived.yields))
   return yields === keepalived.yields ? [] : [{ kind: 'vrrp-yield', yields }]
+}
+
+/**
+ * The write fence changes values that belong to the user, and a redis that serves must not have it: it is lifted as soon as redis
+ * refuses writes by itself (a replica), is to serve, or is another process than the one that was fenced.
+ */
+function fenceRule(ctx: Context, next: State): readonly Action[] {
+  const { facts, fence } = ctx.view.redis
+  if (fence === null || facts === null || facts.loading || !redisAnswers(ctx.view)) return []
+  const needless = facts.role === 'replica' || fence.runId !== facts.runId || isServingPhase(next.phase)
+  return needless ? [{ kind: 'lift-fence' }] : []
+}
+
+/** In a calm cycle only: nothing that is under way waits for it. */
+function backlogRule(ctx: Context, draft: Draft): readonly Action[] {
+  const action = draft.actions.length > 0 ? null : (adviseBacklog(ctx.view, ctx.policy)?.action ?? null)
+  return action === null ? [] : [action]
 }
 
 function withOperatorPause(state: State, view: View): { readonly state: State; readonly events: readonly Event[] } {

@@ -53,6 +53,7 @@ export function claimEpoch(ctx: Context, epoch: number, source: LineageSource, b
     vote: ctx.state.vote?.epoch === epoch ? ctx.state.vote : { epoch, to: ctx.state.host, atMs: ctx.view.nowMs },
     writesHeldSinceMs: null,
     claim: { source, why: because },
+    refusedEpoch: null,
   }
   return { next, actions: [{ kind: 'promote' }], events: [], because, wakeInMs: 0, vip: true }
 }

@@ -6,7 +6,7 @@
 import type { View } from '../model/view.ts'
 import type { State } from '../model/state.ts'
 import { electionWaitMs, lonelyWaitMs, stallLimitMs, type Policy } from '../model/policy.ts'
-import { candidateFromWord, candidateOf, compareCandidates, isMeasuredSinceGone, ownFitness, type Candidate } from './fitness.ts'
+import { candidateFromWord, candidateOf, compareCandidates, isMeasuredSinceGone, memberOf, ownFitness, type Candidate } from './fitness.ts'
 import { comparePositions, describePosition, type Position } from './position.ts'
 import { heard, peerOf } from './situation.ts'
 
@@ -42,7 +42,7 @@ export function elect(state: State, view: View, policy: Policy): Election {
   }
   const best = [...others, ...(own.fit && me !== null ? [me] : [])].sort(compareCandidates).at(-1)
   const [richest] = barred.filter((c) => c.position.kind === 'known' && !isDiverged(c.position)).sort((a, b) => comparePositions(b.position, a.position))
-  if (best === undefined && richest !== undefined && unheard.length + unmeasured.length === 0) return refuse(state, richest, own.why)
+  if (best === undefined && richest !== undefined && unheard.length + unmeasured.length === 0) return refuse(state, policy, richest, own.why)
   if (best === undefined) return wait(unheard.concat(unmeasured), `no member heard is fit (here: ${own.why || 'fit'})`)
   if (best.host !== state.host) return { result: 'other', host: best.host, because: `${best.host} has the most data (${describePosition(best.position)})` }
   if (state.gone !== null && !isMeasuredSinceGone(state, view)) return wait([state.host], `the redis of ${state.host} owes an answer: its offset is of before`)
@@ -71,7 +71,7 @@ function judgeMyself(state: State, view: View, policy: Policy, field: Field): El
   // A link that lived until the end missed at most what was under way. A disk that was read again may miss everything.
   const [richer] = fresh ? [] : field.barred.filter((c) => !isDiverged(c.position) && comparePositions(c.position, field.me.position) > 0)
   if (richer !== undefined) {
-    return refuse(state, richer, mine)
+    return refuse(state, policy, richer, mine)
   }
   if (unheard.length === 0 && unmeasured.length === 0) return me(`all members were heard; most data are here (${compared})`)
   if (fresh) {
@@ -113,11 +113,14 @@ function isDiverged(position: Position): boolean {
   return position.kind === 'known' && position.divergedBytes > 0
 }
 
-function refuse(state: State, richer: Barred, here: string): Election {
-  const choice = `holdfast failover ${state.group} --to ${richer.host} --force, or --to ${state.host} --force without those data`
+function refuse(state: State, policy: Policy, richer: Barred, here: string): Election {
+  const mend =
+    memberOf(policy, richer.host)?.neverPrimary === true
+      ? `Take never_primary from ${richer.host}`
+      : `Mend that, or promote it (holdfast failover ${state.group} --to ${richer.host} --force)`
   return {
     result: 'refuse',
-    because: `${richer.host} has more data (${describePosition(richer.position)}; here: ${here}) and may not be promoted: ${richer.why}. Mend that, or choose: ${choice}`,
+    because: `${richer.host} has more data (${describePosition(richer.position)}; here: ${here}) and may not be promoted: ${richer.why}. ${mend}; or go on without those data: holdfast failover ${state.group} --to ${state.host} --force`,
   }
 }
 

@@ -3,9 +3,10 @@ import type { Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { View } from '../model/view.ts'
 import { candidateFromWord, candidateOf, compareCandidates, ownFitness, type Candidate } from './fitness.ts'
+import { adviseBacklog } from './backlog.ts'
 import { diagnose } from './diagnose.ts'
 import { describePosition } from './position.ts'
-import { heard, peerOf, situationOf } from './situation.ts'
+import { heard, isWriteFenced, peerOf, situationOf } from './situation.ts'
 import { respondTo } from './table.ts'
 
 export interface Explanation {
@@ -24,6 +25,8 @@ export interface Explanation {
   /** The member that would be promoted; null: nobody. */
   readonly successor: string | null
   readonly wouldHappen: string
+  /** What the replication backlog holds, in time. null: not known yet. */
+  readonly backlog: string | null
   readonly warnings: readonly string[]
 }
 
@@ -67,6 +70,7 @@ export function explainGroup(state: State, view: View, policy: Policy): Explanat
     members,
     successor,
     wouldHappen: outcome(state, policy, successor),
+    backlog: adviseBacklog(view, policy)?.text ?? null,
     warnings: warningsOf(state, view, policy, successor),
   }
 }
@@ -94,6 +98,9 @@ function warningsOf(state: State, view: View, policy: Policy, successor: string 
     warnings.push(
       'process: external: a supervisor that restarts redis at once, with an empty disk, races with the failover; let it wait a few seconds (RestartSec=5)',
     )
+  const backlog = adviseBacklog(view, policy)?.warning ?? null
+  if (backlog !== null) warnings.push(backlog)
+  if (isWriteFenced(view)) warnings.push('this redis refuses writes by min-replicas-to-write until what only it has is kept; the values it had are remembered')
   if (view.keepalived !== null && view.keepalived.process === false) warnings.push('keepalived does not run on this host')
   for (const peer of view.peers)
     if (peer.agent !== 'alive') warnings.push(peer.agent === 'refused' ? `no agent runs on ${peer.host}` : `the agent of ${peer.host} is silent`)

@@ -8,8 +8,8 @@ import type { LineageEntry, State } from '../model/state.ts'
 import type { RedisFacts, Statement } from '../model/view.ts'
 import { holdStill, type Context, type Draft } from './draft.ts'
 import { memberOf, ownFitness } from './fitness.ts'
-import { describePosition, positionOf, type Position } from './position.ts'
-import { heard, peerOf } from './situation.ts'
+import { describePosition, forkOf, positionOf, type Position } from './position.ts'
+import { heard, isWriteFenced, peerOf } from './situation.ts'
 
 export function follow(ctx: Context): Draft {
   const { state, view } = ctx
@@ -21,7 +21,7 @@ export function follow(ctx: Context): Draft {
   if (upstream === null) return holdStill(ctx, `${holder} is not in this group's configuration`, tickMs)
   const following = facts.upstream?.host === upstream.host && facts.upstream.port === upstream.port && facts.role === 'replica'
   const settled = settle(ctx, word, following)
-  if (following) return settled
+  if (following) return { ...settled, next: { ...settled.next, refusedEpoch: null } }
   const entry = state.lineage.find((e) => e.epoch === state.epoch)
   const attached = facts.role === 'replica' && facts.upstream !== null && facts.upstream.port !== 1
   if (entry === undefined) return letGo(ctx, settled, attached, `${holder} is being promoted; wait for its lineage`, busyTickMs)
@@ -31,8 +31,7 @@ export function follow(ctx: Context): Draft {
   const position = positionOf(facts, state.lineage)
   const verdict = mayGiveUp(state, facts, position, word, entry)
   if (verdict.kind === 'refuse') return refuse(ctx, verdict.why)
-  const keep: readonly Action[] =
-    verdict.kind === 'keep' ? [{ kind: 'keep-dataset', name: `epoch-${position.kind === 'known' ? position.epoch : state.epoch - 1}-from-${state.host}` }] : []
+  const keep = verdict.kind === 'keep' ? keeping(ctx, facts, position) : []
   const diverged = position.kind === 'known' ? position.divergedBytes : null
   const rejoined: Event = {
     // Keeping a copy takes several cycles, in which the phase has become replica: only a primary can have diverged.
@@ -48,6 +47,25 @@ export function follow(ctx: Context): Draft {
     because: `${holder} serves epoch ${state.epoch}; this redis (${describePosition(position)}) is to replicate from ${upstream.host}:${upstream.port}`,
     wakeInMs: busyTickMs,
   }
+}
+
+/**
+ * A primary whose writes are fenced still gives its stream: exactly what only it has is kept. THE FENCE FIRST, each time: what
+ * was fenced by an agent that died in the middle may not have been. Any other dataset is kept whole.
+ */
+function keeping(ctx: Context, facts: RedisFacts, position: Position): readonly Action[] {
+  const { state } = ctx
+  const fork = forkOf(facts, state.lineage, position)
+  const name = `epoch-${fork.epoch > 0 ? fork.epoch : state.epoch - 1}-from-${state.host}`
+  // A replica lets go first: its source may give the same data up, and pull this one along before the copy is made. A primary
+  // takes no more writes, which the copy would not have.
+  const moves = facts.role === 'primary' || (facts.upstream !== null && facts.upstream.port !== 1)
+  if (!isWriteFenced(ctx.view) || fork.fromOffset === null || fork.replid === null)
+    return [...(moves ? [{ kind: 'soft-fence' } as const] : []), { kind: 'keep-dataset', name, fork }]
+  return [
+    { kind: 'fence-writes', runId: facts.runId },
+    { kind: 'keep-writes', name, fork },
+  ]
 }
 
 /** Phase, address and old connections, whether or not the replication source is right already. */
@@ -95,8 +113,10 @@ function letGo(ctx: Context, settled: Draft, attached: boolean, because: string,
 }
 
 function refuse(ctx: Context, why: string): Draft {
-  const next: State = { ...ctx.state, phase: ctx.state.phase === 'fresh' ? 'fresh' : 'fenced' }
-  return { next, actions: [], events: [{ kind: 'alarm', epoch: ctx.state.epoch, text: why }], because: why, wakeInMs: 4 * tickMs, vip: false }
+  const next: State = { ...ctx.state, phase: ctx.state.phase === 'fresh' ? 'fresh' : 'fenced', refusedEpoch: ctx.state.refusedEpoch ?? ctx.state.epoch }
+  // It may stay like this for long: the fence that leaves no trace in a redis that may be somebody else's.
+  const fence: readonly Action[] = isWriteFenced(ctx.view) ? [{ kind: 'soft-fence' }] : []
+  return { next, actions: fence, events: [{ kind: 'alarm', epoch: ctx.state.epoch, text: why }], because: why, wakeInMs: 4 * tickMs, vip: false }
 }
 
 function wasPrimary(state: State): boolean {
@@ -107,26 +127,42 @@ type Verdict = { readonly kind: 'free' | 'keep' } | { readonly kind: 'refuse'; r
 
 function mayGiveUp(state: State, facts: RedisFacts, position: Position, holder: Statement, entry: LineageEntry): Verdict {
   if (facts.keys === 0) return { kind: 'free' }
+  if (isOverruled(state, entry))
+    return position.kind === 'known' && position.divergedBytes === 0 && ownBytes(facts, state.lineage) === 0 ? { kind: 'free' } : { kind: 'keep' }
   const emptyHolder = holder.redis !== null && holder.redis.keys === 0 && entry.startOffset <= 1
   if (emptyHolder && state.lineage.length > 1)
     return {
       kind: 'refuse',
-      why: `INV-1: ${holder.host} serves an empty dataset that began at offset ${entry.startOffset}; the ${facts.keys} keys here are not given up to it. Promote this member (failover --to ${state.host} --force) or give its data up (reinit)`,
+      why: `INV-1: ${holder.host} serves an empty dataset that began at offset ${entry.startOffset}; the ${facts.keys} keys here are not given up to it. Promote this member (failover --to ${state.host} --force), or name the true data (lineage ${state.group} accept HOST; a copy is kept)`,
     }
   if (position.kind === 'known') {
-    if (position.divergedBytes === 0) return { kind: 'free' }
+    if (position.divergedBytes === 0) return { kind: ownBytes(facts, state.lineage) > 0 ? 'keep' : 'free' }
     const own = state.lineage.find((e) => e.epoch === position.epoch)?.holder === state.host
     if (!own && entry.source === 'restart')
       return {
         kind: 'refuse',
-        why: `INV-1: ${holder.host} restarted from data that are ${position.divergedBytes} bytes older than those here; they are not given up to it. Promote this member (failover --to ${state.host} --force) or give its data up (reinit)`,
+        why: `INV-1: ${holder.host} restarted from data that are ${position.divergedBytes} bytes older than those here; they are not given up to it. Promote this member (failover --to ${state.host} --force), or name the true data (lineage ${state.group} accept HOST; a copy is kept)`,
       }
     return { kind: 'keep' }
   }
   if (state.phase === 'fresh')
-    return { kind: 'refuse', why: `this redis holds ${facts.keys} keys of a history that the group does not know; give them up with reinit, or empty it` }
+    return {
+      kind: 'refuse',
+      why: `this redis holds ${facts.keys} keys of a history that the group does not know; name the true data (lineage ${state.group} accept HOST; a copy is kept), give them up with reinit, or empty it`,
+    }
   // Of unknown history: it may be a former primary's own epoch that lost a tie, with writes that nobody else has.
   return { kind: 'keep' }
+}
+
+/** Written under an id that no epoch has: a replica that somebody made a primary behind our back, and wrote to. */
+function ownBytes(facts: RedisFacts, lineage: State['lineage']): number {
+  const ours = facts.secondOffset <= 0 || lineage.some((e) => e.replid !== '' && e.replid === facts.replid)
+  return ours ? 0 : Math.max(0, facts.offset - (facts.secondOffset - 1))
+}
+
+/** The refusal is older than the operator's word for this epoch's holder. A member that joins later was not meant by it. */
+export function isOverruled(state: State, entry: LineageEntry | undefined): boolean {
+  return entry?.accepted === true && state.refusedEpoch !== null && state.refusedEpoch < entry.epoch
 }
 
 /** The configured `replicate_from` while that member is itself in good order and not below us; else the primary. */

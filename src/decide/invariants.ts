@@ -7,12 +7,13 @@ import type { Decision } from '../model/decision.ts'
 import type { Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { View } from '../model/view.ts'
+import { positionOf } from './position.ts'
 import { heard, isServingPhase, peerOf } from './situation.ts'
 
 export function checkInvariants(state: State, view: View, policy: Policy, decision: Decision): void {
   const { next, actions } = decision
   const facts = view.redis.facts
-  const forced = view.request?.kind === 'failover'
+  const forced = view.request?.kind === 'failover' || view.request?.kind === 'accept'
   const promotes = actions.some((a) => a.kind === 'promote')
   assert(next.epoch >= state.epoch, `epochs only rise (${state.epoch} → ${next.epoch})`)
   assert(!promotes || next.phase === 'promoting', 'a promotion is claimed before it is done')
@@ -33,8 +34,17 @@ export function checkInvariants(state: State, view: View, policy: Policy, decisi
     if (action.kind === 'follow') {
       const word = view.peers.find((p) => p.statement?.holder === p.host && isServingPhase(p.statement.phase))?.statement
       const wipes =
-        word?.redis != null && word.redis.keys === 0 && (facts?.keys ?? 0) > 0 && (next.lineage.at(-1)?.startOffset ?? 0) <= 1 && next.lineage.length > 1
+        word?.redis != null &&
+        word.redis.keys === 0 &&
+        (facts?.keys ?? 0) > 0 &&
+        (next.lineage.at(-1)?.startOffset ?? 0) <= 1 &&
+        next.lineage.length > 1 &&
+        next.lineage.at(-1)?.accepted !== true
       assert(!wipes, 'INV-1: data are not given up to an empty primary')
+      const position = facts === null ? null : positionOf(facts, next.lineage)
+      const diverged = position?.kind === 'known' && position.divergedBytes > 0 && (facts?.keys ?? 0) > 0
+      const kept = actions.slice(0, actions.indexOf(action)).some((a) => a.kind === 'keep-dataset' || a.kind === 'keep-writes')
+      assert(!diverged || kept, 'INV-6: nothing is given up before it is kept')
     }
     if (action.kind === 'start-redis' || action.kind === 'wipe-redis') assert(!policy.external, 'an external redis is never started')
     if (action.kind === 'wipe-redis') assert(!isServingPhase(next.phase) && view.request?.kind === 'reinit', "a dataset is wiped only on an operator's word")

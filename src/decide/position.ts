@@ -2,6 +2,7 @@
  * Where a dataset stands in the group's history: pure arithmetic on replication ids and offsets.
  * An offset alone says nothing; only with the id it belongs to can two datasets be compared (design: INV-1, INV-4).
  */
+import type { Fork } from '../model/action.ts'
 import type { RedisFacts } from '../model/view.ts'
 import type { Lineage, LineageEntry } from '../model/state.ts'
 
@@ -27,6 +28,15 @@ function known(entry: LineageEntry, offset: number, lineage: Lineage, sharedUnti
   // Of ALL later epochs: one that restarted from an older dataset has dropped what the epochs before it still had.
   const endOffset = later.length === 0 ? Number.MAX_SAFE_INTEGER : Math.min(sharedUntil, ...later.map((e) => e.startOffset - 1))
   return { kind: 'known', epoch: entry.epoch, offset, divergedBytes: Math.max(0, offset - endOffset) }
+}
+
+/** Where a dataset leaves the history that goes on after its epoch. */
+export function forkOf(facts: RedisFacts, lineage: Lineage, position: Position): Fork {
+  if (position.kind !== 'known') return { epoch: 0, replid: null, fromOffset: null, forkedAtWallMs: null }
+  const own = lineage.find((e) => e.epoch === position.epoch)
+  const next = lineage.find((e) => e.epoch > position.epoch)
+  const replid = own?.replid === facts.replid || own?.replid === facts.replid2 ? own.replid : null
+  return { epoch: position.epoch, replid, fromOffset: next?.startOffset ?? null, forkedAtWallMs: next?.atWallMs ?? null }
 }
 
 /** Negative: `a` has less. A known position is above an unknown one; unknown ones are not told apart. */

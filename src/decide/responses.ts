@@ -4,15 +4,15 @@ import type { ResponseName } from '../model/decision.ts'
 import { busyTickMs, lonelyWaitMs, tickMs } from '../model/policy.ts'
 import { maxLineage, type LineageEntry, type LineageSource, type State } from '../model/state.ts'
 import { bootstrap } from './bootstrap.ts'
-import { answerId, answerRequest, claimEpoch, holdStill, offsetOf, type Context, type Draft } from './draft.ts'
+import { answerId, claimEpoch, holdStill, offsetOf, type Context, type Draft } from './draft.ts'
 import { elect } from './election.ts'
-import { isFresh, memberOf, wasFresh } from './fitness.ts'
+import { isFresh, wasFresh } from './fitness.ts'
 import { follow } from './following.ts'
 import { answerSwitchover, handOver, isHandedToMe, isOfferedToMe } from './handover.ts'
 import { mergeLineage } from './position.ts'
-import { heard, isServingPhase, peerOf, voucherOf } from './situation.ts'
-import { standForElection, voteOfTheDead } from './voting.ts'
 import { withLease } from './lease.ts'
+import { heard, isServingPhase, isWriteFenced, peerOf, voucherOf } from './situation.ts'
+import { standForElection, voteOfTheDead } from './voting.ts'
 
 /** Longer than an election and the fence that follows it; a promotion opens the gate at once. */
 const supervisorGateMs = 2000
@@ -57,8 +57,8 @@ function hold(ctx: Context): Draft {
     const because = `${situation.holderWhy}; the link to it is down, and nobody says what answers there next`
     return { ...holdStill(ctx, because, busyTickMs / 2), next: { ...state, detached }, actions: [{ kind: 'soft-fence' }] }
   }
-  const unfenced = situation.redis === 'primary' || situation.redis === 'other-primary'
-  const fence: readonly Action[] = unfenced && state.epoch > 0 && !isServingPhase(state.phase) ? [{ kind: 'soft-fence' }] : []
+  const unfenced = (situation.redis === 'primary' || situation.redis === 'other-primary') && !isWriteFenced(ctx.view)
+  const fence: readonly Action[] = unfenced && state.epoch > 0 && !isServingPhase(state.phase) ? [fenceOf(ctx)] : []
   const waiting = situation.claim === 'theirs' && situation.holder === 'unclear'
   const untilHungMs = situation.redis === 'slow' ? ctx.policy.unresponsiveMs - ctx.view.redis.unansweredMs + 1 : tickMs
   // What a supervisor starts may come up as an empty primary: the sooner it is seen, the sooner it is fenced.
@@ -166,6 +166,7 @@ function finishPromotion(ctx: Context): Draft {
     source: state.claim?.source ?? 'failover',
     why: state.claim?.why ?? '',
     atWallMs: view.nowWallMs,
+    ...(state.claim?.accepted === true ? { accepted: true } : {}),
   }
   const before = state.lineage.findLast((e) => e.epoch < state.epoch)
   const from = before?.holder ?? null
@@ -223,6 +224,8 @@ function electSuccessor(ctx: Context): Draft {
 function detach(ctx: Context): readonly Action[] {
   const upstream = ctx.view.redis.facts?.upstream ?? null
   const attached = upstream !== null && upstream.port !== 1
+  // A primary that refuses writes already is left one: what only it has is still to be read from it.
+  if (isWriteFenced(ctx.view)) return []
   return ctx.situation.redis !== 'replica' || attached ? [{ kind: 'soft-fence' }] : []
 }
 
@@ -254,16 +257,27 @@ function electNow(ctx: Context): Draft {
   }
 }
 
+/**
+ * A redis that goes on with a history of the group is left a primary, because a replica of nobody gives its stream to nobody, and
+ * the diverged writes are in it. Any other one may hold anything: nobody may resync from it (INV-1).
+ */
+function fenceOf(ctx: Context): Action {
+  const facts = ctx.view.redis.facts
+  const ours = facts !== null && ctx.state.lineage.some((e) => e.replid !== '' && e.replid === facts.replid)
+  return ours ? { kind: 'fence-writes', runId: facts.runId } : { kind: 'soft-fence' }
+}
+
 function stepDown(ctx: Context): Draft {
-  const { state } = ctx
+  const { state, view } = ctx
+  // The fence is in force; what is left is to keep what only this redis has, and to follow.
+  if ((state.phase === 'fenced' || state.phase === 'replica') && isWriteFenced(view) && ctx.situation.holder === 'serves') return follow(ctx)
   const answers = ['primary', 'other-primary', 'replica'].includes(ctx.situation.redis)
-  const fence: Action = { kind: 'soft-fence' }
   const kill: Action = { kind: 'kill-clients' }
   const text = `${state.holder ?? 'another member'} ${ctx.situation.holder === 'serves' ? 'serves' : 'holds'} epoch ${state.epoch}; this redis must not accept writes any more`
   return {
     next: { ...state, phase: 'fenced', handover: null, claim: null, servingRunId: null },
     // The fence first: whatever fails after it, no more writes are acknowledged here. Who cannot be fenced cannot be written to.
-    actions: [...(answers ? [fence] : []), { kind: 'refuse-connections', forMs: 1000 }, ...(answers ? [kill] : [])],
+    actions: [...(answers ? [fenceOf(ctx)] : []), { kind: 'refuse-connections', forMs: 1000 }, ...(answers ? [kill] : [])],
     events: [{ kind: 'fenced', epoch: state.epoch, text, data: { from: state.host } }],
     because: text,
     wakeInMs: 0,
@@ -325,39 +339,4 @@ function takeBack(ctx: Context, fence: readonly Action[]): Draft {
     actions: fence,
     events: [{ kind: 'rolled-back', epoch: state.epoch, text }],
   }
-}
-
-/** An operator overrides the safety rules: this member serves, whatever the others have. */
-export function forceFailover(ctx: Context): Draft {
-  const { state, view, situation } = ctx
-  const facts = view.redis.facts
-  if (isServingPhase(state.phase) && situation.claim === 'mine')
-    return { ...holdStill(ctx, 'is primary already', tickMs), next: answerRequest(state, ctx, false, `${state.host} is the primary already`) }
-  if (situation.redis !== 'replica' && situation.redis !== 'primary' && situation.redis !== 'other-primary') {
-    return {
-      ...holdStill(ctx, 'cannot be forced', tickMs),
-      next: answerRequest(state, ctx, false, `the redis of ${state.host} is ${situation.redis}; it cannot be promoted`),
-    }
-  }
-  if (memberOf(ctx.policy, state.host)?.neverPrimary === true)
-    return {
-      ...holdStill(ctx, 'cannot be forced', tickMs),
-      next: answerRequest(state, ctx, false, `never_primary is set for ${state.host}, so the address cannot come to it; take the setting away first`),
-    }
-  if (facts?.syncing === true || state.partial)
-    return {
-      ...holdStill(ctx, 'cannot be forced', tickMs),
-      next: answerRequest(state, ctx, false, `${state.host} has only part of a dataset (a full sync did not end); not even --force promotes that`),
-    }
-  const richer =
-    facts?.keys === 0 ? view.peers.find((p) => (p.statement?.redis?.keys ?? 0) > 0 && memberOf(ctx.policy, p.host)?.neverPrimary === false) : undefined
-  if (richer !== undefined)
-    return {
-      ...holdStill(ctx, 'cannot be forced', tickMs),
-      next: answerRequest(state, ctx, false, `${state.host} is empty and ${richer.host} has data, which it would lose: promote ${richer.host} instead`),
-    }
-  if (view.request?.dryRun === true)
-    return { ...holdStill(ctx, 'dry run', tickMs), next: answerRequest(state, ctx, true, `would promote ${state.host} at offset ${offsetOf(facts)}`) }
-  const draft = claimEpoch(ctx, state.epoch + 1, 'forced', `forced by ${view.request?.by ?? 'an operator'}`)
-  return { ...draft, next: answerRequest(draft.next, ctx, true, `${state.host} is being promoted to epoch ${state.epoch + 1}`) }
 }

@@ -56,6 +56,12 @@ export function redisAnswers(view: View): boolean {
   return process !== false && view.redis.facts !== null && factsAgeMs <= factsStaleMs && trouble === null && !busy
 }
 
+/** This process is a primary that refuses writes by our hand: it may still give its stream, and must not be fenced twice. */
+export function isWriteFenced(view: View): boolean {
+  const { facts, fence } = view.redis
+  return facts !== null && redisAnswers(view) && fence?.inForce === true && fence.runId === facts.runId && facts.role === 'primary'
+}
+
 function redisOf(state: State, view: View, policy: Policy): RedisWord {
   const { process, facts, unansweredMs } = view.redis
   if (process === false) return 'dead'

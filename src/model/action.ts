@@ -1,3 +1,13 @@
+/** Where the data that are to be given up leave the accepted history. null: not known. */
+export interface Fork {
+  /** The last epoch that both have, and its replication id. */
+  readonly epoch: number
+  readonly replid: string | null
+  /** First byte that the accepted history does not have. */
+  readonly fromOffset: number | null
+  readonly forkedAtWallMs: number | null
+}
+
 /** What a decision may ask of `act/`. Each is idempotent; they run in order and stop at the first failure. */
 
 export type Action =
@@ -25,7 +35,15 @@ export type Action =
   /** Ends the connections of ordinary clients, never of replicas or of the agent. */
   | { readonly kind: 'kill-clients' }
   /** Keeps a copy of the dataset before it is given up (INV-6). */
-  | { readonly kind: 'keep-dataset'; readonly name: string }
+  | { readonly kind: 'keep-dataset'; readonly name: string; readonly fork: Fork }
+  /** Keeps exactly the writes that only this primary has, from its stream; where that is not possible, the dataset. */
+  | { readonly kind: 'keep-writes'; readonly name: string; readonly fork: Fork }
+  /** Refuses writes and leaves a primary a primary (-NOREPLICAS), so that its stream can be read. Remembers the user's values. */
+  | { readonly kind: 'fence-writes'; readonly runId: string }
+  /** Puts the user's values back. */
+  | { readonly kind: 'lift-fence' }
+  /** CONFIG SET repl-backlog-size, only ever upward. */
+  | { readonly kind: 'grow-backlog'; readonly bytes: number }
   /** Empties the data directory and starts redis anew: `reinit`. */
   | { readonly kind: 'wipe-redis' }
   /** Asks a peer to look at its redis at once and to say what it sees. */
@@ -50,6 +68,8 @@ export interface Event {
     | 'resumed'
     | 'waiting'
     | 'kept'
+    | 'accepted'
+    | 'salvaged'
     | 'alarm'
     | 'started'
     | 'voted'

@@ -25,6 +25,11 @@ export const errorCodes = {
   HF503: 'a lab step failed',
   HF504: 'the drill was not confirmed',
   HF505: 'the drill saw a failure',
+  HF601: 'nothing of that name is kept',
+  HF602: 'there is nothing left to replay',
+  HF603: 'the replay was not confirmed',
+  HF604: 'what is kept cannot be read',
+  HF605: 'the replay stopped before its end',
 } as const
 
 export type ErrorCode = keyof typeof errorCodes

@@ -88,3 +88,13 @@ export function nftTable(group: string): string {
 export function vrrpInstance(group: string): string {
   return group
 }
+
+/** What was kept before data were given up (INV-6): copies, their manifests, journals of replays. */
+export function keptDir(paths: Paths, group: string): string {
+  return `${groupStateDir(paths, group)}/kept`
+}
+
+/** The user's values of what the write fence has changed in redis, for as long as it is in force. */
+export function writeFenceFile(paths: Paths, group: string): string {
+  return `${groupStateDir(paths, group)}/write-fence.json`
+}

@@ -82,6 +82,21 @@ export const prepareDeadlineMs = 3000
 /** A holder that has started again and cannot hear a peer waits this long for it before it serves alone. */
 export const lonelyWaitMs = 2000
 
+/** A member that is away for so long continues where it was: a restart, a cut wire, a slow full sync of another. */
+export const backlogForMs = 60_000
+
+/** redis' own default; less is one network blip. */
+export const backlogMinBytes = 1024 * 1024
+
+/** What is kept before data are given up, of one group on one host: some incidents' worth, and no full disk. */
+export const keptMaxBytes = 8 * 1024 ** 3
+
+/** Who has looked at it and not wanted it for so long does not want it. */
+export const keptMaxAgeMs = 30 * 24 * 3_600_000
+
+/** Whoever looks at a copy or replays it has a day to go on with it. */
+export const keptGraceMs = 24 * 3_600_000
+
 export function policyOf(group: GroupConfig, ipOf: (host: string) => string): Policy {
   return {
     group: group.name,

@@ -21,6 +21,8 @@ export interface LineageEntry {
   readonly source: LineageSource
   readonly why: string
   readonly atWallMs: number
+  /** An operator named this holder's data the true ones: members that had refused to follow then do, after a copy was kept. */
+  readonly accepted?: true
 }
 
 /** How an epoch came to be. `restart`: the former holder serves again from what its disk had, which may be older than a replica. */
@@ -83,7 +85,9 @@ export interface State {
   /** After giving a stray VIP back: not allowed again before this time (monotonic). */
   readonly vipHoldOffUntilMs: number
   /** How and why `epoch` was claimed; becomes the lineage entry once redis has told its new replication id. */
-  readonly claim: { readonly source: LineageSource; readonly why: string } | null
+  readonly claim: { readonly source: LineageSource; readonly why: string; readonly accepted?: true } | null
+  /** The epoch that this member first refused to follow: only an operator's word for a later one overrules the refusal. */
+  readonly refusedEpoch: number | null
   /** The one vote of this member in `epoch`, its own candidacy included; `atMs` monotonic. Durable BEFORE it is told. */
   readonly vote: Vote | null
   /** Since when this primary holds writes back because no quorum hears it (monotonic). */
@@ -118,6 +122,7 @@ export function freshState(group: string, host: string): State {
     claim: null,
     vote: null,
     writesHeldSinceMs: null,
+    refusedEpoch: null,
     results: [],
   }
 }

@@ -60,6 +60,10 @@ export interface RedisProbe {
   readonly trouble: string | null
   /** A script or command blocks it: it says -BUSY. */
   readonly busy: boolean
+  /** The replication backlog, what of it the memory allows, and the highest write rate that this agent has seen; null: not known yet. */
+  readonly backlog: { readonly sizeBytes: number; readonly capBytes: number; readonly bytesPerS: number } | null
+  /** The write fence that this agent has begun to set (on disk) and not lifted since. `inForce`: redis has confirmed it. */
+  readonly fence: { readonly runId: string; readonly inForce: boolean } | null
 }
 
 export interface KeepalivedProbe {
@@ -99,6 +103,8 @@ export interface Statement {
   readonly handover: HandoverView | null
   /** Target of a switchover: the id it has durably agreed to. */
   readonly preparedId: string | null
+  /** Half of a full sync may be all that it has. */
+  readonly partial: boolean
   /** Its one vote, its own candidacy included. Only in groups with a witness. */
   readonly vote: { readonly epoch: number; readonly to: string } | null
 }
@@ -125,10 +131,12 @@ export interface PeerProbe {
 
 export interface Request {
   readonly id: string
-  readonly kind: 'switchover' | 'failover' | 'pause' | 'resume' | 'reinit'
+  readonly kind: 'switchover' | 'failover' | 'pause' | 'resume' | 'reinit' | 'accept'
   readonly to: string | null
   readonly by: string
   readonly dryRun: boolean
+  /** Why the operator wants it; only `accept` asks for it. */
+  readonly reason?: string
 }
 
 export interface View {

@@ -4,6 +4,7 @@
  */
 import type { RedisFacts, RedisProbe } from '../model/view.ts'
 import { factsFromInfo } from '../redis/info.ts'
+import { writeMeter } from './write-meter.ts'
 import { openRedis, type RedisLink, type RedisTarget } from '../redis/link.ts'
 import { commandLine, hasThreads, isSameProcess, readProcess, type ProcessId } from './process.ts'
 
@@ -17,7 +18,7 @@ const infoDeadlineMs = 24 * 3_600_000
 
 export interface RedisObserver {
   /** Looks now; waits at most about 40 ms. Never throws. */
-  readonly probe: (nowMs: number) => Promise<RedisProbe>
+  readonly probe: (nowMs: number) => Promise<Omit<RedisProbe, 'fence'>>
   /** The open connection, for act/. null when there is none. */
   readonly link: () => RedisLink | null
   /** act/ tells which process it started, before the first answer could. */
@@ -38,6 +39,7 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
   let factsAtMs = Number.NEGATIVE_INFINITY
   let trouble: string | null = null
   let busy = false
+  const meter = writeMeter()
   let stranger = false
   let known: ProcessId | null = null
   let refused = false
@@ -89,6 +91,7 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
     if (parsed === null || stranger) return
     facts = parsed
     factsAtMs = clock()
+    meter.saw(parsed, String(answer.value), factsAtMs)
     remember(parsed.pid)
   }
 
@@ -139,6 +142,7 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
         factsAgeMs: Number.isFinite(factsAtMs) ? readMs - factsAtMs : Number.MAX_SAFE_INTEGER,
         trouble,
         busy,
+        backlog: meter.backlog(),
       }
     },
     link: () => (stranger ? null : link),

@@ -89,6 +89,8 @@ function followersOf(fields: InfoFields): Follower[] {
   for (const [name, value] of fields) {
     if (!/^slave\d+$/.test(name)) continue
     const parts = new Map(value.split(',').map((pair) => pair.split('=') as [string, string]))
+    // Somebody who reads the stream and is no redis: a capture, a replay.
+    if (parts.get('port') === '0') continue
     followers.push({
       ip: parts.get('ip') ?? '',
       port: number(parts.get('port'), 0),

@@ -1,6 +1,5 @@
 /** A host falls silent: promoted only with every piece of evidence, and never by an agent that was deaf itself. */
 import { describe, expect, test } from 'vitest'
-import { keysOf } from './model-log.ts'
 import type { Layer } from './model-network.ts'
 import { createWorld } from './world.ts'
 
@@ -109,8 +108,13 @@ describe('a cut network', () => {
     expect(w.vrrp.hosts.get('a')?.yields).toBe(true)
     w.heal()
     expect(w.untilWhole()).toBe('b')
-    expect(w.kept.map((k) => [k.host, ...keysOf(k.log).slice(20)])).toEqual([['a', 'late0', 'late1', 'late2', 'late3', 'late4']])
-    expect(w.acts(['soft-fence', 'keep-dataset', 'follow']).filter((s) => s.startsWith('a '))).toEqual(['a soft-fence', 'a keep-dataset', 'a follow'])
+    const done = w.acts(['soft-fence', 'fence-writes', 'keep-writes', 'keep-dataset', 'follow', 'lift-fence']).filter((s) => s.startsWith('a '))
+    expect(done).toEqual(['a fence-writes', 'a fence-writes', 'a keep-writes', 'a follow', 'a lift-fence'])
+    expect(
+      w.kept.map((k) => [k.host, k.keys]),
+      'exactly what only a had',
+    ).toEqual([['a', ['late0', 'late1', 'late2', 'late3', 'late4']]])
+    expect(w.redis('a').refusesWrites).toBe(false)
     expect(w.vrrp.hosts.get('a')?.yields).toBe(false)
     expect(w.lost('b')).toEqual([])
   })

@@ -1,5 +1,7 @@
 /** The executors of `src/act/` over the model world: what an action does to the redis, the keepalived and the peers of its host. */
 import type { Action, ActionKind } from '../../src/model/action.ts'
+import type { View } from '../../src/model/view.ts'
+import { keysFrom, keysOf } from './model-log.ts'
 import { nobody, nothing } from './model-redis.ts'
 import type { World } from './world.ts'
 
@@ -7,9 +9,21 @@ export interface ActMemory {
   /** Since when a copy of this name is being made. */
   readonly keeping: Map<string, number>
   readonly started: (pid: number) => void
+  fence: View['redis']['fence']
 }
 
-const needsLink: readonly ActionKind[] = ['promote', 'follow', 'soft-fence', 'pause-writes', 'resume-writes', 'kill-clients', 'keep-dataset']
+const needsLink: readonly ActionKind[] = [
+  'promote',
+  'follow',
+  'soft-fence',
+  'pause-writes',
+  'resume-writes',
+  'kill-clients',
+  'keep-dataset',
+  'keep-writes',
+  'fence-writes',
+  'lift-fence',
+]
 
 /** null: done. */
 export function perform(world: World, host: string, memory: ActMemory, action: Action): string | null {
@@ -55,9 +69,21 @@ export function perform(world: World, host: string, memory: ActMemory, action: A
         return `keep-dataset: ${action.name} is being kept`
       }
       memory.keeping.delete(action.name)
-      world.kept.push({ host, name: action.name, log: redis.log })
+      world.kept.push({ host, name: action.name, log: redis.log, fromAt: 0, keys: keysOf(redis.log) })
       break
     }
+    case 'fence-writes':
+      memory.fence = { runId: action.runId, inForce: true }
+      redis.refusesWrites = true
+      break
+    case 'lift-fence':
+      memory.fence = null
+      redis.refusesWrites = false
+      break
+    case 'keep-writes':
+      if (redis.role !== 'primary') return 'keep-writes: NOMASTERLINK'
+      world.kept.push({ host, name: action.name, log: redis.log, fromAt: action.fork.fromOffset ?? 0, keys: keysFrom(redis.log, action.fork.fromOffset ?? 0) })
+      break
     case 'wipe-redis':
       redis.die()
       redis.disk = nothing
@@ -70,6 +96,7 @@ export function perform(world: World, host: string, memory: ActMemory, action: A
     case 'refuse-connections':
     case 'accept-connections':
     case 'kill-clients':
+    case 'grow-backlog':
       break
   }
   world.changed()

@@ -50,6 +50,8 @@ export class ModelAgent {
   lastRule = ''
   lastBecause = ''
   readonly senses: ModelSenses
+  /** On disk: survives `kill`. */
+  fence: View['redis']['fence'] = null
   private life = 0
   private running = false
   private again = false

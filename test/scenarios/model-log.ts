@@ -29,6 +29,13 @@ export function keysOf(log: Log): readonly string[] {
   return keys.reverse()
 }
 
+/** Of the writes that end at or after `offset`, oldest first. */
+export function keysFrom(log: Log, offset: number): readonly string[] {
+  const keys: string[] = []
+  for (let write = log; write !== null && write.at >= offset; write = write.before) keys.push(write.key)
+  return keys.reverse()
+}
+
 /** The log as it was when it had `count` writes. */
 export function cutTo(log: Log, count: number): Log {
   let at = log

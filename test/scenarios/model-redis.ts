@@ -74,6 +74,8 @@ export class ModelRedis {
   runId = ''
   pid = 0
   pausedUntilMs = 0
+  /** min-replicas-to-write above what there can be. */
+  refusesWrites = false
   /** What a restart finds. */
   disk: Dataset = nothing
   /** The link lives and nothing comes through: a replica that falls behind. */
@@ -117,6 +119,7 @@ export class ModelRedis {
     this.incoming = null
     this.pausedUntilMs = 0
     this.linkDownSinceMs = null
+    this.refusesWrites = false
     const own = newId('id')
     const saved = this.disk.replid
     this.life = newLife()
@@ -169,9 +172,10 @@ export class ModelRedis {
   }
 
   /** An ordinary client's SET. */
-  write(key: string, nowMs: number): 'OK' | 'READONLY' | 'paused' | 'no answer' {
+  write(key: string, nowMs: number): 'OK' | 'READONLY' | 'NOREPLICAS' | 'paused' | 'no answer' {
     if (!this.answers(nowMs) || this.loading(nowMs)) return 'no answer'
     if (this.role === 'replica') return 'READONLY'
+    if (this.refusesWrites) return 'NOREPLICAS'
     if (nowMs < this.pausedUntilMs) return 'paused'
     this.offset += bytesPerWrite
     this.log = append(this.log, key, this.offset)

@@ -66,6 +66,8 @@ export class ModelSenses {
       factsAgeMs: Number.isFinite(this.factsAtMs) ? nowMs - this.factsAtMs : Number.MAX_SAFE_INTEGER,
       trouble: null,
       busy: false,
+      fence: this.world.agent(this.host).fence,
+      backlog: null,
     }
   }
 

@@ -10,11 +10,20 @@ import type { MemberOptions } from './model-group.ts'
 import { keysOf, type Log } from './model-log.ts'
 import { quickMs } from './model-network.ts'
 import { Plant } from './model-plant.ts'
-import { newId, nothing, type Dataset } from './model-redis.ts'
+import { newId, nothing, type Dataset, type ModelRedis } from './model-redis.ts'
 import { actsOf, storyOf, taleOf } from './told.ts'
 
 /** How often a link that is not there is tried again. */
 const retryMs = 100
+
+/** A copy of what a member gave up: the writes of `log` from the offset `fromAt` on, oldest first in `keys`. */
+interface Kept {
+  readonly host: string
+  readonly name: string
+  readonly log: Log
+  readonly fromAt: number
+  readonly keys: readonly string[]
+}
 
 export class World extends Plant {
   readonly assertions: string[] = []
@@ -22,7 +31,7 @@ export class World extends Plant {
   readonly notes: string[] = []
   readonly done: { atMs: number; host: string; kind: ActionKind; ok: boolean; action: Action }[] = []
   readonly results = new Map<string, RequestResult>()
-  readonly kept: { readonly host: string; readonly name: string; readonly log: Log }[] = []
+  readonly kept: Kept[] = []
   readonly acked: string[] = []
   /** `HOST/ACTION` → why it fails, as long as it stands here. */
   readonly failures = new Map<string, string>()
@@ -133,13 +142,13 @@ export class World extends Plant {
   }
 
   /** One SET through the address. What comes back is what the client sees. */
-  write(key = newId('k')): 'OK' | 'READONLY' | 'paused' | 'no answer' | 'no address' {
+  write(key = newId('k')): ReturnType<ModelRedis['write']> | 'no address' {
     const [host] = this.addressOn()
     return host === undefined ? 'no address' : this.writeAt(host, key)
   }
 
   /** One SET of a client that reaches the address where it is on this host. */
-  writeAt(host: string, key = newId('k')): 'OK' | 'READONLY' | 'paused' | 'no answer' {
+  writeAt(host: string, key = newId('k')): ReturnType<ModelRedis['write']> {
     const answer = this.redis(host).write(key, this.nowMs)
     if (answer === 'OK') this.acked.push(key)
     // What has left the socket reaches the replicas before the acknowledgement can be acted upon.

@@ -100,7 +100,7 @@ export class Rules {
     const gone = onlyIn(before, now)
     if (gone.length === 0) return
     const { world: w } = this
-    const lost = gone.filter((write) => !w.kept.some((k) => has(k.log, write)))
+    const lost = gone.filter((write) => !w.kept.some((k) => write.at >= k.fromAt && has(k.log, write)))
     // Nobody but its own agent can make a redis let go of an old primary that has joined the new lineage.
     if (!this.wasAwake(host)) return
     if (lost.length > 0) this.fail(`INV-6: ${host} gave ${lost.length} writes up without a copy`)

@@ -33,7 +33,7 @@ export function facts(more: Partial<RedisFacts> = {}): RedisFacts {
 export const primaryFacts = (more: Partial<RedisFacts> = {}): RedisFacts => facts({ role: 'primary', upstream: null, linkUp: false, ...more })
 
 export function probe(more: Partial<RedisProbe> = {}): RedisProbe {
-  return { process: true, pid: 100, facts: facts(), unansweredMs: 0, factsAgeMs: 0, trouble: null, busy: false, ...more }
+  return { process: true, pid: 100, facts: facts(), unansweredMs: 0, factsAgeMs: 0, trouble: null, busy: false, fence: null, backlog: null, ...more }
 }
 
 export function entry(epoch: number, holder: string, startOffset: number, more: Partial<LineageEntry> = {}): LineageEntry {
@@ -62,6 +62,7 @@ export function word(host: string, more: Partial<Statement> = {}): Statement {
     paused: { on: false, atWallMs: 0, by: '' },
     handover: null,
     preparedId: null,
+    partial: false,
     vote: null,
     seesHolder: 'serves',
     ...more,

@@ -9,7 +9,6 @@ import { tmpdir } from 'node:os'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { monotonicMs } from '../../src/agent/clock.ts'
 import { observeRedis, type RedisObserver } from '../../src/observe/redis.ts'
-import type { RedisProbe } from '../../src/model/view.ts'
 import { openRedis } from '../../src/redis/link.ts'
 import { freePort, until } from './wire.ts'
 
@@ -70,11 +69,13 @@ function observe(password?: string): RedisObserver {
   return observer
 }
 
-async function look(o: RedisObserver): Promise<RedisProbe> {
+type Probe = Awaited<ReturnType<RedisObserver['probe']>>
+
+async function look(o: RedisObserver): Promise<Probe> {
   return o.probe(monotonicMs())
 }
 
-async function lookUntil(o: RedisObserver, what: string, isSo: (p: RedisProbe) => boolean, limitMs = 5000): Promise<RedisProbe> {
+async function lookUntil(o: RedisObserver, what: string, isSo: (p: Probe) => boolean, limitMs = 5000): Promise<Probe> {
   const endMs = performance.now() + limitMs
   for (;;) {
     const p = await look(o)

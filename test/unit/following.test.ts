@@ -27,6 +27,13 @@ describe('mayGiveUp', () => {
     ['a former primary whose id was lost keeps a copy', { phase: 'fenced' }, { replid: 'x' }, 'keep-dataset, follow'],
     ['an empty member', { phase: 'fresh' }, { replid: 'x', keys: 0 }, 'follow'],
     ['a stranger with keys refuses', { phase: 'fresh' }, { replid: 'x', keys: 3 }, 'this'],
+    [
+      'a replica that was made a primary by hand and written to keeps a copy',
+      {},
+      { replid: 'x', replid2: 'id-2', secondOffset: 1201, offset: 1300 },
+      'keep-dataset, follow',
+    ],
+    ['and one that was not written to has nothing to keep', {}, { replid: 'x', replid2: 'id-2', secondOffset: 1301, offset: 1300 }, 'follow'],
     ['a replica behind follows', {}, { replid: 'id-2', offset: 1200 }, 'follow'],
   ])('%s', (_what, before, redis, done) => {
     expect(outcome(before, redis)).toBe(done)

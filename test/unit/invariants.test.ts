@@ -48,6 +48,15 @@ describe('tripped', () => {
       /INV-1/,
     ],
     [
+      'diverged writes given up without a copy',
+      check(
+        state('b', { epoch: 2, lineage: [entry(1, 'b', 0), entry(2, 'a', 900)] }),
+        view('b', [peer(word('a', { phase: 'primary', epoch: 2, redis: primaryFacts() }))]),
+        decision(state('b', { epoch: 2, lineage: [entry(1, 'b', 0), entry(2, 'a', 900)] }), { kind: 'follow', host: 'ip-a', port: 6379 }),
+      ),
+      /INV-6/,
+    ],
+    [
       'an epoch given away at unequal offsets',
       check(
         state('a', { phase: 'handing' }),

@@ -93,6 +93,7 @@ describe('requests', () => {
     ['no id', { kind: 'pause' }],
     ['an id that is too long', { id: 'x'.repeat(65), kind: 'pause' }],
     ['an unknown kind', { id: 'x', kind: 'destroy' }],
+    ['an acceptance without a reason', { id: 'x', kind: 'accept', reason: ' ' }],
     ['a target that is no name', { id: 'x', kind: 'switchover', to: 7 }],
   ])('%s: 400, and nothing is asked', async (_what, body) => {
     expect(await post(body)).toBe(400)

@@ -29,6 +29,7 @@ export function surface(more: Partial<AgentSurface> = {}): AgentSurface {
     snapshot: () => null,
     request: (_group, request) => Promise.resolve({ id: request.id, ok: true, message: 'done' }),
     events: () => Promise.resolve([]),
+    kept: () => null,
     fault: (_group, kind) => Promise.resolve({ id: kind, ok: true, message: 'done' }),
     ...more,
   }

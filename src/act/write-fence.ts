@@ -1,0 +1,105 @@
+/**
+ * The fence that leaves a redis a primary (min-replicas-to-write above any number of replicas), so that its stream can still be
+ * read: clients get -NOREPLICAS, reads go on. The user's values are on disk BEFORE they are changed, and put back exactly.
+ * Decides nothing: when to fence and when to lift is the core's.
+ */
+import { readFileSync } from 'node:fs'
+import type { Config } from '../model/config.ts'
+import { done, failed, type Outcome } from '../model/outcome.ts'
+import { writeFenceFile } from '../model/paths.ts'
+import { removeDurably, writeDurably } from './durable.ts'
+import { command, softFence, type RedisHands } from './redis.ts'
+
+/** No group has so many replicas; a value of ours is told from a user's by it. */
+const unreachable = '99'
+/** With a lag of 0 redis would not look at all. */
+const anyLag = '10'
+const deadlineMs = 1000
+
+interface FenceRecord {
+  /** The process whose values were changed. */
+  readonly runId: string
+  readonly names: 'min-replicas' | 'min-slaves'
+  readonly toWrite: string
+  readonly maxLag: string
+  /** Redis has confirmed it. An agent that dies before sets it again. */
+  readonly inForce: boolean
+}
+
+const known = new Map<string, FenceRecord | null>()
+
+export function writeFence(paths: Config['paths'], group: string): { readonly runId: string; readonly inForce: boolean } | null {
+  const record = recordOf(writeFenceFile(paths, group))
+  return record === null ? null : { runId: record.runId, inForce: record.inForce }
+}
+
+function recordOf(file: string): FenceRecord | null {
+  const cached = known.get(file)
+  if (cached !== undefined) return cached
+  let record: FenceRecord | null = null
+  try {
+    record = JSON.parse(readFileSync(file, 'utf8')) as FenceRecord
+  } catch {
+    // None, the usual case. It is written whole or not at all.
+  }
+  known.set(file, record)
+  return record
+}
+
+/** Idempotent, also half done: the values are written down once, and set each time. What cannot be fenced so is fenced as ever. */
+export async function fenceWrites(hands: RedisHands, runId: string): Promise<Outcome> {
+  const file = writeFenceFile(hands.config.paths, hands.group.name)
+  try {
+    let record = recordOf(file)
+    if (record === null || record.runId !== runId) {
+      record = await readValues(hands, runId)
+      if (record === null) return softFence(hands)
+      await writeDurably(file, JSON.stringify(record))
+      known.set(file, record)
+    }
+    const lag = record.maxLag === '0' ? await command(hands, 'CONFIG', 'SET', `${record.names}-max-lag`, anyLag) : done
+    const fence = lag.done ? await command(hands, 'CONFIG', 'SET', `${record.names}-to-write`, unreachable) : lag
+    if (!fence.done) return softFence(hands)
+    if (!record.inForce) {
+      const confirmed = { ...record, inForce: true }
+      await writeDurably(file, JSON.stringify(confirmed))
+      known.set(file, confirmed)
+    }
+    return done
+  } catch {
+    return softFence(hands) // a disk that takes nothing must not leave a second writer
+  }
+}
+
+async function readValues(hands: RedisHands, runId: string): Promise<FenceRecord | null> {
+  const answer = await hands.link()?.call(['CONFIG', 'GET', 'min-*'], deadlineMs)
+  if (answer?.ok !== true || !Array.isArray(answer.value)) return null
+  const words = answer.value.map(String)
+  const setting = (name: string) => (words.includes(name) ? (words[words.indexOf(name) + 1] ?? null) : null)
+  for (const names of ['min-replicas', 'min-slaves'] as const) {
+    const [toWrite, maxLag] = [setting(`${names}-to-write`), setting(`${names}-max-lag`)]
+    if (toWrite !== null && maxLag !== null) return { runId, names, toWrite, maxLag, inForce: false }
+  }
+  return null
+}
+
+/** Puts the user's values back, if what stands there is still ours, and forgets them. */
+export async function liftFence(hands: RedisHands): Promise<Outcome> {
+  const file = writeFenceFile(hands.config.paths, hands.group.name)
+  const record = recordOf(file)
+  if (record === null) return done
+  const now = await readValues(hands, record.runId)
+  if (now === null) return failed('redis does not tell its min-replicas values, so the write fence cannot be lifted')
+  if (now.toWrite === unreachable) {
+    const lag = await command(hands, 'CONFIG', 'SET', `${record.names}-max-lag`, record.maxLag)
+    const open = lag.done ? await command(hands, 'CONFIG', 'SET', `${record.names}-to-write`, record.toWrite) : lag
+    if (!open.done) return open
+  }
+  try {
+    await removeDurably(file)
+  } catch (error) {
+    return failed(`cannot remove ${file}: ${(error as Error).message}`)
+  }
+  known.set(file, null)
+  return done
+}

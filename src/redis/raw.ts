@@ -1,0 +1,137 @@
+/**
+ * A connection that keeps bytes as they are, for keys and values that are no text: ask, pipeline, close. It neither reconnects
+ * nor queues. The loop of the agent uses link.ts; this is for tools that copy data.
+ */
+import { connect, type Socket } from 'node:net'
+import type { Observed } from '../model/outcome.ts'
+import { encode } from './psync.ts'
+
+export class RawError {
+  readonly text: string
+  constructor(text: string) {
+    this.text = text
+  }
+}
+export type RawReply = string | number | Buffer | null | RawError | readonly RawReply[]
+export type Word = string | Buffer
+
+export type RawTarget = ({ readonly host: string; readonly port: number } | { readonly path: string }) & { readonly password?: string | undefined }
+
+export interface RawRedis {
+  /** Rejects when the connection is lost or the deadline passes; an error reply is a RawError. */
+  readonly call: (...words: readonly Word[]) => Promise<RawReply>
+  readonly pipeline: (commands: readonly (readonly Word[])[]) => Promise<readonly RawReply[]>
+  readonly close: () => void
+}
+
+const maxReplyBytes = 1024 * 1024 * 1024
+
+export async function openRaw(target: RawTarget, deadlineMs: number): Promise<Observed<RawRedis>> {
+  const socket = 'path' in target ? connect({ path: target.path }) : connect({ host: target.host, port: target.port, noDelay: true })
+  const raw = speak(socket, deadlineMs)
+  try {
+    const hello = target.password === undefined ? await raw.call('PING') : await raw.call('AUTH', target.password)
+    if (!(hello instanceof RawError)) return { ok: true, value: raw }
+    raw.close()
+    return { ok: false, why: hello.text }
+  } catch (error) {
+    raw.close()
+    return { ok: false, why: (error as Error).message }
+  }
+}
+
+interface Waiter {
+  readonly resolve: (reply: RawReply) => void
+  readonly reject: (error: Error) => void
+}
+
+function speak(socket: Socket, deadlineMs: number): RawRedis {
+  const waiters: Waiter[] = []
+  let pending: Buffer[] = []
+  let pendingBytes = 0
+  let ended: Error | null = null
+  const end = (error: Error): void => {
+    ended ??= error
+    socket.destroy()
+    for (const waiter of waiters.splice(0)) waiter.reject(ended)
+  }
+  const take = (chunk: Buffer): void => {
+    pending.push(chunk)
+    pendingBytes += chunk.length
+    if (pendingBytes > maxReplyBytes) throw new Error('the reply is larger than any that was asked for')
+    const whole = pending.length === 1 ? (pending[0] ?? Buffer.alloc(0)) : Buffer.concat(pending)
+    let at = 0
+    for (;;) {
+      const parsed = parse(whole, at)
+      if (parsed === null) break
+      at = parsed.end
+      waiters.shift()?.resolve(parsed.reply)
+    }
+    pending = at === whole.length ? [] : [whole.subarray(at)]
+    pendingBytes = whole.length - at
+  }
+  socket.on('data', (chunk: Buffer) => {
+    try {
+      take(chunk)
+    } catch (error) {
+      end(error as Error)
+    }
+  })
+  socket.on('error', end)
+  socket.on('close', () => end(new Error('redis hung up')))
+  const pipeline = async (commands: readonly (readonly Word[])[]): Promise<readonly RawReply[]> => {
+    if (ended !== null) throw ended
+    const late = setTimeout(() => end(new Error(`no answer within ${deadlineMs} ms`)), deadlineMs)
+    const replies = commands.map(() => new Promise<RawReply>((resolve, reject) => waiters.push({ resolve, reject })))
+    socket.write(Buffer.concat(commands.map((words) => encode(words))))
+    try {
+      return await Promise.all(replies)
+    } finally {
+      clearTimeout(late)
+    }
+  }
+  return { pipeline, call: async (...words) => (await pipeline([words]))[0] ?? null, close: () => end(new Error('closed')) }
+}
+
+interface Parsed {
+  readonly reply: RawReply
+  readonly end: number
+}
+
+/** null: not whole yet. */
+function parse(buffer: Buffer, at: number): Parsed | null {
+  const lineEnd = buffer.indexOf('\r\n', at)
+  if (lineEnd < 0) return null
+  const line = buffer.toString('latin1', at + 1, lineEnd)
+  const end = lineEnd + 2
+  switch (String.fromCharCode(buffer[at] ?? 0)) {
+    case '+':
+      return { reply: line, end }
+    case '-':
+      return { reply: new RawError(line), end }
+    case ':':
+      return { reply: Number(line), end }
+    case '$': {
+      const bytes = Number(line)
+      if (bytes < 0) return { reply: null, end }
+      return end + bytes + 2 > buffer.length ? null : { reply: buffer.subarray(end, end + bytes), end: end + bytes + 2 }
+    }
+    case '*':
+      return parseList(buffer, end, Number(line))
+    default:
+      throw new Error('what answers is not redis')
+  }
+}
+
+function parseList(buffer: Buffer, at: number, count: number): Parsed | null {
+  if (count < 0) return { reply: null, end: at }
+  const reply: RawReply[] = []
+  let end = at
+  for (let index = 0; index < count; index += 1) {
+    const parsed = parse(buffer, end)
+    if (parsed === null) return null
+    reply.push(parsed.reply)
+    end = parsed.end
+  }
+  return { reply, end }
+}

@@ -1,0 +1,99 @@
+/** One tree from what all members say: where they agree it is a line, where they do not it has forks. */
+import { stripVTControlCharacters } from 'node:util'
+import { describe, expect, test } from 'vitest'
+import type { AgentAnswer } from '../../src/cli/ask.ts'
+import { drawTree } from '../../src/cli/lineage.ts'
+import { treeOf } from '../../src/cli/lineage-tree.ts'
+import type { KeptEntry } from '../../src/model/kept.ts'
+import type { LineageEntry } from '../../src/model/state.ts'
+import type { RedisFacts } from '../../src/model/view.ts'
+import { entry, facts, state, word } from './builders.ts'
+
+function answer(host: string, lineage: readonly LineageEntry[], redis: Partial<RedisFacts> = {}): AgentAnswer {
+  const epoch = lineage.at(-1)?.epoch ?? 0
+  return {
+    host,
+    ok: true,
+    why: '',
+    groups: [
+      {
+        group: 'sessions',
+        state: state(host, { epoch, lineage }),
+        statement: word(host, { redis: facts({ replid: `id-${epoch}`, ...redis }) }),
+        view: null,
+        decision: null,
+      },
+    ],
+  }
+}
+const silent: AgentAnswer = { host: 'z', ok: false, why: 'HF301 nobody there', groups: [] }
+const kept: KeptEntry = {
+  format: 1,
+  id: 'epoch-1-from-a',
+  group: 'sessions',
+  host: 'a',
+  kind: 'commands',
+  epoch: 1,
+  replid: 'id-1',
+  fromOffset: 1001,
+  toOffset: 1040,
+  bytes: 40,
+  commands: 2,
+  keys: 1,
+  databases: [0],
+  startDatabase: 0,
+  forkedAtWallMs: 1,
+  keptAtWallMs: 2,
+  sha256: 'x',
+  why: '',
+  seenAtWallMs: null,
+  seenBy: null,
+  replay: null,
+}
+const line = [entry(1, 'a', 0), entry(2, 'b', 1001)]
+const plain = stripVTControlCharacters
+
+describe('agreement', () => {
+  test('one line, no forks', () => {
+    const tree = treeOf('sessions', [answer('a', line), answer('b', line)], [])
+    expect(tree.nodes.map((n) => [n.epoch, n.parent, n.believedBy, n.head])).toEqual([
+      [1, null, ['a', 'b'], false],
+      [2, '1@a/id-1', ['a', 'b'], true],
+    ])
+    expect(tree.forks).toEqual([])
+    expect(plain(drawTree(tree))).toContain('no forks')
+  })
+
+  test('a member that is behind is no fork', () => {
+    expect(treeOf('sessions', [answer('a', line.slice(0, 1)), answer('b', line)], []).forks).toEqual([])
+  })
+})
+
+describe('forks', () => {
+  test('two members claim one epoch', () => {
+    const other = [entry(1, 'a', 0), entry(2, 'c', 900, { replid: 'id-2c' })]
+    const tree = treeOf('sessions', [answer('a', line), answer('c', other, { replid: 'id-2c' })], [])
+    expect(tree.nodes.filter((n) => n.epoch === 2).map((n) => n.parent)).toEqual(['1@a/id-1', '1@a/id-1'])
+    expect(tree.forks).toEqual(['epoch 2 is claimed twice: b (say a) and c (say c)'])
+  })
+
+  test('diverged bytes, unknown history, kept data and who is silent', () => {
+    const tree = treeOf(
+      'sessions',
+      [answer('a', line, { replid: 'id-1', offset: 1040 }), answer('b', line), answer('c', line, { replid: 'x' }), silent],
+      [kept],
+    )
+    expect(tree.members.map((m) => [m.host, m.agent, m.node, m.divergedBytes])).toEqual([
+      ['a', 'up', '1@a/id-1', 40],
+      ['b', 'up', '2@b/id-2', 0],
+      ['c', 'up', null, 0],
+      ['z', 'silent', null, 0],
+    ])
+    expect(tree.kept[0]?.node).toBe('1@a/id-1')
+    expect(tree.forks).toHaveLength(3)
+    const drawn = plain(drawTree(tree))
+    expect(drawn).toMatch(/forks off: 40 bytes/)
+    expect(drawn).toMatch(/z: not asked: HF301/)
+    expect(drawn).toMatch(/kept on a from offset 1001: epoch-1-from-a/)
+  })
+})
