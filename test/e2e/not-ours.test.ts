@@ -1,5 +1,5 @@
 /** What must never be served or emptied by mistake: a redis that is somebody else's, and data that only an unfit member has. */
-import { mkdir, rm } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import type { Rig } from './rig.ts'
 import { poll, problems, rigFor, twoHosts, vip } from './rig.ts'
@@ -61,21 +61,37 @@ describe.skipIf(problems.length > 0)('only a member that may not be promoted has
       }
       await rig.lab.kill('red-a', 'redis')
       const down = await rig.until('down, and it is said why', 'sessions', (s) => s.health === 'down' && s.because.includes('never_primary is set'), 8000)
-      expect(down.because).toContain('failover sessions --to red-b --force')
+      expect(down.because).toContain('Take never_primary from red-b')
       // Longer than anybody waits for anything.
       await new Promise((resolve) => setTimeout(resolve, 3000))
       expect(await rig.redis('red-a', 'SET', 'x', 'y')).toMatch(/READONLY/)
-      expect((await rig.cli('failover', 'sessions', '--to', 'red-b', '--force')).code).toBe(0)
-      await rig.until('red-b serves', 'sessions', (s) => s.primary === 'red-b', 5000)
+      await setNeverPrimary(rig, false)
+      await rig.until('red-b serves', 'sessions', (s) => s.primary === 'red-b' && s.vipHolder === 'red-b', 8000)
       expect(await rig.redis('red-b', 'EXISTS', 'one', 'two', 'three')).toMatch(/3/)
       const filled = await poll(async () => ((await rig.redis('red-a', 'EXISTS', 'one', 'two', 'three')).includes('3') ? true : undefined), { withinMs: 8000 })
       expect(filled, 'red-a is filled again').toBe(true)
-      expect((await rig.cli('failover', 'sessions', '--to', 'red-a', '--force')).code).toBe(0)
+      await rig.untilOk()
+      expect((await rig.cli('switchover', 'sessions', '--to', 'red-a')).code).toBe(0)
+      await rig.untilOk()
       await rig.redisAt('client', vip, 'DEL', 'one', 'two', 'three')
+      await setNeverPrimary(rig, true)
       await rig.expectNoBrokenRule()
     },
   )
 })
+
+/** As an operator would: in the file of every host, then each agent anew. */
+async function setNeverPrimary(rig: Rig, on: boolean): Promise<void> {
+  for (const host of ['red-a', 'red-b', 'client']) {
+    const file = rig.file(host, 'holdfast.yaml')
+    const text = await readFile(file, 'utf8')
+    await writeFile(file, text.replace(/never_primary: (true|false)/, `never_primary: ${on}`))
+  }
+  for (const host of ['red-a', 'red-b']) {
+    await rig.killAgent(host, 'SIGTERM')
+    await rig.startAgent(host)
+  }
+}
 
 function other(host: string): string {
   return host === 'red-a' ? 'red-b' : 'red-a'

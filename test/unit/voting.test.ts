@@ -130,7 +130,7 @@ describe('the primary a', () => {
   test('that was elected elsewhere: fenced first, then the pause ends', () => {
     const elected = peer(word('b', { phase: 'primary', epoch: 2, holder: 'b', redis: primaryFacts() }))
     const { next, actions } = decide(serving({ writesHeldSinceMs: nowMs - 501 }), view('a', [elected, watching()], running), abw)
-    expect(actions.map((a) => a.kind)).toEqual(['soft-fence', 'refuse-connections', 'kill-clients', 'resume-writes', 'vip'])
+    expect(actions.map((a) => a.kind)).toEqual(['fence-writes', 'refuse-connections', 'kill-clients', 'resume-writes', 'vip'])
     expect(next.writesHeldSinceMs).toBeNull()
   })
 
