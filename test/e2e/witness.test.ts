@@ -151,6 +151,8 @@ async function twoWriters(rig: Rig): Promise<readonly [there: WriterHandle, here
 
 /** The primary and client2 on one side, all others on the other. */
 async function cutWithClient(rig: Rig, primary: string, options: { readonly oneWay?: boolean } = {}): Promise<void> {
+  // The client of the other side first: what it were told between two cuts could not be replicated any more.
+  await rig.lab.isolate(primary, 'client', options)
   const pairs = [primary, 'client2'].flatMap((from) => [other(primary), 'red-w', 'client'].map((to) => [from, to] as const))
   await Promise.all(pairs.map(([from, to]) => rig.lab.isolate(from, to, options)))
 }

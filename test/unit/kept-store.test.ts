@@ -89,7 +89,7 @@ describe('one copy', () => {
 describe('the journal', () => {
   test('of two writers one goes on, and the other is told', async () => {
     const answers = await Promise.all([store.append(manifest.id, line('begin'), 0), store.append(manifest.id, line('begin'), 0)])
-    expect(answers).toEqual([1, 'overtaken'])
+    expect(answers.toSorted()).toEqual([1, 'overtaken'])
     expect(await store.append(manifest.id, line('applied', ['0', '1']), 1)).toBe(2)
     expect(await store.append(manifest.id, line('end', [], 'complete'), 2)).toBe(3)
     expect((await store.list())[0]?.replay).toEqual({ applied: 2, lastAtWallMs: 3, by: 'anna', complete: true })
