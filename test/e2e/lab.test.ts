@@ -86,8 +86,8 @@ async function startRedis(lab: Lab, host: string): Promise<void> {
   expect(await poll(async () => ((await ping(lab, host, '127.0.0.1')) === 'PONG' ? true : undefined), { withinMs: 5000 })).toBe(true)
 }
 
-async function ping(lab: Lab, from: string, ip: string): Promise<string> {
-  const result = await lab.exec(from, ['redis-cli', '-h', ip, '-p', String(redisPort), 'ping'], { deadlineMs: 1000 })
+async function ping(lab: Lab, from: string, ip: string, deadlineMs = 1000): Promise<string> {
+  const result = await lab.exec(from, ['redis-cli', '-h', ip, '-p', String(redisPort), 'ping'], { deadlineMs })
   return result.code === 124 ? 'silent' : result.stdout.trim() || result.stderr.trim()
 }
 
@@ -174,7 +174,8 @@ describe.skipIf(problems.length > 0)('a lab', { timeout: 60_000 }, () => {
     expect(await ping(lab, 'red-a', b)).toBe('silent')
     await lab.lossy('red-b', 20)
     expect((await lab.faults()).lossyPercent).toEqual({ h1: 20 })
-    const through = await poll(async () => ((await ping(lab, 'red-a', b)) === 'PONG' ? true : undefined), { withinMs: 10_000 })
+    // Long enough for TCP to send each packet four times: that all are lost, thrice in a row, is one run in a hundred thousand.
+    const through = await poll(async () => ((await ping(lab, 'red-a', b, 10_000)) === 'PONG' ? true : undefined), { withinMs: 30_000 })
     expect(through).toBe(true)
     await expect(lab.lossy('red-b', 0)).rejects.toMatchObject({ code: 'HF503' })
   })
