@@ -8,7 +8,7 @@ import type { State } from '../model/state.ts'
 import { electionWaitMs, lonelyWaitMs, stallLimitMs, type Policy } from '../model/policy.ts'
 import { candidateFromWord, candidateOf, compareCandidates, isMeasuredSinceGone, memberOf, ownFitness, type Candidate } from './fitness.ts'
 import { comparePositions, describePosition, type Position } from './position.ts'
-import { heard, peerOf } from './situation.ts'
+import { heard, newcomerMs, peerOf } from './situation.ts'
 
 export type Election =
   | { readonly result: 'me'; readonly because: string }
@@ -87,9 +87,9 @@ function judgeMyself(state: State, view: View, policy: Policy, field: Field): El
   return judgeLonely(state, view, policy, unheard, compared)
 }
 
-/** How long this agent has listened since the primary went: not before its own start, and not while it stood still. */
+/** How long this agent has listened since the primary went: not before the others could speak to it, and not while it stood still. */
 function listenedMs(state: State, view: View): number {
-  if (state.gone === null || view.stalledMs > stallLimitMs) return 0
+  if (state.gone === null || view.stalledMs > stallLimitMs || view.agentUptimeMs < newcomerMs) return 0
   return Math.min(view.agentUptimeMs, view.nowMs - state.gone.atMs)
 }
 

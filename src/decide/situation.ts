@@ -26,7 +26,7 @@ export interface Situation {
 }
 
 /** An agent this young has not listened long enough for silence to mean anything. */
-const newcomerMs = 500
+export const newcomerMs = 500
 
 /** Facts older than this are not about now. Two calm ticks. */
 const factsStaleMs = 600

@@ -110,6 +110,18 @@ export const regressions: readonly Regression[] = [
     story: story(usual, { kind: 'freeze', host: 1 }, { kind: 'crash', host: 0 }, { kind: 'write', count: 1 }),
   },
   {
+    accident: 'an agent restarted in an election counted the time in which nobody could have spoken to it as waiting',
+    story: story(
+      usual,
+      { kind: 'freeze', host: 1 },
+      { kind: 'wait', ms: 1000 },
+      { kind: 'switchover', host: 0, to: null },
+      { kind: 'wait', ms: 100 },
+      { kind: 'restart-empty', host: 2 },
+      { kind: 'kill-agent', host: 1 },
+    ),
+  },
+  {
     accident: 'a replica remembered a loss that was healed, while another vouched for the primary that had written on',
     story: story(
       { ...usual, members: 4, healed: 14 },
