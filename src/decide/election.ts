@@ -90,7 +90,7 @@ function judgeMyself(state: State, view: View, policy: Policy, field: Field): El
 /** How long this agent has listened since the primary went: not before the others could speak to it, and not while it stood still. */
 function listenedMs(state: State, view: View): number {
   if (state.gone === null || view.stalledMs > stallLimitMs || view.agentUptimeMs < newcomerMs) return 0
-  return Math.min(view.agentUptimeMs, view.nowMs - state.gone.atMs)
+  return view.nowMs - state.gone.atMs
 }
 
 /** The former holder came back and some peers cannot be heard. It may serve again only where it could wipe nobody (INV-1). */

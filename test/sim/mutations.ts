@@ -55,7 +55,7 @@ export const mutations: readonly Mutation[] = [
   drop('most data first', fitness, 'comparePositions(a.position, b.position) ||', ''),
   drop('data that are being read are waited for', election, 'word.redis?.loading === false', 'true'),
   drop('others are waited for, a while', election, 'if (sinceGoneMs >= electionWaitMs)', 'if (true)'),
-  drop('waiting counts only while one listens', election, 'Math.min(view.agentUptimeMs, view.nowMs - state.gone.atMs)\n}', 'view.nowMs - state.gone.atMs\n}'),
+  drop('waiting counts only while one listens', election, ' || view.agentUptimeMs < newcomerMs', ''),
   drop(
     'who did not see the primary go waits for all',
     election,
