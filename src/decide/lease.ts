@@ -9,10 +9,7 @@ import { busyTickMs, holdWritesMs, isolatedMs, type Policy } from '../model/poli
 import type { State } from '../model/state.ts'
 import type { View } from '../model/view.ts'
 import { holdStill, type Context, type Draft } from './draft.ts'
-import { isServingPhase } from './situation.ts'
-
-/** A restarted agent has not had the time to be heard: links are opened anew, and each takes a tenth of a second. */
-const newcomerMs = 500
+import { isServingPhase, newcomerMs } from './situation.ts'
 
 export function withLease(ctx: Context, serve: (ctx: Context) => Draft): Draft {
   const { state, view, policy } = ctx
