@@ -24,6 +24,7 @@ import { crashPoint } from './crash-point.ts'
 import { lineFile, type Log, type LoggedEvent } from './log-files.ts'
 import { openSenses, type PeerSigns } from './senses.ts'
 import { hasRoom, saveState } from './store.ts'
+import { takeTurns } from './turns.ts'
 
 export interface GroupOptions extends PeerSigns {
   readonly config: Config
@@ -82,16 +83,13 @@ export function startGroup(options: GroupOptions): GroupLoop {
   let last: { view: View; decision: Decision } | null = null
   let said = { text: '', atMs: 0 }
   let mustSay = false
-  let timer: NodeJS.Timeout | null = null
-  let running: Promise<void> | null = null
-  let again = false
-  let stopped = false
   const told = new Map<string, number>()
   let lastAlarm = ''
   let durable = true
   let room = { enough: true, askedMs: Number.NEGATIVE_INFINITY }
   let actedAll = true
 
+  const { wake, schedule, stop } = takeTurns(cycle, (text) => options.log('error', `${group.name}: the cycle failed: ${text}`))
   const redis: RedisObserver = observeRedis(
     {
       host: '127.0.0.1',
@@ -247,30 +245,6 @@ export function startGroup(options: GroupOptions): GroupLoop {
     for (const peerHost of senses.peerHosts) options.say(peerHost, statement)
   }
 
-  function schedule(atMs: number): void {
-    if (stopped) return
-    if (timer !== null) clearTimeout(timer)
-    timer = setTimeout(wake, Math.max(0, Math.min(1000, atMs - monotonicMs())))
-  }
-
-  function wake(): void {
-    if (stopped) return
-    if (running !== null) {
-      again = true
-      return
-    }
-    again = false
-    running = cycle()
-      .catch((error: unknown) => {
-        options.log('error', `${group.name}: the cycle failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
-        schedule(monotonicMs() + 250)
-      })
-      .finally(() => {
-        running = null
-        if (again) setImmediate(wake)
-      })
-  }
-
   const waiters = new Map<string, (result: RequestResult) => void>()
   function settle(result: RequestResult): void {
     waiters.get(result.id)?.(result)
@@ -323,9 +297,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       policy,
     }),
     stop: async () => {
-      stopped = true
-      if (timer !== null) clearTimeout(timer)
-      await running
+      await stop()
       redis.close()
       await events.settled()
       await journal.settled()

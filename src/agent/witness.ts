@@ -14,6 +14,7 @@ import type { GroupLoop } from './group.ts'
 import { lineFile, type Log, type LoggedEvent } from './log-files.ts'
 import { openSenses, type PeerSigns } from './senses.ts'
 import { saveState } from './store.ts'
+import { takeTurns } from './turns.ts'
 
 export interface WitnessOptions extends PeerSigns {
   readonly config: Config
@@ -42,15 +43,12 @@ export function startWitness(options: WitnessOptions): GroupLoop {
   const { config, group, host } = options
   const policy = policyOf(group, (h) => config.hosts[h]?.ip ?? '')
   const events = lineFile(eventsFile(config.paths, group.name), (why) => options.log('error', why))
+  const { wake, schedule, stop } = takeTurns(cycle, (text) => options.log('error', `${group.name}: the cycle of the witness failed: ${text}`))
   const senses = openSenses({ ...options, policy, vip: false, keepalivedRuns: () => false, yields: () => false, wake, vipCame: () => {} })
   let state = options.state
   let view: View | null = null
   let durable = true
   let said = { text: '', atMs: 0 }
-  let timer: NodeJS.Timeout | null = null
-  let running: Promise<void> | null = null
-  let again = false
-  let stopped = false
 
   function look(): View {
     return {
@@ -78,7 +76,7 @@ export function startWitness(options: WitnessOptions): GroupLoop {
       durable = saved.done
       if (!saved.done) {
         options.log('error', `${group.name}: ${saved.why}: a witness that cannot remember does not vote`)
-        schedule(1000)
+        schedule(monotonicMs() + 1000)
         return
       }
       state = decision.next
@@ -90,7 +88,7 @@ export function startWitness(options: WitnessOptions): GroupLoop {
     }
     view = seen
     tell()
-    schedule(decision.wakeInMs)
+    schedule(monotonicMs() + decision.wakeInMs)
   }
 
   function tell(force = false): void {
@@ -101,30 +99,6 @@ export function startWitness(options: WitnessOptions): GroupLoop {
     if (!force && text === said.text && nowMs - said.atMs < statementMs) return
     said = { text, atMs: nowMs }
     for (const peer of senses.peerHosts) options.say(peer, statement)
-  }
-
-  function schedule(inMs: number): void {
-    if (stopped) return
-    if (timer !== null) clearTimeout(timer)
-    timer = setTimeout(wake, Math.min(1000, Math.max(0, inMs)))
-  }
-
-  function wake(): void {
-    if (stopped) return
-    if (running !== null) {
-      again = true
-      return
-    }
-    again = false
-    running = cycle()
-      .catch((error: unknown) => {
-        options.log('error', `${group.name}: the cycle of the witness failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
-        schedule(250)
-      })
-      .finally(() => {
-        running = null
-        if (again) setImmediate(wake)
-      })
   }
 
   wake()
@@ -147,9 +121,7 @@ export function startWitness(options: WitnessOptions): GroupLoop {
     serves: () => false,
     snapshot: () => ({ state, view, decision: null, statement: view === null ? null : statementOf(state, view, policy), policy }),
     stop: async () => {
-      stopped = true
-      if (timer !== null) clearTimeout(timer)
-      await running
+      await stop()
       await events.settled()
     },
   }
