@@ -70,7 +70,8 @@ export function startWitness(options: WitnessOptions): GroupLoop {
   async function cycle(): Promise<void> {
     const seen = look()
     const decision = decideAsWitness(state, seen, policy)
-    if (decision.next !== state && JSON.stringify(decision.next) !== JSON.stringify(state)) {
+    // As long as the last write failed, each cycle tries again: only a write that succeeds shows that the disk is well.
+    if (!durable || JSON.stringify(decision.next) !== JSON.stringify(state)) {
       // DURABLE BEFORE IT IS TOLD: a vote that was forgotten would be given twice.
       const saved = await saveState(config.paths, decision.next)
       durable = saved.done
