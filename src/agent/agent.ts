@@ -73,14 +73,12 @@ async function run(
 
   const tell = (name: string, kind: Event['kind'], text: string): void => loops.get(name)?.note(kind, text)
   const stores = new Map(names.map((name) => [name, keptStore(config.paths, name, host, (text) => tell(name, 'salvaged', text))]))
-  const budgets = [...stores].map(([name, store]) =>
-    keepBudget(
-      keptDir(config.paths, name),
-      store,
-      (kind, text) => tell(name, kind, text),
-      (why) => log('warn', why),
-    ),
-  )
+  const budgets = [...stores].flatMap(([name, store]) => {
+    const budget = config.groups[name]?.salvage
+    if (budget === undefined) return []
+    const say = (kind: Event['kind'], text: string): void => tell(name, kind, text)
+    return keepBudget(keptDir(config.paths, name), store, budget, say, (why) => log('warn', why))
+  })
   const surface: AgentSurface = surfaceOf(config, host, version, loops, names, stores)
   let links: PeerLinks | null = null
   const server = await openDoor({

@@ -1,12 +1,12 @@
 /** Keeps the kept copies of a group within their budget: looks now and then, removes what salvage/budget.ts allows, and says so. */
 import { readdir, rm, stat } from 'node:fs/promises'
 import type { Event } from '../model/action.ts'
-import { keptGraceMs, keptMaxAgeMs, keptMaxBytes } from '../model/policy.ts'
+import type { SalvageConfig } from '../model/config.ts'
+import { keptGraceMs } from '../model/policy.ts'
 import { syncFolder } from '../act/durable.ts'
 import { tidy, type KeptLimits } from '../salvage/budget.ts'
 import type { KeptStore } from './kept-store.ts'
 
-export const keptLimits: KeptLimits = { maxBytes: keptMaxBytes, maxAgeMs: keptMaxAgeMs, graceMs: keptGraceMs }
 const everyMs = 10 * 60_000
 const firstMs = 60_000
 /** Left by an agent that died in the middle of a capture; a living one is done long before. */
@@ -36,10 +36,11 @@ export async function tidyKept(dir: string, store: KeptStore, limits: KeptLimits
   return alarm
 }
 
-export function keepBudget(dir: string, store: KeptStore, tell: Tell, complain: (why: string) => void): { readonly stop: () => void } {
+export function keepBudget(dir: string, store: KeptStore, budget: SalvageConfig, tell: Tell, complain: (why: string) => void): { readonly stop: () => void } {
+  const limits: KeptLimits = { ...budget, graceMs: keptGraceMs }
   let said = ''
   const look = (): void => {
-    void tidyKept(dir, store, keptLimits, Date.now(), tell).then(
+    void tidyKept(dir, store, limits, Date.now(), tell).then(
       (alarm) => {
         if (alarm !== null && alarm !== said) tell('alarm', alarm)
         said = alarm ?? ''

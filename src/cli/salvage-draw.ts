@@ -40,8 +40,9 @@ export function drawClasses(bench: Bench): string {
     .filter((c) => counts[c].items > 0)
     .map((c) => `  ${c === 'safe' ? pc.green(c) : pc.yellow(c)}  ${counts[c].items} ${counts[c].items === 1 ? 'item' : 'items'}: ${classWords[c]}\n`)
   const unknown = counts.unknown.items > 0 && bench.tapWhy !== '' ? `  (${bench.tapWhy})\n` : ''
+  const unseen = bench.kept.kind === 'dataset' && bench.tap === null ? `  keys that were deleted there cannot be told: ${bench.tapWhy}\n` : ''
   const done = applied.size > 0 ? `  applied already: ${applied.size}\n` : ''
-  return `${lines.length > 0 ? lines.join('') : applied.size > 0 ? '' : '  nothing in it differs from what the primary has\n'}${unknown}${done}`
+  return `${lines.length > 0 ? lines.join('') : applied.size > 0 ? '' : '  nothing in it differs from what the primary has\n'}${unknown}${unseen}${done}`
 }
 
 export function drawItem(view: ItemView): string {

@@ -108,7 +108,7 @@ export async function openBench(session: Session, group: string, id: string): Pr
     const source =
       kept.kind === 'commands'
         ? await commandSource(kept, pagesOf(session, kept))
-        : await datasetSource(kept, session.config.paths.redisServer, (file) => download(session, kept, file), live)
+        : await datasetSource(kept, session.config.paths.redisServer, (file) => download(session, kept, file), live, tap)
     return {
       kept,
       primary: member.host,

@@ -69,7 +69,10 @@ async function replay(session: Session, bench: Bench, wish: Wish): Promise<void>
     )
   say(drawClasses(bench))
   const classes = await chosenClasses(bench, left, wish, say)
-  const chosen = left.filter((item) => classes.includes(bench.classOf(item)))
+  // Once: what the operator was told is what counts, also of a key that is written in the next moment.
+  const asTold = new Map(left.map((item) => [item, bench.classOf(item)]))
+  const chosen = left.filter((item) => classes.some((c) => c === asTold.get(item)))
+  const untouched = new Set(chosen.filter((item) => asTold.get(item) === 'safe' || asTold.get(item) === 'deletion'))
   const settled = await settleInterrupted(bench, chosen)
   if (wish.dryRun === true) {
     say(
@@ -85,7 +88,7 @@ async function replay(session: Session, bench: Bench, wish: Wish): Promise<void>
       `${kept.id}: nothing of class ${classes.join(', ')} is left; ${left.length} items of other classes are`,
       `holdfast salvage show ${kept.group} ${kept.id} --keys`,
     )
-  await carryOut(session, bench, settled, classes, left.length, wish.json === true, say)
+  await carryOut(session, bench, settled, { classes, untouched, left: left.length }, wish.json === true, say)
 }
 
 /** Named by --class or --item; else asked for one by one; else (--yes alone) only what is safe. */
@@ -132,8 +135,7 @@ async function carryOut(
   session: Session,
   bench: Bench,
   settled: Settled,
-  classes: readonly ItemClass[],
-  left: number,
+  { classes, untouched, left }: { readonly classes: readonly ItemClass[]; readonly untouched: ReadonlySet<SourceItem>; readonly left: number },
   json: boolean,
   say: (text: string) => void,
 ): Promise<void> {
@@ -164,7 +166,7 @@ async function carryOut(
     const result = await applyItems(settled.ready, {
       live: bench.live,
       tap: bench.tap,
-      mustBeUntouched: (item) => bench.classOf(item) === 'safe',
+      onlyIfUntouched: untouched,
       journal,
       progress: (done, of) => (process.stderr.isTTY ? process.stderr.write(`\r\x1b[K${done} of ${of}`) : undefined),
       signal: interrupt.signal,

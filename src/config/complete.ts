@@ -95,5 +95,9 @@ function completeGroup(name: string, group: DraftGroup, members: readonly Placed
     redis: Object.entries(group.redis ?? {}).flatMap(([directive, values]) => (values ?? []).map((value) => [directive.toLowerCase(), value] as const)),
     durability: group.durability ?? defaults.durability,
     failover,
+    salvage: {
+      maxBytes: (group.salvage?.max_mib ?? defaults.salvageMaxMib) * 1024 ** 2,
+      maxAgeMs: (group.salvage?.max_age_days ?? defaults.salvageMaxAgeDays) * 24 * 3_600_000,
+    },
   }
 }

@@ -39,6 +39,10 @@ export const defaults = {
    * one slow reply and never an error. A good one needs some ms.
    */
   maxPauseMs: 1000,
+  /** Of one group on one host: some incidents' worth, and no full disk. */
+  salvageMaxMib: 8192,
+  /** Who has looked at it and not wanted it for so long does not want it. */
+  salvageMaxAgeDays: 30,
 } as const
 
 /**
@@ -61,6 +65,9 @@ export const ranges = {
   unresponsiveMs: { min: 200, max: 600_000 },
   /** Below 20 ms no replica can confirm its offset over a real network; above a minute it is an outage. */
   maxPauseMs: { min: 20, max: 60_000 },
+  /** Less than a few backlogs cannot keep one incident. */
+  salvageMaxMib: { min: 64, max: 16 * 1024 * 1024 },
+  salvageMaxAgeDays: { min: 1, max: 3650 },
   members: { min: 2, max: 5 },
 } as const
 

@@ -120,6 +120,11 @@ const failover = z.strictObject({
   max_pause_ms: integer(ranges.maxPauseMs, ' ms'),
 })
 
+const salvage = z.strictObject({
+  max_mib: integer(ranges.salvageMaxMib, ' MiB'),
+  max_age_days: integer(ranges.salvageMaxAgeDays, ' days'),
+})
+
 const group = z.strictObject({
   mode: choice(['vip'], ['sentinel', 'cluster']),
   members: z.array(member).optional(),
@@ -135,6 +140,7 @@ const group = z.strictObject({
   redis: z.record(z.string(), leaf('text, a number, true, false, or a list of these; "" for an empty value', readRedisValues)).optional(),
   durability: choice(['available'], ['safe']),
   failover: failover.optional(),
+  salvage: salvage.optional(),
 })
 
 const api = z.strictObject({ port: integer(ranges.port), secret_file: path() })
@@ -203,7 +209,7 @@ function keysAt(path: KeyPath): readonly string[] {
   if (section === 'paths') return Object.keys(paths.shape)
   if (section === 'hosts') return Object.keys(host.shape)
   if (key === undefined) return Object.keys(group.shape)
-  return Object.keys(key === 'members' ? memberKeys.shape : failover.shape)
+  return Object.keys({ members: memberKeys, salvage, failover }[key === 'members' || key === 'salvage' ? key : 'failover'].shape)
 }
 
 /** A copy-free removal. List items become undefined, so that the places of the others stay true. */

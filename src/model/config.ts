@@ -45,6 +45,12 @@ export interface FailoverConfig {
   readonly maxPauseMs: number
 }
 
+/** What is kept before data are given up, of one group on one host. */
+export interface SalvageConfig {
+  readonly maxBytes: number
+  readonly maxAgeMs: number
+}
+
 export interface GroupConfig {
   readonly name: string
   readonly mode: Mode
@@ -65,6 +71,7 @@ export interface GroupConfig {
   readonly redis: readonly (readonly [directive: string, value: string])[]
   readonly durability: 'available'
   readonly failover: FailoverConfig
+  readonly salvage: SalvageConfig
 }
 
 /** All hosts of a group: those with data, and the witness. */

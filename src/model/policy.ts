@@ -88,12 +88,6 @@ export const backlogForMs = 60_000
 /** redis' own default; less is one network blip. */
 export const backlogMinBytes = 1024 * 1024
 
-/** What is kept before data are given up, of one group on one host: some incidents' worth, and no full disk. */
-export const keptMaxBytes = 8 * 1024 ** 3
-
-/** Who has looked at it and not wanted it for so long does not want it. */
-export const keptMaxAgeMs = 30 * 24 * 3_600_000
-
 /** Whoever looks at a copy or replays it has a day to go on with it. */
 export const keptGraceMs = 24 * 3_600_000
 

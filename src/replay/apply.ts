@@ -20,8 +20,8 @@ export interface ApplyOptions {
   readonly live: RawRedis
   /** null: what the accepted history has written since is not known. */
   readonly tap: Tap | null
-  /** Items for which it matters that nobody has touched their keys. */
-  readonly mustBeUntouched: (item: SourceItem) => boolean
+  /** Items of which the operator was told that nobody has touched their keys: fixed then, so that a write in between cannot make them free. */
+  readonly onlyIfUntouched: ReadonlySet<SourceItem>
   readonly journal: (line: Pick<ReplayLine, 'what' | 'items' | 'text'> & { readonly before?: readonly string[] }) => Promise<void>
   readonly progress: (applied: number, of: number) => void
   /** Ctrl-C: the batch that is under way is finished, and no other begun. */
@@ -73,7 +73,7 @@ async function applyBatch(batch: readonly SourceItem[], options: ApplyOptions): 
   // Looked at first, the stream read up to here after: a change that came before the look is in the stream, one after it is seen by WATCH.
   const current = await isCurrent(options)
   const wanted = looked.filter(({ item }) => {
-    if (!options.mustBeUntouched(item)) return true
+    if (!options.onlyIfUntouched.has(item)) return true
     const why = !current
       ? 'it cannot be said any more whether its keys were written since'
       : item.keys.some((k) => options.tap?.touched(k.key))

@@ -5,6 +5,7 @@ import type { Kept } from '../model/kept.ts'
 import { RawError, type RawReply, type RawRedis, type Word } from '../redis/raw.ts'
 import { itemsOf, type Item, type ItemKey, type Nature } from '../salvage/classify.ts'
 import { streamParser } from '../salvage/stream.ts'
+import type { Tap } from './tap.ts'
 import { openThrowaway } from './throwaway.ts'
 
 export interface SourceItem {
@@ -63,16 +64,21 @@ export function shown(words: readonly string[], limit = 300): string {
 }
 
 /** Loads the RDB aside, and compares it with the primary key by key. */
-export async function datasetSource(kept: Kept, redisServer: string, fill: (file: string) => Promise<void>, live: RawRedis): Promise<Source> {
-  const databases = Math.max(16, ...(kept.databases ?? []).map((d) => d + 1))
+export async function datasetSource(kept: Kept, redisServer: string, fill: (file: string) => Promise<void>, live: RawRedis, tap: Tap | null): Promise<Source> {
+  const databases = Math.max(16, ...[...(kept.databases ?? []), ...(await usedDatabases(live))].map((d) => d + 1))
   const aside = await openThrowaway(redisServer, databases, fill)
   try {
     const items: SourceItem[] = []
-    const keyspace = String(await aside.redis.call('INFO', 'keyspace'))
-    for (const [, number] of keyspace.matchAll(/^db(\d+):/gm)) {
-      for (const found of await differing(aside.redis, live, Number(number))) items.push(fromKey(found, aside.redis))
+    for (const database of await usedDatabases(aside.redis)) {
+      for (const found of await differing(aside.redis, live, database)) items.push(fromKey(found, aside.redis))
     }
-    return { items, close: aside.close }
+    // Only of a dataset that had all up to the fork can it be said that what is missing was there.
+    const wholeToFork = kept.fromOffset !== null && (kept.toOffset ?? 0) >= kept.fromOffset - 1
+    if (tap !== null && wholeToFork) {
+      for (const database of await usedDatabases(live)) items.push(...(await deletedThere(aside.redis, live, database, tap)))
+    }
+    // SCAN may name a key twice.
+    return { items: [...new Map(items.map((item) => [item.id, item])).values()], close: aside.close }
   } catch (error) {
     await aside.close()
     throw error
@@ -104,14 +110,44 @@ function fromKey({ database, key, inLive }: Differing, aside: RawRedis): SourceI
   }
 }
 
+async function usedDatabases(redis: RawRedis): Promise<readonly number[]> {
+  return [...String(await redis.call('INFO', 'keyspace')).matchAll(/^db(\d+):/gm)].map(([, number]) => Number(number))
+}
+
+/** Keys that only the primary has, and that its own history has not written since the fork: so they were there, and are gone on the kept side. */
+async function deletedThere(aside: RawRedis, live: RawRedis, database: number, tap: Tap): Promise<readonly SourceItem[]> {
+  for (const redis of [aside, live]) good(await redis.call('SELECT', String(database)))
+  const items: SourceItem[] = []
+  for await (const keys of scanned(live)) {
+    const there = await aside.pipeline(keys.map((key) => ['EXISTS', key]))
+    for (const [index, name] of keys.entries()) {
+      const key = name.toString('latin1')
+      if (there[index] !== 0 || tap.touched(key)) continue
+      items.push({
+        id: createHash('sha256').update(`del:${database}:${key}`, 'latin1').digest('hex').slice(0, 16),
+        keys: [{ database, key }],
+        nature: 'deletion',
+        does: [`DEL ${shown([key])} (it is not there any more)`],
+        commands: () => Promise.resolve([{ database, words: ['DEL', name] }]),
+      })
+    }
+  }
+  return items
+}
+
+async function* scanned(redis: RawRedis): AsyncGenerator<readonly Buffer[]> {
+  let cursor = '0'
+  do {
+    const page = good(await redis.call('SCAN', cursor, 'COUNT', scanCount)) as readonly [Buffer, readonly Buffer[]]
+    cursor = page[0].toString()
+    yield page[1]
+  } while (cursor !== '0')
+}
+
 async function differing(aside: RawRedis, live: RawRedis, database: number): Promise<readonly Differing[]> {
   for (const redis of [aside, live]) good(await redis.call('SELECT', String(database)))
   const found: Differing[] = []
-  let cursor = '0'
-  do {
-    const page = good(await aside.call('SCAN', cursor, 'COUNT', scanCount)) as readonly [Buffer, readonly Buffer[]]
-    cursor = page[0].toString()
-    const keys = page[1]
+  for await (const keys of scanned(aside)) {
     const dumps = keys.map((key) => ['DUMP', key])
     const [mine, theirs] = [await aside.pipeline(dumps), await live.pipeline(dumps)]
     for (const [index, key] of keys.entries()) {
@@ -121,7 +157,7 @@ async function differing(aside: RawRedis, live: RawRedis, database: number): Pro
       if (inLive && (await sameValue(aside, live, key))) continue
       found.push({ database, key: key.toString('latin1'), inLive })
     }
-  } while (cursor !== '0')
+  }
   return found
 }
 

@@ -3,7 +3,7 @@
  * with this process, however this process ends: a shell between the two kills it when its input closes.
  */
 import { spawn } from 'node:child_process'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { OperatorError } from '../model/error.ts'
@@ -14,6 +14,14 @@ const callDeadlineMs = 60_000
 /** What a redis needs to begin with. */
 const leastBytes = 512 * 1024 * 1024
 
+/** Waits for the word to begin, then for the end of its input; whatever it is that ends, redis and the folder go. */
+const keeper = [
+  'if read -r go; then ulimit -v "$1"; shift; command -v "$1" >/dev/null || echo "Fatal error: $1 is not there" > "$HOLDFAST_DIR/log"',
+  '"$@" >/dev/null 2>&1 & pid=$!',
+  'cat >/dev/null; kill -9 $pid 2>/dev/null; wait $pid 2>/dev/null; fi',
+  'rm -rf "$HOLDFAST_DIR"',
+].join('\n')
+
 export interface Throwaway {
   readonly redis: RawRedis
   readonly close: () => Promise<void>
@@ -22,25 +30,25 @@ export interface Throwaway {
 /** `fill` writes the RDB to the path that it is given. */
 export async function openThrowaway(redisServer: string, databases: number, fill: (file: string) => Promise<void>): Promise<Throwaway> {
   const dir = await mkdtemp(join(tmpdir(), 'holdfast-salvage-'))
+  const capKiB = Math.floor(Math.max(leastBytes, (await availableBytes()) / 2) / 1024)
+  const conf = ['--port', '0', '--unixsocket', join(dir, 'sock'), '--unixsocketperm', '700', '--dir', dir, '--dbfilename', 'kept.rdb']
+  const more = ['--save', '', '--appendonly', 'no', '--databases', String(databases), '--logfile', join(dir, 'log')]
+  // Before the file is fetched: whoever is killed while it is leaves no half of a dataset behind. Not in the terminal's process
+  // group: after Ctrl-C it is the shell that cleans up.
+  const child = spawn('sh', ['-c', keeper, 'sh', String(capKiB), redisServer, ...conf, ...more], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+    env: { ...process.env, HOLDFAST_DIR: dir },
+  })
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   const close = async (): Promise<void> => {
-    child?.stdin?.end()
-    if (child !== null && child.exitCode === null) await new Promise((resolve) => child?.once('exit', resolve))
-    await rm(dir, { recursive: true, force: true })
+    child.stdin.end()
+    await ended
   }
-  let child: ReturnType<typeof spawn> | null = null
+  child.stdin.on('error', () => undefined) // It is gone already: `untilLoaded` says why.
   try {
     await fill(join(dir, 'kept.rdb'))
-    const capKiB = Math.floor(Math.max(leastBytes, (await availableBytes()) / 2) / 1024)
-    const conf = ['--port', '0', '--unixsocket', join(dir, 'sock'), '--unixsocketperm', '700', '--dir', dir, '--dbfilename', 'kept.rdb']
-    const more = ['--save', '', '--appendonly', 'no', '--databases', String(databases), '--logfile', join(dir, 'log')]
-    const script =
-      'ulimit -v "$1"; shift; "$@" >/dev/null 2>&1 & pid=$!; cat >/dev/null; kill -9 $pid 2>/dev/null; wait $pid 2>/dev/null; rm -rf "$HOLDFAST_DIR"'
-    // Not in the terminal's process group: after Ctrl-C it is the shell that cleans up.
-    child = spawn('sh', ['-c', script, 'sh', String(capKiB), redisServer, ...conf, ...more], {
-      stdio: ['pipe', 'ignore', 'ignore'],
-      detached: true,
-      env: { ...process.env, HOLDFAST_DIR: dir },
-    })
+    child.stdin.write('go\n')
     const redis = await untilLoaded(join(dir, 'sock'), join(dir, 'log'))
     return {
       redis,

@@ -5,12 +5,15 @@
 import { isWrite, type StreamCommand } from './stream.ts'
 import { keysOf } from './keys.ts'
 
-/** By what a second application, or one onto other data, would do. From harmless to unknowable. */
-export const natures = ['idempotent', 'counter', 'ordered', 'other'] as const
+/**
+ * By what a second application, or one onto other data, would do. From harmless to unknowable. `deletion`: a key is missing in a kept
+ * dataset that was there at the fork; no command says whether it was deleted, expired or evicted.
+ */
+export const natures = ['idempotent', 'counter', 'ordered', 'other', 'deletion'] as const
 export type Nature = (typeof natures)[number]
 
 /** safe: idempotent, on keys that the accepted history has not touched since the fork. Everything else is the operator's to decide. */
-export const itemClasses = ['safe', 'changed', 'unknown', 'counter', 'ordered', 'other'] as const
+export const itemClasses = ['safe', 'changed', 'unknown', 'counter', 'ordered', 'other', 'deletion'] as const
 export type ItemClass = (typeof itemClasses)[number]
 
 export const classWords: Readonly<Record<ItemClass, string>> = {
@@ -20,6 +23,7 @@ export const classWords: Readonly<Record<ItemClass, string>> = {
   counter: 'counters: they add to what is there now',
   ordered: 'lists, streams and appends: what is there now decides what they do',
   other: 'scripts, conditions, whole databases: what they do depends on everything',
+  deletion: 'keys that were deleted, expired or evicted there, and that nobody has written here since: they would be deleted here',
 }
 
 export interface ItemKey {

@@ -1,5 +1,6 @@
 /** The configuration of a model world's group: what a test does not say is healthy and usual. */
 import type { GroupConfig } from '../../src/model/config.ts'
+import { groupConfig } from '../unit/builders.ts'
 
 export interface MemberOptions {
   readonly host: string
@@ -23,18 +24,11 @@ export function groupOf(options: WorldOptions): GroupConfig {
     neverPrimary: m.neverPrimary ?? false,
     ...(m.replicateFrom === undefined ? {} : { replicateFrom: m.replicateFrom }),
   }))
+  const usual = groupConfig([])
   return {
-    name: 'sessions',
-    mode: 'vip',
+    ...usual,
     members,
-    checkIps: [],
-    vip: { ip: '10.0.0.100', prefix: 24 },
-    vrid: 7,
-    unicastPeer: false,
-    port: 6379,
     process: options.external === true ? 'external' : 'direct',
-    redis: [],
-    durability: 'available',
-    failover: { auto: options.auto ?? true, hostLossMs: 150, unresponsiveMs: 3000, maxPauseMs: 500 },
+    failover: { ...usual.failover, auto: options.auto ?? true },
   }
 }

@@ -1,5 +1,7 @@
 /** Small true-to-life values for tests of the core: say only what matters, the rest is a healthy replica of a two-host group. */
+import { defaults } from '../../src/config/defaults.ts'
 import type { KeepalivedProbe, PeerProbe, RedisFacts, RedisProbe, Statement, View } from '../../src/model/view.ts'
+import type { GroupConfig } from '../../src/model/config.ts'
 import type { Policy } from '../../src/model/policy.ts'
 import { freshState, type LineageEntry, type State } from '../../src/model/state.ts'
 
@@ -123,5 +125,26 @@ export function policy(...hosts: readonly (string | (Partial<Policy['members'][n
       replicateFrom: null,
       ...(typeof h === 'string' ? { host: h } : h),
     })),
+  }
+}
+
+/** A group with an address and all defaults; the first member has priority 100, each further one less. */
+export function groupConfig(hosts: readonly string[], more: Partial<GroupConfig> = {}): GroupConfig {
+  const port = more.port ?? defaults.port
+  return {
+    name: 'sessions',
+    mode: defaults.mode,
+    members: hosts.map((host, i) => ({ host, port, priority: 100 - 10 * i, neverPrimary: false })),
+    checkIps: [],
+    vip: { ip: '10.0.0.100', prefix: 24 },
+    vrid: 7,
+    unicastPeer: defaults.unicastPeer,
+    port,
+    process: defaults.process,
+    redis: [],
+    durability: defaults.durability,
+    failover: { auto: true, hostLossMs: defaults.hostLossMs, unresponsiveMs: defaults.unresponsiveMs, maxPauseMs: 500 },
+    salvage: { maxBytes: defaults.salvageMaxMib * 1024 ** 2, maxAgeMs: defaults.salvageMaxAgeDays * 24 * 3_600_000 },
+    ...more,
   }
 }

@@ -142,7 +142,8 @@ describe('items', () => {
       classOf('idempotent', 'unknown'),
       classOf('counter', false),
       classOf('other', false),
-    ]).toEqual(['safe', 'changed', 'unknown', 'counter', 'other'])
+      classOf('deletion', false),
+    ]).toEqual(['safe', 'changed', 'unknown', 'counter', 'other', 'deletion'])
   })
 })
 

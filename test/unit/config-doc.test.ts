@@ -24,6 +24,7 @@ test('every key has a row', () => {
     ...keysOf({ groups: { g: { x: 1 } } }),
     ...keysOf({ groups: { g: { members: [{ x: 1 }] } } }),
     ...keysOf({ groups: { g: { failover: { x: 1 } } } }),
+    ...keysOf({ groups: { g: { salvage: { x: 1 } } } }),
   ]
   expect(all.length).toBeGreaterThan(30)
   expect(all.filter((key) => row(key) === '')).toEqual([])
@@ -42,6 +43,10 @@ test.each([
   ['host_loss_ms', `${defaults.hostLossMs}`],
   ['unresponsive_ms', `${defaults.unresponsiveMs}`],
   ['max_pause_ms', `${defaults.maxPauseMs}`],
+  ['max_mib', `${defaults.salvageMaxMib}`],
+  ['max_age_days', `${defaults.salvageMaxAgeDays}`],
+  ['max_mib', `${ranges.salvageMaxMib.min}–${ranges.salvageMaxMib.max}`],
+  ['max_age_days', `${ranges.salvageMaxAgeDays.min}–${ranges.salvageMaxAgeDays.max}`],
   ['host_loss_ms', `${ranges.hostLossMs.min}–${ranges.hostLossMs.max}`],
   ['unresponsive_ms', `${ranges.unresponsiveMs.min}–${ranges.unresponsiveMs.max}`],
   ['max_pause_ms', `${ranges.maxPauseMs.min}–${ranges.maxPauseMs.max}`],

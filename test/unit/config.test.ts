@@ -59,6 +59,7 @@ describe('a good configuration', () => {
           redis: [],
           durability: 'available',
           failover: { auto: true, hostLossMs: 150, unresponsiveMs: 3000, maxPauseMs: 1000 },
+          salvage: { maxBytes: 8 * 1024 ** 3, maxAgeMs: 30 * 24 * 3_600_000 },
         },
       },
     })
@@ -82,7 +83,8 @@ ${group(`
     redis_conf: redis.conf
     redis: { maxmemory: 1gb, appendonly: true, save: ["900 1", "300 10"], databases: 16, notify-keyspace-events: "" }
     durability: available
-    failover: { auto: no, host_loss_ms: 300, unresponsive_ms: 500, max_pause_ms: 20 }`)}`,
+    failover: { auto: no, host_loss_ms: 300, unresponsive_ms: 500, max_pause_ms: 20 }
+    salvage: { max_mib: 100, max_age_days: 7 }`)}`,
       '/x/holdfast.yaml',
     )
     expect(found).toEqual([])
@@ -109,6 +111,7 @@ ${group(`
         ['notify-keyspace-events', ''],
       ],
       failover: { auto: false, hostLossMs: 300, unresponsiveMs: 500, maxPauseMs: 20 },
+      salvage: { maxBytes: 100 * 1024 ** 2, maxAgeMs: 7 * 24 * 3_600_000 },
     })
   })
 

@@ -46,7 +46,7 @@ function options(live: RawRedis, tap: Tap | null = null, more: Partial<ApplyOpti
     lines,
     live,
     tap,
-    mustBeUntouched: () => tap !== null,
+    onlyIfUntouched: new Set(),
     journal: (line) => Promise.resolve(void lines.push(`${line.what} ${line.items.join()}`)),
     progress: () => {},
     signal: new AbortController().signal,
@@ -141,7 +141,7 @@ describe.skipIf(noRedis)('what the accepted history has written since the fork',
     // and a replay leaves alone what is touched while it goes
     const source = await sourceOf(['SET', 'before', 'old'], ['SET', 'later', 'old'])
     await now.call('SET', 'later', 'new')
-    const done = await applyItems(source.items, options(await raw(now), tap.value))
+    const done = await applyItems(source.items, options(await raw(now), tap.value, { onlyIfUntouched: new Set(source.items) }))
     expect([words(done.applied), words(done.skipped.map((s) => s.item))]).toEqual([['before'], ['later']])
     expect(await now.call('GET', 'later')).toBe('new')
   })
@@ -152,7 +152,8 @@ describe.skipIf(noRedis)('what the accepted history has written since the fork',
     if (!tap.ok) throw new Error(tap.why)
     await now.call('CLIENT', 'KILL', 'TYPE', 'replica')
     await now.call('SET', 'a', 'new')
-    const done = await applyItems((await sourceOf(['SET', 'a', 'old'])).items, options(await raw(now), tap.value))
+    const { items } = await sourceOf(['SET', 'a', 'old'])
+    const done = await applyItems(items, options(await raw(now), tap.value, { onlyIfUntouched: new Set(items) }))
     expect(done.applied).toEqual([])
     expect(await now.call('GET', 'a')).toBe('new')
   })
@@ -180,6 +181,7 @@ describe.skipIf(noRedis)('a kept RDB', () => {
       'redis-server',
       (file) => copyFile(`${redises.dir}/${old.port}/dump.rdb`, file),
       live,
+      null,
     )
     expect(words(source.items).sort()).toEqual(['gone', 'list'])
     const done = await applyItems(source.items, options(live))
@@ -196,10 +198,59 @@ describe.skipIf(noRedis)('a kept RDB', () => {
       'redis-server',
       (file) => copyFile(`${redises.dir}/${old.port}/dump.rdb`, file),
       live,
+      null,
     )
     expect(again.items).toEqual([])
     expect(new Set(ids).size).toBe(2)
     await again.close()
+  })
+
+  test('names the keys that are gone there: those that were there at the fork, not those that are new here', async () => {
+    const { old, now, fork } = await parted(redises, async (r) => {
+      for (const key of ['stays', 'deleted', 'deleted-but-written-here']) await r.call('SET', key, '1')
+    })
+    await old.call('DEL', 'deleted', 'deleted-but-written-here')
+    await now.call('SET', 'deleted-but-written-here', '2')
+    await now.call('SET', 'new-here', '1')
+    await old.call('SAVE')
+    const live = await raw(now)
+    const tap = await openTap({ host: '127.0.0.1', port: now.port, password: undefined }, (await now.facts()).replid, fork.fromOffset)
+    if (!tap.ok) throw new Error(tap.why)
+    closing.push(tap.value.close)
+    expect(await tap.value.upTo((await now.facts()).offset, 2000)).toBe(true)
+    const kept = { id: 'k', databases: [0], fromOffset: fork.fromOffset, toOffset: (await old.facts()).offset } as unknown as Kept
+    const fill = (file: string) => copyFile(`${redises.dir}/${old.port}/dump.rdb`, file)
+    const source = await datasetSource(kept, 'redis-server', fill, live, tap.value)
+    closing.push(source.close)
+    expect(source.items.map((i) => [i.nature, i.does[0]])).toEqual([['deletion', 'DEL deleted (it is not there any more)']])
+    const done = await applyItems(source.items, options(live, tap.value, { onlyIfUntouched: new Set(source.items) }))
+    expect([done.applied.length, await now.call('KEYS', 'd*')]).toEqual([1, ['deleted-but-written-here']])
+    // An older disk lacks what came after it: that says nothing about deletions.
+    const older = await datasetSource({ ...kept, toOffset: fork.fromOffset - 2 }, 'redis-server', fill, live, tap.value)
+    closing.push(older.close)
+    expect(older.items).toEqual([])
+  })
+
+  test('a redis-server that is not there is said at once', async () => {
+    const now = await redises.start()
+    await expect(datasetSource({ id: 'k' } as unknown as Kept, '/nowhere/redis-server', () => Promise.resolve(), await raw(now), null)).rejects.toMatchObject({
+      code: 'HF604',
+      message: expect.stringContaining('/nowhere/redis-server is not there'),
+    })
+  })
+
+  test('leaves nothing behind when its owner is killed while the file is fetched', async () => {
+    const module = new URL('../../src/replay/throwaway.ts', import.meta.url).href
+    const program = `const { openThrowaway } = await import('${module}')
+      await openThrowaway('redis-server', 16, (file) => { process.stdout.write(file); return new Promise(() => setInterval(() => {}, 1000)) })`
+    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const file = await new Promise<string>((resolve) => child.stdout.once('data', (d: Buffer) => resolve(d.toString())))
+    const dir = file.replace(/\/[^/]*$/, '')
+    expect(existsSync(dir)).toBe(true)
+    child.kill('SIGKILL')
+    const endMs = performance.now() + 5000
+    while (existsSync(dir) && performance.now() < endMs) await new Promise((resolve) => setTimeout(resolve, 20))
+    expect(existsSync(dir)).toBe(false)
   })
 
   test('leaves nothing behind either when its owner is killed in the middle', async () => {
@@ -227,7 +278,7 @@ describe.skipIf(noRedis)('a kept RDB', () => {
     const now = await redises.start()
     const { writeFile } = await import('node:fs/promises')
     await expect(
-      datasetSource({ id: 'k', databases: [0] } as unknown as Kept, 'redis-server', (file) => writeFile(file, 'REDIS9999garbage'), await raw(now)),
+      datasetSource({ id: 'k', databases: [0] } as unknown as Kept, 'redis-server', (file) => writeFile(file, 'REDIS9999garbage'), await raw(now), null),
     ).rejects.toMatchObject({ code: 'HF604' })
   })
 

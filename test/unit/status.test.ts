@@ -1,24 +1,9 @@
 /** The picture that `status` puts together from the answers of all agents, and from their silence. */
 import { describe, expect, test } from 'vitest'
 import { composeStatus, type AgentAnswer } from '../../src/cli/ask.ts'
-import type { GroupConfig } from '../../src/model/config.ts'
-import { facts, peer, primaryFacts, probe, state, view, vrrp, word } from './builders.ts'
+import { facts, groupConfig, peer, primaryFacts, probe, state, view, vrrp, word } from './builders.ts'
 
-const member = (host: string, priority: number) => ({ host, port: 6379, priority, neverPrimary: false })
-const group: GroupConfig = {
-  name: 'sessions',
-  mode: 'vip',
-  members: [member('a', 100), member('b', 90)],
-  checkIps: [],
-  vip: { ip: '10.0.0.9', prefix: 24 },
-  vrid: 1,
-  unicastPeer: false,
-  port: 6379,
-  process: 'direct',
-  redis: [],
-  durability: 'available',
-  failover: { auto: true, hostLossMs: 150, unresponsiveMs: 3000, maxPauseMs: 500 },
-}
+const group = groupConfig(['a', 'b'], { vip: { ip: '10.0.0.9', prefix: 24 } })
 const ips = { a: 'ip-a', b: 'ip-b' }
 
 function answer(host: string, own: Partial<AgentAnswer['groups'][number]>): AgentAnswer {

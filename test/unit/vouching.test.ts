@@ -2,26 +2,9 @@
 import { describe, expect, it } from 'vitest'
 import { decide } from '../../src/decide/decide.ts'
 import { policyOf } from '../../src/model/policy.ts'
-import { peer, silent, state, view, vrrp, word } from './builders.ts'
+import { groupConfig, peer, silent, state, view, vrrp, word } from './builders.ts'
 
-const members = ['a', 'b', 'c'].map((host, i) => ({ host, port: 6379, priority: 250 - 10 * i, neverPrimary: false }))
-const policy = policyOf(
-  {
-    name: 'sessions',
-    mode: 'vip',
-    members,
-    checkIps: [],
-    vip: { ip: '10.0.0.100', prefix: 24 },
-    vrid: 1,
-    unicastPeer: false,
-    port: 6379,
-    process: 'direct',
-    redis: [],
-    durability: 'available',
-    failover: { auto: true, hostLossMs: 150, unresponsiveMs: 3000, maxPauseMs: 1000 },
-  },
-  (host) => `10.0.0.${'abc'.indexOf(host) + 1}`,
-)
+const policy = policyOf(groupConfig(['a', 'b', 'c']), (host) => `10.0.0.${'abc'.indexOf(host) + 1}`)
 const takenHere = vrrp({ vrrp: 'MASTER', vipHere: true })
 
 describe('b hears nothing of a: no beat, no answer from its redis, no advert', () => {

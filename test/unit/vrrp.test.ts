@@ -5,8 +5,9 @@ import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { keepalivedPid } from '../../src/act/keepalived.ts'
 import { openVrrp } from '../../src/agent/vrrp.ts'
-import type { Config, GroupConfig } from '../../src/model/config.ts'
+import type { Config } from '../../src/model/config.ts'
 import { keepalivedConfFile } from '../../src/model/paths.ts'
+import { groupConfig } from './builders.ts'
 import { until } from './wire.ts'
 
 /** Slow to check, and strict: what it is given must stay as it is meanwhile. Runs until it is killed. */
@@ -29,20 +30,7 @@ async function configWithTwoGroups(): Promise<Config> {
   const keepalived = join(dir, 'keepalived')
   await writeFile(keepalived, standIn)
   await chmod(keepalived, 0o755)
-  const group = (name: string, vrid: number): GroupConfig => ({
-    name,
-    mode: 'vip',
-    members: ['a', 'b'].map((host, i) => ({ host, port: 6379 + vrid, priority: 100 - i, neverPrimary: false })),
-    checkIps: [],
-    vip: { ip: `10.0.0.${vrid}`, prefix: 24 },
-    vrid,
-    unicastPeer: false,
-    port: 6379 + vrid,
-    process: 'direct',
-    redis: [],
-    durability: 'available',
-    failover: { auto: true, hostLossMs: 150, unresponsiveMs: 3000, maxPauseMs: 500 },
-  })
+  const group = (name: string, vrid: number) => groupConfig(['a', 'b'], { name, vrid, port: 6379 + vrid, vip: { ip: `10.0.0.${vrid}`, prefix: 24 } })
   const host = (name: string, ip: string) => ({ name, ip, interface: 'eth0' })
   return {
     file: '/nowhere',

@@ -5,30 +5,17 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { monotonicMs, stallMeter } from '../../src/agent/clock.ts'
 import { startWitness } from '../../src/agent/witness.ts'
-import type { Config, GroupConfig } from '../../src/model/config.ts'
+import type { Config } from '../../src/model/config.ts'
 import { groupStateDir } from '../../src/model/paths.ts'
 import { freshState } from '../../src/model/state.ts'
 import type { Statement } from '../../src/model/view.ts'
-import { entry, word } from './builders.ts'
+import { entry, groupConfig, word } from './builders.ts'
 import { freePort, until } from './wire.ts'
 
 test('its disk takes nothing: no vote is told; later it takes a write again: the vote is given', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'hf-witness-'))
   const port = await freePort()
-  const group: GroupConfig = {
-    name: 'sessions',
-    mode: 'vip',
-    members: ['a', 'b'].map((host, i) => ({ host, port, priority: 100 - i, neverPrimary: false })),
-    witness: 'w',
-    checkIps: [],
-    vrid: 1,
-    unicastPeer: false,
-    port,
-    process: 'direct',
-    redis: [],
-    durability: 'available',
-    failover: { auto: true, hostLossMs: 150, unresponsiveMs: 3000, maxPauseMs: 500 },
-  }
+  const group = groupConfig(['a', 'b'], { witness: 'w', port })
   const config: Config = {
     file: '/nowhere',
     api: { port: 1, secretFile: '/nowhere' },
