@@ -3,7 +3,9 @@
  * exactly, from its stream, before it follows: compared with the writer's own log of acknowledgements, one by one.
  */
 import { describe, expect, test } from 'vitest'
+import { spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
+import { nodeConfigFile } from '../../src/lab/record.ts'
 import type { WriterHandle } from '../../src/lab/writer.ts'
 import type { KeptEntry } from '../../src/model/kept.ts'
 import { commandsIn, keptFiles } from './evidence.ts'
@@ -15,30 +17,7 @@ describe.skipIf(problems.length > 0)('a former primary that still runs', { timeo
 
   test('every acknowledged write that is gone is kept, and none more; no fence stays behind', async () => {
     const rig = theRig()
-    const { before, writer, prefix } = await partition(rig)
-    await rig.lab.heal()
-    const after = await rig.untilOk()
-    expect(after.primary).not.toBe(before.primary)
-    const lost = await lostOf(rig, writer, prefix)
-    expect(lost.size, 'the partition cost something, or this test proves nothing').toBeGreaterThan(100)
-    const files = await keptFiles(rig, before.primary)
-    expect(files.map((f) => f.replace(/.*\./, ''))).toEqual(['resp'])
-    const { kept, commands } = await commandsIn(files[0] ?? '')
-    const keys = commands.filter((c) => c.args[0]?.startsWith(`${prefix}:`)).map((c) => c.args[0] ?? '')
-    expect(keys, 'each once').toHaveLength(new Set(keys).size)
-    const acked = new Set((await writer.history()).map(([seq]) => `${prefix}:${seq}`))
-    expect(
-      [...lost].filter((key) => !keys.includes(key)),
-      'acknowledged, gone, and not kept',
-    ).toEqual([])
-    expect(
-      keys.filter((key) => acked.has(key) && !lost.has(key)),
-      'kept although it is not gone',
-    ).toEqual([])
-    expect(commands.filter((c) => c.name === 'INCR' && c.args[0] === 'dark:counter')).toHaveLength(3)
-    expect(kept).toMatchObject({ kind: 'commands', commands: commands.length, toOffset: (kept.fromOffset ?? 0) + kept.bytes - 1 })
-    await expectUnfenced(rig)
-    await rig.expectNoBrokenRule()
+    const { kept, lost, writer } = await keptExactly(rig)
     await replayed(rig, kept.id, lost)
     await writer.cleanup()
     await writer.close()
@@ -122,6 +101,26 @@ describe.skipIf(problems.length > 0)('a former primary that still runs', { timeo
     expect(Number(counted.replace(/\D*/, '')), `none twice; ${doubtful} were found applied after an interruption`).toBe(1000)
   })
 
+  test('at a terminal: asked class by class, with both sides; a no and a Ctrl-C leave all as it was', async () => {
+    const rig = theRig()
+    const { kept, writer, lost } = await keptExactly(rig)
+    const count = () => rig.redisAt('client', vip, 'GET', 'dark:counter')
+    const before = await count()
+    const [some = ''] = lost
+    const argv = ['salvage', 'replay', 'sessions', kept.id]
+    const broken = await atTerminal(rig, argv, { 'of class safe': '\u0003' })
+    expect([broken.code, broken.said]).toEqual([1, expect.stringContaining('broken off: nothing was written')])
+    const none = await atTerminal(rig, argv, { 'of class safe': 'n', 'of class counter': 'n' })
+    expect([none.code, none.said]).toEqual([1, expect.stringContaining('no class was chosen')])
+    expect(none.said, 'what it would do, beside what is there').toMatch(/dark:counter.*now:[^]*kept: INCR dark:counter/)
+    expect([await count(), await rig.redisAt('client', vip, 'EXISTS', some)]).toEqual([before, expect.stringMatching(/0$/)])
+    const some2 = await atTerminal(rig, argv, { 'of class safe': 'y', 'of class counter': 'n' })
+    expect([some2.code, some2.said]).toEqual([0, expect.stringMatching(/items applied, 1 left/)])
+    expect([await count(), await rig.redisAt('client', vip, 'EXISTS', some)]).toEqual([before, expect.stringMatching(/1$/)])
+    await writer.cleanup()
+    await writer.close()
+  })
+
   const points = [
     'fenced/saved',
     'fenced/after:fence-writes',
@@ -157,6 +156,36 @@ describe.skipIf(problems.length > 0)('a former primary that still runs', { timeo
     await writer.close()
   })
 })
+
+/** A cut, writes on both sides, the heal: compared one by one with what the clients were told. */
+async function keptExactly(rig: Rig) {
+  const { before, writer, prefix } = await partition(rig)
+  const earlier = await keptFiles(rig, before.primary)
+  await rig.lab.heal()
+  const after = await rig.untilOk()
+  expect(after.primary).not.toBe(before.primary)
+  const lost = await lostOf(rig, writer, prefix)
+  expect(lost.size, 'the partition cost something, or this test proves nothing').toBeGreaterThan(100)
+  const [file = '', ...more] = (await keptFiles(rig, before.primary)).filter((f) => !earlier.includes(f))
+  expect([file, more]).toEqual([expect.stringMatching(/\.resp$/), []])
+  const { kept, commands } = await commandsIn(file)
+  const keys = commands.filter((c) => c.args[0]?.startsWith(`${prefix}:`)).map((c) => c.args[0] ?? '')
+  expect(keys, 'each once').toHaveLength(new Set(keys).size)
+  const acked = new Set((await writer.history()).map(([seq]) => `${prefix}:${seq}`))
+  expect(
+    [...lost].filter((key) => !keys.includes(key)),
+    'acknowledged, gone, and not kept',
+  ).toEqual([])
+  expect(
+    keys.filter((key) => acked.has(key) && !lost.has(key)),
+    'kept although it is not gone',
+  ).toEqual([])
+  expect(commands.filter((c) => c.name === 'INCR' && c.args[0] === 'dark:counter')).toHaveLength(3)
+  expect(kept).toMatchObject({ kind: 'commands', commands: commands.length, toOffset: (kept.fromOffset ?? 0) + kept.bytes - 1 })
+  await expectUnfenced(rig)
+  await rig.expectNoBrokenRule()
+  return { kept, lost, writer }
+}
 
 /** The replica is cut off and promotes itself; clients go on with the old primary, and somebody writes to the new one. */
 async function partition(rig: Rig, crashAt?: string) {
@@ -197,6 +226,31 @@ async function lostOf(rig: Rig, writer: WriterHandle, prefix: string): Promise<R
   return new Set(acked.filter((seq) => gone.has(seq)).map((seq) => `${prefix}:${seq}`))
 }
 
+/** Runs a command as if typed at a terminal, and answers with one key whenever the text that is waited for has appeared. */
+async function atTerminal(
+  rig: Rig,
+  argv: readonly string[],
+  answers: Readonly<Record<string, string>>,
+): Promise<{ readonly code: number | null; readonly said: string }> {
+  const { record } = rig.lab
+  const netns = record.plan.nodes.find((node) => node.name === 'client')?.netns ?? ''
+  const command = ['ip', 'netns', 'exec', netns, ...record.entry, '--config', nodeConfigFile(record, 'client'), ...argv]
+  const quoted = command.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ')
+  const child = spawn('script', ['--quiet', '--return', '--command', `stty cols 200 rows 50; ${quoted}`, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const open = Object.entries(answers)
+  let said = ''
+  child.stdout.on('data', (chunk: Buffer) => {
+    said += chunk.toString()
+    const at = open.findIndex(([text]) => said.includes(text))
+    const [found] = at < 0 ? [] : open.splice(at, 1)
+    if (found !== undefined) child.stdin.write(found[1])
+  })
+  const deadline = setTimeout(() => child.kill(), 20_000)
+  const code = await new Promise<number | null>((resolve) => child.once('exit', resolve))
+  clearTimeout(deadline)
+  return { code, said }
+}
+
 async function expectUnfenced(rig: Rig): Promise<void> {
   const lifted = await poll(
     async () => {
@@ -207,6 +261,27 @@ async function expectUnfenced(rig: Rig): Promise<void> {
   )
   expect(lifted, 'no fence stays behind').toBe(true)
 }
+
+describe.skipIf(problems.length > 0)('a former primary that somebody else started (process: external)', { timeout: 120_000 }, () => {
+  const theRig = rigFor('s-extern', twoHosts(['process: external']), { agents: false })
+
+  test('is fenced, its own writes are kept, its values are put back', async () => {
+    const rig = theRig()
+    for (const host of ['red-a', 'red-b']) {
+      await rig.lab.exec(host, [
+        'sh',
+        '-c',
+        'redis-server --port 6379 --protected-mode no --dir /tmp --save "" --min-replicas-max-lag 7 --daemonize yes >/dev/null',
+      ])
+    }
+    await rig.redis('red-b', 'REPLICAOF', '192.168.77.1', '6379')
+    for (const host of ['red-a', 'red-b']) await rig.startAgent(host)
+    const { kept, writer } = await keptExactly(rig)
+    expect(await rig.redis(kept.host, 'CONFIG', 'GET', 'min-replicas-max-lag'), "the user's own value").toMatch(/7$/)
+    await writer.cleanup()
+    await writer.close()
+  })
+})
 
 describe.skipIf(problems.length > 0)('a former primary whose backlog is too short', { timeout: 120_000 }, () => {
   const theRig = rigFor('s-short', twoHosts(["redis: { repl-backlog-size: '1mb' }"]))
