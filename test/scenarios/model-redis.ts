@@ -28,7 +28,7 @@ const linkTimeoutMs = 60_000
 /** What a replica meets where its upstream should be: a redis; nobody who listens; or no answer at all, not even a refusal. */
 export type Source = ModelRedis | 'refused' | 'silent'
 
-const noFollowers: readonly Follower[] = []
+const noBacklog = Number.POSITIVE_INFINITY
 
 let ids = 0
 let lives = 0
@@ -69,8 +69,10 @@ export class ModelRedis {
   secondOffset = -1
   offset = 0
   log: Log = null
-  /** A replica at or above this offset can continue; below it needs everything. */
-  backlogFrom = 0
+  /** A replica at or above this offset can continue; below it needs everything. Infinite: there is no backlog, and bytes are not counted. */
+  backlogFrom = noBacklog
+  /** As a replica it knows what it could continue from; without that, its id is not saved either. */
+  private knowsPlace = false
   runId = ''
   pid = 0
   pausedUntilMs = 0
@@ -113,7 +115,6 @@ export class ModelRedis {
     this.pid = 1000 + Number(/\d+/.exec(this.runId)?.[0] ?? 0)
     this.log = this.disk.log
     this.offset = this.disk.offset
-    this.backlogFrom = this.disk.offset
     this.linkUp = false
     this.syncUntilMs = null
     this.incoming = null
@@ -122,6 +123,9 @@ export class ModelRedis {
     this.refusesWrites = false
     const own = newId('id')
     const saved = this.disk.replid
+    // A replica makes one when it is attached; a primary that lacks a history of its own, when its first replica is.
+    this.backlogFrom = born === 'primary' && saved !== '' ? this.disk.offset : noBacklog
+    this.knowsPlace = born === 'fenced' && saved !== ''
     this.life = newLife()
     this.role = born === 'primary' ? 'primary' : 'replica'
     this.upstream = born === 'primary' ? null : nobody
@@ -143,13 +147,15 @@ export class ModelRedis {
   }
 
   save(): void {
-    this.disk = { replid: this.replid, offset: this.offset, log: this.log }
+    const { replid, offset, log } = this
+    this.disk = (this.role === 'primary' ? this.backlogFrom !== noBacklog : this.knowsPlace) ? { replid, offset, log } : { ...nothing, log }
   }
 
   replicaOf(target: Upstream | null, nowMs: number): void {
     if (target === null) {
       if (this.role === 'primary') return
       this.role = 'primary'
+      this.knowsPlace = false
       if (this.linkUp) this.linkDownSinceMs = nowMs
       this.life = newLife()
       this.upstream = null
@@ -163,8 +169,9 @@ export class ModelRedis {
     }
     if (this.upstream?.host === target.host && this.upstream.port === target.port) return
     if (this.linkUp) this.linkDownSinceMs = nowMs
+    this.knowsPlace ||= this.role === 'primary'
     this.role = 'replica'
-    this.life = newLife()
+    // Its own replicas stay where they are (redis 7) until their history is another one.
     this.upstream = target
     this.linkUp = false
     this.silentSinceMs = null
@@ -177,7 +184,7 @@ export class ModelRedis {
     if (this.role === 'replica') return 'READONLY'
     if (this.refusesWrites) return 'NOREPLICAS'
     if (nowMs < this.pausedUntilMs) return 'paused'
-    this.offset += bytesPerWrite
+    if (this.backlogFrom !== noBacklog) this.offset += bytesPerWrite
     this.log = append(this.log, key, this.offset)
     return 'OK'
   }
@@ -208,7 +215,7 @@ export class ModelRedis {
       replid2: reads ? '' : this.replid2,
       secondOffset: reads ? -1 : this.secondOffset,
       keys: reads ? 0 : countOf(this.log),
-      followers: replica ? noFollowers : this.listFollowers(),
+      followers: this.listFollowers(),
       unexpectedErrors: 0,
     }
   }
@@ -233,7 +240,7 @@ export class ModelRedis {
       this.silentSinceMs ??= nowMs
       if (nowMs < this.silentSinceMs + linkTimeoutMs) return true
     } else this.silentSinceMs = null
-    if (typeof source !== 'string' && source.life === this.linkedTo && (source.role === 'primary' || source.linkUp)) return true
+    if (typeof source !== 'string' && source.life === this.linkedTo) return true
     this.linkDownSinceMs = nowMs
     this.linkUp = false
     this.syncUntilMs = null
@@ -245,21 +252,46 @@ export class ModelRedis {
   private connect(source: Source, nowMs: number): boolean {
     if (typeof source === 'string' || !source.answers(nowMs) || source.loading(nowMs) || (source.role === 'replica' && !source.linkUp)) return false
     this.linkedTo = source.life
-    if (this.mayContinue(source)) this.linkUp = true
-    else this.syncUntilMs = nowMs + this.transferMs + this.loadMs
+    if (this.mayContinue(source)) this.continueFrom(source)
+    else {
+      source.makeBacklog()
+      this.syncUntilMs = nowMs + this.transferMs + this.loadMs
+    }
     return true
+  }
+
+  private continueFrom(source: ModelRedis): void {
+    this.linkUp = true
+    this.backlogFrom = Math.min(this.backlogFrom, this.offset)
+    if (this.replid === source.replid) return
+    // Those below it hear of the new id by being asked to come again.
+    this.life = newLife()
+    this.replid2 = this.replid
+    this.secondOffset = this.offset + 1
+    this.replid = source.replid
+  }
+
+  /** Where bytes were not counted nobody can have followed: what was before has another id. */
+  private makeBacklog(): void {
+    if (this.backlogFrom !== noBacklog) return
+    this.backlogFrom = this.offset
+    this.replid = newId('id')
+    this.replid2 = ''
+    this.secondOffset = -1
   }
 
   private transfer(source: ModelRedis, nowMs: number): boolean {
     if (this.syncUntilMs === null || nowMs < this.syncUntilMs - this.loadMs) return false
     this.incoming = { replid: source.replid, offset: source.offset, log: source.log }
+    this.life = newLife()
     this.log = null
     return true
   }
 
   private load(source: Source, nowMs: number): boolean {
     if (this.incoming === null || this.syncUntilMs === null || nowMs < this.syncUntilMs) return false
-    Object.assign(this, { ...this.incoming, incoming: null, syncUntilMs: null, backlogFrom: this.incoming.offset })
+    const { offset } = this.incoming
+    Object.assign(this, { ...this.incoming, incoming: null, syncUntilMs: null, backlogFrom: offset, replid2: '', secondOffset: -1, knowsPlace: true })
     this.save()
     this.linkUp = typeof source !== 'string' && source.life === this.linkedTo && source.replid === this.replid
     if (!this.linkUp) this.linkDownSinceMs = nowMs
@@ -284,8 +316,6 @@ export class ModelRedis {
   private take(source: ModelRedis): boolean {
     if (this.offset === source.offset && this.replid === source.replid && this.log === source.log) return false
     this.replid = source.replid
-    this.replid2 = source.replid2
-    this.secondOffset = source.secondOffset
     this.offset = source.offset
     this.log = source.log
     return true
