@@ -24,7 +24,7 @@ export interface Vrrp {
   readonly nextMs: () => number
 }
 
-/** A priority-0 advert asks the others to take over at once. */
+/** What a priority-0 advert needs to be sent and read: it asks the others to take over without waiting for three that fail to come. */
 const handBackMs = 3
 
 export function createVrrp(
@@ -55,7 +55,8 @@ export function createVrrp(
       for (const other of all) {
         if (other.frozen || !heardBy(h, other)) continue
         const last = other.hearing ? nowMs : other.heardMs
-        Object.assign(other, { hearing: false, heardMs: Math.min(last, nowMs - downMs(other) + handBackMs + (256 - other.priority) / 100) })
+        // The skew that orders those who wait remains of the down interval.
+        Object.assign(other, { hearing: false, heardMs: Math.min(last, nowMs - hostLossMs + handBackMs) })
       }
     }
     Object.assign(h, { vrrp: 'FAULT', hearing: false, heardMs: nowMs })
