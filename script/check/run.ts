@@ -33,7 +33,7 @@ async function main(): Promise<number> {
 
 function readOptions(): { readonly quick: boolean; readonly only: readonly string[] } | number {
   const names = steps.map(({ name }) => name).join(', ')
-  const usage = `script/test [--quick] [--only NAME]… [--no-system]\n  --quick      without the end-to-end tests\n  --only       one of: ${names}\n  --no-system  install no Debian packages`
+  const usage = `script/test [--quick] [--only NAME]… [--no-system]\n  --quick      without the contract and end-to-end tests\n  --only       one of: ${names}\n  --no-system  install no Debian packages`
   try {
     const { values } = parseArgs({ options: { quick: { type: 'boolean' }, only: { type: 'string', multiple: true }, help: { type: 'boolean', short: 'h' } } })
     if (values.help === true) {

@@ -70,6 +70,16 @@ export const steps: readonly Step[] = [
   },
   { name: 'tests', about: 'unit, table, scenario or golden tests fail', kind: 'suite', project: 'fast', deadlineMs: 4 * minuteMs, slow: false, args: [] },
   {
+    name: 'contract',
+    about: 'the models of redis and VRRP, which scenarios and simulator believe, do not behave as redis-server and keepalived do',
+    kind: 'suite',
+    project: 'contract',
+    deadlineMs: 3 * minuteMs,
+    slow: true,
+    // One file after the other: the bounds of VRRP are counted in milliseconds.
+    args: ['--no-file-parallelism'],
+  },
+  {
     name: 'e2e',
     about: 'end-to-end tests with real programs in namespaces fail',
     kind: 'suite',
