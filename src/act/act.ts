@@ -4,7 +4,7 @@ import { done, type Outcome } from '../model/outcome.ts'
 import { setVip } from './keepalived.ts'
 import { acceptConnections, refuseConnections } from './nftables.ts'
 import { keepDataset, keepWrites } from './keep.ts'
-import { growBacklog } from './backlog.ts'
+import { growBacklog, openBacklog } from './backlog.ts'
 import { follow, killClients, killRedis, pauseWrites, promote, resumeWrites, softFence, startRedis, wipeRedis, type RedisHands } from './redis.ts'
 import { fenceWrites, liftFence } from './write-fence.ts'
 
@@ -34,6 +34,7 @@ const executors: Executors = {
   'keep-dataset': (action, hands) => keepDataset(hands, action.name, action.fork),
   'keep-writes': (action, hands) => keepWrites(hands, action.name, action.fork),
   'fence-writes': (action, hands) => fenceWrites(hands, action.runId),
+  'open-backlog': (_action, hands) => openBacklog(hands),
   'grow-backlog': (action, hands) => growBacklog(hands, action.bytes),
   'lift-fence': (_action, hands) => liftFence(hands),
   'wipe-redis': (_action, hands) => wipeRedis(hands, hands.pid()),

@@ -76,9 +76,10 @@ async function captureWrites(hands: RedisHands, name: string, fork: Fork): Promi
   if (info.value.get('role') !== 'master') return { ok: false, why: 'redis is a replica, which gives its stream to nobody' }
   await mkdir(dir, { recursive: true, mode: 0o750 })
   const from = await afterKept(dir, replid, fromOffset)
+  // Without a backlog redis counts no bytes: equal offsets would say nothing.
+  if (info.value.get('repl_backlog_active') !== '1') return { ok: false, why: 'it has no replication backlog' }
   if (from > to) return { ok: true, value: '' }
-  if (info.value.get('repl_backlog_active') !== '1' || !(firstByte <= from))
-    return { ok: false, why: `its backlog begins at ${firstByte}, the fork is at ${from}` }
+  if (!(firstByte <= from)) return { ok: false, why: `its backlog begins at ${firstByte}, the fork is at ${from}` }
   const target = { host: '127.0.0.1', port: hands.member.port, password: hands.password }
   const onlyFirst = [...info.value.keys()].every((field) => !/^db\d+$/.test(field) || field === 'db0')
   let database: number | null = null

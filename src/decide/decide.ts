@@ -120,7 +120,12 @@ function fenceRule(ctx: Context, next: State): readonly Action[] {
 
 /** In a calm cycle only: nothing that is under way waits for it. */
 function backlogRule(ctx: Context, draft: Draft): readonly Action[] {
-  const action = draft.actions.length > 0 ? null : (adviseBacklog(ctx.view, ctx.policy)?.action ?? null)
+  const { facts, backlog } = ctx.view.redis
+  if (draft.actions.length > 0 || facts === null) return []
+  // `backlog` null: it has refused.
+  if (draft.next.phase === 'primary' && facts.role === 'primary' && !facts.backlogOpen && backlog !== null && redisAnswers(ctx.view))
+    return [{ kind: 'open-backlog' }]
+  const action = adviseBacklog(ctx.view, ctx.policy)?.action ?? null
   return action === null ? [] : [action]
 }
 

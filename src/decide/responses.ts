@@ -156,8 +156,13 @@ function finishPromotion(ctx: Context): Draft {
     // After a restart of the agent the claim may be long outlived: who has just come listens before it makes a second primary.
     if (unheard.length > 0 && view.agentUptimeMs < lonelyWaitMs)
       return holdStill(ctx, `epoch ${state.epoch} is claimed; ${unheard.join(', ')} may know of a later one`, busyTickMs)
-    return { ...holdStill(ctx, `epoch ${state.epoch} is claimed; redis is still to be promoted`, 0), actions: [{ kind: 'promote' }], vip: true }
+    const promoting = holdStill(ctx, `epoch ${state.epoch} is claimed; redis is still to be promoted`, 0)
+    if (facts.backlogOpen) return { ...promoting, actions: [{ kind: 'promote' }], vip: true }
+    // Started from its disk: it counts before the address leads to it, or an old copy could pass for as good as this one later.
+    return { ...promoting, actions: [{ kind: 'promote' }, { kind: 'open-backlog' }] }
   }
+  if (!facts.backlogOpen && view.actedAll)
+    return { ...holdStill(ctx, 'redis is primary; it is to count its bytes before it serves', 0), actions: [{ kind: 'open-backlog' }] }
   const entry: LineageEntry = {
     epoch: state.epoch,
     replid: facts.replid,

@@ -42,6 +42,8 @@ export type Action =
   | { readonly kind: 'fence-writes'; readonly runId: string }
   /** Puts the user's values back. */
   | { readonly kind: 'lift-fence' }
+  /** Has a primary without replicas count its bytes. It takes a new replication id with it. */
+  | { readonly kind: 'open-backlog' }
   /** CONFIG SET repl-backlog-size, only ever upward. */
   | { readonly kind: 'grow-backlog'; readonly bytes: number }
   /** Empties the data directory and starts redis anew: `reinit`. */

@@ -41,6 +41,11 @@ export interface RedisFacts {
   readonly replid2: string
   readonly secondOffset: number
   readonly keys: number
+  /**
+   * Is there a replication backlog? A primary that was started from its disk has none before its first replica attaches, and until then
+   * it counts no bytes and writes no replication id into its RDB: nobody could ever say what it has (INV-4, INV-6).
+   */
+  readonly backlogOpen: boolean
   readonly followers: readonly Follower[]
   /** Errors that this replica answered to its primary's stream; above 0 the data differ. */
   readonly unexpectedErrors: number

@@ -48,6 +48,8 @@ export function factsFromInfo(text: string): RedisFacts | null {
     secondOffset: num('second_repl_offset', -1),
     keys: countKeys(fields),
     followers: followersOf(fields),
+    // Before 4.0 there are no replication ids, and nothing to be compared.
+    backlogOpen: fields.get('repl_backlog_active') !== '0',
     unexpectedErrors: num('unexpected_error_replies', 0),
   }
 }

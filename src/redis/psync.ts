@@ -30,10 +30,37 @@ export interface Attached {
 
 /** `{ ok: false }` also where redis would only give a full sync: its backlog does not reach so far back. */
 export async function attach(target: RedisTarget, replid: string, from: number, deadlineMs: number): Promise<Observed<Attached>> {
+  const endMs = performance.now() + deadlineMs
+  const begun = await greet(target, deadlineMs, ['psync2'])
+  if (!begun.ok) return begun
+  const { socket, lines } = begun.value
+  const timer = setTimeout(() => socket.destroy(new Error(`no answer to PSYNC within ${deadlineMs} ms`)), Math.max(1, endMs - performance.now()))
+  try {
+    socket.write(encode(['PSYNC', replid, String(from)]))
+    const answer = await lines.next()
+    if (answer.startsWith('+CONTINUE')) return { ok: true, value: { socket, first: lines.rest() } }
+    socket.destroy()
+    return { ok: false, why: answer.startsWith('+FULLRESYNC') ? `only a full sync is left of offset ${from}` : answer }
+  } catch (error) {
+    socket.destroy()
+    return { ok: false, why: (error as Error).message }
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+type Lines = ReturnType<typeof lineReader>
+
+/** Up to where a replica would ask for data. Port 0: whoever counts replicas knows that it is none. */
+async function greet(
+  target: RedisTarget,
+  deadlineMs: number,
+  capabilities: readonly string[],
+): Promise<Observed<{ readonly socket: Socket; readonly lines: Lines }>> {
   const socket = connect({ host: target.host, port: target.port, noDelay: true })
   const lines = lineReader(socket)
-  const timer = setTimeout(() => socket.destroy(new Error(`no answer to PSYNC within ${deadlineMs} ms`)), deadlineMs)
-  const fail = (why: string): Observed<Attached> => {
+  const timer = setTimeout(() => socket.destroy(new Error(`no answer within ${deadlineMs} ms`)), deadlineMs)
+  const fail = (why: string): Observed<never> => {
     socket.destroy()
     return { ok: false, why }
   }
@@ -48,14 +75,30 @@ export async function attach(target: RedisTarget, replid: string, from: number, 
     }
     // An old redis does not know every word; what counts is its answer to PSYNC.
     await ask('REPLCONF', 'listening-port', '0')
-    await ask('REPLCONF', 'capa', 'psync2')
-    const answer = await ask('PSYNC', replid, String(from))
-    if (!answer.startsWith('+CONTINUE')) return fail(answer.startsWith('+FULLRESYNC') ? `only a full sync is left of offset ${from}` : answer)
-    return { ok: true, value: { socket, first: lines.rest() } }
+    for (const word of capabilities) await ask('REPLCONF', 'capa', word)
+    return { ok: true, value: { socket, lines } }
   } catch (error) {
     return fail((error as Error).message)
   } finally {
     clearTimeout(timer)
+  }
+}
+
+/** Attaches as a new replica would, and leaves as soon as `heard` says that redis has noticed. Takes no data. */
+export async function knock(target: RedisTarget, deadlineMs: number, heard: () => Promise<boolean>): Promise<Observed<null>> {
+  const endMs = performance.now() + deadlineMs
+  const begun = await greet(target, deadlineMs, ['eof', 'psync2'])
+  if (!begun.ok) return begun
+  const { socket } = begun.value
+  try {
+    socket.write(encode(['PSYNC', '?', '-1']))
+    while (!(await heard())) {
+      if (performance.now() > endMs) return { ok: false, why: `nothing came of PSYNC within ${deadlineMs} ms` }
+      await new Promise((resolve) => setTimeout(resolve, 2))
+    }
+    return { ok: true, value: null }
+  } finally {
+    socket.destroy()
   }
 }
 

@@ -19,6 +19,7 @@ const needsLink: readonly ActionKind[] = [
   'pause-writes',
   'resume-writes',
   'kill-clients',
+  'open-backlog',
   'keep-dataset',
   'keep-writes',
   'fence-writes',
@@ -60,6 +61,9 @@ export function perform(world: World, host: string, memory: ActMemory, action: A
       break
     case 'resume-writes':
       redis.pausedUntilMs = 0
+      break
+    case 'open-backlog':
+      redis.makeBacklog()
       break
     case 'keep-dataset': {
       // A background save: asked for again until it is there.

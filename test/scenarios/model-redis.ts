@@ -216,6 +216,7 @@ export class ModelRedis {
       secondOffset: reads ? -1 : this.secondOffset,
       keys: reads ? 0 : countOf(this.log),
       followers: this.listFollowers(),
+      backlogOpen: this.backlogFrom !== noBacklog,
       unexpectedErrors: 0,
     }
   }
@@ -272,7 +273,7 @@ export class ModelRedis {
   }
 
   /** Where bytes were not counted nobody can have followed: what was before has another id. */
-  private makeBacklog(): void {
+  makeBacklog(): void {
     if (this.backlogFrom !== noBacklog) return
     this.backlogFrom = this.offset
     this.replid = newId('id')

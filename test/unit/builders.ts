@@ -27,6 +27,7 @@ export function facts(more: Partial<RedisFacts> = {}): RedisFacts {
     secondOffset: -1,
     keys: 10,
     followers: [],
+    backlogOpen: true,
     unexpectedErrors: 0,
     ...more,
   }
