@@ -121,6 +121,10 @@ async function run(
     groups: withVip,
     word: (instance, state) => loops.get(instance)?.vrrp(state),
     changed: wakeAll,
+    keeps: (name) => loops.get(name)?.hasAddress() ?? false,
+    restarted: () => {
+      for (const name of withVip) tell(name, 'keepalived-restarted', `keepalived on ${host} had died and was started again`)
+    },
     log,
   })
   await vrrp.start()

@@ -11,7 +11,10 @@ import { installRules } from '../act/nftables.ts'
 import { readFifo, type FifoReader } from '../observe/keepalived.ts'
 import type { Log } from './log-files.ts'
 
-const checkMs = 500
+/** A peer takes an address whose keepalived is gone after some 170 ms. One that was started by this agent tells its end by itself. */
+const checkMs = 100
+/** Until a keepalived that was started as owner of an address has put it back; then it goes on as any other. */
+const resumedAfterMs = 300
 
 export interface VrrpOptions {
   readonly config: Config
@@ -21,6 +24,10 @@ export interface VrrpOptions {
   readonly word: (group: string, state: KeepalivedProbe['vrrp']) => void
   /** keepalived has come or gone. */
   readonly changed: () => void
+  /** The group serves here, and its address was here just now: a keepalived that died has left it, or lost it, where it belongs. */
+  readonly keeps: (group: string) => boolean
+  /** keepalived had died, and was started again. */
+  readonly restarted: () => void
   readonly log: Log
 }
 
@@ -42,6 +49,8 @@ export function openVrrp(options: VrrpOptions): Vrrp {
   let queue: Promise<unknown> = Promise.resolve()
   let alive = keepalivedPid(config.paths) !== null
   let starting = false
+  let resumedMs: number | null = null
+  let closed = false
   let fifo: FifoReader | null = null
   let timer: NodeJS.Timeout | null = null
 
@@ -49,8 +58,10 @@ export function openVrrp(options: VrrpOptions): Vrrp {
   function apply(): Promise<Outcome> {
     const turn = queue.then(async () => {
       const asked = new Set(wanted)
-      const outcome = await ensureKeepalived(config, host, asked)
+      const resuming = keepalivedPid(config.paths) === null ? options.groups.filter((name) => !asked.has(name) && options.keeps(name)) : []
+      const outcome = await ensureKeepalived(config, host, { yielding: asked, resuming: new Set(resuming) }, look)
       if (outcome.done) yielding = asked
+      if (outcome.done) resumedMs = resuming.length > 0 ? performance.now() : null
       return outcome
     })
     queue = turn
@@ -80,18 +91,20 @@ export function openVrrp(options: VrrpOptions): Vrrp {
 
   /** keepalived is restarted when it dies. Its track files start at "no" (init_file), and the loops write them anew. */
   function look(): void {
-    if (starting) return
+    if (starting || closed) return
     const now = keepalivedPid(config.paths) !== null
     if (now !== alive) {
       if (!now) log('error', 'keepalived is gone; it is started again')
       alive = now
       options.changed()
     }
-    if (now) return
+    const resumed = resumedMs !== null && performance.now() - resumedMs >= resumedAfterMs
+    if (now && !resumed) return
     starting = true
     void apply().then((outcome) => {
       starting = false
       if (!outcome.done) log('error', outcome.why)
+      else if (!now) options.restarted()
     })
   }
 
@@ -105,6 +118,7 @@ export function openVrrp(options: VrrpOptions): Vrrp {
       return apply()
     },
     close: () => {
+      closed = true
       if (timer !== null) clearInterval(timer)
       fifo?.close()
     },

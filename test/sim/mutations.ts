@@ -29,7 +29,7 @@ export const mutations: readonly Mutation[] = [
   drop('an agent that stood still takes nobody for gone', situation, 'view.stalledMs > stallLimitMs', 'false'),
   drop('a voucher for the holder is believed', situation, 'if (voucher !== null) return', 'if (voucher === `nobody`) return'),
   drop('its redis answers: it is not gone', situation, "reach === 'primary' || reach === 'replica' || reach === 'answers'", 'false'),
-  drop('VRRP still hears its host', situation, "view.keepalived.vrrp !== 'MASTER' && !takenElsewhere", 'false'),
+  drop('VRRP still hears its host', situation, '!vrrpGaveAddress(view.keepalived) && !takenElsewhere', 'false'),
   drop('its redis is asked first', situation, "if (reach === 'not asked')", 'if (false)', 'test/unit/situation.test.ts'),
   drop('who has not heard of its epoch yet is not gone', situation, 'if (word.epoch < state.epoch) return', 'if (word.epoch < 0) return'),
   drop('only the giver of an epoch says that it was not taken', situation, 'if (giver !== undefined) return', 'if (giver?.host === ``) return'),
@@ -102,7 +102,7 @@ export const mutations: readonly Mutation[] = [
   drop('an unreachable holder is let go of', responses, 'if (letsGo(ctx)) {', 'if (letsGo(ctx) && ctx.state.epoch < 0) {'),
   drop(
     'a serving member stands for the address, a fenced one does not',
-    'src/decide/decide.ts',
+    'src/decide/vip.ts',
     "return ctx.state.phase === 'replica' ? undefined : false",
     'return true',
   ),
@@ -157,7 +157,7 @@ export const mutations: readonly Mutation[] = [
   // ── the address ──
   drop(
     'a primary that hears nobody yields',
-    'src/decide/decide.ts',
+    'src/decide/vip.ts',
     'const yields = isServingPhase(next.phase) &&',
     'const yields = false && isServingPhase(next.phase) &&',
     'test/scenarios/host-loss.test.ts',

@@ -1,0 +1,54 @@
+/** Keeps the account of a group's address over the cycles of its loop: words, told incidents, repairs. Decides nothing and repairs nothing. */
+import type { Event } from '../model/action.ts'
+import type { Policy } from '../model/policy.ts'
+import type { State } from '../model/state.ts'
+import type { View } from '../model/view.ts'
+import { findAddress, followAddress, newAccount, type AddressWord, type WrongWord } from '../decide/address.ts'
+
+/** Since this agent has started. */
+export interface AddressReport {
+  readonly word: AddressWord
+  readonly why: string
+  readonly forMs: number
+  readonly incidents: Readonly<Record<WrongWord, number>>
+  /** The one that lasts included. */
+  readonly wrongMs: number
+  readonly repairs: Readonly<Record<Repair, number>>
+}
+
+const repairOf = { 'vip-removed': 'removed', 'vip-returned': 'returned', 'keepalived-restarted': 'keepalived restarted' } as const
+export type Repair = (typeof repairOf)[keyof typeof repairOf]
+
+export interface AddressWatch {
+  /** Once in each cycle. */
+  readonly look: (state: State, view: View, policy: Policy) => void
+  /** An event was recorded: some are repairs. */
+  readonly recorded: (kind: Event['kind']) => void
+  /** null: no address here to look at. */
+  readonly report: (nowMs: number) => AddressReport | null
+}
+
+export function watchAddress(record: (event: Event) => void): AddressWatch {
+  let account = newAccount
+  let looks = false
+  const repairs: Record<Repair, number> = { removed: 0, returned: 0, 'keepalived restarted': 0 }
+  return {
+    look: (state, view, policy) => {
+      const finding = findAddress(state, view, policy)
+      looks = finding !== null
+      if (finding === null) return
+      const followed = followAddress(account, finding, view.nowMs, state.epoch)
+      account = followed.account
+      for (const event of followed.events) record(event)
+    },
+    recorded: (kind) => {
+      if (kind in repairOf) repairs[repairOf[kind as keyof typeof repairOf]] += 1
+    },
+    report: (nowMs) => {
+      if (!looks) return null
+      const { word, why, sinceMs, told, counts, wrongMs } = account
+      const forMs = nowMs - sinceMs
+      return { word, why, forMs, incidents: counts, wrongMs: wrongMs + (told ? forMs : 0), repairs: { ...repairs } }
+    },
+  }
+}
