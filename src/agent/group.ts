@@ -140,7 +140,11 @@ export function startGroup(options: GroupOptions): GroupLoop {
     const logged: LoggedEvent = { ...event, host, group: group.name, atWallMs }
     events.append(logged)
     address.recorded(event.kind)
-    options.log(event.kind === 'alarm' || event.kind === 'vip-wrong' ? 'error' : 'info', `${group.name}: ${event.text}`, { kind: event.kind, epoch: event.epoch, ...event.data })
+    options.log(event.kind === 'alarm' || event.kind === 'vip-wrong' ? 'error' : 'info', `${group.name}: ${event.text}`, {
+      kind: event.kind,
+      epoch: event.epoch,
+      ...event.data,
+    })
   }
 
   /** Never waited for: a slow disk must not hold up a cycle. */

@@ -76,19 +76,28 @@ describe('the address at a stranger', () => {
 describe('an ordinary day tells nothing of the address', () => {
   test.each<[string, (w: World) => void]>([
     ['a crash', (w) => w.crash('a')],
-    ['a lost host that comes back', (w) => {
-      w.powerOff('a')
-      w.run(2000)
-      w.powerOn('a')
-    }],
-    ['a switchover', (w) => {
-      w.ask('a', 'switchover', { to: 'b' })
-    }],
-    ['an agent that is killed and started again', (w) => {
-      w.killAgent('a')
-      w.run(3000)
-      w.startAgent('a')
-    }],
+    [
+      'a lost host that comes back',
+      (w) => {
+        w.powerOff('a')
+        w.run(2000)
+        w.powerOn('a')
+      },
+    ],
+    [
+      'a switchover',
+      (w) => {
+        w.ask('a', 'switchover', { to: 'b' })
+      },
+    ],
+    [
+      'an agent that is killed and started again',
+      (w) => {
+        w.killAgent('a')
+        w.run(3000)
+        w.startAgent('a')
+      },
+    ],
   ])('%s', (_what, happens) => {
     const w = createWorld('a', 'b', 'c').begin()
     w.writes(5)

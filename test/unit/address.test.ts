@@ -123,9 +123,9 @@ describe('an address that keepalived does not hold', () => {
       redis: probe({ facts: primaryFacts() }),
     })
     expect(decide(serving, asPrimary, policy()).actions.map((x) => x.kind)).not.toContain('drop-address')
-    expect(actions(stray(60_000), state('b', { phase: 'fresh', epoch: 0, holder: null, lineage: [] }), { epoch: 0, holder: null, phase: 'fresh' })).not.toContain(
-      'drop-address',
-    )
+    expect(
+      actions(stray(60_000), state('b', { phase: 'fresh', epoch: 0, holder: null, lineage: [] }), { epoch: 0, holder: null, phase: 'fresh' }),
+    ).not.toContain('drop-address')
   })
 
   test('it is no sign that VRRP hears nobody: the primary is not gone by it', () => {
