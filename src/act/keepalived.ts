@@ -25,7 +25,7 @@ export function setVip(paths: Config['paths'], group: string, allowed: boolean):
 }
 
 /** The last one seen, so that the usual question (is it still there?) takes one look. */
-let known: { readonly process: ProcessId; readonly conf: string } | null = null
+let known: { readonly process: ProcessId; readonly conf: string; readonly child: boolean } | null = null
 
 export function keepalivedPid(paths: Config['paths']): number | null {
   const conf = keepalivedConfFile(paths)
@@ -34,11 +34,16 @@ export function keepalivedPid(paths: Config['paths']): number | null {
   try {
     const found = readProcess(Number(readFileSync(keepalivedPidFile(paths), 'utf8').trim()))
     if (found === null || !commandLine(found.pid).includes(conf)) return null
-    known = { process: found, conf }
+    known = { process: found, conf, child: false }
     return found.pid
   } catch {
     return null
   }
+}
+
+/** One that this agent has started: `ended` is called in the moment in which it dies. */
+export function tellsItsEnd(): boolean {
+  return known?.child === true
 }
 
 /**
@@ -106,7 +111,7 @@ function startKeepalived(config: Config, ended: () => void): Promise<Outcome> {
     child.once('error', (error) => resolve(failed(`cannot start ${paths.keepalived}: ${error.message}`)))
     child.once('spawn', () => {
       const process = child.pid === undefined ? null : readProcess(child.pid)
-      if (process !== null) known = { process, conf: keepalivedConfFile(paths) }
+      if (process !== null) known = { process, conf: keepalivedConfFile(paths), child: true }
       resolve(done)
     })
     child.once('exit', ended)

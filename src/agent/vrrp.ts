@@ -6,15 +6,16 @@ import type { Config } from '../model/config.ts'
 import type { Outcome } from '../model/outcome.ts'
 import { keepalivedFifo } from '../model/paths.ts'
 import type { KeepalivedProbe } from '../model/view.ts'
-import { ensureKeepalived, keepalivedPid } from '../act/keepalived.ts'
+import { ensureKeepalived, keepalivedPid, tellsItsEnd } from '../act/keepalived.ts'
 import { installRules } from '../act/nftables.ts'
 import { readFifo, type FifoReader } from '../observe/keepalived.ts'
 import type { Log } from './log-files.ts'
 
 /** A peer takes an address whose keepalived is gone after some 170 ms. One that was started by this agent tells its end by itself. */
-const checkMs = 100
-/** Until a keepalived that was started as owner of an address has put it back; then it goes on as any other. */
-const resumedAfterMs = 300
+const checkAdoptedMs = 100
+const checkChildMs = 500
+/** One that dies at once is not started more often than this; and one that was started as owner of an address goes on as any other after it. */
+const againMs = 500
 
 export interface VrrpOptions {
   readonly config: Config
@@ -49,7 +50,8 @@ export function openVrrp(options: VrrpOptions): Vrrp {
   let queue: Promise<unknown> = Promise.resolve()
   let alive = keepalivedPid(config.paths) !== null
   let starting = false
-  let resumedMs: number | null = null
+  let resumed = false
+  let triedMs = Number.NEGATIVE_INFINITY
   let closed = false
   let fifo: FifoReader | null = null
   let timer: NodeJS.Timeout | null = null
@@ -61,7 +63,7 @@ export function openVrrp(options: VrrpOptions): Vrrp {
       const resuming = keepalivedPid(config.paths) === null ? options.groups.filter((name) => !asked.has(name) && options.keeps(name)) : []
       const outcome = await ensureKeepalived(config, host, { yielding: asked, resuming: new Set(resuming) }, look)
       if (outcome.done) yielding = asked
-      if (outcome.done) resumedMs = resuming.length > 0 ? performance.now() : null
+      if (outcome.done) resumed = resuming.length > 0
       return outcome
     })
     queue = turn
@@ -86,7 +88,12 @@ export function openVrrp(options: VrrpOptions): Vrrp {
       (why) => log('error', why),
     )
     alive = keepalivedPid(config.paths) !== null
-    timer = setInterval(look, checkMs)
+    watch()
+  }
+
+  function watch(): void {
+    look()
+    if (!closed) timer = setTimeout(watch, tellsItsEnd() ? checkChildMs : checkAdoptedMs)
   }
 
   /** keepalived is restarted when it dies. Its track files start at "no" (init_file), and the loops write them anew. */
@@ -98,13 +105,15 @@ export function openVrrp(options: VrrpOptions): Vrrp {
       alive = now
       options.changed()
     }
-    const resumed = resumedMs !== null && performance.now() - resumedMs >= resumedAfterMs
-    if (now && !resumed) return
+    const sinceTryMs = performance.now() - triedMs
+    if ((now && !resumed) || sinceTryMs < againMs) return
     starting = true
+    triedMs = performance.now()
     void apply().then((outcome) => {
       starting = false
       if (!outcome.done) log('error', outcome.why)
-      else if (!now) options.restarted()
+      // Not again and again of one that does not stay up: the log has its own word.
+      else if (!now && sinceTryMs > 1.5 * againMs) options.restarted()
     })
   }
 
@@ -119,7 +128,7 @@ export function openVrrp(options: VrrpOptions): Vrrp {
     },
     close: () => {
       closed = true
-      if (timer !== null) clearInterval(timer)
+      if (timer !== null) clearTimeout(timer)
       fifo?.close()
     },
   }

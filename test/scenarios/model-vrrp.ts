@@ -84,6 +84,8 @@ export function createVrrp(
     }
     for (const [i, h] of all.entries()) {
       h.vipSinceMs = h.vrrp === 'MASTER' ? (h.vipSinceMs ?? nowMs) : null
+      // What it had been given by hand before goes with what it gives up.
+      if (before[i] === 'MASTER' && h.vrrp !== 'MASTER' && h.alive) h.strayFromMs = null
       if (before[i] !== h.vrrp) moved.push(h.host)
     }
     return moved
