@@ -1,23 +1,16 @@
 /** Keeps the account of a group's address over the cycles of its loop: words, told incidents, repairs. Decides nothing and repairs nothing. */
 import type { Event } from '../model/action.ts'
+import type { AddressRepair, AddressReport } from '../model/address.ts'
 import type { Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { View } from '../model/view.ts'
-import { findAddress, followAddress, newAccount, type AddressWord, type WrongWord } from '../decide/address.ts'
+import { findAddress, followAddress, newAccount } from '../decide/address.ts'
 
-/** Since this agent has started. */
-export interface AddressReport {
-  readonly word: AddressWord
-  readonly why: string
-  readonly forMs: number
-  readonly incidents: Readonly<Record<WrongWord, number>>
-  /** The one that lasts included. */
-  readonly wrongMs: number
-  readonly repairs: Readonly<Record<Repair, number>>
+const repairOf: Readonly<Partial<Record<Event['kind'], AddressRepair>>> = {
+  'vip-removed': 'removed',
+  'vip-returned': 'returned',
+  'keepalived-restarted': 'keepalived restarted',
 }
-
-const repairOf = { 'vip-removed': 'removed', 'vip-returned': 'returned', 'keepalived-restarted': 'keepalived restarted' } as const
-export type Repair = (typeof repairOf)[keyof typeof repairOf]
 
 export interface AddressWatch {
   /** Once in each cycle. */
@@ -31,7 +24,7 @@ export interface AddressWatch {
 export function watchAddress(record: (event: Event) => void): AddressWatch {
   let account = newAccount
   let looks = false
-  const repairs: Record<Repair, number> = { removed: 0, returned: 0, 'keepalived restarted': 0 }
+  const repairs: Record<AddressRepair, number> = { removed: 0, returned: 0, 'keepalived restarted': 0 }
   return {
     look: (state, view, policy) => {
       const finding = findAddress(state, view, policy)
@@ -42,7 +35,8 @@ export function watchAddress(record: (event: Event) => void): AddressWatch {
       for (const event of followed.events) record(event)
     },
     recorded: (kind) => {
-      if (kind in repairOf) repairs[repairOf[kind as keyof typeof repairOf]] += 1
+      const repair = repairOf[kind]
+      if (repair !== undefined) repairs[repair] += 1
     },
     report: (nowMs) => {
       if (!looks) return null

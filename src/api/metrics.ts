@@ -2,9 +2,8 @@
  * What the agent counts, in the text format of Prometheus. Names end in their unit or in `_total`; totals begin anew with the agent.
  * Without the secret, as the health checks: nothing here names a key, a client or a password.
  */
-import type { AddressReport } from '../agent/address-watch.ts'
 import type { AgentSurface } from '../agent/surface.ts'
-import { addressWords, wrongWords } from '../decide/address.ts'
+import { addressWords, wrongWords, type AddressReport } from '../model/address.ts'
 
 interface Metric {
   readonly name: string

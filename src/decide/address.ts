@@ -4,16 +4,11 @@
  * stands in vip.ts. Must not alarm during a failover or switchover: both move the address within the grace time.
  */
 import type { Event } from '../model/action.ts'
+import { wrongWords, type AddressWord, type WrongWord } from '../model/address.ts'
 import { addressGraceMs, type Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { View } from '../model/view.ts'
 import { heard, peerOf, situationOf } from './situation.ts'
-
-export const wrongWords = ['nobody', 'two', 'not the primary', 'a stranger'] as const
-export type WrongWord = (typeof wrongWords)[number]
-/** `unknown`: this member knows of nobody who serves, and then the address may be anywhere. */
-export type AddressWord = 'with the primary' | 'unknown' | WrongWord
-export const addressWords: readonly AddressWord[] = ['with the primary', ...wrongWords, 'unknown']
 
 export interface AddressFinding {
   readonly word: AddressWord

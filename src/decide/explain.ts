@@ -1,9 +1,10 @@
 /** "What would happen if the primary died now?" — the same rules as the election, asked about the present. Pure. */
+import { wrongWords } from '../model/address.ts'
 import type { Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { View } from '../model/view.ts'
 import { candidateFromWord, candidateOf, compareCandidates, ownFitness, type Candidate } from './fitness.ts'
-import { findAddress, wrongWords, type AddressFinding } from './address.ts'
+import { findAddress, type AddressFinding } from './address.ts'
 import { adviseBacklog } from './backlog.ts'
 import { diagnose } from './diagnose.ts'
 import { describePosition } from './position.ts'

@@ -58,7 +58,7 @@ describe.skipIf(problems.length > 0)('the address and keepalived', { timeout: 60
     expect((await rig.cli('history', 'sessions', '--events')).stdout).toMatch(/vip-removed: the address was on .* ms, where it does not belong/)
   })
 
-  test('… whose agent is dead: it is named by the other as soon as it is heard, and taken off', async () => {
+  test('… whose agent is dead: it is taken off when the agent is back', async () => {
     const rig = theRig()
     const { primary } = await rig.untilOk()
     const replica = other(primary)
