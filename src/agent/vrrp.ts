@@ -108,7 +108,7 @@ export function openVrrp(options: VrrpOptions): Vrrp {
     const sinceTryMs = performance.now() - triedMs
     if ((now && !resumed) || sinceTryMs < againMs) return
     starting = true
-    triedMs = performance.now()
+    if (!now) triedMs = performance.now()
     void apply().then((outcome) => {
       starting = false
       if (!outcome.done) log('error', outcome.why)
