@@ -1,6 +1,7 @@
 /** Actions in order, the first failure ends the list. The record is total by type: an action without an executor does not compile. */
 import type { Action, ActionKind } from '../model/action.ts'
 import { done, type Outcome } from '../model/outcome.ts'
+import { dropAddress } from './address.ts'
 import { setVip } from './keepalived.ts'
 import { acceptConnections, refuseConnections } from './nftables.ts'
 import { keepDataset, keepWrites } from './keep.ts'
@@ -20,6 +21,7 @@ type Executors = { readonly [K in ActionKind]: (action: Extract<Action, { kind: 
 
 const executors: Executors = {
   vip: (action, hands) => setVip(hands.config.paths, hands.group.name, action.allowed),
+  'drop-address': (_action, hands) => (hands.group.vip === undefined ? done : dropAddress(hands.group.vip.ip)),
   'vrrp-yield': (action, hands) => hands.vrrpYield(action.yields),
   'start-redis': (_action, hands) => startRedis(hands),
   'kill-redis': (action) => killRedis(action.pid),

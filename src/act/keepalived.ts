@@ -9,8 +9,8 @@ import { promisify } from 'node:util'
 import type { Config } from '../model/config.ts'
 import { done, failed, type Outcome } from '../model/outcome.ts'
 import { groupRunDir, keepalivedConfFile, keepalivedFifo, keepalivedLogFile, keepalivedPidFile, keepalivedVrrpPidFile, vipAllowedFile } from '../model/paths.ts'
-import { commandLine, readProcess } from '../observe/process.ts'
-import { renderKeepalived, vrrpGroups } from '../render/keepalived.ts'
+import { commandLine, isSameProcess, readProcess, type ProcessId } from '../observe/process.ts'
+import { renderKeepalived, vrrpGroups, type VrrpStanding } from '../render/keepalived.ts'
 
 /** Written whole and renamed, so that keepalived never reads half a word. Synchronous: a fence waits for nobody. */
 export function setVip(paths: Config['paths'], group: string, allowed: boolean): Outcome {
@@ -24,22 +24,35 @@ export function setVip(paths: Config['paths'], group: string, allowed: boolean):
   }
 }
 
+/** The last one seen, so that the usual question (is it still there?) takes one look. */
+let known: { readonly process: ProcessId; readonly conf: string; readonly child: boolean } | null = null
+
 export function keepalivedPid(paths: Config['paths']): number | null {
+  const conf = keepalivedConfFile(paths)
+  // Also one that was started just now and has not written its pid file yet: a second one would fight with it for the address.
+  if (known?.conf === conf && isSameProcess(known.process)) return known.process.pid
   try {
-    const pid = Number(readFileSync(keepalivedPidFile(paths), 'utf8').trim())
-    return readProcess(pid) !== null && commandLine(pid).includes(keepalivedConfFile(paths)) ? pid : null
+    const found = readProcess(Number(readFileSync(keepalivedPidFile(paths), 'utf8').trim()))
+    if (found === null || !commandLine(found.pid).includes(conf)) return null
+    known = { process: found, conf, child: false }
+    return found.pid
   } catch {
     return null
   }
+}
+
+/** One that this agent has started: `ended` is called in the moment in which it dies. */
+export function tellsItsEnd(): boolean {
+  return known?.child === true
 }
 
 /**
  * Starts keepalived, or reloads the one that runs if its configuration changed. Idempotent, but never two at once for one host: both
  * would write the same file, and keepalived would be given a mixture (agent/vrrp.ts queues them).
  */
-export async function ensureKeepalived(config: Config, host: string, yielding: ReadonlySet<string>): Promise<Outcome> {
+export async function ensureKeepalived(config: Config, host: string, standing: VrrpStanding, ended: () => void): Promise<Outcome> {
   const { paths } = config
-  const text = renderKeepalived(config, host, yielding)
+  const text = renderKeepalived(config, host, standing)
   try {
     await mkdir(paths.run, { recursive: true, mode: 0o750 })
     for (const group of Object.keys(config.groups)) await mkdir(groupRunDir(paths, group), { recursive: true, mode: 0o750 })
@@ -49,7 +62,7 @@ export async function ensureKeepalived(config: Config, host: string, yielding: R
     if (pid !== null && before === text) return done
     // A reload does not run init_file: a group that is new to keepalived and whose file says 1 would get the VIP at once.
     for (const { name } of vrrpGroups(config, host)) {
-      if (pid === null || !before.includes(vipAllowedFile(paths, name))) {
+      if ((pid === null && !standing.resuming.has(name)) || !before.includes(vipAllowedFile(paths, name))) {
         const denied = setVip(paths, name, false)
         if (!denied.done) return denied
       }
@@ -66,7 +79,7 @@ export async function ensureKeepalived(config: Config, host: string, yielding: R
     }
     // A pid file left by kill -9 whose process is not reaped yet makes keepalived say "already running" and exit with 0.
     for (const stale of [keepalivedPidFile(paths), keepalivedVrrpPidFile(paths)]) await rm(stale, { force: true })
-    return await startKeepalived(config)
+    return await startKeepalived(config, ended)
   } catch (error) {
     return failed(`keepalived: ${(error as Error).message}`)
   }
@@ -88,7 +101,7 @@ async function ensureFifo(file: string): Promise<void> {
   if (found === null) await promisify(execFile)('mkfifo', ['-m', '600', file], { timeout: 5000 })
 }
 
-function startKeepalived(config: Config): Promise<Outcome> {
+function startKeepalived(config: Config, ended: () => void): Promise<Outcome> {
   const { paths } = config
   const log = openSync(keepalivedLogFile(paths), constants.O_CREAT | constants.O_APPEND | constants.O_WRONLY, 0o640)
   const args = ['-n', '-l', '-P', '-f', keepalivedConfFile(paths), '-p', keepalivedPidFile(paths), '-r', keepalivedVrrpPidFile(paths)]
@@ -96,7 +109,12 @@ function startKeepalived(config: Config): Promise<Outcome> {
   closeSync(log)
   return new Promise((resolve) => {
     child.once('error', (error) => resolve(failed(`cannot start ${paths.keepalived}: ${error.message}`)))
-    child.once('spawn', () => resolve(done))
+    child.once('spawn', () => {
+      const process = child.pid === undefined ? null : readProcess(child.pid)
+      if (process !== null) known = { process, conf: keepalivedConfFile(paths), child: true }
+      resolve(done)
+    })
+    child.once('exit', ended)
     child.unref()
   })
 }

@@ -121,6 +121,10 @@ async function run(
     groups: withVip,
     word: (instance, state) => loops.get(instance)?.vrrp(state),
     changed: wakeAll,
+    keeps: (name) => loops.get(name)?.hasAddress() ?? false,
+    restarted: () => {
+      for (const name of withVip) tell(name, 'keepalived-restarted', `keepalived on ${host} had died and was started again`)
+    },
     log,
   })
   await vrrp.start()
@@ -236,7 +240,7 @@ async function needPrograms(config: Config, host: string, names: readonly string
   const direct = names.some((n) => config.groups[n]?.process === 'direct' && config.groups[n].witness !== host)
   const wanted: (readonly [string, string, string])[] = []
   if (direct) wanted.push([config.paths.redisServer, '--version', 'redis-server'])
-  if (vip) wanted.push([config.paths.keepalived, '--version', 'keepalived'], ['nft', '--version', 'nftables'])
+  if (vip) wanted.push([config.paths.keepalived, '--version', 'keepalived'], ['nft', '--version', 'nftables'], ['ip', '-V', 'iproute2'])
   const missing: string[] = []
   for (const [program, argument, packageName] of wanted) {
     try {

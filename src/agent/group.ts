@@ -5,6 +5,7 @@
 import type { Config, GroupConfig, MemberConfig } from '../model/config.ts'
 import { AssertionError } from '../model/assert.ts'
 import type { Event } from '../model/action.ts'
+import type { AddressReport } from '../model/address.ts'
 import type { Decision } from '../model/decision.ts'
 import type { Outcome } from '../model/outcome.ts'
 import { eventsFile, journalFile, redisConfFile } from '../model/paths.ts'
@@ -19,6 +20,7 @@ import { needsMemory, withoutMemory } from '../decide/memory.ts'
 import { isServingPhase } from '../decide/situation.ts'
 import { statementOf } from '../decide/statement.ts'
 import { observeRedis, type RedisObserver } from '../observe/redis.ts'
+import { watchAddress } from './address-watch.ts'
 import { monotonicMs, type StallMeter } from './clock.ts'
 import { crashPoint } from './crash-point.ts'
 import { lineFile, type Log, type LoggedEvent } from './log-files.ts'
@@ -50,6 +52,8 @@ export interface GroupSnapshot {
   readonly decision: Decision | null
   readonly statement: Statement | null
   readonly policy: Policy
+  /** Who holds the group's address, as seen from here; null: none, or this member does not look. */
+  readonly address: AddressReport | null
 }
 
 export interface GroupLoop {
@@ -62,6 +66,8 @@ export interface GroupLoop {
   readonly request: (request: Request, deadlineMs: number) => Promise<RequestResult>
   readonly snapshot: () => GroupSnapshot
   readonly serves: () => boolean
+  /** It serves, and the address was here just now. */
+  readonly hasAddress: () => boolean
   /** Something that was done beside the loop, for the event log. */
   readonly note: (kind: Event['kind'], text: string) => void
   readonly stop: () => Promise<void>
@@ -70,6 +76,8 @@ export interface GroupLoop {
 const maxRequests = 16
 const roomEveryMs = 5000
 const maxTroubles = 32
+/** An agent that stood still for longer does not know whether the address still belongs here. */
+const hadAddressMs = 1000
 /** The same trouble is told again after this long, should it last. */
 const complainAgainMs = 60_000
 
@@ -88,6 +96,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
   let durable = true
   let room = { enough: true, askedMs: Number.NEGATIVE_INFINITY }
   let actedAll = true
+  let servedWithAddressMs = Number.NEGATIVE_INFINITY
 
   const { wake, schedule, stop } = takeTurns(cycle, (text) => options.log('error', `${group.name}: the cycle failed: ${text}`))
   const redis: RedisObserver = observeRedis(
@@ -126,10 +135,17 @@ export function startGroup(options: GroupOptions): GroupLoop {
     vrrpYield: options.vrrpYield,
   }
 
+  const address = watchAddress((event) => record(event))
+
   function record(event: Event, atWallMs = Date.now()): void {
     const logged: LoggedEvent = { ...event, host, group: group.name, atWallMs }
     events.append(logged)
-    options.log(event.kind === 'alarm' ? 'error' : 'info', `${group.name}: ${event.text}`, { kind: event.kind, epoch: event.epoch, ...event.data })
+    address.recorded(event.kind)
+    options.log(event.kind === 'alarm' || event.kind === 'vip-wrong' ? 'error' : 'info', `${group.name}: ${event.text}`, {
+      kind: event.kind,
+      epoch: event.epoch,
+      ...event.data,
+    })
   }
 
   /** Never waited for: a slow disk must not hold up a cycle. */
@@ -196,6 +212,8 @@ export function startGroup(options: GroupOptions): GroupLoop {
     }
     const before = last
     last = { view, decision }
+    address.look(state, view, policy)
+    if (decision.diagnosis === 'i-serve' && view.keepalived?.vipHere === true && view.keepalived.allowed) servedWithAddressMs = view.nowMs
     for (const event of decision.events) if (event.kind === 'detected') record(event, view.nowWallMs)
     tell(changed || asked)
     const results = await carryOut(decision.actions, hands)
@@ -288,6 +306,11 @@ export function startGroup(options: GroupOptions): GroupLoop {
       })
     },
     serves: () => isServingPhase(state.phase) || stands(state),
+    hasAddress: () => {
+      const nowMs = monotonicMs()
+      const serves = last?.decision.diagnosis === 'i-serve' && state.phase === 'primary' && nowMs - last.view.nowMs < hadAddressMs
+      return serves && nowMs - servedWithAddressMs < hadAddressMs
+    },
     note: (kind, text) => record({ kind, epoch: state.epoch, text }),
     snapshot: () => ({
       state,
@@ -295,6 +318,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       decision: last?.decision ?? null,
       statement: last === null ? null : statementOf(state, last.view, policy),
       policy,
+      address: address.report(monotonicMs()),
     }),
     stop: async () => {
       await stop()

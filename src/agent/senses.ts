@@ -5,8 +5,9 @@
 import { votersOf, type Config, type GroupConfig } from '../model/config.ts'
 import { vipAllowedFile } from '../model/paths.ts'
 import { suspectShare, type Policy } from '../model/policy.ts'
-import type { KeepalivedProbe, PeerProbe, Statement } from '../model/view.ts'
-import { holdsAddress, readAllowed } from '../observe/keepalived.ts'
+import type { KeepalivedProbe, PeerProbe, Statement, VipAnswerer } from '../model/view.ts'
+import { ownAddresses, readAllowed } from '../observe/keepalived.ts'
+import { askNeighbour, neighbours } from '../observe/neighbours.ts'
 import { askReach, type Reach } from '../observe/reach.ts'
 import { monotonicMs } from './clock.ts'
 
@@ -14,6 +15,11 @@ import { monotonicMs } from './clock.ts'
 const reachAgainMs = 50
 /** keepalived tells its new state before or after it has changed the interface; this long after a word the interface is looked at each time. */
 const vrrpSettlesMs = 2000
+/** Otherwise so often: somebody may add or remove the address by hand. */
+const calmLookMs = 300
+/** The neighbour table is looked at so often, and what stood in it counts so long: two that claim one address take turns in it. */
+const tableLookMs = 1000
+const answererKeptMs = 5000
 /** JSON has no Infinity. */
 const neverMs = 1e12
 
@@ -66,21 +72,48 @@ export function openSenses(options: SensesOptions): Senses {
   let vrrpState: KeepalivedProbe['vrrp'] = 'unknown'
   let vrrpWordMs = Number.NEGATIVE_INFINITY
   let vipWasHere = false
+  let straySinceMs: number | null = null
+  const answered = new Map<string, number>()
+  let askedMs = Number.NEGATIVE_INFINITY
 
   function probeKeepalived(calm: boolean): KeepalivedProbe | null {
     if (group.vip === undefined || !options.vip) return null
-    // VRRP says when the address moves, and a look a second is enough to notice what it does not say.
-    const rarely = calm && monotonicMs() - vrrpWordMs > vrrpSettlesMs
-    const vipHere = holdsAddress(group.vip.ip, rarely ? 1000 : 2)
+    const nowMs = monotonicMs()
+    // VRRP says when the address moves, and a look now and then is enough to notice what it does not say.
+    const rarely = calm && nowMs - vrrpWordMs > vrrpSettlesMs && straySinceMs === null
+    const { addresses, macs } = ownAddresses(rarely ? calmLookMs : 2)
+    const vipHere = addresses.has(group.vip.ip)
     if (vipHere && !vipWasHere) options.vipCame()
     vipWasHere = vipHere
+    const process = options.keepalivedRuns()
+    const allowed = readAllowed(vipAllowedFile(config.paths, group.name))
+    const held = process && allowed && (vrrpState === 'MASTER' || vrrpState === 'unknown')
+    straySinceMs = vipHere && !held ? (straySinceMs ?? nowMs) : null
     return {
-      process: options.keepalivedRuns(),
+      process,
       vrrp: vrrpState,
       vipHere,
-      allowed: readAllowed(vipAllowedFile(config.paths, group.name)),
+      allowed,
       yields: options.yields(),
+      // Never 0 for a stray, not even at the first look.
+      strayMs: straySinceMs === null ? 0 : Math.max(1, nowMs - straySinceMs),
+      mac: macs.get(config.hosts[host]?.interface ?? '') ?? null,
+      answerers: vipHere ? [] : answerers(group.vip.ip, nowMs),
     }
+  }
+
+  function answerers(ip: string, nowMs: number): readonly VipAnswerer[] {
+    const device = config.hosts[host]?.interface
+    const table = neighbours(tableLookMs).filter((n) => n.device === device)
+    const now = table.find((n) => n.ip === ip)
+    if (now !== undefined) answered.set(now.mac, nowMs)
+    else if (nowMs - askedMs >= answererKeptMs) {
+      askedMs = nowMs
+      askNeighbour(ip)
+    }
+    for (const [mac, atMs] of answered) if (nowMs - atMs > answererKeptMs) answered.delete(mac)
+    const hostsAt = (mac: string) => policy.members.filter((m) => table.some((n) => n.ip === m.ip && n.mac === mac)).map((m) => m.host)
+    return [...answered.keys()].map((mac) => ({ mac, hosts: hostsAt(mac) }))
   }
 
   function probePeer(peerHost: string, memory: PeerMemory): PeerProbe {

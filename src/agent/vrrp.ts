@@ -6,12 +6,16 @@ import type { Config } from '../model/config.ts'
 import type { Outcome } from '../model/outcome.ts'
 import { keepalivedFifo } from '../model/paths.ts'
 import type { KeepalivedProbe } from '../model/view.ts'
-import { ensureKeepalived, keepalivedPid } from '../act/keepalived.ts'
+import { ensureKeepalived, keepalivedPid, tellsItsEnd } from '../act/keepalived.ts'
 import { installRules } from '../act/nftables.ts'
 import { readFifo, type FifoReader } from '../observe/keepalived.ts'
 import type { Log } from './log-files.ts'
 
-const checkMs = 500
+/** A peer takes an address whose keepalived is gone after some 170 ms. One that was started by this agent tells its end by itself. */
+const checkAdoptedMs = 100
+const checkChildMs = 500
+/** One that dies at once is not started more often than this; and one that was started as owner of an address goes on as any other after it. */
+const againMs = 500
 
 export interface VrrpOptions {
   readonly config: Config
@@ -21,6 +25,10 @@ export interface VrrpOptions {
   readonly word: (group: string, state: KeepalivedProbe['vrrp']) => void
   /** keepalived has come or gone. */
   readonly changed: () => void
+  /** The group serves here, and its address was here just now: a keepalived that died has left it, or lost it, where it belongs. */
+  readonly keeps: (group: string) => boolean
+  /** keepalived had died, and was started again. */
+  readonly restarted: () => void
   readonly log: Log
 }
 
@@ -42,6 +50,9 @@ export function openVrrp(options: VrrpOptions): Vrrp {
   let queue: Promise<unknown> = Promise.resolve()
   let alive = keepalivedPid(config.paths) !== null
   let starting = false
+  let resumed = false
+  let triedMs = Number.NEGATIVE_INFINITY
+  let closed = false
   let fifo: FifoReader | null = null
   let timer: NodeJS.Timeout | null = null
 
@@ -49,8 +60,10 @@ export function openVrrp(options: VrrpOptions): Vrrp {
   function apply(): Promise<Outcome> {
     const turn = queue.then(async () => {
       const asked = new Set(wanted)
-      const outcome = await ensureKeepalived(config, host, asked)
+      const resuming = keepalivedPid(config.paths) === null ? options.groups.filter((name) => !asked.has(name) && options.keeps(name)) : []
+      const outcome = await ensureKeepalived(config, host, { yielding: asked, resuming: new Set(resuming) }, look)
       if (outcome.done) yielding = asked
+      if (outcome.done) resumed = resuming.length > 0
       return outcome
     })
     queue = turn
@@ -75,23 +88,32 @@ export function openVrrp(options: VrrpOptions): Vrrp {
       (why) => log('error', why),
     )
     alive = keepalivedPid(config.paths) !== null
-    timer = setInterval(look, checkMs)
+    watch()
+  }
+
+  function watch(): void {
+    look()
+    if (!closed) timer = setTimeout(watch, tellsItsEnd() ? checkChildMs : checkAdoptedMs)
   }
 
   /** keepalived is restarted when it dies. Its track files start at "no" (init_file), and the loops write them anew. */
   function look(): void {
-    if (starting) return
+    if (starting || closed) return
     const now = keepalivedPid(config.paths) !== null
     if (now !== alive) {
       if (!now) log('error', 'keepalived is gone; it is started again')
       alive = now
       options.changed()
     }
-    if (now) return
+    const sinceTryMs = performance.now() - triedMs
+    if ((now && !resumed) || sinceTryMs < againMs) return
     starting = true
+    if (!now) triedMs = performance.now()
     void apply().then((outcome) => {
       starting = false
       if (!outcome.done) log('error', outcome.why)
+      // Not again and again of one that does not stay up: the log has its own word.
+      else if (!now && sinceTryMs > 1.5 * againMs) options.restarted()
     })
   }
 
@@ -105,7 +127,8 @@ export function openVrrp(options: VrrpOptions): Vrrp {
       return apply()
     },
     close: () => {
-      if (timer !== null) clearInterval(timer)
+      closed = true
+      if (timer !== null) clearTimeout(timer)
       fifo?.close()
     },
   }

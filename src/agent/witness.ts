@@ -120,7 +120,8 @@ export function startWitness(options: WitnessOptions): GroupLoop {
       events.append(logged)
     },
     serves: () => false,
-    snapshot: () => ({ state, view, decision: null, statement: view === null ? null : statementOf(state, view, policy), policy }),
+    hasAddress: () => false,
+    snapshot: () => ({ state, view, decision: null, statement: view === null ? null : statementOf(state, view, policy), policy, address: null }),
     stop: async () => {
       await stop()
       await events.settled()

@@ -1,6 +1,6 @@
 /**
  * HTTP as a function: Request → Response, no sockets here, so tests need none. Two faces: `publicRoutes` are the health
- * checks that load balancers ask without a secret (a status code and nothing else); `agentRoutes` are behind the secret.
+ * checks that load balancers ask without a secret (a status code and nothing else) and the metrics; `agentRoutes` are behind the secret.
  */
 import { Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
@@ -8,6 +8,7 @@ import type { Request as OperatorRequest } from '../model/view.ts'
 import type { GroupSnapshot } from '../agent/group.ts'
 import type { AgentSurface } from '../agent/surface.ts'
 import { addKeptRoutes } from './kept-routes.ts'
+import { metricsText } from './metrics.ts'
 import { explainGroup } from '../decide/explain.ts'
 import { redisAnswers } from '../decide/situation.ts'
 
@@ -20,6 +21,7 @@ export function publicRoutes(agent: AgentSurface): Hono {
   const answer = (good: boolean) => new Response(null, { status: good ? 200 : 503 })
   app.get('/liveness', () => answer(true))
   app.get('/readiness', () => answer(agent.groups().every((g) => agent.snapshot(g)?.view != null)))
+  app.get('/metrics', (c) => c.text(metricsText(agent), 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }))
   app.get('/:group/:check', (c) => {
     const snapshot = agent.snapshot(c.req.param('group'))
     if (snapshot === null) return new Response(null, { status: 404 })
@@ -61,7 +63,7 @@ export function agentRoutes(agent: AgentSurface): Hono {
       version: agent.version,
       groups: agent.groups().map((group) => {
         const snapshot = agent.snapshot(group)
-        return { group, state: snapshot?.state, statement: snapshot?.statement, decision: brief(snapshot), view: snapshot?.view }
+        return { group, state: snapshot?.state, statement: snapshot?.statement, decision: brief(snapshot), view: snapshot?.view, address: snapshot?.address }
       }),
     }),
   )

@@ -5,6 +5,7 @@
 import { loadConfig } from '../config/load.ts'
 import { readSecret } from '../config/files.ts'
 import { callAgent, type Call } from '../api/client.ts'
+import { addressWords, type AddressReport } from '../model/address.ts'
 import { votersOf, type Config, type GroupConfig } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
 import type { RequestResult, State } from '../model/state.ts'
@@ -32,6 +33,8 @@ export interface AgentGroup {
   readonly statement: Statement | null
   readonly view: View | null
   readonly decision: { readonly diagnosis: string; readonly rule: string; readonly because: string } | null
+  /** Absent: an agent of an earlier version. */
+  readonly address?: AddressReport | null
 }
 
 export interface AgentAnswer {
@@ -80,6 +83,8 @@ export interface GroupStatus {
   readonly epoch: number
   readonly vip: string | null
   readonly vipHolder: string | null
+  /** Who holds the address, as the agents see it: the worst that one of them says. null: no address, or nobody who looks. */
+  readonly address: { readonly word: AddressReport['word']; readonly why: string; readonly forMs: number; readonly seenBy: string } | null
   readonly health: 'ok' | 'degraded' | 'down'
   readonly because: string
   readonly paused: boolean
@@ -133,6 +138,7 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
       syncLeftBytes: redis?.syncLeftBytes ?? null,
     }
   })
+  const address = addressOf(found, serving?.member.host ?? null)
   const paused = found.some((f) => f.own?.state?.paused.on === true)
   const [health, because] = judge(
     group,
@@ -142,6 +148,7 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
     found.map((f) => f.own),
     silent !== null,
     answers.find((a) => a.host === group.witness)?.ok === true,
+    address,
   )
   return {
     group: group.name,
@@ -149,12 +156,22 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
     epoch,
     vip: group.vip?.ip ?? null,
     vipHolder: holders.length === 1 ? (holders[0] ?? null) : null,
+    address,
     health,
     because,
     paused,
     members,
     witness: witnessOf(group, answers),
   }
+}
+
+/** Each agent sees its own side: a stranger is seen by those that do not hold the address. Who cannot know says nothing. */
+function addressOf(found: readonly Found[], primary: string | null): GroupStatus['address'] {
+  const said = found.flatMap(({ member, own }) => (own?.address == null ? [] : [{ ...own.address, seenBy: member.host }]))
+  const known = said.filter((s) => s.word !== 'unknown')
+  const wrong = known.filter((s) => s.word !== 'with the primary').sort((a, b) => addressWords.indexOf(a.word) - addressWords.indexOf(b.word))
+  const [worst] = [...wrong, ...known.filter((s) => s.seenBy === primary), ...known, ...said]
+  return worst === undefined ? null : { word: worst.word, why: worst.why, forMs: Math.round(worst.forMs), seenBy: worst.seenBy }
 }
 
 function witnessOf(group: GroupConfig, answers: readonly AgentAnswer[]): GroupStatus['witness'] {
@@ -207,6 +224,7 @@ function judge(
   own: readonly (AgentGroup | null)[],
   silent: boolean,
   witnessUp: boolean,
+  address: GroupStatus['address'],
 ): readonly ['ok' | 'degraded' | 'down', string] {
   if (primary === null) {
     const because = own.map((g) => g?.decision?.because).find((b) => b !== undefined)
@@ -216,6 +234,7 @@ function judge(
   if (group.vip !== undefined && !holders.includes(primary))
     return ['down', `${primary} is primary, but the address is ${holders.length === 0 ? 'nowhere' : `on ${holders.join(' and ')}`}`]
   if (holders.length > 1) return ['degraded', `the address is on ${holders.join(' and ')}`]
+  if (address?.word === 'a stranger') return ['degraded', `the address is claimed by a stranger: ${address.why} (seen by ${address.seenBy})`]
   const weak = members.filter((m) => m.host !== primary && (m.role !== 'replica' || m.state !== 'streaming'))
   if (weak.length > 0) return ['degraded', weak.map((m) => `${m.host}: ${m.state}${m.why === '' ? '' : ` (${m.why})`}`).join('; ')]
   if (!members.some((m) => m.host !== primary && m.fit)) return ['degraded', 'no replica is fit to take over']

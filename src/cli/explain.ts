@@ -48,6 +48,7 @@ function draw(views: readonly Explanation[]): string {
     lines.push(
       `${pc.bold(v.asSeenBy)} now: ${v.now.diagnosisWhy}${v.now.evidence === '' ? '' : ` (${v.now.evidence})`}`,
       `  rule ${v.now.rule}: ${v.now.ruleWhy}`,
+      ...(v.address == null ? [] : [`  ${v.address}`]),
       ...(v.backlog === null ? [] : [`  ${v.backlog}`]),
     )
   }

@@ -64,7 +64,7 @@ export class SyncSpeed {
 const healthColor = { ok: pc.green, degraded: pc.yellow, down: pc.red } as const
 
 export function drawGroup(group: GroupStatus, speed: SyncSpeed): string {
-  const address = group.vip === null ? 'no address' : `${group.vip} on ${group.vipHolder ?? pc.red('nobody, or several')}`
+  const address = group.vip === null ? 'no address' : `${group.vip} ${addressText(group)}`
   const head = `${pc.bold(group.group)}  ${healthColor[group.health](group.health)}  epoch ${group.epoch}  ${address}${group.paused ? pc.yellow('  automatic failover is paused') : ''}`
   const table = new Table({ head: ['host', 'role', 'state', 'lag bytes', 'last ack', 'may take over'], style: { head: [], border: [] } })
   for (const member of group.members) table.push(memberRow(group, member, speed))
@@ -73,6 +73,13 @@ export function drawGroup(group: GroupStatus, speed: SyncSpeed): string {
       ? ''
       : `witness ${group.witness.host}: ${group.witness.agent === 'up' ? 'up' : pc.red('agent down')}${group.witness.vote === null ? '' : `, last vote for ${group.witness.vote}`}\n`
   return `${head}\n${table.toString()}\n${witness}${group.health === 'ok' ? '' : `${group.because}\n`}`
+}
+
+function addressText(group: GroupStatus): string {
+  const { address } = group
+  const on = `on ${group.vipHolder ?? pc.red('nobody, or several')}`
+  if (address === null || address.word === 'with the primary' || address.word === 'unknown') return on
+  return `${on} ${pc.red(`(${address.word}, for ${(address.forMs / 1000).toFixed(1)} s)`)}`
 }
 
 function memberRow(group: GroupStatus, member: MemberStatus, speed: SyncSpeed): string[] {

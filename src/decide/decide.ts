@@ -1,24 +1,24 @@
 /**
- * The core: learn from the peers' words, diagnose, look the response up, let it answer, then apply the two standing rules
- * (operator requests that fit any phase, and who may hold the VIP) and check the invariants. Pure and total.
+ * The core: learn from the peers' words, diagnose, look the response up, let it answer, then apply the standing rules
+ * (operator requests that fit any phase; vip.ts: who may hold the VIP) and check the invariants. Pure and total.
  */
 import type { Action, Event } from '../model/action.ts'
 import type { Decision } from '../model/decision.ts'
-import { isolatedMs, tickMs, vouchedAfterMs, type Policy } from '../model/policy.ts'
+import { tickMs, type Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { View } from '../model/view.ts'
 import { adviseBacklog } from './backlog.ts'
 import { diagnose } from './diagnose.ts'
 import { answerRequest, holdStill, type Context, type Draft } from './draft.ts'
-import { ownFitness } from './fitness.ts'
 import { withPreparation } from './handover.ts'
 import { checkInvariants } from './invariants.ts'
 import { learn } from './learn.ts'
 import { forceFailover, isForced } from './forcing.ts'
 import { withoutHeldWrites } from './lease.ts'
 import { respond } from './responses.ts'
-import { heard, isServingPhase, redisAnswers, situationOf, voucherOf } from './situation.ts'
+import { isServingPhase, redisAnswers, situationOf } from './situation.ts'
 import { respondTo } from './table.ts'
+import { mayHoldAddress, strayRule, withVip, yieldRule } from './vip.ts'
 import { withVote } from './voting.ts'
 
 export function decide(state: State, view: View, policy: Policy): Decision {
@@ -30,81 +30,27 @@ export function decide(state: State, view: View, policy: Policy): Decision {
   const forced = isForced(ctx)
   const answered = withPreparation(ctx, refuseUnanswered(ctx, forced ? forceFailover(ctx) : reinitOr(ctx, () => respond[cell.response](ctx))))
   const draft = withVote(ctx, withoutHeldWrites(ctx.state, answered))
-  const allowed = draft.vip ?? standingVipRule(ctx, draft.next)
+  const allowed = draft.vip ?? mayHoldAddress(ctx, draft.next)
+  const stray = strayRule(ctx, draft.next)
   const decision: Decision = {
     next: draft.next,
-    actions: [...withVip(draft.actions, ctx, allowed), ...fenceRule(ctx, draft.next), ...backlogRule(ctx, draft), ...yieldRule(ctx, draft.next)],
-    events: [...learned.events, ...draft.events],
+    actions: [
+      ...withVip(draft.actions, ctx, allowed),
+      ...fenceRule(ctx, draft.next),
+      ...backlogRule(ctx, draft),
+      ...yieldRule(ctx, draft.next),
+      ...stray.actions,
+    ],
+    events: [...learned.events, ...draft.events, ...stray.events],
     diagnosis: row.diagnosis,
     rule: forced
       ? `operator × ${view.request?.kind === 'accept' ? 'lineage accept' : 'failover --force'}`
       : `${ctx.state.phase} × ${row.diagnosis} → ${cell.response}`,
     because: `${draft.because} — ${cell.why}`,
-    wakeAtMs: view.nowMs + Math.max(0, draft.wakeInMs),
+    wakeAtMs: view.nowMs + Math.max(0, Math.min(draft.wakeInMs, stray.wakeInMs)),
   }
   checkInvariants(state, view, policy, decision)
   return decision
-}
-
-/** A replica that is fit waits with open arms: keepalived then needs only milliseconds to give it the address. */
-function standingVipRule(ctx: Context, next: State): boolean | undefined {
-  const { view, situation } = ctx
-  if (isServingPhase(next.phase)) return true
-  if (next.phase === 'handed') return undefined
-  if (next.phase !== 'replica') return next.phase === 'fresh' ? false : keepIfElecting(ctx)
-  if (situation.claim === 'theirs' && situation.holder !== 'serves') {
-    if (strayHere(ctx)) return false
-    // Nothing is withdrawn while it is unclear who serves. But who has become fit must stand for the address: a member that
-    // does not stand for it cannot learn from VRRP that the holder's host is silent.
-    return situation.holder === 'unclear' && view.nowMs >= next.vipHoldOffUntilMs && ownFitness(next, view, ctx.policy).fit ? true : undefined
-  }
-  if (view.nowMs < next.vipHoldOffUntilMs) return false
-  return ownFitness(next, view, ctx.policy).fit
-}
-
-/** VRRP cannot hear the holder from here, another member can, and says so again and again: the address here is a stray. */
-function strayHere(ctx: Context): boolean {
-  const { state, view, policy } = ctx
-  const voucher = view.peers.find((p) => p.host === voucherOf(state, view))
-  const holder = view.peers.find((p) => p.host === state.holder)
-  // Without votes this member's own eyes weigh as much as another's; with them, nobody is elected whom the witness does not vote for.
-  const afterMs = policy.quorum > 0 ? vouchedAfterMs / 5 : vouchedAfterMs
-  return voucher !== undefined && holder !== undefined && holder.silentMs - voucher.statementAgeMs > afterMs
-}
-
-/** A fenced member never takes the address; one that waits in an election keeps what VRRP gave it. */
-function keepIfElecting(ctx: Context): boolean | undefined {
-  return ctx.state.phase === 'replica' ? undefined : false
-}
-
-/** Giving the address up comes first of all, taking it last. What ends connections needs the address and goes before. */
-function withVip(actions: readonly Action[], ctx: Context, allowed: boolean | undefined): readonly Action[] {
-  const keepalived = ctx.view.keepalived
-  if (keepalived === null || allowed === undefined || actions.some((a) => a.kind === 'vip')) {
-    return keepalived === null ? actions.filter((a) => a.kind !== 'vip') : actions
-  }
-  if (keepalived.allowed === allowed) return actions
-  const action: Action = { kind: 'vip', allowed }
-  if (allowed) return [...actions, action]
-  return actions.some((a) => a.kind === 'kill-clients' || a.kind === 'kill-redis') ? [...actions, action] : [action, ...actions]
-}
-
-/**
- * A primary that hears nobody yields in VRRP: it keeps the address while nobody else claims it, and loses it to the first
- * advert of a successor. Otherwise, after a cut, the old primary with the higher priority would take the address back and
- * acknowledge writes that are thrown away, until the agents have spoken. `refused` is no isolation: that host answers.
- * The successor hears nobody either; it does not yield, because it was promoted after the silence began.
- */
-function yieldRule(ctx: Context, next: State): readonly Action[] {
-  const { view } = ctx
-  const keepalived = view.keepalived
-  if (keepalived === null || view.peers.length === 0) return []
-  const lastHeardWallMs = view.nowWallMs - Math.min(...view.peers.map((p) => p.silentMs))
-  const servedBefore = (next.lineage.findLast((e) => e.epoch === next.epoch)?.atWallMs ?? Number.MAX_SAFE_INTEGER) < lastHeardWallMs
-  const cutOff = servedBefore && view.peers.every((p) => p.agent === 'silent' && p.silentMs >= isolatedMs)
-  const inTouch = view.peers.some((p) => p.agent === 'refused' || heard(p) !== null)
-  const yields = isServingPhase(next.phase) && (cutOff || (!inTouch && keepalived.yields))
-  return yields === keepalived.yields ? [] : [{ kind: 'vrrp-yield', yields }]
 }
 
 /**

@@ -1,8 +1,10 @@
 /** "What would happen if the primary died now?" — the same rules as the election, asked about the present. Pure. */
+import { wrongWords } from '../model/address.ts'
 import type { Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { View } from '../model/view.ts'
 import { candidateFromWord, candidateOf, compareCandidates, ownFitness, type Candidate } from './fitness.ts'
+import { findAddress, type AddressFinding } from './address.ts'
 import { adviseBacklog } from './backlog.ts'
 import { diagnose } from './diagnose.ts'
 import { describePosition } from './position.ts'
@@ -25,6 +27,8 @@ export interface Explanation {
   /** The member that would be promoted; null: nobody. */
   readonly successor: string | null
   readonly wouldHappen: string
+  /** Who holds the address, as this member sees it. null: it does not look. */
+  readonly address: string | null
   /** What the replication backlog holds, in time. null: not known yet. */
   readonly backlog: string | null
   readonly warnings: readonly string[]
@@ -55,6 +59,8 @@ export function explainGroup(state: State, view: View, policy: Policy): Explanat
     }
   })
   const successor = candidates.sort(compareCandidates).at(-1)?.host ?? null
+  const address = findAddress(state, view, policy)
+  const wrong = address !== null && wrongWords.some((w) => w === address.word)
   return {
     group: state.group,
     asSeenBy: state.host,
@@ -70,9 +76,14 @@ export function explainGroup(state: State, view: View, policy: Policy): Explanat
     members,
     successor,
     wouldHappen: outcome(state, policy, successor),
+    address: address === null ? null : `the address is ${inWords(address)}`,
     backlog: adviseBacklog(view, policy)?.text ?? null,
-    warnings: warningsOf(state, view, policy, successor),
+    warnings: [...warningsOf(state, view, policy, successor), ...(wrong ? [`the address is ${inWords(address)}`] : [])],
   }
+}
+
+function inWords({ word, why }: AddressFinding): string {
+  return `${word === 'two' ? 'at two hosts' : word === 'a stranger' ? "at a stranger's" : word === 'nobody' ? 'nowhere' : word}: ${why}`
 }
 
 function outcome(state: State, policy: Policy, successor: string | null): string {

@@ -74,7 +74,8 @@ function settle(ctx: Context, word: Statement, following: boolean): Draft {
   const actions: Action[] = []
   const events: Event[] = []
   let next: State = { ...state, phase: 'replica', gone: null, detached: null, handover: null, claim: null, servingRunId: null }
-  const vipHere = view.keepalived?.vipHere === true
+  // An address that VRRP has not given is not VRRP's to take back (vip.ts, strayRule): this member goes on standing for it.
+  const vipHere = view.keepalived?.vipHere === true && view.keepalived.vrrp !== 'BACKUP'
   if (state.phase === 'handed') {
     // Before the VIP leaves this host: a FIN can only be sent from an address that is still here. A client whose write
     // was held by the pause would otherwise wait for a reply until its own timeout.

@@ -48,6 +48,7 @@ export function checkInvariants(state: State, view: View, policy: Policy, decisi
     }
     if (action.kind === 'start-redis' || action.kind === 'wipe-redis') assert(!policy.external, 'an external redis is never started')
     if (action.kind === 'wipe-redis') assert(!isServingPhase(next.phase) && view.request?.kind === 'reinit', "a dataset is wiped only on an operator's word")
+    if (action.kind === 'drop-address') assert(!isServingPhase(next.phase), 'the address is not taken from a member that serves')
     if (action.kind === 'kill-redis') assert(!isServingPhase(next.phase), 'INV-7: a serving redis is not killed')
   }
   if (next.phase === 'handed' && state.phase !== 'handed') {

@@ -2,7 +2,7 @@
  * View + State → the few words that the truth table is about. Every threshold that turns a measurement into a word is here.
  * Must not decide anything.
  */
-import type { PeerProbe, Statement, View } from '../model/view.ts'
+import type { KeepalivedProbe, PeerProbe, Statement, View } from '../model/view.ts'
 import type { State } from '../model/state.ts'
 import { stallLimitMs, statementStaleMs, type Policy } from '../model/policy.ts'
 
@@ -130,12 +130,17 @@ function bySilence(view: View, policy: Policy, peer: PeerProbe): readonly [Holde
   if (reach === 'not asked') return ['unclear', `${agent}; its redis is being asked`]
   // The VIP at a third member is the same proof: its keepalived took it because the holder's went silent.
   const takenElsewhere = view.peers.some((p) => p.host !== peer.host && heard(p)?.vipHere === true)
-  if (policy.hasVip && view.keepalived !== null && !view.keepalived.vipHere && view.keepalived.vrrp !== 'MASTER' && !takenElsewhere) {
+  if (policy.hasVip && view.keepalived !== null && !vrrpGaveAddress(view.keepalived) && !takenElsewhere) {
     const vrrp =
       view.keepalived.vrrp === 'FAULT' ? `this host does not stand for the address, so VRRP cannot tell; waits for ${peer.host}` : 'VRRP still hears its host'
     return ['unclear', `${agent} and its redis ${reachText(reach)}, but ${vrrp}`]
   }
   return ['gone', `${agent}, its redis ${reachText(reach)}${policy.hasVip ? ', VRRP hears nothing' : ''}`]
+}
+
+/** An address that somebody has added by hand is no sign that VRRP hears nobody. */
+function vrrpGaveAddress(keepalived: KeepalivedProbe): boolean {
+  return keepalived.vrrp === 'MASTER' || (keepalived.vipHere && keepalived.strayMs === 0)
 }
 
 function reachText(reach: 'refused' | 'silent'): string {

@@ -22,6 +22,7 @@ export function statementOf(state: State, view: View, policy: Policy): Statement
     fresh: state.gone?.fresh ?? false,
     seesHolder: seesHolder(state, view, policy),
     vipHere: view.keepalived?.vipHere ?? false,
+    vipMac: view.keepalived?.mac ?? null,
     lineage: state.lineage,
     paused: state.paused,
     handover: handover === null ? null : { id: handover.id, to: handover.to, epoch: handover.epoch, stage: handover.stage },

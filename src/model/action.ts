@@ -13,6 +13,8 @@ export interface Fork {
 export type Action =
   /** Writes the track file: may keepalived hold the VIP here? */
   | { readonly kind: 'vip'; readonly allowed: boolean }
+  /** Takes the VIP off this host's interfaces where keepalived does not: it is dead, or never put it there. */
+  | { readonly kind: 'drop-address' }
   /**
    * Lowers (or restores) the VRRP priority of this host. A primary that hears nobody may have been replaced: at the heal
    * its address must fall at the first advert of the other side, before its agent has even been told.
@@ -61,6 +63,10 @@ export interface Event {
     | 'promoted'
     | 'vip-up'
     | 'vip-returned'
+    | 'vip-removed'
+    | 'vip-wrong'
+    | 'vip-right'
+    | 'keepalived-restarted'
     | 'following'
     | 'rejoined'
     | 'handover'

@@ -76,6 +76,15 @@ export const vouchedAfterMs = 300
 /** After giving a stray VIP back, for so long it is not taken again: longer than VRRP needs to settle. */
 export const vipHoldOffMs = 1000
 
+/** An address that keepalived does not hold is taken off after so long; its own removal takes milliseconds, on a busy host some more. */
+export const strayAfterMs = 150
+
+/** The same while keepalived runs and may hold it: its word that it has become MASTER may still be on the way. */
+export const strayUnsureMs = 250
+
+/** The address may be nowhere, at two, or not with the primary for so long before it is told: a failover takes 300 ms, a switchover 50. */
+export const addressGraceMs = 1000
+
 /** Agreement of the target before writes are paused; nothing is disturbed meanwhile, so it may be generous. */
 export const prepareDeadlineMs = 3000
 

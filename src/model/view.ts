@@ -81,6 +81,18 @@ export interface KeepalivedProbe {
   readonly allowed: boolean
   /** VRRP priority lowered, so that at a heal any other claim wins. */
   readonly yields: boolean
+  /** How long the address has been here although keepalived does not hold it: it is dead, was denied, or says that it is not MASTER. */
+  readonly strayMs: number
+  /** The hardware address under which this host would answer for the VIP. */
+  readonly mac: string | null
+  /** Who has answered for the VIP within the last seconds, as this host's neighbour table had it; empty on a host that holds it. */
+  readonly answerers: readonly VipAnswerer[]
+}
+
+export interface VipAnswerer {
+  readonly mac: string
+  /** The members whose own address is at the same hardware address. */
+  readonly hosts: readonly string[]
 }
 
 /** What a member says about itself. Sent to all peers at once whenever it changes, and every second. */
@@ -103,6 +115,8 @@ export interface Statement {
   /** What this member itself finds about the holder: a third opinion for one that has lost sight of it. */
   readonly seesHolder: 'serves' | 'gone' | 'unclear'
   readonly vipHere: boolean
+  /** Where this member would answer for the address. Absent: an agent of an earlier version. */
+  readonly vipMac?: string | null
   readonly lineage: Lineage
   readonly paused: Paused
   readonly handover: HandoverView | null

@@ -60,16 +60,25 @@ export function readFifo(file: string, heard: (word: VrrpWord) => void, failed: 
   }
 }
 
-let seen: { readonly atMs: number; readonly addresses: ReadonlySet<string> } = { atMs: Number.NEGATIVE_INFINITY, addresses: new Set() }
+interface OwnAddresses {
+  readonly atMs: number
+  readonly addresses: ReadonlySet<string>
+  /** By interface. */
+  readonly macs: ReadonlyMap<string, string>
+}
 
-/** Is this address on an interface of this host? Listing them is dear, so a list not older than `maxAgeMs` will do. */
-export function holdsAddress(ip: string, maxAgeMs: number): boolean {
+let seen: OwnAddresses = { atMs: Number.NEGATIVE_INFINITY, addresses: new Set(), macs: new Map() }
+
+/** The interfaces of this host. Listing them is dear, so a list not older than `maxAgeMs` will do; all groups share it. */
+export function ownAddresses(maxAgeMs: number): OwnAddresses {
   const nowMs = performance.now()
   if (nowMs - seen.atMs > maxAgeMs) {
-    const addresses = Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map((a) => a.address))
-    seen = { atMs: nowMs, addresses: new Set(addresses) }
+    const lists = Object.entries(networkInterfaces())
+    const addresses = lists.flatMap(([, list]) => (list ?? []).map((a) => a.address))
+    const macs = lists.flatMap(([name, list]) => (list?.[0] === undefined ? [] : [[name, list[0].mac] as const]))
+    seen = { atMs: nowMs, addresses: new Set(addresses), macs: new Map(macs) }
   }
-  return seen.addresses.has(ip)
+  return seen
 }
 
 /** "1" and nothing else, as keepalived reads it (weight 0 reverse). A missing file is a no. */

@@ -24,15 +24,31 @@ export function vrrpGroups(config: Config, hostName: string): readonly GroupConf
   return Object.values(config.groups).filter((group) => group.vip !== undefined && vipMember(group, hostName) !== undefined)
 }
 
-/** Below every configured priority: whoever else claims the VIP wins at its first advert (decide.ts, yieldRule). */
+/** Below every configured priority: whoever else claims the VIP wins at its first advert (decide/vip.ts, yieldRule). */
 const yieldingPriority = 1
+/** VRRP's word for the owner of an address: it does not ask before it takes it. */
+const ownerPriority = 255
 
-/** `yielding`: groups in which this host gives way in VRRP to any other claim. */
-export function renderKeepalived(config: Config, hostName: string, yielding: ReadonlySet<string> = new Set()): string {
+export interface VrrpStanding {
+  /** Groups in which this host gives way in VRRP to any other claim. */
+  readonly yielding: ReadonlySet<string>
+  /**
+   * Groups whose address belongs on this host and was here when keepalived died. As owner (255, MASTER) the new one puts it back within a
+   * millisecond of having removed what was left of it; as BACKUP it would first listen for 170 ms, and a peer would take it meanwhile.
+   * Only for the start: the reload without it that follows changes nothing for the address.
+   */
+  readonly resuming: ReadonlySet<string>
+}
+
+export const plainStanding: VrrpStanding = { yielding: new Set(), resuming: new Set() }
+
+export function renderKeepalived(config: Config, hostName: string, standing: VrrpStanding = plainStanding): string {
   const host = config.hosts[hostName]
   assert(host !== undefined, `host ${hostName} is in the configuration`)
   const groups = vrrpGroups(config, hostName)
-  return `${[header(config, host), ...groups.map((group) => trackFile(config, group)), ...groups.map((group) => instance(config, group, host, yielding.has(group.name)))].join('\n\n')}\n`
+  const trackFiles = groups.map((group) => trackFile(config, group, standing))
+  const instances = groups.map((group) => instance(config, group, host, standing))
+  return `${[header(config, host), ...trackFiles, ...instances].join('\n\n')}\n`
 }
 
 function vipMember(group: GroupConfig, hostName: string): MemberConfig | undefined {
@@ -64,12 +80,11 @@ global_defs {
  * Two gaps that whoever starts keepalived must close: a missing DIRECTORY makes it drop the tracker and grant the VIP, and
  * `init_file` counts only at a start. So before each start and reload the directory exists and every file says what is true.
  */
-function trackFile(config: Config, group: GroupConfig): string {
+function trackFile(config: Config, group: GroupConfig, standing: VrrpStanding): string {
   return `track_file ${vrrpInstance(group.name)} {
     file ${quoted(vipAllowedFile(config.paths, group.name))}
     weight 0 reverse
-    init_file 0 overwrite
-}`
+${standing.resuming.has(group.name) ? '' : '    init_file 0 overwrite\n'}}`
 }
 
 /**
@@ -81,17 +96,18 @@ const refreshedGarp = `    garp_master_refresh 1
     garp_master_refresh_repeat 1
 `
 
-function instance(config: Config, group: GroupConfig, host: HostConfig, yields: boolean): string {
+function instance(config: Config, group: GroupConfig, host: HostConfig, standing: VrrpStanding): string {
   const member = vipMember(group, host.name)
   assert(group.vip !== undefined && member !== undefined, `${host.name} may hold the vip of ${group.name}`)
   assert(host.interface !== undefined, `${host.name} has an interface for the vip of ${group.name}`)
   const name = vrrpInstance(group.name)
+  const resumes = standing.resuming.has(group.name)
+  const yields = standing.yielding.has(group.name)
   return `vrrp_instance ${name} {
-    state BACKUP
-    nopreempt
+${resumes ? '    state MASTER' : '    state BACKUP\n    nopreempt'}
     interface ${host.interface}
     virtual_router_id ${group.vrid}
-    priority ${yields ? yieldingPriority : member.priority}
+    priority ${resumes ? ownerPriority : yields ? yieldingPriority : member.priority}
     advert_int ${(advertMs(group.failover.hostLossMs) / 1000).toFixed(2)}
 ${yields ? '' : refreshedGarp}${adverts(config, group, host)}
     virtual_ipaddress {

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ensureKeepalived, setVip } from '../../src/act/keepalived.ts'
+import { plainStanding } from '../../src/render/keepalived.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { raiseLab, type Lab } from '../../src/lab/lab.ts'
 import { namespaceProcesses } from '../../src/lab/processes.ts'
@@ -62,7 +63,7 @@ export async function openVrrpReal(): Promise<VrrpUnderTest> {
   return {
     start: async (host) => {
       const k = of(host)
-      sure(await ensureKeepalived(k.config, host, new Set()))
+      sure(await ensureKeepalived(k.config, host, plainStanding, () => {}))
       k.fifo ??= readFifo(
         keepalivedFifo(k.config.paths),
         (word) => {
@@ -78,7 +79,8 @@ export async function openVrrpReal(): Promise<VrrpUnderTest> {
       if (how === 'missing') await unlink(file)
       else await writeFile(file, '')
     },
-    yield: async (host, yields) => sure(await ensureKeepalived(of(host).config, host, new Set(yields ? [group] : []))),
+    yield: async (host, yields) =>
+      sure(await ensureKeepalived(of(host).config, host, { ...plainStanding, yielding: new Set(yields ? [group] : []) }, () => {})),
     kill: (host) => end(of(host)),
     freeze: async (host) => void (await lab.freeze(host, 'keepalived')),
     thaw: async (host) => void (await lab.thaw(host, 'keepalived')),

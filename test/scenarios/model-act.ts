@@ -37,6 +37,9 @@ export function perform(world: World, host: string, memory: ActMemory, action: A
     case 'vip':
       if (keepalived !== undefined) keepalived.allowed = action.allowed
       break
+    case 'drop-address':
+      if (keepalived !== undefined) keepalived.strayFromMs = null
+      break
     case 'vrrp-yield':
       if (keepalived !== undefined) keepalived.yields = action.yields
       break

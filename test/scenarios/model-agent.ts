@@ -8,6 +8,7 @@ import type { Decision } from '../../src/model/decision.ts'
 import { statementMs } from '../../src/model/policy.ts'
 import { freshState, type RequestResult, type State } from '../../src/model/state.ts'
 import type { Request, Statement, View } from '../../src/model/view.ts'
+import { watchAddress, type AddressWatch } from '../../src/agent/address-watch.ts'
 import { decide } from '../../src/decide/decide.ts'
 import { needsMemory, withoutMemory } from '../../src/decide/memory.ts'
 import { statementOf } from '../../src/decide/statement.ts'
@@ -50,6 +51,7 @@ export class ModelAgent {
   lastRule = ''
   lastBecause = ''
   readonly senses: ModelSenses
+  address: AddressWatch
   /** On disk: survives `kill`. */
   fence: View['redis']['fence'] = null
   private life = 0
@@ -67,6 +69,11 @@ export class ModelAgent {
     this.state = freshState('sessions', host)
     this.onDisk = this.state
     this.senses = new ModelSenses(world, host)
+    this.address = this.watch()
+  }
+
+  private watch(): AddressWatch {
+    return watchAddress((event) => this.world.record(this.host, event))
   }
 
   start(): void {
@@ -77,6 +84,7 @@ export class ModelAgent {
     this.startedMs = nowMs
     this.requests = []
     this.senses.forget()
+    this.address = this.watch()
     this.running = false
     this.again = false
     this.said = { statement: null, atMs: 0 }
@@ -196,6 +204,7 @@ export class ModelAgent {
   private carryOut(view: View, decision: Decision, mustTell: boolean): void {
     this.view = view
     const { world } = this
+    if (world.tells) this.address.look(this.state, view, world.policy)
     if (world.tells && (mustTell || decision.rule !== this.lastRule)) world.note(this.host, `${decision.rule}: ${decision.because}`)
     this.lastRule = decision.rule
     this.lastBecause = decision.because

@@ -74,8 +74,12 @@ export class ModelSenses {
   keepalived(): KeepalivedProbe | null {
     const keepalived = this.world.vrrp.hosts.get(this.host)
     if (keepalived === undefined) return null
-    const { alive, vrrp, vipSinceMs, allowed, yields } = keepalived
-    return { process: alive, vrrp, vipHere: vipSinceMs !== null, allowed, yields }
+    const { alive, vrrp, vipSinceMs, strayFromMs, allowed, yields } = keepalived
+    const { nowMs } = this.world
+    const strayMs = strayFromMs === null || vipSinceMs !== null ? 0 : Math.max(1, nowMs - strayFromMs)
+    const vipHere = vipSinceMs !== null || strayFromMs !== null
+    const answerers = vipHere ? [] : this.world.answerers(this.host)
+    return { process: alive, vrrp, vipHere, allowed, yields, strayMs, mac: `mac-${this.host}`, answerers }
   }
 
   /** What was said since `deafSinceMs` has not been read yet. */

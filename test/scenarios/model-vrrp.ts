@@ -13,7 +13,10 @@ export interface VrrpHost {
   hearing: boolean
   /** While none is: when this host last heard an advert, or began to listen. */
   heardMs: number
+  /** Held by VRRP. */
   vipSinceMs: number | null
+  /** Since when somebody has it there who is not keepalived: added by hand, or left behind. */
+  strayFromMs: number | null
 }
 
 export interface Vrrp {
@@ -43,6 +46,7 @@ export function createVrrp(
     hearing: false,
     heardMs: 0,
     vipSinceMs: null,
+    strayFromMs: null,
   }))
   const hosts = new Map(all.map((h) => [h.host, h]))
   const priorityOf = (h: VrrpHost) => (h.yields ? 1 : h.priority)
@@ -80,6 +84,8 @@ export function createVrrp(
     }
     for (const [i, h] of all.entries()) {
       h.vipSinceMs = h.vrrp === 'MASTER' ? (h.vipSinceMs ?? nowMs) : null
+      // What it had been given by hand before goes with what it gives up.
+      if (before[i] === 'MASTER' && h.vrrp !== 'MASTER' && h.alive) h.strayFromMs = null
       if (before[i] !== h.vrrp) moved.push(h.host)
     }
     return moved

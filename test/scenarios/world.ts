@@ -4,7 +4,7 @@
  */
 import type { Action, ActionKind, Event } from '../../src/model/action.ts'
 import type { RequestResult } from '../../src/model/state.ts'
-import type { Request } from '../../src/model/view.ts'
+import type { Request, VipAnswerer } from '../../src/model/view.ts'
 import type { StepHook } from './model-agent.ts'
 import type { MemberOptions } from './model-group.ts'
 import { keysOf, type Log } from './model-log.ts'
@@ -40,6 +40,8 @@ export class World extends Plant {
   tells = true
   /** How late the agents' own timers are: their machines have other things to do as well. */
   timerLatenessMs = 0
+  /** The hardware address of a machine that has nothing to do with the group and answers for its address. */
+  stranger: string | null = null
   private readonly suspended = new Map<string, number>()
 
   // ── faults ──
@@ -48,7 +50,7 @@ export class World extends Plant {
     this.network.power(host, false)
     this.killAgent(host)
     const vrrp = this.vrrp.hosts.get(host)
-    if (vrrp !== undefined) Object.assign(vrrp, { alive: false, allowed: false })
+    if (vrrp !== undefined) Object.assign(vrrp, { alive: false, allowed: false, strayFromMs: null })
     this.changed()
   }
 
@@ -57,6 +59,13 @@ export class World extends Plant {
     const vrrp = this.vrrp.hosts.get(host)
     if (vrrp !== undefined) vrrp.alive = true
     this.startAgent(host)
+  }
+
+  /** `ip addr add` on a host, or what a killed keepalived leaves there. */
+  addAddress(host: string): void {
+    const keepalived = this.vrrp.hosts.get(host)
+    if (keepalived !== undefined) keepalived.strayFromMs = this.nowMs
+    this.changed()
   }
 
   crash(host: string): void {
@@ -138,7 +147,14 @@ export class World extends Plant {
 
   // ── the client ──
   addressOn(): readonly string[] {
-    return [...this.vrrp.hosts.values()].filter((h) => h.vipSinceMs !== null).map((h) => h.host)
+    return [...this.vrrp.hosts.values()].filter((h) => h.vipSinceMs !== null || h.strayFromMs !== null).map((h) => h.host)
+  }
+
+  /** Who of the segment answers for the address, as `host` hears it. */
+  answerers(host: string): readonly VipAnswerer[] {
+    const found = this.addressOn().filter((h) => h !== host && this.linked(h, host, 'vrrp'))
+    const stranger = this.stranger === null ? [] : [{ mac: this.stranger, hosts: [] }]
+    return [...found.map((h) => ({ mac: `mac-${h}`, hosts: [h] })), ...stranger]
   }
 
   /** One SET through the address. What comes back is what the client sees. */
@@ -203,6 +219,7 @@ export class World extends Plant {
 
   record(host: string, event: Event): void {
     this.events.push({ ...event, host, atMs: this.nowMs })
+    this.agent(host).address.recorded(event.kind)
     this.note(host, `*** ${event.kind} (epoch ${event.epoch}): ${event.text}`)
   }
 

@@ -83,7 +83,7 @@ export function silent(host: string, more: Partial<PeerProbe> = {}): PeerProbe {
 }
 
 export function vrrp(more: Partial<KeepalivedProbe> = {}): KeepalivedProbe {
-  return { process: true, vrrp: 'BACKUP', vipHere: false, allowed: true, yields: false, ...more }
+  return { process: true, vrrp: 'BACKUP', vipHere: false, allowed: true, yields: false, strayMs: 0, mac: null, answerers: [], ...more }
 }
 
 export function view(self: string, peers: readonly PeerProbe[], more: Partial<View> = {}): View {

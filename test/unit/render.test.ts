@@ -173,10 +173,18 @@ describe('keepalived.conf', () => {
   })
 
   test('a host that yields gives way to any advert, and does not announce its address again', () => {
-    const yielding = renderKeepalived(configOf(''), 'b', new Set(['g']))
+    const yielding = renderKeepalived(configOf(''), 'b', { yielding: new Set(['g']), resuming: new Set() })
     expect(yielding).toMatch(/priority 1$/m)
     expect(yielding).not.toContain('garp_master_refresh')
     expect(renderKeepalived(configOf(''), 'b')).toContain('garp_master_refresh 1')
+  })
+
+  test('a keepalived that died where the address belongs comes back as its owner: at once, and with the leave that stands in the file', () => {
+    const resuming = renderKeepalived(configOf(''), 'b', { yielding: new Set(), resuming: new Set(['g']) })
+    expect(resuming).toMatch(/state MASTER\n {4}interface/)
+    expect(resuming).toMatch(/priority 255$/m)
+    expect(resuming).not.toContain('init_file')
+    expect(resuming).toContain('weight 0 reverse')
   })
 
   test('never realtime, never preempting, always closed by default', () => {

@@ -2,13 +2,14 @@
 import { describe, expect, test } from 'vitest'
 import { agentRoutes, healthCheck, publicRoutes } from '../../src/api/routes.ts'
 import type { GroupSnapshot } from '../../src/agent/group.ts'
+import type { AddressReport } from '../../src/model/address.ts'
 import type { Request } from '../../src/model/view.ts'
 import { facts, peer, policy, primaryFacts, probe, state, view, word } from './builders.ts'
 import { surface } from './wire.ts'
 
 const holder = peer(word('a', { phase: 'primary', redis: primaryFacts({ offset: 1500 }) }))
 function snapshot(more: Partial<GroupSnapshot> = {}): GroupSnapshot {
-  return { state: state('b'), view: view('b', [holder]), decision: null, statement: null, policy: policy(), ...more }
+  return { state: state('b'), view: view('b', [holder]), decision: null, statement: null, policy: policy(), address: null, ...more }
 }
 const primary = snapshot({ state: state('a', { phase: 'primary' }), view: view('a', [], { redis: probe({ facts: primaryFacts() }) }) })
 const replica = snapshot()
@@ -60,6 +61,38 @@ describe('health checks', () => {
     const app = publicRoutes(surface({ groups: () => ['x', 'y'], snapshot: (g) => (g === 'x' ? replica : snapshot({ view: null })) }))
     expect((await app.request('/readiness')).status).toBe(503)
     expect((await app.request('/liveness')).status).toBe(200)
+  })
+})
+
+describe('metrics', () => {
+  const address: AddressReport = {
+    word: 'two',
+    why: 'it is on a and b',
+    forMs: 2500,
+    incidents: { nobody: 1, two: 3, 'not the primary': 0, 'a stranger': 0 },
+    wrongMs: 4500,
+    repairs: { removed: 2, returned: 1, 'keepalived restarted': 0 },
+  }
+  const text = async (found: GroupSnapshot) => {
+    const answer = await publicRoutes(surface({ groups: () => ['sessions', 'unknown'], snapshot: (g) => (g === 'sessions' ? found : null) })).request(
+      '/metrics',
+    )
+    expect(answer.headers.get('content-type')).toMatch(/^text\/plain; version=0.0.4/)
+    return answer.text()
+  }
+
+  test('who holds the address, how often and for how long it was wrong, what was done', async () => {
+    const lines = (await text(snapshot({ address }))).split('\n')
+    expect(lines).toContain('holdfast_vip_state{group="sessions",state="two"} 1')
+    expect(lines).toContain('holdfast_vip_state{group="sessions",state="with the primary"} 0')
+    expect(lines).toContain('holdfast_vip_incidents_total{group="sessions",state="two"} 3')
+    expect(lines).toContain('holdfast_vip_wrong_seconds_total{group="sessions"} 4.5')
+    expect(lines).toContain('holdfast_vip_repairs_total{group="sessions",repair="removed"} 2')
+    expect(lines.filter((l) => l.startsWith('# TYPE'))).toHaveLength(4)
+  })
+
+  test('a group without an address has none', async () => {
+    expect(await text(snapshot())).toBe('')
   })
 })
 

@@ -1,6 +1,7 @@
 /** The picture that `status` puts together from the answers of all agents, and from their silence. */
 import { describe, expect, test } from 'vitest'
 import { composeStatus, type AgentAnswer } from '../../src/cli/ask.ts'
+import { drawGroup, SyncSpeed } from '../../src/cli/status.ts'
 import { facts, groupConfig, peer, primaryFacts, probe, state, view, vrrp, word } from './builders.ts'
 
 const group = groupConfig(['a', 'b'], { vip: { ip: '10.0.0.9', prefix: 24 } })
@@ -51,6 +52,22 @@ describe('composeStatus', () => {
   test('the address is on both: degraded, and nobody is called its holder', () => {
     const twice = answer('b', { ...b.groups[0], view: view('b', [], { keepalived: vrrp({ vipHere: true }) }) })
     expect(composeStatus(group, [a, twice], ips)).toMatchObject({ health: 'degraded', vipHolder: null })
+  })
+
+  test('a stranger is seen by who does not hold the address: degraded, and it says who saw what', () => {
+    const counts = {
+      incidents: { nobody: 0, two: 0, 'not the primary': 0, 'a stranger': 1 },
+      wrongMs: 0,
+      repairs: { removed: 0, returned: 0, 'keepalived restarted': 0 },
+    }
+    const fine = answer('a', { ...a.groups[0], address: { word: 'with the primary', why: 'it is on a, the primary', forMs: 9000, ...counts } })
+    const seen = answer('b', { ...b.groups[0], address: { word: 'a stranger', why: '02:ff answers for it', forMs: 2500.4, ...counts } })
+    const status = composeStatus(group, [fine, seen], ips)
+    expect(status).toMatchObject({ health: 'degraded', vipHolder: 'a', address: { word: 'a stranger', forMs: 2500, seenBy: 'b' } })
+    expect(status.because).toContain('02:ff answers for it (seen by b)')
+    expect(drawGroup(status, new SyncSpeed())).toContain('10.0.0.9 on a (a stranger, for 2.5 s)')
+    expect(composeStatus(group, [fine, b], ips)).toMatchObject({ health: 'ok', address: { word: 'with the primary', seenBy: 'a' } })
+    expect(composeStatus(group, [a, b], ips), 'agents of an earlier version').toMatchObject({ health: 'ok', address: null })
   })
 
   test('a former primary with an older epoch is not taken for the primary', () => {

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { keepalivedPid } from '../../src/act/keepalived.ts'
-import { openVrrp } from '../../src/agent/vrrp.ts'
+import { openVrrp, type Vrrp, type VrrpOptions } from '../../src/agent/vrrp.ts'
 import type { Config } from '../../src/model/config.ts'
-import { keepalivedConfFile } from '../../src/model/paths.ts'
+import { keepalivedConfFile, vipAllowedFile } from '../../src/model/paths.ts'
 import { groupConfig } from './builders.ts'
 import { until } from './wire.ts'
 
@@ -19,7 +19,10 @@ esac
 `
 const dirs: string[] = []
 const pids: number[] = []
+const keepers: Vrrp[] = []
 afterEach(async () => {
+  // First: a keeper that is not closed starts anew what is ended here.
+  for (const keeper of keepers.splice(0)) keeper.close()
   for (const pid of pids.splice(0)) process.kill(pid, 'SIGKILL')
   for (const dir of dirs.splice(0)) await rm(dir, { recursive: true, force: true })
 })
@@ -41,9 +44,26 @@ async function configWithTwoGroups(): Promise<Config> {
   }
 }
 
+function keeperOf(config: Config, more: Partial<VrrpOptions> = {}): Vrrp {
+  const nothing = () => {}
+  const keeper = openVrrp({
+    config,
+    host: 'a',
+    groups: ['one', 'two'],
+    word: nothing,
+    changed: nothing,
+    keeps: () => false,
+    restarted: nothing,
+    log: nothing,
+    ...more,
+  })
+  keepers.push(keeper)
+  return keeper
+}
+
 test('two groups yield at nearly the same moment: keepalived is given both, one after the other', async () => {
   const config = await configWithTwoGroups()
-  const vrrp = openVrrp({ config, host: 'a', groups: ['one', 'two'], word: () => {}, changed: () => {}, log: () => {} })
+  const vrrp = keeperOf(config)
   expect(await vrrp.yield('one', false)).toEqual({ done: true })
   await until('it runs', () => keepalivedPid(config.paths) !== null)
   pids.push(keepalivedPid(config.paths) ?? 0)
@@ -58,7 +78,7 @@ test('two groups yield at nearly the same moment: keepalived is given both, one 
 
 test('what keepalived refuses is not in force, and is tried again', async () => {
   const config = await configWithTwoGroups()
-  const vrrp = openVrrp({ config, host: 'a', groups: ['one', 'two'], word: () => {}, changed: () => {}, log: () => {} })
+  const vrrp = keeperOf(config)
   await vrrp.yield('one', false)
   await until('it runs', () => keepalivedPid(config.paths) !== null)
   pids.push(keepalivedPid(config.paths) ?? 0)
@@ -71,4 +91,36 @@ test('what keepalived refuses is not in force, and is tried again', async () => 
   await rm(refuse)
   expect(await vrrp.yield('one', true)).toEqual({ done: true })
   expect(vrrp.yields('one')).toBe(true)
+})
+
+test('killed where one group serves: it is back as the owner of that address alone, and then as any other', async () => {
+  const config = await configWithTwoGroups()
+  let restarts = 0
+  let serving = ''
+  const vrrp = keeperOf(config, { keeps: (group) => group === serving, restarted: () => (restarts += 1) })
+  const priorities = async () => (await readFile(keepalivedConfFile(config.paths), 'utf8')).match(/priority \d+$/gm)
+  await vrrp.yield('one', false)
+  expect(await priorities()).toEqual(['priority 100', 'priority 100'])
+  serving = 'one'
+  for (const group of ['one', 'two']) await writeFile(vipAllowedFile(config.paths, group), '1\n')
+  const first = keepalivedPid(config.paths) ?? 0
+  process.kill(first, 'SIGKILL')
+  await until('another runs, and it is said', () => restarts === 1 && ![null, first].includes(keepalivedPid(config.paths)))
+  pids.push(keepalivedPid(config.paths) ?? 0)
+  expect(await priorities()).toEqual(['priority 255', 'priority 100'])
+  expect(await readFile(vipAllowedFile(config.paths, 'one'), 'utf8')).toBe('1\n')
+  expect(await readFile(vipAllowedFile(config.paths, 'two'), 'utf8'), 'who does not serve must be allowed anew').toBe('0\n')
+  await vrrp.yield('one', false)
+  expect(await priorities()).toEqual(['priority 100', 'priority 100'])
+})
+
+test('killed when the agent no longer watches: it stays dead (the agent is not the service, nor its end the end of it)', async () => {
+  const config = await configWithTwoGroups()
+  const vrrp = keeperOf(config)
+  await vrrp.yield('one', false)
+  const pid = keepalivedPid(config.paths) ?? 0
+  vrrp.close()
+  process.kill(pid, 'SIGKILL')
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  expect(keepalivedPid(config.paths)).toBeNull()
 })

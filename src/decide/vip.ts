@@ -1,0 +1,95 @@
+/**
+ * The standing rules on the address: who may hold it, in which order it is given up and taken, when a primary yields it, and when it is
+ * taken off a host by the agent itself. Whether it is where it belongs is named in address.ts. Pure.
+ */
+import type { Action, Event } from '../model/action.ts'
+import { isolatedMs, strayAfterMs, strayUnsureMs, vouchedAfterMs } from '../model/policy.ts'
+import type { State } from '../model/state.ts'
+import type { Context } from './draft.ts'
+import { ownFitness } from './fitness.ts'
+import { heard, isServingPhase, voucherOf } from './situation.ts'
+
+/** A replica that is fit waits with open arms: keepalived then needs only milliseconds to give it the address. */
+export function mayHoldAddress(ctx: Context, next: State): boolean | undefined {
+  const { view, situation } = ctx
+  if (isServingPhase(next.phase)) return true
+  if (next.phase === 'handed') return undefined
+  if (next.phase !== 'replica') return next.phase === 'fresh' ? false : keepIfElecting(ctx)
+  if (situation.claim === 'theirs' && situation.holder !== 'serves') {
+    if (strayHere(ctx)) return false
+    // Nothing is withdrawn while it is unclear who serves. But who has become fit must stand for the address: a member that
+    // does not stand for it cannot learn from VRRP that the holder's host is silent.
+    return situation.holder === 'unclear' && view.nowMs >= next.vipHoldOffUntilMs && ownFitness(next, view, ctx.policy).fit ? true : undefined
+  }
+  if (view.nowMs < next.vipHoldOffUntilMs) return false
+  return ownFitness(next, view, ctx.policy).fit
+}
+
+/** VRRP cannot hear the holder from here, another member can, and says so again and again: the address here is a stray. */
+function strayHere(ctx: Context): boolean {
+  const { state, view, policy } = ctx
+  const voucher = view.peers.find((p) => p.host === voucherOf(state, view))
+  const holder = view.peers.find((p) => p.host === state.holder)
+  // Without votes this member's own eyes weigh as much as another's; with them, nobody is elected whom the witness does not vote for.
+  const afterMs = policy.quorum > 0 ? vouchedAfterMs / 5 : vouchedAfterMs
+  return voucher !== undefined && holder !== undefined && holder.silentMs - voucher.statementAgeMs > afterMs
+}
+
+/** A fenced member never takes the address; one that waits in an election keeps what VRRP gave it. */
+function keepIfElecting(ctx: Context): boolean | undefined {
+  return ctx.state.phase === 'replica' ? undefined : false
+}
+
+/** Giving the address up comes first of all, taking it last. What ends connections needs the address and goes before. */
+export function withVip(actions: readonly Action[], ctx: Context, allowed: boolean | undefined): readonly Action[] {
+  const keepalived = ctx.view.keepalived
+  if (keepalived === null || allowed === undefined || actions.some((a) => a.kind === 'vip')) {
+    return keepalived === null ? actions.filter((a) => a.kind !== 'vip') : actions
+  }
+  if (keepalived.allowed === allowed) return actions
+  const action: Action = { kind: 'vip', allowed }
+  if (allowed) return [...actions, action]
+  return actions.some((a) => a.kind === 'kill-clients' || a.kind === 'kill-redis') ? [...actions, action] : [action, ...actions]
+}
+
+/**
+ * A primary that hears nobody yields in VRRP: it keeps the address while nobody else claims it, and loses it to the first
+ * advert of a successor. Otherwise, after a cut, the old primary with the higher priority would take the address back and
+ * acknowledge writes that are thrown away, until the agents have spoken. `refused` is no isolation: that host answers.
+ * The successor hears nobody either; it does not yield, because it was promoted after the silence began.
+ */
+export function yieldRule(ctx: Context, next: State): readonly Action[] {
+  const { view } = ctx
+  const keepalived = view.keepalived
+  if (keepalived === null || view.peers.length === 0) return []
+  const lastHeardWallMs = view.nowWallMs - Math.min(...view.peers.map((p) => p.silentMs))
+  const servedBefore = (next.lineage.findLast((e) => e.epoch === next.epoch)?.atWallMs ?? Number.MAX_SAFE_INTEGER) < lastHeardWallMs
+  const cutOff = servedBefore && view.peers.every((p) => p.agent === 'silent' && p.silentMs >= isolatedMs)
+  const inTouch = view.peers.some((p) => p.agent === 'refused' || heard(p) !== null)
+  const yields = isServingPhase(next.phase) && (cutOff || (!inTouch && keepalived.yields))
+  return yields === keepalived.yields ? [] : [{ kind: 'vrrp-yield', yields }]
+}
+
+interface Stray {
+  readonly actions: readonly Action[]
+  readonly events: readonly Event[]
+  readonly wakeInMs: number
+}
+
+/**
+ * keepalived was killed and has left the address behind, or somebody has added it by hand: clients that are led here find a redis that
+ * refuses their writes. keepalived cannot help, for it does not hold the address; so the agent takes it off. Never from a member that
+ * serves, nor from one that has not begun: an operator's own address may be what leads to the data that are being adopted.
+ */
+export function strayRule(ctx: Context, next: State): Stray {
+  const keepalived = ctx.view.keepalived
+  const none: Stray = { actions: [], events: [], wakeInMs: Number.MAX_SAFE_INTEGER }
+  if (keepalived === null || !keepalived.vipHere || keepalived.strayMs === 0) return none
+  if (next.epoch === 0 || (next.phase !== 'replica' && next.phase !== 'fenced')) return none
+  const afterMs = keepalived.process === true && keepalived.allowed ? strayUnsureMs : strayAfterMs
+  if (keepalived.strayMs < afterMs) return { ...none, wakeInMs: afterMs - keepalived.strayMs }
+  const why = keepalived.process === true ? 'VRRP had not given it to this host' : 'keepalived does not run there'
+  const text = `the address was on ${next.host} for ${Math.round(keepalived.strayMs)} ms, where it does not belong (${why}); it is taken off`
+  const event: Event = { kind: 'vip-removed', epoch: next.epoch, text, data: { from: next.host, strayMs: Math.round(keepalived.strayMs) } }
+  return { actions: [{ kind: 'drop-address' }], events: [event], wakeInMs: 0 }
+}
