@@ -322,13 +322,36 @@ function isSound(statement: Statement, from: string): boolean {
   const entries =
     Array.isArray(lineage) &&
     lineage.every(
-      (e) => isObject(e) && Number.isInteger(e.epoch) && Number.isFinite(e.startOffset) && typeof e.replid === 'string' && typeof e.holder === 'string',
+      (e) =>
+        isObject(e) &&
+        Number.isInteger(e.epoch) &&
+        Number.isFinite(e.startOffset) &&
+        typeof e.replid === 'string' &&
+        typeof e.holder === 'string' &&
+        isContinuation(e.continues),
     )
   const facts =
     redis === null ||
-    (isObject(redis) && Number.isFinite(redis.offset) && Number.isFinite(redis.keys) && typeof redis.replid === 'string' && typeof redis.runId === 'string')
+    (isObject(redis) &&
+      Number.isFinite(redis.offset) &&
+      Number.isFinite(redis.keys) &&
+      typeof redis.replid === 'string' &&
+      typeof redis.runId === 'string' &&
+      isRestored(redis.restored))
   const words = (holder === null || typeof holder === 'string') && (handover === null || isObject(handover)) && isVote(vote)
   return entries && facts && words && isObject(paused) && Number.isFinite(paused.atWallMs)
+}
+
+function isContinuation(continues: unknown): boolean {
+  if (continues === undefined) return true
+  const { epoch, offset, atLeast } = (continues ?? {}) as Record<string, unknown>
+  return Number.isInteger(epoch) && Number.isFinite(offset) && Number.isFinite(atLeast)
+}
+
+function isRestored(restored: unknown): boolean {
+  if (restored == null) return true
+  const { epoch, holder, about, atLeast } = restored as Record<string, unknown>
+  return Number.isInteger(epoch) && typeof holder === 'string' && Number.isFinite(about) && Number.isFinite(atLeast)
 }
 
 /** An agent of an older version says nothing of votes. */

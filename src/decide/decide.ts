@@ -33,7 +33,13 @@ export function decide(state: State, view: View, policy: Policy): Decision {
   const allowed = draft.vip ?? standingVipRule(ctx, draft.next)
   const decision: Decision = {
     next: draft.next,
-    actions: [...withVip(draft.actions, ctx, allowed), ...fenceRule(ctx, draft.next), ...backlogRule(ctx, draft), ...yieldRule(ctx, draft.next)],
+    actions: [
+      ...withVip(draft.actions, ctx, allowed),
+      ...fenceRule(ctx, draft.next),
+      ...backlogRule(ctx, draft),
+      ...aofRule(ctx, draft),
+      ...yieldRule(ctx, draft.next),
+    ],
     events: [...learned.events, ...draft.events],
     diagnosis: row.diagnosis,
     rule: forced
@@ -122,6 +128,13 @@ function fenceRule(ctx: Context, next: State): readonly Action[] {
 function backlogRule(ctx: Context, draft: Draft): readonly Action[] {
   const action = draft.actions.length > 0 ? null : (adviseBacklog(ctx.view, ctx.policy)?.action ?? null)
   return action === null ? [] : [action]
+}
+
+/** Turned on, redis begins a rewrite: once, when these data are those that stay. */
+function aofRule(ctx: Context, draft: Draft): readonly Action[] {
+  const { aofOwed, facts } = ctx.view.redis
+  if (aofOwed == null || draft.actions.length > 0 || facts === null || facts.loading || facts.syncing || !redisAnswers(ctx.view)) return []
+  return facts.linkUp || isServingPhase(draft.next.phase) ? [{ kind: 'settle-aof', to: aofOwed }] : []
 }
 
 function withOperatorPause(state: State, view: View): { readonly state: State; readonly events: readonly Event[] } {

@@ -9,9 +9,10 @@ import { elect } from './election.ts'
 import { isFresh, wasFresh } from './fitness.ts'
 import { follow } from './following.ts'
 import { answerSwitchover, handOver, isHandedToMe, isOfferedToMe } from './handover.ts'
-import { mergeLineage } from './position.ts'
+import { continuationOf, mergeLineage } from './position.ts'
 import { withLease } from './lease.ts'
 import { heard, isServingPhase, isWriteFenced, peerOf, voucherOf } from './situation.ts'
+import { startRedis } from './starting.ts'
 import { standForElection, voteOfTheDead } from './voting.ts'
 
 /** Longer than an election and the fence that follows it; a promotion opens the gate at once. */
@@ -158,6 +159,7 @@ function finishPromotion(ctx: Context): Draft {
       return holdStill(ctx, `epoch ${state.epoch} is claimed; ${unheard.join(', ')} may know of a later one`, busyTickMs)
     return { ...holdStill(ctx, `epoch ${state.epoch} is claimed; redis is still to be promoted`, 0), actions: [{ kind: 'promote' }], vip: true }
   }
+  const continues = continuationOf(facts, state.epoch, state.lineage)
   const entry: LineageEntry = {
     epoch: state.epoch,
     replid: facts.replid,
@@ -166,6 +168,7 @@ function finishPromotion(ctx: Context): Draft {
     source: state.claim?.source ?? 'failover',
     why: state.claim?.why ?? '',
     atWallMs: view.nowWallMs,
+    ...(continues === undefined ? {} : { continues }),
     ...(state.claim?.accepted === true ? { accepted: true } : {}),
   }
   const before = state.lineage.findLast((e) => e.epoch < state.epoch)
@@ -282,16 +285,6 @@ function stepDown(ctx: Context): Draft {
     because: text,
     wakeInMs: 0,
     vip: false,
-  }
-}
-
-function startRedis(ctx: Context): Draft {
-  if (ctx.policy.external) return holdStill(ctx, 'redis is down; its own supervisor is to start it (process: external)', busyTickMs)
-  const vip = ctx.situation.claim === 'theirs' ? false : undefined
-  return {
-    ...holdStill(ctx, 'redis is down; it is started as a replica of nobody', busyTickMs),
-    actions: [{ kind: 'start-redis' }],
-    ...(vip === undefined ? {} : { vip }),
   }
 }
 

@@ -94,6 +94,11 @@ export function keptDir(paths: Paths, group: string): string {
   return `${groupStateDir(paths, group)}/kept`
 }
 
+/** The last that was known of this member's dataset while its history was known. */
+export function positionNoteFile(paths: Paths, group: string): string {
+  return `${groupStateDir(paths, group)}/position.json`
+}
+
 /** The user's values of what the write fence has changed in redis, for as long as it is in force. */
 export function writeFenceFile(paths: Paths, group: string): string {
   return `${groupStateDir(paths, group)}/write-fence.json`

@@ -21,6 +21,11 @@ export interface LineageEntry {
   readonly source: LineageSource
   readonly why: string
   readonly atWallMs: number
+  /**
+   * Its data go on where `epoch` was, at about this offset, and at least `atLeast`; its own offsets begin anew. Absent: they go on
+   * counting those of the epoch before.
+   */
+  readonly continues?: { readonly epoch: number; readonly offset: number; readonly atLeast: number }
   /** An operator named this holder's data the true ones: members that had refused to follow then do, after a copy was kept. */
   readonly accepted?: true
 }
