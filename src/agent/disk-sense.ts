@@ -11,9 +11,13 @@ import type { State } from '../model/state.ts'
 import type { RedisFacts, RedisProbe } from '../model/view.ts'
 import { writeDurably } from '../act/durable.ts'
 import { isStartedOtherwise } from '../act/start.ts'
+import { monotonicMs } from './clock.ts'
 import { mustNote, noteOf, restoredFrom } from '../decide/note.ts'
 import { observeDataDir } from '../observe/data-dir.ts'
 import { wantsAof } from '../render/redis-conf.ts'
+
+/** While no redis runs, which is not a calm time. */
+const lookAgainMs = 1000
 
 type Probe = Omit<RedisProbe, 'fence'>
 
@@ -32,6 +36,7 @@ export function openDiskSense(paths: Config['paths'], group: GroupConfig, userCo
   /** What the process that is to come, or runs, has found. */
   let found: DataDir | null = null
   let stale = true
+  let lookedMs = Number.NEGATIVE_INFINITY
   let failed = { failures: 0, words: '' }
   let since = { synced: false, filesChanged: false }
   let last: RedisFacts | null = null
@@ -55,9 +60,13 @@ export function openDiskSense(paths: Config['paths'], group: GroupConfig, userCo
   }
 
   async function beforeStart(): Promise<DiskProbe> {
-    if (stale || found === null) {
-      found = await observeDataDir(dir)
+    // Somebody may mend or replace what could not be read.
+    if (stale || found === null || monotonicMs() - lookedMs > lookAgainMs) {
+      const seen = await observeDataDir(dir)
+      if (found !== null && JSON.stringify(found) !== JSON.stringify(seen)) failed = { failures: 0, words: '' }
+      found = seen
       stale = false
+      lookedMs = monotonicMs()
     }
     last = null
     judged = ''

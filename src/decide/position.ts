@@ -75,18 +75,15 @@ function sharedEnd(entry: LineageEntry, lineage: Lineage): number {
   return end
 }
 
-/** Where a dataset leaves the history that goes on after its epoch. */
+/** Where a dataset leaves the history that goes on after its epoch: at the first byte that ANY later epoch began without. */
 export function forkOf(facts: RedisFacts, lineage: Lineage, position: Position): Fork {
   if (!isPlaced(position)) return { epoch: 0, replid: null, fromOffset: null, forkedAtWallMs: null }
   const own = lineage.find((e) => e.epoch === position.epoch)
-  const next = lineage.find((e) => e.epoch > position.epoch)
+  const later = lineage.filter((e) => e.epoch > position.epoch)
   const replid = own?.replid === facts.replid || own?.replid === facts.replid2 ? own.replid : null
-  return {
-    epoch: position.epoch,
-    replid,
-    fromOffset: next === undefined || next.continues !== undefined ? null : next.startOffset,
-    forkedAtWallMs: next?.atWallMs ?? null,
-  }
+  const exact = position.kind === 'known' && later.length > 0 && later.every((e) => e.continues === undefined)
+  const fromOffset = !exact || own === undefined ? null : Math.min(position.offset + 1, sharedEnd(own, lineage) + 1)
+  return { epoch: position.epoch, replid, fromOffset, forkedAtWallMs: later[0]?.atWallMs ?? null }
 }
 
 /**

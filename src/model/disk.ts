@@ -8,6 +8,7 @@ export type RdbSeen =
   | {
       readonly ok: true
       readonly bytes: number
+      readonly changedAtMs: number
       readonly format: number
       readonly writtenBy: string
       readonly savedAtS: number | null
@@ -16,12 +17,12 @@ export type RdbSeen =
       readonly empty: boolean
       readonly fields: string
     }
-  | { readonly ok: false; readonly bytes: number; readonly why: string }
+  | { readonly ok: false; readonly bytes: number; readonly changedAtMs: number; readonly why: string }
 
 /** An AOF of either kind: `appendonlydir` with its manifest (redis 7), or one `appendonly.aof`. `empty`: it holds no data. */
 export type AofSeen =
-  | { readonly ok: true; readonly bytes: number; readonly base: string; readonly empty: boolean }
-  | { readonly ok: false; readonly bytes: number; readonly why: string }
+  | { readonly ok: true; readonly bytes: number; readonly changedAtMs: number; readonly base: string; readonly empty: boolean }
+  | { readonly ok: false; readonly bytes: number; readonly changedAtMs: number; readonly why: string }
 
 /** null: no such file. */
 export interface DataDir {
