@@ -63,7 +63,8 @@ function describeRdb(disk: DiskProbe, lineage: Lineage, nowWallMs: number): stri
     note !== null && noted !== null
       ? positionOfRestored({ ...note, about: noted.sureOffset, atLeast: noted.sureOffset }, lineage)
       : positionOfRdb(rdb.replid, rdb.offset, lineage)
-  return `${describePosition(position)} (dump.rdb${ageOf(rdb, nowWallMs)}${rdb.writtenBy === '' ? '' : `, by redis ${rdb.writtenBy}`})`
+  const data = rdb.empty ? 'no data' : position.kind === 'foreign' ? `data ${describePosition(position)}` : describePosition(position)
+  return `${data} (dump.rdb${ageOf(rdb, nowWallMs)}${rdb.writtenBy === '' ? '' : `, by redis ${rdb.writtenBy}`})`
 }
 
 function ageOf(rdb: Extract<RdbSeen, { ok: true }>, nowWallMs: number): string {

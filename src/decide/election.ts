@@ -95,8 +95,10 @@ function judgeMyself(state: State, view: View, policy: Policy, field: Field): El
       return me(`the link was alive until ${state.holder ?? 'the primary'} went; ${late.join(', ')} did not say more within ${electionWaitMs} ms (${compared})`)
     return wait(late, `${late.join(', ')} may have more data`)
   }
-  if (unmeasured.length > 0)
-    return wait(unmeasured, `${unmeasured.join(', ')} cannot be compared yet, and this member's link was not alive when the primary went`)
+  if (unmeasured.length > 0) {
+    const whys = unmeasured.map((host) => `${host} cannot be compared yet (${heard(peerOf(view, host))?.unfitWhy ?? ''})`)
+    return wait(unmeasured, `${whys.join(', ')}, and this member's link was not alive when the primary went`)
+  }
   return judgeLonely(state, view, policy, unheard, compared)
 }
 

@@ -4,7 +4,7 @@
  * the name says `WallMs`. Filled by `observe/`, read by `decide/`.
  */
 import type { DiskProbe, Restored } from './disk.ts'
-import type { Lineage, Paused, Phase } from './state.ts'
+import type { Lineage, Paused, Phase, VoteHeard } from './state.ts'
 
 export type Fact = true | false | 'unknown'
 
@@ -121,6 +121,8 @@ export interface Statement {
   readonly partial: boolean
   /** Its one vote, its own candidacy included. Only in groups with a witness. */
   readonly vote: { readonly epoch: number; readonly to: string } | null
+  /** What the others have voted, as far as it was told here. Absent: an agent of an older version. */
+  readonly votesHeard?: readonly VoteHeard[]
 }
 
 export interface HandoverView {
