@@ -5,8 +5,7 @@
 import { mkdir, rename, stat } from 'node:fs/promises'
 import type { Kept } from '../model/kept.ts'
 import { done, failed, type Outcome } from '../model/outcome.ts'
-import { keptDir, redisDataDir } from '../model/paths.ts'
-import { aofDirName, oldAofName, rdbName } from '../observe/data-dir.ts'
+import { aofDirName, keptDir, oldAofName, rdbName, redisDataDir } from '../model/paths.ts'
 import { syncFolder, writeDurably } from './durable.ts'
 import type { RedisHands } from './redis.ts'
 

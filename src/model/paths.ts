@@ -34,6 +34,11 @@ export function redisDataDir(paths: Paths, group: string): string {
   return `${groupStateDir(paths, group)}/data`
 }
 
+/** In it, by the names that redis gives them and that every redis.conf of Holdfast leaves as they are. */
+export const rdbName = 'dump.rdb'
+export const aofDirName = 'appendonlydir'
+export const oldAofName = 'appendonly.aof'
+
 export function redisLogFile(paths: Paths, group: string): string {
   return `${groupStateDir(paths, group)}/redis.log`
 }

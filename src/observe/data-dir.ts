@@ -4,12 +4,8 @@
  */
 import { open, readFile } from 'node:fs/promises'
 import type { AofSeen, DataDir, RdbSeen } from '../model/disk.ts'
+import { aofDirName, oldAofName, rdbName } from '../model/paths.ts'
 import { endsWell, parseRdbHeader, rdbHeaderBytes, rdbTailBytes } from '../redis/rdb-header.ts'
-
-/** The names that every redis.conf of Holdfast has. */
-export const rdbName = 'dump.rdb'
-export const aofDirName = 'appendonlydir'
-export const oldAofName = 'appendonly.aof'
 
 export async function observeDataDir(dir: string): Promise<DataDir> {
   const [rdb, aof] = await Promise.all([seeRdb(`${dir}/${rdbName}`), seeAof(dir)])
