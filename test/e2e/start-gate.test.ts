@@ -68,6 +68,7 @@ describe.skipIf(problems.length > 0)('with an RDB', { timeout: 90_000 }, () => {
       (bytes: Buffer) => Buffer.concat([bytes.subarray(0, 200), Buffer.alloc(300, 0xee), bytes.subarray(500)]),
       /RDB|loading|Internal error/i,
     ],
+    ['of a newer redis', (bytes: Buffer) => Buffer.concat([Buffer.from('REDIS0099'), bytes.subarray(9)]), /Can't handle RDB format version 99/],
     ['no RDB at all', () => Buffer.from('hello, I am no dataset'), /it is no RDB/],
   ])('of a replica, %s: it is kept aside as it is, and the data are fetched anew', async (_what, damage, why) => {
     const rig = theRig()
