@@ -6,7 +6,9 @@ import { setVip } from './keepalived.ts'
 import { acceptConnections, refuseConnections } from './nftables.ts'
 import { keepDataset, keepWrites } from './keep.ts'
 import { growBacklog, openBacklog } from './backlog.ts'
-import { follow, killClients, killRedis, pauseWrites, promote, resumeWrites, softFence, startRedis, wipeRedis, type RedisHands } from './redis.ts'
+import { follow, killClients, killRedis, pauseWrites, promote, resumeWrites, softFence, type RedisHands } from './redis.ts'
+import { setAside } from './set-aside.ts'
+import { settleAof, startRedis, wipeRedis } from './start.ts'
 import { fenceWrites, liftFence } from './write-fence.ts'
 
 export interface Hands extends RedisHands {
@@ -23,7 +25,9 @@ const executors: Executors = {
   vip: (action, hands) => setVip(hands.config.paths, hands.group.name, action.allowed),
   'drop-address': (_action, hands) => (hands.group.vip === undefined ? done : dropAddress(hands.group.vip.ip)),
   'vrrp-yield': (action, hands) => hands.vrrpYield(action.yields),
-  'start-redis': (_action, hands) => startRedis(hands),
+  'start-redis': (action, hands) => startRedis(hands, action.load),
+  'settle-aof': (action, hands) => settleAof(hands, action.to),
+  'set-aside': (action, hands) => setAside(hands, action.file, action.why),
   'kill-redis': (action) => killRedis(action.pid),
   promote: (_action, hands) => promote(hands),
   follow: (action, hands) => follow(hands, action.host, action.port),

@@ -23,6 +23,7 @@ import { observeRedis, type RedisObserver } from '../observe/redis.ts'
 import { watchAddress } from './address-watch.ts'
 import { monotonicMs, type StallMeter } from './clock.ts'
 import { crashPoint } from './crash-point.ts'
+import { openDiskSense, type DiskSense } from './disk-sense.ts'
 import { lineFile, type Log, type LoggedEvent } from './log-files.ts'
 import { openSenses, type PeerSigns } from './senses.ts'
 import { hasRoom, saveState } from './store.ts'
@@ -116,6 +117,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
     wake,
     vipCame: () => record({ kind: 'vip-up', epoch: state.epoch, text: `the address ${group.vip?.ip ?? ''} is on ${host}`, data: { to: host } }),
   })
+  const disk: DiskSense | null = group.process === 'direct' ? openDiskSense(config.paths, group, options.userConf, complain) : null
   const hands: Hands = {
     config,
     group,
@@ -124,10 +126,12 @@ export function startGroup(options: GroupOptions): GroupLoop {
     userConf: options.userConf,
     link: redis.link,
     started: redis.expectProcess,
-    exited: (text) => {
+    exited: (text, failures, words) => {
       options.log('warn', text)
+      disk?.exited(failures, words)
       wake()
     },
+    diskChanged: () => disk?.changed(),
     note: (text, kind = 'started') => record({ kind, epoch: state.epoch, text }),
     step: (when, kind) => crashPoint(`${state.phase}/${when}:${kind}`),
     pid: () => last?.view.redis.pid ?? null,
@@ -161,7 +165,8 @@ export function startGroup(options: GroupOptions): GroupLoop {
 
   async function observe(): Promise<View> {
     lookForRoom()
-    const redisProbe = await redis.probe(monotonicMs())
+    const probed = await redis.probe(monotonicMs())
+    const redisProbe = disk === null ? probed : await disk.look(probed, state)
     return {
       nowMs: monotonicMs(),
       nowWallMs: Date.now(),

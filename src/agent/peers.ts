@@ -7,7 +7,7 @@ import { request } from 'node:http'
 import { StringDecoder } from 'node:string_decoder'
 import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
-import { phases } from '../model/state.ts'
+import { isLineage, phases } from '../model/state.ts'
 import type { Statement } from '../model/view.ts'
 import { monotonicMs } from './clock.ts'
 import { isWrongSecret, secureConnect } from './secure.ts'
@@ -16,6 +16,8 @@ const maxLineBytes = 262_144
 const maxBufferedBytes = 262_144
 const connectDeadlineMs = 250
 const retryMs = 100
+/** One for each voter; a group has five members and a witness. */
+const maxVotes = 16
 /**
  * A peer unheard for so long gets a new connection. The old one may only be waiting for TCP's retransmission timer, which
  * after a cut of some seconds sleeps for seconds more: two hosts would be healed and still deaf to each other.
@@ -319,21 +321,32 @@ export function parseMessage(line: string, from: string): PeerMessage | null {
 function isSound(statement: Statement, from: string): boolean {
   if (!isObject(statement) || statement.host !== from || !Number.isInteger(statement.epoch) || !phases.some((p) => p === statement.phase)) return false
   const { redis, paused, lineage, handover, holder, vote } = statement
-  const entries =
-    Array.isArray(lineage) &&
-    lineage.every(
-      (e) => isObject(e) && Number.isInteger(e.epoch) && Number.isFinite(e.startOffset) && typeof e.replid === 'string' && typeof e.holder === 'string',
-    )
   const facts =
     redis === null ||
-    (isObject(redis) && Number.isFinite(redis.offset) && Number.isFinite(redis.keys) && typeof redis.replid === 'string' && typeof redis.runId === 'string')
-  const words = (holder === null || typeof holder === 'string') && (handover === null || isObject(handover)) && isVote(vote)
-  return entries && facts && words && isObject(paused) && Number.isFinite(paused.atWallMs)
+    (isObject(redis) &&
+      Number.isFinite(redis.offset) &&
+      Number.isFinite(redis.keys) &&
+      typeof redis.replid === 'string' &&
+      typeof redis.runId === 'string' &&
+      isRestored(redis.restored))
+  const words = (holder === null || typeof holder === 'string') && (handover === null || isObject(handover)) && isVote(vote) && areVotes(statement.votesHeard)
+  return isLineage(lineage) && facts && words && isObject(paused) && Number.isFinite(paused.atWallMs)
+}
+
+function isRestored(restored: unknown): boolean {
+  if (restored == null) return true
+  const { epoch, holder, about, atLeast } = restored as Record<string, unknown>
+  return Number.isInteger(epoch) && typeof holder === 'string' && Number.isFinite(about) && Number.isFinite(atLeast)
 }
 
 /** An agent of an older version says nothing of votes. */
 function isVote(vote: Statement['vote'] | undefined): boolean {
   return vote === null || vote === undefined || (isObject(vote) && Number.isInteger(vote.epoch) && typeof vote.to === 'string')
+}
+
+function areVotes(votes: unknown): boolean {
+  const one = (v: unknown): boolean => isObject(v) && typeof (v as { from?: unknown }).from === 'string' && isVote(v as Statement['vote'])
+  return votes === undefined || (Array.isArray(votes) && votes.length <= maxVotes && votes.every(one))
 }
 
 function isObject(value: unknown): boolean {

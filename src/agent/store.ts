@@ -6,7 +6,7 @@
 import { mkdir, open, readFile, rename, statfs } from 'node:fs/promises'
 import { OperatorError } from '../model/error.ts'
 import { failed, done, type Outcome } from '../model/outcome.ts'
-import { freshState, phases, type State } from '../model/state.ts'
+import { freshState, isLineage, phases, type State, type Vote } from '../model/state.ts'
 import { groupStateDir, stateFile } from '../model/paths.ts'
 import type { Config } from '../model/config.ts'
 
@@ -52,11 +52,24 @@ export function parseState(text: string, file: string): State {
     typeof state.host === 'string' &&
     phases.some((p) => p === state.phase) &&
     Number.isInteger(state.epoch) &&
-    Array.isArray(state.lineage) &&
+    isLineage(state.lineage) &&
     Array.isArray(state.results) &&
-    typeof state.paused === 'object'
-  if (!sound) throw new OperatorError('HF206', `${file} is damaged (fields are missing)`, hint)
+    isRecord(state.paused) &&
+    Number.isFinite(state.paused?.atWallMs) &&
+    (state.holder === null || typeof state.holder === 'string') &&
+    isVoteOrNone(state.vote) &&
+    (state.votesHeard === undefined ||
+      (Array.isArray(state.votesHeard) && state.votesHeard.every((v) => isRecord(v) && typeof v.from === 'string' && isVoteOrNone(v))))
+  if (!sound) throw new OperatorError('HF206', `${file} is damaged (fields are missing, or hold what cannot be)`, hint)
   return { ...freshState(state.group as string, state.host as string), ...state } as State
+}
+
+function isVoteOrNone(vote: unknown): boolean {
+  return vote == null || (isRecord(vote) && Number.isInteger((vote as Partial<Vote>).epoch) && typeof (vote as Partial<Vote>).to === 'string')
+}
+
+function isRecord(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 export async function saveState(paths: Config['paths'], state: State): Promise<Outcome> {

@@ -4,7 +4,8 @@
  */
 import type { KeptEntry } from '../model/kept.ts'
 import type { LineageEntry } from '../model/state.ts'
-import { describePosition, positionOf } from '../decide/position.ts'
+import type { RedisFacts } from '../model/view.ts'
+import { describePosition, isPlaced, positionOf, type Position } from '../decide/position.ts'
 import type { AgentAnswer } from './ask.ts'
 
 export interface EpochNode extends LineageEntry {
@@ -49,6 +50,12 @@ export function treeOf(group: string, answers: readonly AgentAnswer[], kept: rea
     const entry = replid === '' ? undefined : lineage.findLast((e) => e.replid === replid)
     return entry === undefined ? (nodes.findLast((n) => replid !== '' && n.replid === replid)?.id ?? null) : idOf(entry)
   }
+  const nodeAt = (position: Position, lineage: readonly LineageEntry[], redis: RedisFacts): string | null => {
+    if (!isPlaced(position)) return null
+    const entry = lineage.find((e) => e.epoch === position.epoch)
+    // What was read from an AOF has an id of its own.
+    return position.kind === 'noted' ? (entry === undefined ? null : idOf(entry)) : (nodeOf(lineage, redis.replid) ?? nodeOf(lineage, redis.replid2))
+  }
   const members = told.map(({ answer, own }): MemberOnTree => {
     const redis = own?.statement?.redis ?? null
     const lineage = own?.state?.lineage ?? []
@@ -58,9 +65,9 @@ export function treeOf(group: string, answers: readonly AgentAnswer[], kept: rea
       agent: answer.ok ? 'up' : 'silent',
       why: answer.ok ? (redis === null ? 'its redis has not answered' : '') : answer.why,
       phase: own?.state?.phase ?? null,
-      node: redis === null || position?.kind !== 'known' ? null : (nodeOf(lineage, redis.replid) ?? nodeOf(lineage, redis.replid2)),
-      offset: redis?.offset ?? null,
-      divergedBytes: position?.kind === 'known' ? position.divergedBytes : 0,
+      node: redis === null || position === null ? null : nodeAt(position, lineage, redis),
+      offset: position?.kind === 'noted' ? position.offset : (redis?.offset ?? null),
+      divergedBytes: position !== null && isPlaced(position) ? position.divergedBytes : 0,
       keys: redis?.keys ?? null,
       position: position === null ? 'not known' : describePosition(position),
     }
@@ -82,7 +89,8 @@ function nodesOf(told: readonly { readonly host: string; readonly lineage: reado
     lineage.forEach((entry, index) => {
       const id = idOf(entry)
       const known = nodes.get(id)
-      const before = lineage[index - 1]
+      const { continues } = entry
+      const before = continues === undefined ? lineage[index - 1] : lineage.findLast((e) => e.epoch <= continues.epoch)
       nodes.set(id, {
         ...entry,
         id,

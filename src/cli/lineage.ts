@@ -92,7 +92,7 @@ export function drawTree(tree: LineageTree): string {
 
 function epochLine(node: EpochNode): string {
   const when = new Date(node.atWallMs).toISOString().replace('T', ' ').slice(0, 19)
-  return `epoch ${node.epoch}  ${pc.bold(node.holder)}  ${node.source}${node.accepted === true ? pc.yellow(' (accepted)') : ''}  from offset ${node.startOffset}  id ${node.replid.slice(0, 8)}  ${when}  ${node.why}`
+  return `epoch ${node.epoch}  ${pc.bold(node.holder)}  ${node.source}${node.accepted === true ? pc.yellow(' (accepted)') : ''}  from offset ${node.startOffset}${node.continues === undefined ? '' : ` (goes on with epoch ${node.continues.epoch}, offset about ${node.continues.offset})`}  id ${node.replid.slice(0, 8)}  ${when}  ${node.why}`
 }
 
 function onNode(tree: LineageTree, node: EpochNode): readonly string[] {

@@ -38,6 +38,7 @@ export function decide(state: State, view: View, policy: Policy): Decision {
       ...withVip(draft.actions, ctx, allowed),
       ...fenceRule(ctx, draft.next),
       ...backlogRule(ctx, draft),
+      ...aofRule(ctx, draft),
       ...yieldRule(ctx, draft.next),
       ...stray.actions,
     ],
@@ -73,6 +74,13 @@ function backlogRule(ctx: Context, draft: Draft): readonly Action[] {
     return [{ kind: 'open-backlog' }]
   const action = adviseBacklog(ctx.view, ctx.policy)?.action ?? null
   return action === null ? [] : [action]
+}
+
+/** Turned on, redis begins a rewrite: once, when these data are those that stay. */
+function aofRule(ctx: Context, draft: Draft): readonly Action[] {
+  const { aofOwed, facts } = ctx.view.redis
+  if (aofOwed == null || draft.actions.length > 0 || facts === null || facts.loading || facts.syncing || !redisAnswers(ctx.view)) return []
+  return facts.linkUp || isServingPhase(draft.next.phase) ? [{ kind: 'settle-aof', to: aofOwed }] : []
 }
 
 function withOperatorPause(state: State, view: View): { readonly state: State; readonly events: readonly Event[] } {

@@ -7,7 +7,7 @@ import type { View } from '../model/view.ts'
 import type { State } from '../model/state.ts'
 import { electionWaitMs, lonelyWaitMs, stallLimitMs, type Policy } from '../model/policy.ts'
 import { candidateFromWord, candidateOf, compareCandidates, isMeasuredSinceGone, memberOf, ownFitness, type Candidate } from './fitness.ts'
-import { comparePositions, describePosition, type Position } from './position.ts'
+import { comparePositions, describePosition, estimateSlackBytes, isPlaced, mayHaveMore, type Position } from './position.ts'
 import { heard, newcomerMs, peerOf } from './situation.ts'
 
 export type Election =
@@ -40,13 +40,24 @@ export function elect(state: State, view: View, policy: Policy): Election {
     else if (word.fit) others.push(candidate)
     else barred.push({ ...candidate, why: word.unfitWhy })
   }
-  const best = [...others, ...(own.fit && me !== null ? [me] : [])].sort(compareCandidates).at(-1)
-  const [richest] = barred.filter((c) => c.position.kind === 'known' && !isDiverged(c.position)).sort((a, b) => comparePositions(b.position, a.position))
+  const best = preferHolder(state, [...others, ...(own.fit && me !== null ? [me] : [])].sort(compareCandidates))
+  const [richest] = barred.filter((c) => isPlaced(c.position) && !isDiverged(c.position)).sort((a, b) => comparePositions(b.position, a.position))
   if (best === undefined && richest !== undefined && unheard.length + unmeasured.length === 0) return refuse(state, policy, richest, own.why)
   if (best === undefined) return wait(unheard.concat(unmeasured), `no member heard is fit (here: ${own.why || 'fit'})`)
   if (best.host !== state.host) return { result: 'other', host: best.host, because: `${best.host} has the most data (${describePosition(best.position)})` }
   if (state.gone !== null && !isMeasuredSinceGone(state, view)) return wait([state.host], `the redis of ${state.host} owes an answer: its offset is of before`)
   return judgeMyself(state, view, policy, { me: best, others, barred, unheard, unmeasured })
+}
+
+/**
+ * The best, last in order. Whoever held the epoch wrote last, so of estimates that cannot be told apart its own is taken: that is what
+ * redis itself would go on with.
+ */
+function preferHolder(state: State, inOrder: readonly Candidate[]): Candidate | undefined {
+  const best = inOrder.at(-1)
+  const holder = inOrder.find((c) => c.host === state.holder)
+  if (best?.position.kind !== 'noted' || holder?.position.kind !== 'noted' || best.position.epoch !== holder.position.epoch) return best
+  return holder.position.offset >= best.position.offset - estimateSlackBytes ? holder : best
 }
 
 /** Heard and measured, but may not be promoted (never_primary, a full disk): nobody's rival, and perhaps the only one that has the data. */
@@ -73,6 +84,8 @@ function judgeMyself(state: State, view: View, policy: Policy, field: Field): El
   if (richer !== undefined) {
     return refuse(state, policy, richer, mine)
   }
+  const doubt = fresh ? undefined : [...field.others, ...field.barred].find((c) => isDoubtful(state, c, field.me))
+  if (doubt !== undefined) return refuseToGuess(state, field.me, doubt)
   if (unheard.length === 0 && unmeasured.length === 0) return me(`all members were heard; most data are here (${compared})`)
   if (fresh) {
     // The lost holder itself needs no hearing: what it has and we have not, it could not send. Other live replicas do.
@@ -82,8 +95,10 @@ function judgeMyself(state: State, view: View, policy: Policy, field: Field): El
       return me(`the link was alive until ${state.holder ?? 'the primary'} went; ${late.join(', ')} did not say more within ${electionWaitMs} ms (${compared})`)
     return wait(late, `${late.join(', ')} may have more data`)
   }
-  if (unmeasured.length > 0)
-    return wait(unmeasured, `${unmeasured.join(', ')} cannot be compared yet, and this member's link was not alive when the primary went`)
+  if (unmeasured.length > 0) {
+    const whys = unmeasured.map((host) => `${host} cannot be compared yet (${heard(peerOf(view, host))?.unfitWhy ?? ''})`)
+    return wait(unmeasured, `${whys.join(', ')}, and this member's link was not alive when the primary went`)
+  }
   return judgeLonely(state, view, policy, unheard, compared)
 }
 
@@ -108,9 +123,23 @@ function judgeLonely(state: State, view: View, policy: Policy, unheard: readonly
   return me(`this member held the group, ${unheard.join(', ')} cannot be reached by any way (${compared})${policy.external ? '; external redis' : ''}`)
 }
 
+/** Unknown never permits a promotion: neither over data that may be newer, nor over whatever the former holder has read from its disk. */
+function isDoubtful(state: State, other: Candidate, mine: Candidate): boolean {
+  if (other.position.kind === 'foreign') return other.host === state.holder
+  return !isDiverged(other.position) && mayHaveMore(other.position, mine.position)
+}
+
+function refuseToGuess(state: State, mine: Candidate, other: Candidate): Election {
+  const name = (c: Candidate): string => `${c.host} (${describePosition(c.position)})`
+  return {
+    result: 'refuse',
+    because: `${name(other)} may have newer data than ${name(mine)}, and what its disk had names no history: choose with holdfast failover ${state.group} --to ${other.host} --force, or --to ${mine.host} --force; a copy of the other is kept`,
+  }
+}
+
 /** What a later history has dropped already is nobody's loss now. */
 function isDiverged(position: Position): boolean {
-  return position.kind === 'known' && position.divergedBytes > 0
+  return isPlaced(position) && position.divergedBytes > 0
 }
 
 function refuse(state: State, policy: Policy, richer: Barred, here: string): Election {

@@ -2,7 +2,8 @@
 import type { RedisFacts, Statement, View } from '../model/view.ts'
 import type { State } from '../model/state.ts'
 import { maxStaleS, type Policy, type PolicyMember } from '../model/policy.ts'
-import { comparePositions, positionOf, type Position } from './position.ts'
+import { judgeDisk } from './disk.ts'
+import { comparePositions, isPlaced, positionOf, type Position } from './position.ts'
 import { redisAnswers } from './situation.ts'
 
 export interface Fitness {
@@ -44,19 +45,25 @@ export function ownFitness(state: State, view: View, policy: Policy): Fitness {
   if (memberOf(policy, state.host)?.neverPrimary === true) return no('never_primary is set')
   if (!view.durable) return no('its state directory cannot be written')
   if (!redisAnswers(view) || facts === null)
-    return no(view.redis.trouble === null ? 'its redis does not answer' : `its redis cannot be asked: ${view.redis.trouble}`)
+    return no(view.redis.trouble === null ? `its redis does not answer${diskWords(state, view)}` : `its redis cannot be asked: ${view.redis.trouble}`)
   if (facts.loading) return no('it is still loading its data')
   if (facts.syncing) return no('it is in the middle of a full sync')
   if (state.partial) return no('a full sync began and did not end: its data may be partial')
   if (facts.replid === '') return no(`redis ${facts.version} has no replication ids (4.0 has), so its data cannot be compared (HF402)`)
   const position = positionOf(facts, state.lineage)
-  if (state.epoch > 0 && position.kind !== 'known') return no(position.kind === 'empty' ? 'it is empty' : 'its data are of unknown history')
-  if (position.kind === 'known' && position.divergedBytes > 0) return no('it holds diverged writes')
+  if (state.epoch > 0 && !isPlaced(position)) return no(position.kind === 'empty' ? 'it is empty' : 'its data are of unknown history')
+  if (isPlaced(position) && position.divergedBytes > 0) return no('it holds diverged writes')
   // A link that dropped a moment ago may be the first sign of a dying primary: unfit would mean to refuse its address.
   if (facts.role === 'replica' && state.gone === null && state.phase === 'replica' && !wasFresh(state, view)) {
     return no(`its replication link is down${facts.linkDownS === null ? '' : ` for ${facts.linkDownS} s`}`)
   }
   return { fit: true, why: '' }
+}
+
+/** What is known of the data of a redis that does not run. */
+export function diskWords(state: State, view: View): string {
+  const { disk, process } = view.redis
+  return disk == null || process !== false ? '' : `: ${judgeDisk(disk, state.lineage, view.nowWallMs).text}`
 }
 
 function no(why: string): Fitness {

@@ -8,7 +8,7 @@ import type { LineageEntry, State } from '../model/state.ts'
 import type { RedisFacts, Statement } from '../model/view.ts'
 import { holdStill, type Context, type Draft } from './draft.ts'
 import { memberOf, ownFitness } from './fitness.ts'
-import { describePosition, forkOf, positionOf, type Position } from './position.ts'
+import { describePosition, estimateSlackBytes, forkOf, isPlaced, positionOf, type Position } from './position.ts'
 import { heard, isWriteFenced, peerOf } from './situation.ts'
 
 export function follow(ctx: Context): Draft {
@@ -32,7 +32,7 @@ export function follow(ctx: Context): Draft {
   const verdict = mayGiveUp(state, facts, position, word, entry)
   if (verdict.kind === 'refuse') return refuse(ctx, verdict.why)
   const keep = verdict.kind === 'keep' ? keeping(ctx, facts, position) : []
-  const diverged = position.kind === 'known' ? position.divergedBytes : null
+  const diverged = isPlaced(position) ? position.divergedBytes : null
   const rejoined: Event = {
     // Keeping a copy takes several cycles, in which the phase has become replica: only a primary can have diverged.
     kind: wasPrimary(state) || (diverged !== null && diverged > 0) ? 'rejoined' : 'following',
@@ -139,13 +139,17 @@ function mayGiveUp(state: State, facts: RedisFacts, position: Position, holder: 
   if (position.kind === 'known') {
     if (position.divergedBytes === 0) return { kind: ownBytes(facts, state.lineage) > 0 ? 'keep' : 'free' }
     const own = state.lineage.find((e) => e.epoch === position.epoch)?.holder === state.host
-    if (!own && entry.source === 'restart')
+    // An estimate may be some bytes too low; then a copy is kept of what is most likely there.
+    const older = entry.continues === undefined || facts.offset > entry.continues.offset + estimateSlackBytes
+    if (!own && entry.source === 'restart' && older)
       return {
         kind: 'refuse',
         why: `INV-1: ${holder.host} restarted from data that are ${position.divergedBytes} bytes older than those here; they are not given up to it. Promote this member (failover --to ${state.host} --force), or name the true data (lineage ${state.group} accept HOST; a copy is kept)`,
       }
     return { kind: 'keep' }
   }
+  // A replica of this very epoch: its data came from the history that is served.
+  if (position.kind === 'noted') return { kind: position.epoch === state.epoch && facts.restored?.served === false ? 'free' : 'keep' }
   if (state.phase === 'fresh')
     return {
       kind: 'refuse',

@@ -7,7 +7,7 @@ import type { Decision } from '../model/decision.ts'
 import type { Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { View } from '../model/view.ts'
-import { positionOf } from './position.ts'
+import { isPlaced, positionOf } from './position.ts'
 import { heard, isServingPhase, peerOf } from './situation.ts'
 
 export function checkInvariants(state: State, view: View, policy: Policy, decision: Decision): void {
@@ -42,11 +42,12 @@ export function checkInvariants(state: State, view: View, policy: Policy, decisi
         next.lineage.at(-1)?.accepted !== true
       assert(!wipes, 'INV-1: data are not given up to an empty primary')
       const position = facts === null ? null : positionOf(facts, next.lineage)
-      const diverged = position?.kind === 'known' && position.divergedBytes > 0 && (facts?.keys ?? 0) > 0
+      const diverged = position !== null && isPlaced(position) && position.divergedBytes > 0 && (facts?.keys ?? 0) > 0
       const kept = actions.slice(0, actions.indexOf(action)).some((a) => a.kind === 'keep-dataset' || a.kind === 'keep-writes')
       assert(!diverged || kept, 'INV-6: nothing is given up before it is kept')
     }
     if (action.kind === 'start-redis' || action.kind === 'wipe-redis') assert(!policy.external, 'an external redis is never started')
+    if (action.kind === 'set-aside') assert(view.redis.process === false && view.redis.disk != null, 'INV-6: a file is moved only while no redis uses it')
     if (action.kind === 'wipe-redis') assert(!isServingPhase(next.phase) && view.request?.kind === 'reinit', "a dataset is wiped only on an operator's word")
     if (action.kind === 'drop-address') assert(!isServingPhase(next.phase), 'the address is not taken from a member that serves')
     if (action.kind === 'kill-redis') assert(!isServingPhase(next.phase), 'INV-7: a serving redis is not killed')

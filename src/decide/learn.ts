@@ -9,7 +9,7 @@ import { mergeLineage } from './position.ts'
 export function learn(state: State, view: View): State {
   let next = state
   for (const peer of view.peers) {
-    if (peer.statement !== null) next = learnFrom(next, peer.statement)
+    if (peer.statement !== null) next = learnOfVotes(learnFrom(next, peer.statement), peer.statement, view.nowMs)
   }
   const { facts, process } = view.redis
   if (facts === null || process === false) return next
@@ -49,6 +49,22 @@ function learnFrom(state: State, word: Statement): State {
   if (word.epoch < next.epoch || word.epoch === 0 || word.holder === null) return next
   if (word.epoch === next.epoch && (word.holder === next.holder || !winsTie(next, word))) return next
   return { ...next, epoch: word.epoch, holder: word.holder, gone: null }
+}
+
+/**
+ * A vote that was told counts, whatever becomes of the voter's disk. So everybody remembers what the others have told, and a voter that
+ * comes back from an old snapshot takes the later vote of its own over before it could vote in that epoch again (INV-3).
+ */
+function learnOfVotes(state: State, word: Statement, nowMs: number): State {
+  let next = state
+  const known = state.votesHeard.find((v) => v.from === word.host)
+  if (word.vote != null && word.vote.epoch > (known?.epoch ?? 0)) {
+    const told = { from: word.host, epoch: word.vote.epoch, to: word.vote.to }
+    next = { ...next, votesHeard: [...next.votesHeard.filter((v) => v.from !== word.host), told] }
+  }
+  const own = word.votesHeard?.find((v) => v.from === state.host)
+  if (own === undefined || own.epoch <= (next.vote?.epoch ?? 0)) return next
+  return { ...next, vote: { epoch: own.epoch, to: own.to, atMs: nowMs } }
 }
 
 /** Two members claimed one epoch (neither could hear the other): all must agree on who yields. The merged lineage says. */

@@ -3,6 +3,7 @@
  * An offset alone says nothing; only with the id it belongs to can two datasets be compared (design: INV-1, INV-4).
  */
 import type { Fork } from '../model/action.ts'
+import type { Restored } from '../model/disk.ts'
 import type { RedisFacts } from '../model/view.ts'
 import type { Lineage, LineageEntry } from '../model/state.ts'
 
@@ -12,6 +13,11 @@ export type Position =
   | { readonly kind: 'foreign' }
   /** `divergedBytes` > 0: it holds writes that the history after `epoch` does not have. */
   | { readonly kind: 'known'; readonly epoch: number; readonly offset: number; readonly divergedBytes: number }
+  /** Read from a disk that names no history, by what was noted before: `offset` is an estimate, `atLeast` is sure. */
+  | { readonly kind: 'noted'; readonly epoch: number; readonly offset: number; readonly divergedBytes: number; readonly atLeast: number }
+
+/** By so much an estimate may be wrong: pings, a SELECT or two, between the note and the end. */
+export const estimateSlackBytes = 1024
 
 export function positionOf(facts: RedisFacts, lineage: Lineage): Position {
   const own = lineage.findLast((e) => e.replid !== '' && e.replid === facts.replid)
@@ -19,40 +25,109 @@ export function positionOf(facts: RedisFacts, lineage: Lineage): Position {
   const before = lineage.findLast((e) => e.replid !== '' && e.replid === facts.replid2)
   // A redis that was promoted outside our sight: what it shares with us ends where its own id begins.
   if (before !== undefined) return known(before, Math.max(facts.offset, facts.secondOffset - 1), lineage, facts.secondOffset - 1)
-  return facts.keys === 0 ? { kind: 'empty' } : { kind: 'foreign' }
+  if (facts.keys === 0) return { kind: 'empty' }
+  return facts.restored == null ? { kind: 'foreign' } : positionOfRestored(facts.restored, lineage)
+}
+
+/** Of one epoch two members may have claimed, only the history of the one that was followed is that epoch's. */
+export function positionOfRestored(restored: Restored, lineage: Lineage): Position {
+  const entry = lineage.find((e) => e.epoch === restored.epoch && e.holder === restored.holder)
+  if (entry === undefined) return { kind: 'foreign' }
+  const { about, atLeast } = restored
+  return { kind: 'noted', epoch: entry.epoch, offset: about, divergedBytes: Math.max(0, about - sharedEnd(entry, lineage)), atLeast }
+}
+
+/** Of an RDB that no redis has read yet. */
+export function positionOfRdb(replid: string, offset: number | null, lineage: Lineage): Position {
+  const entry = lineage.findLast((e) => e.replid !== '' && e.replid === replid)
+  return entry === undefined || offset === null ? { kind: 'foreign' } : known(entry, offset, lineage)
+}
+
+export function isPlaced(position: Position): position is Exclude<Position, { readonly kind: 'empty' | 'foreign' }> {
+  return position.kind === 'known' || position.kind === 'noted'
 }
 
 /** `sharedUntil`: beyond that its bytes are its own. They are the history's as long as no later epoch began without them. */
 function known(entry: LineageEntry, offset: number, lineage: Lineage, sharedUntil = Number.MAX_SAFE_INTEGER): Position {
-  const later = lineage.filter((e) => e.epoch > entry.epoch)
-  // Of ALL later epochs: one that restarted from an older dataset has dropped what the epochs before it still had.
-  const endOffset = later.length === 0 ? Number.MAX_SAFE_INTEGER : Math.min(sharedUntil, ...later.map((e) => e.startOffset - 1))
+  const endOffset = lineage.some((e) => e.epoch > entry.epoch) ? Math.min(sharedUntil, sharedEnd(entry, lineage)) : Number.MAX_SAFE_INTEGER
   return { kind: 'known', epoch: entry.epoch, offset, divergedBytes: Math.max(0, offset - endOffset) }
 }
 
-/** Where a dataset leaves the history that goes on after its epoch. */
-export function forkOf(facts: RedisFacts, lineage: Lineage, position: Position): Fork {
-  if (position.kind !== 'known') return { epoch: 0, replid: null, fromOffset: null, forkedAtWallMs: null }
-  const own = lineage.find((e) => e.epoch === position.epoch)
-  const next = lineage.find((e) => e.epoch > position.epoch)
-  const replid = own?.replid === facts.replid || own?.replid === facts.replid2 ? own.replid : null
-  return { epoch: position.epoch, replid, fromOffset: next?.startOffset ?? null, forkedAtWallMs: next?.atWallMs ?? null }
+/**
+ * The last byte of this epoch's numbering that the history kept. From its newest epoch back: of ALL epochs after this one the smallest
+ * counts, because one that restarted from an older dataset has dropped what the epochs before it still had. Beyond an epoch that began
+ * to count anew, offsets are of another numbering. An epoch that the newest does not come from has kept nothing of its own.
+ */
+function sharedEnd(entry: LineageEntry, lineage: Lineage): number {
+  const after: LineageEntry[] = []
+  let at = lineage.at(-1)
+  while (at !== undefined && at.epoch > entry.epoch) {
+    after.unshift(at)
+    const before: number = at.continues?.epoch ?? at.epoch - 1
+    at = lineage.findLast((e) => e.epoch <= before)
+  }
+  if (at !== undefined && at.epoch < entry.epoch) return entry.startOffset - 1
+  let end = Number.MAX_SAFE_INTEGER
+  for (const later of after) {
+    end = Math.min(end, later.continues?.atLeast ?? later.startOffset - 1)
+    if (later.continues !== undefined) break
+  }
+  return end
 }
 
-/** Negative: `a` has less. A known position is above an unknown one; unknown ones are not told apart. */
+/** Where a dataset leaves the history that goes on after its epoch: at the first byte that ANY later epoch began without. */
+export function forkOf(facts: RedisFacts, lineage: Lineage, position: Position): Fork {
+  if (!isPlaced(position)) return { epoch: 0, replid: null, fromOffset: null, forkedAtWallMs: null }
+  const own = lineage.find((e) => e.epoch === position.epoch)
+  const later = lineage.filter((e) => e.epoch > position.epoch)
+  const replid = own?.replid === facts.replid || own?.replid === facts.replid2 ? own.replid : null
+  const exact = position.kind === 'known' && later.length > 0 && later.every((e) => e.continues === undefined)
+  const fromOffset = !exact || own === undefined ? null : Math.min(position.offset + 1, sharedEnd(own, lineage) + 1)
+  return { epoch: position.epoch, replid, fromOffset, forkedAtWallMs: later[0]?.atWallMs ?? null }
+}
+
+/**
+ * Of a redis that was just promoted to `epoch`: does it go on with the data of another epoch than the one before, or with offsets that
+ * begin anew? Then the others cannot judge theirs by its first offset. Data of unknown history are said to continue nothing.
+ */
+export function continuationOf(facts: RedisFacts, epoch: number, lineage: Lineage): NonNullable<LineageEntry['continues']> | undefined {
+  const earlier = lineage.filter((e) => e.epoch < epoch)
+  const parent = earlier.findLast((e) => e.replid !== '' && (e.replid === facts.replid2 || e.replid === facts.replid))
+  if (parent !== undefined) {
+    const end = facts.secondOffset > 0 ? facts.secondOffset - 1 : facts.offset
+    return earlier.some((e) => e.epoch > parent.epoch && e.continues !== undefined) ? { epoch: parent.epoch, offset: end, atLeast: end } : undefined
+  }
+  const position = positionOf(facts, earlier)
+  return position.kind === 'noted' ? { epoch: position.epoch, offset: position.offset, atLeast: position.atLeast } : undefined
+}
+
+/** Negative: `a` has less. A position in the lineage is above an unknown one; unknown ones are not told apart. */
 export function comparePositions(a: Position, b: Position): number {
-  if (a.kind === 'known' && b.kind === 'known') return a.epoch - b.epoch || a.offset - b.offset
+  if (isPlaced(a) && isPlaced(b)) return a.epoch - b.epoch || a.offset - b.offset || rank(a) - rank(b)
   return rank(a) - rank(b)
 }
 
 function rank(position: Position): number {
-  return position.kind === 'known' ? 2 : position.kind === 'foreign' ? 1 : 0
+  return position.kind === 'known' ? 3 : position.kind === 'noted' ? 2 : position.kind === 'foreign' ? 1 : 0
+}
+
+/** May `b` have data that `a` has not, although it compares as less? Only where one of them is an estimate, or of unknown history. */
+export function mayHaveMore(b: Position, a: Position): boolean {
+  if (!isPlaced(a) || !isPlaced(b) || b.epoch !== a.epoch) return false
+  if (a.kind === 'noted') return b.kind === 'known' && b.offset > a.atLeast && b.offset > a.offset - estimateSlackBytes
+  return b.kind === 'noted' && b.offset + estimateSlackBytes > a.offset
 }
 
 export function describePosition(position: Position): string {
   if (position.kind === 'empty') return 'empty'
   if (position.kind === 'foreign') return 'of unknown history'
-  return `epoch ${position.epoch}, offset ${position.offset}${position.divergedBytes > 0 ? `, ${position.divergedBytes} bytes diverged` : ''}`
+  const offset =
+    position.kind === 'known'
+      ? `offset ${position.offset}`
+      : position.offset === position.atLeast
+        ? `offset at least ${position.atLeast}`
+        : `offset about ${position.offset}`
+  return `epoch ${position.epoch}, ${offset}${position.divergedBytes > 0 ? `, ${position.divergedBytes} bytes diverged` : ''}`
 }
 
 /**
@@ -71,6 +146,7 @@ export function mergeLineage(known: Lineage, told: Lineage, toldBy: string, limi
 
 function betterEntry(entry: LineageEntry, rival: LineageEntry, toldBy: string): boolean {
   if (entry.holder === rival.holder) return entry.holder === toldBy
-  if (entry.startOffset !== rival.startOffset) return entry.startOffset > rival.startOffset
+  const had = (e: LineageEntry): number => e.continues?.offset ?? e.startOffset - 1
+  if (had(entry) !== had(rival)) return had(entry) > had(rival)
   return entry.holder < rival.holder
 }

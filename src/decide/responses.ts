@@ -9,9 +9,10 @@ import { elect } from './election.ts'
 import { isFresh, wasFresh } from './fitness.ts'
 import { follow } from './following.ts'
 import { answerSwitchover, handOver, isHandedToMe, isOfferedToMe } from './handover.ts'
-import { mergeLineage } from './position.ts'
+import { continuationOf, mergeLineage } from './position.ts'
 import { withLease } from './lease.ts'
 import { heard, isServingPhase, isWriteFenced, peerOf, voucherOf } from './situation.ts'
+import { startRedis } from './starting.ts'
 import { standForElection, voteOfTheDead } from './voting.ts'
 
 /** Longer than an election and the fence that follows it; a promotion opens the gate at once. */
@@ -150,19 +151,17 @@ function finishPromotion(ctx: Context): Draft {
   const { state, view, situation, policy } = ctx
   const facts = view.redis.facts
   if (facts === null) return holdStill(ctx, 'wait for its answer', busyTickMs)
+  // Started from its disk, it counts nothing yet: the address does not lead to it before it does, or an old copy could pass for as good later.
+  const vip = facts.backlogOpen || view.keepalived?.allowed === true
   if (situation.redis === 'replica') {
     if ((state.servingRunId !== null && state.servingRunId !== facts.runId) || facts.syncing || state.partial) return resign(ctx)
     const unheard = policy.members.filter((m) => m.host !== state.host && heard(peerOf(view, m.host)) === null).map((m) => m.host)
     // After a restart of the agent the claim may be long outlived: who has just come listens before it makes a second primary.
     if (unheard.length > 0 && view.agentUptimeMs < lonelyWaitMs)
       return holdStill(ctx, `epoch ${state.epoch} is claimed; ${unheard.join(', ')} may know of a later one`, busyTickMs)
-    const promoting = holdStill(ctx, `epoch ${state.epoch} is claimed; redis is still to be promoted`, 0)
-    if (facts.backlogOpen) return { ...promoting, actions: [{ kind: 'promote' }], vip: true }
-    // Started from its disk: it counts before the address leads to it, or an old copy could pass for as good as this one later.
-    return { ...promoting, actions: [{ kind: 'promote' }, { kind: 'open-backlog' }] }
+    return { ...holdStill(ctx, `epoch ${state.epoch} is claimed; redis is still to be promoted`, 0), actions: [{ kind: 'promote' }], vip }
   }
-  if (!facts.backlogOpen && view.actedAll)
-    return { ...holdStill(ctx, 'redis is primary; it is to count its bytes before it serves', 0), actions: [{ kind: 'open-backlog' }] }
+  const continues = continuationOf(facts, state.epoch, state.lineage)
   const entry: LineageEntry = {
     epoch: state.epoch,
     replid: facts.replid,
@@ -171,6 +170,7 @@ function finishPromotion(ctx: Context): Draft {
     source: state.claim?.source ?? 'failover',
     why: state.claim?.why ?? '',
     atWallMs: view.nowWallMs,
+    ...(continues === undefined ? {} : { continues }),
     ...(state.claim?.accepted === true ? { accepted: true } : {}),
   }
   const before = state.lineage.findLast((e) => e.epoch < state.epoch)
@@ -180,7 +180,7 @@ function finishPromotion(ctx: Context): Draft {
   return {
     next: { ...state, phase: 'primary', lineage: mergeLineage(state.lineage, [entry], state.host, maxLineage), servingRunId: facts.runId, claim: null },
     // A gate that this host shut as the old primary of an earlier switchover would refuse its own clients now.
-    actions: [{ kind: 'resume-writes' }, { kind: 'accept-connections' }],
+    actions: [{ kind: 'resume-writes' }, { kind: 'accept-connections' }, ...(facts.backlogOpen ? [] : [{ kind: 'open-backlog' } as const])],
     events: [
       {
         kind: 'promoted',
@@ -190,8 +190,8 @@ function finishPromotion(ctx: Context): Draft {
       },
     ],
     because: `redis is primary with replication id ${facts.replid.slice(0, 8)} from offset ${entry.startOffset}`,
-    wakeInMs: busyTickMs,
-    vip: true,
+    wakeInMs: facts.backlogOpen ? busyTickMs : 0,
+    vip,
   }
 }
 
@@ -287,16 +287,6 @@ function stepDown(ctx: Context): Draft {
     because: text,
     wakeInMs: 0,
     vip: false,
-  }
-}
-
-function startRedis(ctx: Context): Draft {
-  if (ctx.policy.external) return holdStill(ctx, 'redis is down; its own supervisor is to start it (process: external)', busyTickMs)
-  const vip = ctx.situation.claim === 'theirs' ? false : undefined
-  return {
-    ...holdStill(ctx, 'redis is down; it is started as a replica of nobody', busyTickMs),
-    actions: [{ kind: 'start-redis' }],
-    ...(vip === undefined ? {} : { vip }),
   }
 }
 

@@ -27,6 +27,7 @@ export function statementOf(state: State, view: View, policy: Policy): Statement
     paused: state.paused,
     handover: handover === null ? null : { id: handover.id, to: handover.to, epoch: handover.epoch, stage: handover.stage },
     partial: state.partial,
+    votesHeard: state.votesHeard,
     vote: state.vote === null ? null : { epoch: state.vote.epoch, to: state.vote.to },
     preparedId: state.prepared !== null && state.prepared.runId === view.redis.facts?.runId ? state.prepared.id : null,
   }

@@ -9,17 +9,20 @@ import type { Statement, View } from '../model/view.ts'
 import type { Context, Draft } from './draft.ts'
 import { candidateFromWord, candidateOf, compareCandidates, ownFitness } from './fitness.ts'
 import { comparePositions } from './position.ts'
-import { heard, isServingPhase } from './situation.ts'
+import { heard, isServingPhase, newcomerMs } from './situation.ts'
 
 export type Ballot =
   | { readonly result: 'elected'; readonly epoch: number; readonly because: string }
   /** `vote`: what to remember and to tell; it is the candidacy. */
-  | { readonly result: 'waiting'; readonly vote: Vote; readonly because: string }
+  | { readonly result: 'waiting'; readonly vote: Vote | null; readonly because: string }
 
 /** The best member stands for election, or counts its votes. Only for groups with a quorum. */
 export function standForElection(state: State, view: View, policy: Policy): Ballot {
   const votes = view.peers.flatMap((p) => heard(p)?.vote ?? [])
   const mine = state.vote
+  // Its vote for itself is a vote like any other.
+  if (mayHaveForgotten(view, policy) && (mine === null || mine.epoch <= state.epoch))
+    return { result: 'waiting', vote: mine, because: 'has only just started, and listens before it votes' }
   if (mine === null || mine.to !== state.host || mine.epoch <= state.epoch) return candidacy(state, view, votes)
   const count = 1 + votes.filter((v) => v.epoch === mine.epoch && v.to === state.host).length
   const tally = `${count} of the ${policy.quorum} votes that are needed in epoch ${mine.epoch}`
@@ -45,7 +48,7 @@ function candidacy(state: State, view: View, votes: readonly { readonly epoch: n
 export function voteOfTheDead(ctx: Context): Vote | null {
   const { state, view, policy, situation } = ctx
   const epoch = state.epoch + 1
-  if (policy.quorum === 0 || situation.redis !== 'dead' || (state.vote?.epoch ?? 0) >= epoch) return state.vote
+  if (policy.quorum === 0 || mayHaveForgotten(view, policy) || situation.redis !== 'dead' || (state.vote?.epoch ?? 0) >= epoch) return state.vote
   const fit = view.peers.map((p) => heard(p)).filter((word) => word?.fit === true && word.epoch === state.epoch && word.host !== policy.witness)
   const candidates = fit.flatMap((word) => (word === null ? [] : (candidateFromWord(policy, word, state) ?? [])))
   const best = candidates.sort(compareCandidates).at(-1)
@@ -57,6 +60,8 @@ export function withVote(ctx: Context, draft: Draft): Draft {
   const { view, policy, situation } = ctx
   const { next } = draft
   if (policy.quorum === 0 || !view.durable || isServingPhase(next.phase) || next.phase === 'handed') return draft
+  if (mayHaveForgotten(view, policy))
+    return { ...draft, because: `has only just started: whom it voted for before, and who counts on that, it must hear first; ${draft.because}` }
   if (situation.claim !== 'theirs' || situation.holder !== 'gone') return draft
   const candidate = view.peers.map((p) => heard(p)).find((word): word is Statement => word !== null && asksFor(word, next))
   if (candidate?.vote == null || hasMore(ctx, candidate)) return draft
@@ -73,6 +78,15 @@ export function withVote(ctx: Context, draft: Draft): Draft {
     events: [...draft.events, voted],
     because: `votes for ${candidate.host} in epoch ${epoch}; ${draft.because}`,
   }
+}
+
+/**
+ * An agent that has just started may have been given an old disk: then it does not know whom it elected, and that one serves on a
+ * lease that this voter's old vote and contact gave. Until the longest such lease is over it votes for nobody. Whoever is still in
+ * touch with it has told it of its epoch by then.
+ */
+function mayHaveForgotten(view: View, policy: Policy): boolean {
+  return view.agentUptimeMs < Math.max(newcomerMs, policy.voteSilenceMs)
 }
 
 function asksFor(word: Statement, voter: State): boolean {

@@ -20,8 +20,12 @@ export type Action =
    * its address must fall at the first advert of the other side, before its agent has even been told.
    */
   | { readonly kind: 'vrrp-yield'; readonly yields: boolean }
-  /** Starts redis as a replica of nobody (INV-2). Only for `process: direct`. */
-  | { readonly kind: 'start-redis' }
+  /** Starts redis as a replica of nobody (INV-2), so that it loads this file. Absent: as configured. Only for `process: direct`. */
+  | { readonly kind: 'start-redis'; readonly load?: 'aof' | 'rdb' }
+  /** CONFIG SET appendonly, once what was to be loaded is loaded. */
+  | { readonly kind: 'settle-aof'; readonly to: 'yes' | 'no' }
+  /** Moves a file that redis cannot read out of its way, to what is kept. Redis must not run. */
+  | { readonly kind: 'set-aside'; readonly file: 'aof' | 'rdb'; readonly why: string }
   /** SIGKILL, so that no late write is acknowledged. */
   | { readonly kind: 'kill-redis'; readonly pid: number }
   /** REPLICAOF NO ONE. */

@@ -34,6 +34,11 @@ export function redisDataDir(paths: Paths, group: string): string {
   return `${groupStateDir(paths, group)}/data`
 }
 
+/** In it, by the names that redis gives them and that every redis.conf of Holdfast leaves as they are. */
+export const rdbName = 'dump.rdb'
+export const aofDirName = 'appendonlydir'
+export const oldAofName = 'appendonly.aof'
+
 export function redisLogFile(paths: Paths, group: string): string {
   return `${groupStateDir(paths, group)}/redis.log`
 }
@@ -92,6 +97,11 @@ export function vrrpInstance(group: string): string {
 /** What was kept before data were given up (INV-6): copies, their manifests, journals of replays. */
 export function keptDir(paths: Paths, group: string): string {
   return `${groupStateDir(paths, group)}/kept`
+}
+
+/** The last that was known of this member's dataset while its history was known. */
+export function positionNoteFile(paths: Paths, group: string): string {
+  return `${groupStateDir(paths, group)}/position.json`
 }
 
 /** The user's values of what the write fence has changed in redis, for as long as it is in force. */

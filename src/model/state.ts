@@ -21,6 +21,11 @@ export interface LineageEntry {
   readonly source: LineageSource
   readonly why: string
   readonly atWallMs: number
+  /**
+   * Its data go on where `epoch` was, at about this offset, and at least `atLeast`; its own offsets begin anew. Absent: they go on
+   * counting those of the epoch before.
+   */
+  readonly continues?: { readonly epoch: number; readonly offset: number; readonly atLeast: number }
   /** An operator named this holder's data the true ones: members that had refused to follow then do, after a copy was kept. */
   readonly accepted?: true
 }
@@ -31,6 +36,19 @@ export type LineageSource = 'bootstrap' | 'failover' | 'switchover' | 'restart' 
 /** Oldest first, at most `maxLineage` entries. */
 export type Lineage = readonly LineageEntry[]
 export const maxLineage = 64
+
+/** As it comes from a file or a peer: whole entries, each epoch once, oldest first. Anything else would place data where they are not. */
+export function isLineage(value: unknown): value is Lineage {
+  return Array.isArray(value) && value.every((entry, i) => isEntry(entry) && (i === 0 || (value[i - 1] as LineageEntry).epoch < entry.epoch))
+}
+
+function isEntry(value: unknown): value is LineageEntry {
+  const e = (value ?? {}) as Partial<Record<keyof LineageEntry, unknown>>
+  const whole = Number.isInteger(e.epoch) && (e.epoch as number) > 0 && typeof e.replid === 'string' && typeof e.holder === 'string'
+  const c = e.continues as Partial<NonNullable<LineageEntry['continues']>> | undefined
+  const continues = c === undefined || (c !== null && Number.isInteger(c.epoch) && Number.isFinite(c.offset) && Number.isFinite(c.atLeast))
+  return whole && Number.isFinite(e.startOffset) && (e.startOffset as number) >= 0 && continues
+}
 
 export interface Paused {
   readonly on: boolean
@@ -90,6 +108,8 @@ export interface State {
   readonly refusedEpoch: number | null
   /** The one vote of this member in `epoch`, its own candidacy included; `atMs` monotonic. Durable BEFORE it is told. */
   readonly vote: Vote | null
+  /** The newest vote that each other voter has told. Whoever forgets its own (an old disk, a snapshot) is told it again. */
+  readonly votesHeard: readonly VoteHeard[]
   /** Since when this primary holds writes back because no quorum hears it (monotonic). */
   readonly writesHeldSinceMs: number | null
   readonly results: readonly RequestResult[]
@@ -99,6 +119,12 @@ export interface Vote {
   readonly epoch: number
   readonly to: string
   readonly atMs: number
+}
+
+export interface VoteHeard {
+  readonly from: string
+  readonly epoch: number
+  readonly to: string
 }
 
 export function freshState(group: string, host: string): State {
@@ -121,6 +147,7 @@ export function freshState(group: string, host: string): State {
     vipHoldOffUntilMs: 0,
     claim: null,
     vote: null,
+    votesHeard: [],
     writesHeldSinceMs: null,
     refusedEpoch: null,
     results: [],

@@ -3,7 +3,8 @@
  * Facts are true | false | 'unknown'; what is stale is unknown. All times are ms of the agent's monotonic clock unless
  * the name says `WallMs`. Filled by `observe/`, read by `decide/`.
  */
-import type { Lineage, Paused, Phase } from './state.ts'
+import type { DiskProbe, Restored } from './disk.ts'
+import type { Lineage, Paused, Phase, VoteHeard } from './state.ts'
 
 export type Fact = true | false | 'unknown'
 
@@ -49,6 +50,15 @@ export interface RedisFacts {
   readonly followers: readonly Follower[]
   /** Errors that this replica answered to its primary's stream; above 0 the data differ. */
   readonly unexpectedErrors: number
+  /**
+   * `rewriting`: under way or about to be; the files on disk may be those of an older dataset. `generation`: changes with each rewrite.
+   * Absent: this redis does not say.
+   */
+  readonly aof?: { readonly enabled: boolean; readonly rewriting: boolean; readonly bytes: number; readonly generation: string } | null
+  /** When its last save ended, in seconds. */
+  readonly savedAtS?: number
+  /** Added by its agent: what this process has read from disk, where redis itself has forgotten the history of it. */
+  readonly restored?: Restored | null
 }
 
 export interface RedisProbe {
@@ -69,6 +79,10 @@ export interface RedisProbe {
   readonly backlog: { readonly sizeBytes: number; readonly capBytes: number; readonly bytesPerS: number } | null
   /** The write fence that this agent has begun to set (on disk) and not lifted since. `inForce`: redis has confirmed it. */
   readonly fence: { readonly runId: string; readonly inForce: boolean } | null
+  /** What the next start would find. Looked at while no process runs; null or absent: one runs, or it is not Holdfast's to start. */
+  readonly disk?: DiskProbe | null
+  /** This process was started with `appendonly` other than configured, to load the right file: it is to be set. */
+  readonly aofOwed?: 'yes' | 'no' | null
 }
 
 export interface KeepalivedProbe {
@@ -126,6 +140,8 @@ export interface Statement {
   readonly partial: boolean
   /** Its one vote, its own candidacy included. Only in groups with a witness. */
   readonly vote: { readonly epoch: number; readonly to: string } | null
+  /** What the others have voted, as far as it was told here. Absent: an agent of an older version. */
+  readonly votesHeard?: readonly VoteHeard[]
 }
 
 export interface HandoverView {

@@ -51,6 +51,8 @@ export function factsFromInfo(text: string): RedisFacts | null {
     // Before 4.0 there are no replication ids, and nothing to be compared.
     backlogOpen: fields.get('repl_backlog_active') !== '0',
     unexpectedErrors: num('unexpected_error_replies', 0),
+    aof: aofOf(fields),
+    savedAtS: num('rdb_last_save_time', 0),
   }
 }
 
@@ -76,6 +78,19 @@ function progressOf(fields: InfoFields, loading: boolean, syncing: boolean): num
   const perc = fields.get('master_sync_perc')
   if (perc !== undefined) return Math.max(0, number(perc, 0) / 100)
   return 0
+}
+
+function aofOf(fields: InfoFields): NonNullable<RedisFacts['aof']> | null {
+  const enabled = fields.get('aof_enabled')
+  if (enabled === undefined) return null
+  const rewriting =
+    ['aof_rewrite_in_progress', 'aof_rewrite_scheduled'].some((name) => fields.get(name) === '1') || fields.get('aof_last_bgrewrite_status') === 'err'
+  return {
+    enabled: enabled === '1',
+    rewriting,
+    bytes: number(fields.get('aof_current_size'), 0),
+    generation: `${fields.get('aof_rewrites') ?? ''}:${fields.get('aof_base_size') ?? ''}`,
+  }
 }
 
 function countKeys(fields: InfoFields): number {

@@ -17,6 +17,8 @@ export interface RedisConfInput {
   readonly password: string | undefined
   readonly serverVersion: ServerVersion
   readonly userConf?: string | undefined
+  /** This start loads this file, whatever `appendonly` is configured. */
+  readonly load?: 'aof' | 'rdb'
 }
 
 export interface RedisConf {
@@ -26,6 +28,20 @@ export interface RedisConf {
 }
 
 type Directive = readonly [name: string, ...args: string[]]
+
+/** Stands in a file that says another `appendonly` than the one configured. */
+export const otherAofMark = 'For this start only: loads the file that held the data; `appendonly` is set as configured when that is done'
+
+/** Does the configuration ask for an AOF? The last line wins, as in redis. */
+export function wantsAof(group: GroupConfig, userConf: string | undefined): boolean {
+  const kept = carryOver(
+    userConf ?? '',
+    [],
+    group.redis.map(([name]) => name),
+  ).kept
+  const extra = group.redis.map(([name, value]): Directive => [name, ...valueWords(name, value)])
+  return [...kept, ...extra].findLast(([name]) => modernName(name) === 'appendonly')?.[1]?.toLowerCase() === 'yes'
+}
 
 /** Directives of which each line adds to the ones before, so a later one does not replace the user's. */
 const additive: readonly string[] = ['client-output-buffer-limit', 'loadmodule', 'user']
@@ -49,6 +65,7 @@ export function renderRedisConf(input: RedisConfInput): RedisConf {
     ...section(`From ${group.redisConf ?? 'redis_conf'}`, user.kept),
     ...section('From the `redis` key', extra),
     ...section('Decided by holdfast. BORN FENCED: a replica of nobody until it is promoted', managed),
+    ...(input.load === undefined ? [] : section(otherAofMark, [['appendonly', input.load === 'aof' ? 'yes' : 'no']])),
     '',
   ].join('\n')
   return { text, notes: user.notes }

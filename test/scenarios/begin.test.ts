@@ -13,7 +13,7 @@ describe('a group that never was', () => {
     // given two hosts without any data; when their agents start
     const w = createWorld({ host: 'a', priority: 50 }, { host: 'b', priority: 60 }).begin()
     // then
-    expect(w.story()).toEqual(['b promoted 1', 'a following 1'])
+    expect(w.story()).toEqual(['a following 1', 'b promoted 1', 'b started 1'])
     expect(w.addressOn()).toEqual(['b'])
     expect(w.write()).toBe('OK')
     expect(w.assertions).toEqual([])

@@ -184,4 +184,16 @@ export const regressions: readonly Regression[] = [
       { kind: 'wait', ms: 73.8 },
     ),
   },
+  {
+    accident: 'a third epoch began with less than the second had: what lay between was neither there nor in the copy, which began at the second',
+    story: story(
+      two,
+      { kind: 'save', host: 1 },
+      { kind: 'write', count: 1 },
+      { kind: 'isolate', host: 1, other: 0, layers: ['agent', 'redis', 'vrrp'] },
+      { kind: 'wait', ms: 363.9 },
+      { kind: 'crash', host: 1 },
+      { kind: 'write', count: 1 },
+    ),
+  },
 ]

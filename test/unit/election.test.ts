@@ -97,3 +97,72 @@ describe('fitness', () => {
     expect(ownFitness(state('b'), view('b', [], { redis: probe({ facts: facts({ linkUp: false, linkDownS: 2 }) }) }), policy()).fit).toBe(true)
   })
 })
+
+describe('after a power cut of all, what was read from an AOF is an estimate', () => {
+  const noted = (about: number, atLeast: number, served: boolean) =>
+    facts({
+      replid: `new-${about}`,
+      offset: 0,
+      linkUp: false,
+      linkDownS: -1,
+      upstream: { host: '127.0.0.1', port: 1 },
+      restored: { epoch: 1, holder: 'a', about, atLeast, served },
+    })
+  const known = (offset: number) => facts({ offset, linkUp: false, linkDownS: -1, upstream: { host: '127.0.0.1', port: 1 } })
+  const foreign = facts({ replid: 'x', offset: 0, linkUp: false, linkDownS: -1, upstream: { host: '127.0.0.1', port: 1 } })
+  type Facts = ReturnType<typeof facts>
+  /** As `self` sees it; a held the epoch and has resigned, b saw it gone. */
+  const between = (self: 'a' | 'b', a: Facts, b: Facts, fitA = true) => {
+    const mine = state(self, self === 'a' ? { phase: 'fenced', gone: gone(false) } : { gone: gone(false) })
+    const other =
+      self === 'a'
+        ? peer(word('b', { gone: 1, redis: b }))
+        : peer(word('a', { phase: 'fenced', redis: a, fit: fitA, unfitWhy: fitA ? '' : 'its data are of unknown history' }))
+    return elect(mine, view(self, [other], { redis: probe({ facts: self === 'a' ? a : b }) }), policy())
+  }
+
+  test('of two that cannot be told apart, the one that held the group: both members say so', () => {
+    expect(between('a', noted(9000, 8000, true), noted(9500, 9000, false)).result).toBe('me')
+    expect(between('b', noted(9000, 8000, true), noted(9500, 9000, false))).toMatchObject({ result: 'other', host: 'a' })
+  })
+
+  test('the disk of the holder has lost more than can be an error: the other', () => {
+    expect(between('a', noted(9000, 8000, true), noted(12_000, 9000, false))).toMatchObject({ result: 'other', host: 'b' })
+    expect(between('b', noted(9000, 8000, true), noted(12_000, 9000, false)).result).toBe('me')
+  })
+
+  test('an old RDB of the other: the AOF, which is surely newer', () => {
+    expect(between('a', noted(9000, 8000, true), known(5000)).result).toBe('me')
+    expect(between('b', noted(9000, 8000, true), known(5000))).toMatchObject({ result: 'other', host: 'a' })
+  })
+
+  test.each([
+    ['an estimate does not beat what is known and may be newer', noted(9000, 8000, true), known(8500)],
+    ['nor the other way round', noted(9000, 8000, true), known(9100)],
+  ])('%s: only an operator can say', (_what, a, b) => {
+    const seen = [between('a', a, b), between('b', a, b)].find((e) => e.result === 'refuse')
+    expect(seen?.because).toMatch(/may have newer data than .*--force/)
+    expect([between('a', a, b).result, between('b', a, b).result]).not.toContain('me')
+  })
+
+  test('what is known, and surely more, beats an estimate', () => {
+    expect(between('b', noted(9000, 8000, true), known(20_000)).result).toBe('me')
+  })
+
+  test('what the holder has read is of unknown history: it may be newer than an old disk here', () => {
+    expect(between('b', foreign, known(5000), false)).toMatchObject({ result: 'refuse' })
+  })
+
+  test('the holder alone, the other unreachable by any way: it goes on with its own AOF, as it would with its RDB', () => {
+    const alone = view('a', [silent('b')], { redis: probe({ facts: noted(9000, 8000, true) }) })
+    expect(elect(state('a', { phase: 'fenced', gone: gone(false, 3000) }), alone, policy()).result).toBe('me')
+    expect(elect(state('a', { phase: 'fenced', gone: gone(false, 1000) }), alone, policy()).result).toBe('wait')
+    const reachable = view('a', [silent('b', { redisReach: 'answers' })], { redis: probe({ facts: noted(9000, 8000, true) }) })
+    expect(elect(state('a', { phase: 'fenced', gone: gone(false, 3000) }), reachable, policy()).result).toBe('wait')
+  })
+
+  test('a replica alone waits: it did not see the primary go', () => {
+    const alone = view('b', [silent('a')], { redis: probe({ facts: noted(9000, 8000, false) }) })
+    expect(elect(state('b', { gone: gone(false, 60_000) }), alone, policy())).toMatchObject({ result: 'wait' })
+  })
+})

@@ -47,6 +47,25 @@ describe('mayGiveUp', () => {
     expect(outcome({ lineage: forced }, { replid: 'id-1', offset: 1040 }, holder({ lineage: forced }))).toBe('keep-dataset, follow')
   })
 
+  test('what it read from an AOF: free only as a replica of this very epoch, else a copy is kept', () => {
+    const read = (epoch: number, served: boolean) => ({
+      replid: 'x',
+      offset: 0,
+      restored: { epoch, holder: epoch === 1 ? 'b' : 'a', served, about: 900, atLeast: 900 },
+    })
+    expect(outcome({}, read(2, false))).toBe('follow')
+    expect(outcome({}, read(2, true))).toBe('keep-dataset, follow')
+    expect(outcome({}, read(1, false))).toBe('keep-dataset, follow')
+  })
+
+  test('the primary went on from its AOF: what is surely there is free, what may be missing is kept, what is missing is not given up', () => {
+    const anew = [entry(1, 'a', 0), entry(2, 'a', 1, { source: 'restart', continues: { epoch: 1, offset: 5000, atLeast: 4000 } })]
+    const at = (offset: number) => outcome({ lineage: anew }, { replid: 'id-1', offset }, holder({ lineage: anew }))
+    expect(at(4000)).toBe('follow')
+    expect(at(5500)).toBe('keep-dataset, follow')
+    expect(at(9000)).toBe('INV-1:')
+  })
+
   test('the primary is empty and began from nothing (INV-1): refused', () => {
     const wiped = [entry(1, 'b', 0), entry(2, 'a', 1)]
     expect(

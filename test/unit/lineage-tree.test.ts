@@ -96,4 +96,16 @@ describe('forks', () => {
     expect(drawn).toMatch(/z: not asked: HF301/)
     expect(drawn).toMatch(/kept on a from offset 1001: epoch-1-from-a/)
   })
+
+  test('a member that has read its AOF stands where that was noted; a promotion of it says what it goes on with', () => {
+    const restored = { epoch: 2, holder: 'a', served: true, about: 4100, atLeast: 3900 }
+    const two = [entry(1, 'b', 0), entry(2, 'a', 1001)]
+    const read = treeOf('sessions', [answer('a', two, { replid: 'new', offset: 0, restored })], [])
+    expect(read.members[0]).toMatchObject({ node: '2@a/id-2', offset: 4100, position: 'epoch 2, offset about 4100' })
+    expect(read.forks).toEqual([])
+    const back = entry(3, 'b', 901, { continues: { epoch: 1, offset: 900, atLeast: 900 } })
+    const tree = treeOf('sessions', [answer('b', [...two, back])], [])
+    expect(tree.nodes.map((n) => n.parent)).toEqual([null, '1@b/id-1', '1@b/id-1'])
+    expect(stripVTControlCharacters(drawTree(tree))).toContain('from offset 901 (goes on with epoch 1, offset about 900)')
+  })
 })

@@ -40,16 +40,24 @@ const position: fc.Arbitrary<Position> = fc.oneof(
     offset: fc.integer({ min: 0, max: 5 }),
     divergedBytes: fc.constant(0),
   }),
+  fc.record({
+    kind: fc.constant('noted' as const),
+    epoch: fc.integer({ min: 1, max: 4 }),
+    offset: fc.integer({ min: 0, max: 5 }),
+    divergedBytes: fc.constant(0),
+    atLeast: fc.constant(0),
+  }),
 )
 const candidate = fc.record({ host: fc.constantFrom('a', 'b', 'c', 'd'), priority: fc.integer({ min: 1, max: 3 }), position })
 
 describe('comparing', () => {
-  test('more epoch beats more offset, anything known beats a stranger, a stranger beats nothing', () => {
+  test('more epoch beats more offset, what is known an equal estimate, either a stranger, a stranger beats nothing', () => {
     const order: Position[] = [
       { kind: 'empty' },
       { kind: 'foreign' },
       { kind: 'known', epoch: 1, offset: 99, divergedBytes: 0 },
       { kind: 'known', epoch: 2, offset: 5, divergedBytes: 0 },
+      { kind: 'noted', epoch: 2, offset: 6, divergedBytes: 0, atLeast: 0 },
       { kind: 'known', epoch: 2, offset: 6, divergedBytes: 0 },
     ]
     for (let i = 1; i < order.length; i += 1) expect(comparePositions(order[i - 1] as Position, order[i] as Position)).toBeLessThan(0)

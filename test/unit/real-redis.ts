@@ -92,6 +92,7 @@ export class Redises {
       link: () => redis.link,
       started: () => {},
       exited: () => {},
+      diskChanged: () => {},
       note: (text) => notes.push(text),
     }
   }

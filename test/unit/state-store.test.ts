@@ -5,9 +5,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Config } from '../../src/model/config.ts'
 import { OperatorError } from '../../src/model/error.ts'
 import { stateFile } from '../../src/model/paths.ts'
-import { freshState } from '../../src/model/state.ts'
+import { freshState, type LineageEntry } from '../../src/model/state.ts'
 import { loadState, parseState, prepareStateDir, saveState } from '../../src/agent/store.ts'
-import { state } from './builders.ts'
+import { entry, state } from './builders.ts'
 
 let dir: string
 let paths: Config['paths']
@@ -50,6 +50,8 @@ describe('a crash between the write and the rename', () => {
 describe('a file that cannot be trusted is an error with a way out, never a fresh start', () => {
   const good = JSON.stringify(state('a', { epoch: 3 }))
 
+  const withLineage = (...lineage: readonly LineageEntry[]) => JSON.stringify(state('a', { epoch: 3, lineage }))
+
   test('cut off anywhere', () => {
     for (let length = 0; length < good.length; length += 1) expect(() => parseState(good.slice(0, length), 'f')).toThrow(OperatorError)
     expect(parseState(good, 'f').epoch).toBe(3)
@@ -63,6 +65,16 @@ describe('a file that cannot be trusted is an error with a way out, never a fres
     ['an unknown phase', good.replace('"phase":"replica"', '"phase":"king"'), /fields are missing/],
     ['an epoch that is no number', good.replace('"epoch":3', '"epoch":"3"'), /fields are missing/],
     ['without its lineage', good.replace('"lineage":', '"lineag":'), /fields are missing/],
+    ['an epoch in its lineage twice', withLineage(entry(1, 'a', 0), entry(1, 'b', 5)), /hold what cannot be/],
+    ['a lineage that runs backwards', withLineage(entry(2, 'a', 9), entry(1, 'b', 5)), /hold what cannot be/],
+    ['an epoch below one', withLineage(entry(0, 'a', 0)), /hold what cannot be/],
+    ['an offset that is no number', withLineage({ ...entry(1, 'a', 0), startOffset: null } as never), /hold what cannot be/],
+    ['an entry that continues nonsense', withLineage({ ...entry(1, 'a', 0), continues: { epoch: 'x' } } as never), /hold what cannot be/],
+    ['an entry that is none', withLineage(null as never), /hold what cannot be/],
+    ['a vote that is none', good.replace('"vote":null', '"vote":{"epoch":"3"}'), /hold what cannot be/],
+    ['a pause that is none', good.replace(/"paused":\{[^}]*\}/, '"paused":null'), /hold what cannot be/],
+    ['nothing (0 bytes)', '', /not JSON/],
+    ['zeros, as a file system leaves them after a power cut', '\0'.repeat(500), /not JSON/],
   ])('%s', (_what, text, why) => {
     expect(() => parseState(text, '/x/state.json')).toThrow(why)
     expect(() => parseState(text, '/x/state.json')).toThrow(expect.objectContaining({ code: 'HF206' }))
@@ -78,6 +90,13 @@ describe('a file that cannot be trusted is an error with a way out, never a fres
     await prepareStateDir(paths, ['sessions'])
     mkdirSync(file())
     await expect(loadState(paths, 'sessions', 'a')).rejects.toThrow(expect.objectContaining({ code: 'HF205' }))
+  })
+})
+
+describe('a state file of an earlier version', () => {
+  test('is read, and what it does not know has its first value', () => {
+    const { votesHeard: _none, vote: _neither, writesHeldSinceMs: _nor, ...old } = state('a', { epoch: 3 })
+    expect(parseState(JSON.stringify(old), 'f')).toMatchObject({ epoch: 3, votesHeard: [], vote: null, writesHeldSinceMs: null })
   })
 })
 

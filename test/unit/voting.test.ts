@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { decide } from '../../src/decide/decide.ts'
 import { holdsLease } from '../../src/decide/lease.ts'
 import { standForElection } from '../../src/decide/voting.ts'
+import { statementOf } from '../../src/decide/statement.ts'
 import { decideAsWitness } from '../../src/decide/witness.ts'
 import { freshState, type State } from '../../src/model/state.ts'
 import type { PeerProbe, Statement } from '../../src/model/view.ts'
@@ -43,6 +44,35 @@ describe('the witness', () => {
     expect(decideAsWitness(voted, view('w', [longSilent, asks(3)], blind), abw).next.vote).toMatchObject({ epoch: 3, to: 'b' })
   })
 
+  test('restored from an old snapshot, it is told what it voted, and does not vote twice in that epoch', () => {
+    const recalled = peer(word('c', { phase: 'replica', seesHolder: 'gone', votesHeard: [{ from: 'w', epoch: 2, to: 'c' }] }))
+    const { next } = decideAsWitness(witness(), view('w', [longSilent, asks(2), recalled], blind), { ...policy('a', 'b', 'c'), witness: 'w', quorum: 3 })
+    expect(next.vote).toMatchObject({ epoch: 2, to: 'c' })
+    const later = decideAsWitness(next, view('w', [longSilent, asks(3), recalled], blind), abw).next.vote
+    expect(later, 'the next epoch asks anew').toMatchObject({ epoch: 3, to: 'b' })
+    expect(
+      decideAsWitness(witness({ vote: { epoch: 4, to: 'b', atMs: 1 } }), view('w', [recalled], blind), abw).next.vote?.epoch,
+      'what it knows better stays',
+    ).toBe(4)
+  })
+
+  test('what others vote is remembered, and told; a voter that forgets does not make it forgotten', () => {
+    const heardIt = decideAsWitness(witness(), view('w', [asks(5)], blind), abw).next
+    expect(heardIt.votesHeard).toEqual([{ from: 'b', epoch: 5, to: 'b' }])
+    expect(decideAsWitness(heardIt, view('w', [peer(word('b'))], blind), abw).next.votesHeard).toEqual(heardIt.votesHeard)
+    expect(statementOf(heardIt, view('w', [], blind), abw).votesHeard).toEqual(heardIt.votesHeard)
+  })
+
+  test('just started, it may have an old disk and hear only one side: it votes when the longest lease that it can have given is over', () => {
+    const slow = { ...abw, leaseMs: 4000, voteSilenceMs: 6250 }
+    const cut = [silent('a', { silentMs: 9000, redisReach: 'silent' as const }), asks(2)]
+    expect(decideAsWitness(witness(), view('w', cut, { ...blind, agentUptimeMs: 6200 }), slow)).toMatchObject({
+      next: { vote: null },
+      because: expect.stringContaining('just started') as string,
+    })
+    expect(decideAsWitness(witness(), view('w', cut, { ...blind, agentUptimeMs: 6300 }), slow).next.vote?.to).toBe('b')
+  })
+
   test('does not vote when it cannot remember, or stood still itself', () => {
     expect(decideAsWitness(witness(), view('w', [longSilent, asks(2)], { ...blind, durable: false }), abw).next.vote).toBeNull()
     expect(decideAsWitness(witness(), view('w', [longSilent, asks(2)], { ...blind, stalledMs: 150 }), abw).next.vote).toBeNull()
@@ -51,6 +81,11 @@ describe('the witness', () => {
 
 describe('the replica b, after a resigned', () => {
   const ready = (more: Partial<State> = {}): State => state('b', { gone, ...more })
+
+  test('just started, it does not vote for itself either', () => {
+    const young = { agentUptimeMs: 400 }
+    expect(decide(ready(), view('b', [resigned, watching()], young), abw).next.vote).toBeNull()
+  })
 
   test('stands for election, durably, before it promotes itself', () => {
     const { next, actions } = decide(ready(), view('b', [resigned, watching()]), abw)

@@ -1,0 +1,58 @@
+/**
+ * A file of redis that it cannot read is moved to what is kept (INV-6), where a person can mend it; never deleted, never written over.
+ * One rename: it is in one place or the other, whatever happens.
+ */
+import { mkdir, rename, stat } from 'node:fs/promises'
+import type { Kept } from '../model/kept.ts'
+import { done, failed, type Outcome } from '../model/outcome.ts'
+import { aofDirName, keptDir, oldAofName, rdbName, redisDataDir } from '../model/paths.ts'
+import { syncFolder, writeDurably } from './durable.ts'
+import type { RedisHands } from './redis.ts'
+
+export async function setAside(hands: RedisHands, file: 'aof' | 'rdb', why: string): Promise<Outcome> {
+  const { paths } = hands.config
+  const [from, to] = [redisDataDir(paths, hands.group.name), keptDir(paths, hands.group.name)]
+  const id = `unreadable-from-${hands.member.host}-${Date.now()}`
+  try {
+    await mkdir(to, { recursive: true, mode: 0o750 })
+    for (const name of file === 'rdb' ? [rdbName] : [aofDirName, oldAofName]) {
+      const found = await stat(`${from}/${name}`).catch(() => null)
+      if (found === null) continue
+      const kept = file === 'rdb' ? `${to}/${id}.rdb` : `${to}/${id}-${name}`
+      if (file === 'rdb') await writeDurably(`${to}/${id}.json`, JSON.stringify(manifest(hands, id, found.size, why)))
+      await rename(`${from}/${name}`, kept)
+      hands.note(`${name} cannot be read (${why}): it was kept as ${kept}`, 'kept')
+    }
+    await syncFolder(to)
+    await syncFolder(from)
+    hands.diskChanged()
+    return done
+  } catch (error) {
+    return failed(`cannot set ${file === 'rdb' ? rdbName : 'the AOF'} aside: ${(error as Error).message}`)
+  }
+}
+
+function manifest(hands: RedisHands, id: string, bytes: number, why: string): Kept {
+  return {
+    format: 1,
+    id,
+    group: hands.group.name,
+    host: hands.member.host,
+    kind: 'dataset',
+    epoch: 0,
+    replid: '',
+    fromOffset: null,
+    toOffset: null,
+    bytes,
+    commands: null,
+    keys: null,
+    databases: null,
+    startDatabase: null,
+    forkedAtWallMs: null,
+    keptAtWallMs: Date.now(),
+    sha256: null,
+    why: `redis cannot read it: ${why}`,
+    seenAtWallMs: null,
+    seenBy: null,
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * Starting a redis: its configuration is written, it loads the file that was decided on, fenced (INV-2) and detached (INV-7). And what
+ * belongs to it: the AOF is set as configured afterwards, a replica's files are given up. Decides nothing.
+ */
+import { execFile, spawn } from 'node:child_process'
+import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } from 'node:fs'
+import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+import { promisify } from 'node:util'
+import type { Config } from '../model/config.ts'
+import { done, failed, type Outcome } from '../model/outcome.ts'
+import { groupRunDir, redisConfFile, redisDataDir, redisLogFile } from '../model/paths.ts'
+import { readProcess } from '../observe/process.ts'
+import { versionOf } from '../redis/info.ts'
+import { otherAofMark, renderRedisConf } from '../render/redis-conf.ts'
+import { command, killRedis, type RedisHands } from './redis.ts'
+
+const versionDeadlineMs = 5000
+/** Of redis' log, as much as one start can write before it ends. */
+const maxWordsBytes = 65_536
+
+interface StartRecord {
+  startedAtMs: number
+  failures: number
+  child: number | null
+  /** Where the words of this start begin in redis' log. */
+  logFrom: number
+}
+const starts = new WeakMap<RedisHands, StartRecord>()
+
+/** Starts redis detached, so that it outlives the agent (INV-7), as a replica of nobody (INV-2). */
+export async function startRedis(hands: RedisHands, load?: 'aof' | 'rdb'): Promise<Outcome> {
+  const record = starts.get(hands) ?? { startedAtMs: 0, failures: 0, child: null, logFrom: 0 }
+  starts.set(hands, record)
+  if (record.child !== null && readProcess(record.child) !== null) return done
+  const backoffMs = Math.min(5000, 200 * 2 ** record.failures)
+  const agoMs = performance.now() - record.startedAtMs
+  if (record.failures > 0 && agoMs < backoffMs)
+    return failed(`redis ended at once, tried again every ${backoffMs / 1000} s: ${whyItEnded(hands, record.logFrom)}`)
+  const prepared = await writeRedisConf(hands, load)
+  if (!prepared.done) return prepared
+  const logFile = redisLogFile(hands.config.paths, hands.group.name)
+  try {
+    const log = openSync(logFile, constants.O_CREAT | constants.O_APPEND | constants.O_WRONLY, 0o640)
+    record.logFrom = fstatSync(log).size
+    const child = spawn(hands.config.paths.redisServer, [redisConfFile(hands.config.paths, hands.group.name)], { detached: true, stdio: ['ignore', log, log] })
+    closeSync(log)
+    return await new Promise((resolve) => {
+      child.once('error', (error) => resolve(failed(`cannot start ${hands.config.paths.redisServer}: ${error.message}`)))
+      child.once('spawn', () => {
+        record.startedAtMs = performance.now()
+        record.child = child.pid ?? null
+        if (child.pid !== undefined) hands.started(child.pid)
+        resolve(done)
+      })
+      child.once('exit', (code, signal) => {
+        const livedMs = performance.now() - record.startedAtMs
+        record.failures = livedMs < 3000 && signal === null ? record.failures + 1 : 0
+        record.child = null
+        const words = record.failures > 0 ? whyItEnded(hands, record.logFrom) : ''
+        hands.exited(
+          `redis ended (${signal ?? `exit ${code ?? '?'}`}) after ${Math.round(livedMs)} ms${words === '' ? '' : `: ${words}`}`,
+          record.failures,
+          words,
+        )
+      })
+      child.unref()
+    })
+  } catch (error) {
+    return failed(`cannot start redis: ${(error as Error).message}`)
+  }
+}
+
+async function writeRedisConf(hands: RedisHands, load?: 'aof' | 'rdb'): Promise<Outcome> {
+  const { paths } = hands.config
+  try {
+    const { stdout } = await promisify(execFile)(paths.redisServer, ['--version'], { timeout: versionDeadlineMs })
+    const serverVersion = versionOf(/v=(\S+)/.exec(stdout)?.[1] ?? stdout)
+    if (serverVersion.major < 4)
+      return failed(`HF402: redis ${serverVersion.major}.${serverVersion.minor} has no replication ids (4.0 has); a group needs them to compare data`)
+    await mkdir(redisDataDir(paths, hands.group.name), { recursive: true, mode: 0o750 })
+    await mkdir(groupRunDir(paths, hands.group.name), { recursive: true, mode: 0o750 })
+    const rendered = renderRedisConf({
+      config: hands.config,
+      group: hands.group,
+      member: hands.member,
+      password: hands.password,
+      serverVersion,
+      ...(hands.userConf === undefined ? {} : { userConf: hands.userConf }),
+      ...(load === undefined ? {} : { load }),
+    })
+    for (const note of rendered.notes) hands.note(note)
+    const file = redisConfFile(paths, hands.group.name)
+    await writeFile(file, rendered.text, { mode: 0o600 })
+    await chmod(file, 0o600)
+    return done
+  } catch (error) {
+    return failed(`cannot prepare redis: ${(error as Error).message}`)
+  }
+}
+
+/** redis' own word of why it ended. After a file that it cannot read, a report of that file follows, whose end says nothing. */
+function whyItEnded(hands: RedisHands, logFrom: number): string {
+  try {
+    const log = openSync(redisLogFile(hands.config.paths, hands.group.name), 'r')
+    try {
+      const buffer = Buffer.alloc(maxWordsBytes)
+      const lines = buffer
+        .toString('utf8', 0, readSync(log, buffer, 0, maxWordsBytes, logFrom))
+        .trimEnd()
+        .split('\n')
+      const telling = lines.findLast(
+        (line) => / # /.test(line) && /error|bad file|short read|wrong signature|can't|cannot|could not|fatal|unexpected/i.test(line),
+      )
+      const first = lines.find((line) => / # /.test(line) && /bad file|short read|wrong signature|can't handle|unknown|missing/i.test(line))
+      return (first ?? telling ?? lines.at(-1) ?? '').replace(/^.*? # /, '').slice(0, 300)
+    } finally {
+      closeSync(log)
+    }
+  } catch {
+    return 'it left no log'
+  }
+}
+
+/** CONFIG SET, and the file of the next start says the same. */
+export async function settleAof(hands: RedisHands, to: 'yes' | 'no'): Promise<Outcome> {
+  const set = await command(hands, 'CONFIG', 'SET', 'appendonly', to)
+  if (!set.done) return set
+  const written = await writeRedisConf(hands)
+  if (written.done) {
+    hands.note(`AOF is turned ${to === 'yes' ? 'on' : 'off'}, as configured, now that the data are loaded`)
+    hands.diskChanged()
+  }
+  return written
+}
+
+/** The redis that runs was started with another `appendonly` than the one configured. */
+export function isStartedOtherwise(paths: Config['paths'], group: string): boolean {
+  try {
+    return readFileSync(redisConfFile(paths, group), 'utf8').includes(otherAofMark)
+  } catch {
+    return false
+  }
+}
+
+/** Gives a replica's dataset up: only `reinit` asks for it. */
+export async function wipeRedis(hands: RedisHands, pid: number | null): Promise<Outcome> {
+  const dir = redisDataDir(hands.config.paths, hands.group.name)
+  try {
+    if (pid !== null) {
+      const killed = await killRedis(pid)
+      if (!killed.done) return killed
+    }
+    for (const name of await readdir(dir)) await rm(`${dir}/${name}`, { recursive: true, force: true })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return failed(`cannot empty ${dir}: ${(error as Error).message}`)
+  }
+  const record = starts.get(hands)
+  if (record !== undefined) record.child = null
+  return startRedis(hands)
+}

@@ -1,0 +1,145 @@
+/**
+ * The disk of a redis that Holdfast starts: looked at while no process runs, and the note of where its dataset stands, which outlives
+ * what redis forgets. Looks only when something has changed, and writes at a calm rhythm: an idle agent reads no file here. The rules
+ * are decide/disk.ts and decide/note.ts.
+ */
+import { readFile } from 'node:fs/promises'
+import type { Config, GroupConfig } from '../model/config.ts'
+import type { DataDir, DiskProbe, PositionNote } from '../model/disk.ts'
+import { positionNoteFile, redisDataDir } from '../model/paths.ts'
+import type { State } from '../model/state.ts'
+import type { RedisFacts, RedisProbe } from '../model/view.ts'
+import { writeDurably } from '../act/durable.ts'
+import { isStartedOtherwise } from '../act/start.ts'
+import { monotonicMs } from './clock.ts'
+import { mustNote, noteOf, restoredFrom } from '../decide/note.ts'
+import { observeDataDir } from '../observe/data-dir.ts'
+import { wantsAof } from '../render/redis-conf.ts'
+
+/** While no redis runs, which is not a calm time. */
+const lookAgainMs = 1000
+
+type Probe = Omit<RedisProbe, 'fence'>
+
+export interface DiskSense {
+  /** The probe with what the disk says: before a start, and of a process whose history redis has forgotten. Never throws. */
+  readonly look: (probe: Probe, state: State) => Promise<Probe>
+  readonly exited: (failures: number, words: string) => void
+  readonly changed: () => void
+}
+
+export function openDiskSense(paths: Config['paths'], group: GroupConfig, userConf: string | undefined, complain: (why: string) => void): DiskSense {
+  const dir = redisDataDir(paths, group.name)
+  const file = positionNoteFile(paths, group.name)
+  const wants = wantsAof(group, userConf)
+  let note: PositionNote | null | 'unread' = 'unread'
+  /** What the process that is to come, or runs, has found. */
+  let found: DataDir | null = null
+  let stale = true
+  let lookedMs = Number.NEGATIVE_INFINITY
+  let failed = { failures: 0, words: '' }
+  let since = { synced: false, filesChanged: false }
+  let last: RedisFacts | null = null
+  /** The process whose origin has been settled: by a note, or as unknown. */
+  let judged = ''
+  let otherwise = { runId: '', is: false }
+
+  async function noted(): Promise<PositionNote | null> {
+    if (note === 'unread') note = await readNote(file, complain)
+    return note
+  }
+
+  async function write(next: PositionNote): Promise<void> {
+    try {
+      await writeDurably(file, JSON.stringify(next))
+      note = next
+      since = { synced: false, filesChanged: false }
+    } catch (error) {
+      complain(`cannot write ${file}: ${(error as Error).message}`)
+    }
+  }
+
+  async function beforeStart(): Promise<DiskProbe> {
+    // Somebody may mend or replace what could not be read.
+    if (stale || found === null || monotonicMs() - lookedMs > lookAgainMs) {
+      const seen = await observeDataDir(dir)
+      if (found !== null && JSON.stringify(found) !== JSON.stringify(seen)) failed = { failures: 0, words: '' }
+      found = seen
+      stale = false
+      lookedMs = monotonicMs()
+    }
+    last = null
+    judged = ''
+    return { ...found, wantsAof: wants, note: await noted(), failures: failed.failures, lastWords: failed.words }
+  }
+
+  function remember(facts: RedisFacts): void {
+    const before = last?.runId === facts.runId ? last : null
+    const rewritten = before !== null && before.aof?.generation !== facts.aof?.generation
+    const saved = before !== null && before.savedAtS !== facts.savedAtS
+    since = { synced: since.synced || facts.syncing, filesChanged: since.filesChanged || rewritten || saved }
+    last = facts
+  }
+
+  async function withOrigin(facts: RedisFacts, state: State): Promise<RedisFacts> {
+    remember(facts)
+    const known = await noted()
+    if (mustNote(known, facts, state, since, Date.now())) {
+      const next = noteOf(known, facts, state, await observeDataDir(dir), Date.now())
+      if (next !== null) await write(next)
+      return facts
+    }
+    if (known === null || facts.loading || facts.syncing || state.lineage.some((e) => e.replid === facts.replid)) return facts
+    const { restored } = known
+    if (restored?.runId === facts.runId) return restored.id === facts.replid || restored.id === facts.replid2 ? { ...facts, restored: restored.value } : facts
+    if (judged === facts.runId) return facts
+    judged = facts.runId
+    found ??= await observeDataDir(dir)
+    const value = restoredFrom(known, facts, found)
+    if (value === null) return facts
+    await write({ ...known, restored: { runId: facts.runId, id: facts.replid, value } })
+    return { ...facts, restored: value }
+  }
+
+  return {
+    look: async (probe, state) => {
+      if (probe.process === false) return { ...probe, disk: await beforeStart() }
+      // Whoever ends it: what it leaves is looked at anew.
+      if (probe.process === true) stale = true
+      const { facts } = probe
+      // An old answer of a process that is busy says nothing new.
+      if (facts === null || probe.factsAgeMs > 1000) return probe
+      if (otherwise.runId !== facts.runId) otherwise = { runId: facts.runId, is: isStartedOtherwise(paths, group.name) }
+      const owed = otherwise.is && facts.aof != null && facts.aof.enabled !== wants
+      return { ...probe, facts: await withOrigin(facts, state), aofOwed: owed ? (wants ? 'yes' : 'no') : null }
+    },
+    exited: (failures, words) => {
+      failed = { failures, words }
+      stale = true
+    },
+    changed: () => {
+      failed = { failures: 0, words: '' }
+      stale = true
+      otherwise = { runId: '', is: false }
+    },
+  }
+}
+
+/** A note that cannot be read is none: then the data are of unknown history, and nobody is promoted by guesswork. It is said. */
+async function readNote(file: string, complain: (why: string) => void): Promise<PositionNote | null> {
+  try {
+    const value = JSON.parse(await readFile(file, 'utf8')) as Partial<PositionNote> | null
+    const numbers = [value?.epoch, value?.offset, value?.sureOffset, value?.atWallMs].every((n) => Number.isFinite(n))
+    const aof =
+      value?.aof === 'off' ||
+      value?.aof === 'unsettled' ||
+      (typeof value?.aof === 'object' && typeof value.aof?.base === 'string' && Number.isFinite(value.aof.bytes))
+    if (value?.format === 1 && numbers && aof && typeof value.runId === 'string' && typeof value.holder === 'string')
+      return { rdb: null, restored: null, served: true, ...value } as PositionNote
+    complain(`${file} is damaged or of another version (HF206): what redis reads from an AOF is then of unknown history`)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
+      complain(`cannot read ${file} (HF206): what redis reads from an AOF is then of unknown history: ${(error as Error).message}`)
+  }
+  return null
+}

@@ -1,0 +1,102 @@
+/**
+ * The data directory of a redis, looked at before it starts: which files there are, who wrote them, where they stand. Reads a header
+ * and a tail, never a whole file. Read-only; what is to become of it is decided in decide/disk.ts.
+ */
+import { open, readFile } from 'node:fs/promises'
+import type { AofSeen, DataDir, RdbSeen } from '../model/disk.ts'
+import { aofDirName, oldAofName, rdbName } from '../model/paths.ts'
+import { endsWell, parseRdbHeader, rdbHeaderBytes, rdbTailBytes } from '../redis/rdb-header.ts'
+
+export async function observeDataDir(dir: string): Promise<DataDir> {
+  const [rdb, aof] = await Promise.all([seeRdb(`${dir}/${rdbName}`), seeAof(dir)])
+  return { rdb, aof }
+}
+
+async function seeRdb(file: string): Promise<RdbSeen | null> {
+  const seen = await ends(file)
+  if (seen === null) return null
+  if (!seen.ok) return { ok: false, bytes: 0, changedAtMs: 0, why: seen.why }
+  const { bytes, changedAtMs, head, tail } = seen
+  const header = parseRdbHeader(head)
+  if (!header.ok) return { ok: false, bytes, changedAtMs, why: header.why }
+  if (!endsWell(tail)) return { ok: false, bytes, changedAtMs, why: 'it is torn: its end is missing' }
+  const { format, writtenBy, savedAtS, replid, offset, empty, fields } = header.value
+  return { ok: true, bytes, changedAtMs, format, writtenBy, savedAtS, replid, offset, empty, fields }
+}
+
+/**
+ * Without a manifest there is no AOF for redis 7, whatever lies in its folder: it begins an empty one. The identity of an AOF is the
+ * header of its base, because names and sizes come again.
+ */
+async function seeAof(dir: string): Promise<AofSeen | null> {
+  const bad = (why: string, changedAtMs = 0, bytes = 0): AofSeen => ({ ok: false, bytes, changedAtMs, why })
+  const manifest = await ends(`${dir}/${aofDirName}/${oldAofName}.manifest`)
+  if (manifest === null) {
+    const old = await ends(`${dir}/${oldAofName}`)
+    if (old?.ok === false) return bad(old.why)
+    if (old === null) return null
+    const { bytes, changedAtMs, head } = old
+    const header = parseRdbHeader(head)
+    return { ok: true, bytes, changedAtMs, base: header.ok ? header.value.fields : oldAofName, empty: bytes === 0 }
+  }
+  if (!manifest.ok) return bad(manifest.why)
+  const files = parts(
+    manifest.bytes > rdbHeaderBytes ? await readFile(`${dir}/${aofDirName}/${oldAofName}.manifest`, 'utf8').catch(() => '') : manifest.head.toString('utf8'),
+  )
+  if (files === null) return bad('its manifest is torn or no manifest', manifest.changedAtMs)
+  let bytes = 0
+  let base = ''
+  let empty = true
+  let { changedAtMs } = manifest
+  for (const { name, kind } of files) {
+    const seen = await ends(`${dir}/${aofDirName}/${name}`)
+    if (seen === null) return bad(`${name} stands in its manifest and is missing`, changedAtMs, bytes)
+    if (!seen.ok) return bad(seen.why, changedAtMs, bytes)
+    bytes += seen.bytes
+    changedAtMs = Math.max(changedAtMs, seen.changedAtMs)
+    const header = kind === 'b' ? parseRdbHeader(seen.head) : null
+    // A base of the older form is a list of commands. An RDB that is none would be read as such, and end redis.
+    if (header?.ok === false && name.endsWith('.rdb')) return bad(`${name}: ${header.why}`, changedAtMs, bytes)
+    if (header?.ok === true && name.endsWith('.rdb') && !endsWell(seen.tail)) return bad(`${name} is torn: its end is missing`, changedAtMs, bytes)
+    if (kind === 'b') base = `${name} ${header?.ok === true ? header.value.fields : ''}`
+    if (header?.ok === true ? !header.value.empty : seen.bytes > 0) empty = false
+  }
+  return { ok: true, bytes, changedAtMs, base, empty }
+}
+
+/** `file NAME seq N type b|h|i`; h is history, which redis deletes. null: not a manifest. */
+function parts(text: string): readonly { readonly name: string; readonly kind: string }[] | null {
+  const lines = text.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('#'))
+  const found = lines.map((line) => /^file (\S+) seq \d+ type ([bhi])\s*$/.exec(line))
+  if (lines.length === 0 || found.some((match) => match === null || (match[1] ?? '').includes('/'))) return null
+  return found.flatMap((match) => (match?.[2] === 'h' ? [] : [{ name: match?.[1] ?? '', kind: match?.[2] ?? '' }]))
+}
+
+type Ends =
+  | { readonly ok: true; readonly bytes: number; readonly changedAtMs: number; readonly head: Buffer; readonly tail: Buffer }
+  | { readonly ok: false; readonly why: string }
+
+/** null: no such file. */
+async function ends(file: string): Promise<Ends | null> {
+  try {
+    const handle = await open(file, 'r')
+    try {
+      const { size, mtimeMs } = await handle.stat()
+      const read = async (from: number, length: number): Promise<Buffer> => {
+        const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, from)
+        return buffer.subarray(0, bytesRead)
+      }
+      return {
+        ok: true,
+        bytes: size,
+        changedAtMs: Math.round(mtimeMs),
+        head: await read(0, rdbHeaderBytes),
+        tail: await read(Math.max(0, size - rdbTailBytes), rdbTailBytes),
+      }
+    } finally {
+      await handle.close()
+    }
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? null : { ok: false, why: (error as Error).message }
+  }
+}
