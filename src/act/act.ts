@@ -6,6 +6,7 @@ import { acceptConnections, refuseConnections } from './nftables.ts'
 import { keepDataset, keepWrites } from './keep.ts'
 import { growBacklog } from './backlog.ts'
 import { follow, killClients, killRedis, pauseWrites, promote, resumeWrites, softFence, startRedis, wipeRedis, type RedisHands } from './redis.ts'
+import { cycleLink, raiseReplicaBuffer } from './stream.ts'
 import { fenceWrites, liftFence } from './write-fence.ts'
 
 export interface Hands extends RedisHands {
@@ -35,6 +36,8 @@ const executors: Executors = {
   'keep-writes': (action, hands) => keepWrites(hands, action.name, action.fork),
   'fence-writes': (action, hands) => fenceWrites(hands, action.runId),
   'grow-backlog': (action, hands) => growBacklog(hands, action.bytes),
+  'cycle-link': (_action, hands) => cycleLink(hands),
+  'raise-replica-buffer': (action, hands) => raiseReplicaBuffer(hands, action.bytes),
   'lift-fence': (_action, hands) => liftFence(hands),
   'wipe-redis': (_action, hands) => wipeRedis(hands, hands.pid()),
   poke: (action, hands) => {

@@ -27,6 +27,8 @@ export interface RedisHands {
   readonly userConf: string | undefined
   readonly link: () => RedisLink | null
   readonly started: (pid: number) => void
+  /** What redis does not tell in INFO was changed, and is to be read again. */
+  readonly settingsChanged: () => void
   /** The process that the agent started has ended. */
   readonly exited: (text: string) => void
   readonly note: (text: string, kind?: 'started' | 'kept') => void

@@ -4,6 +4,7 @@
  * the name says `WallMs`. Filled by `observe/`, read by `decide/`.
  */
 import type { Lineage, Paused, Phase } from './state.ts'
+import type { Watch } from './watch.ts'
 
 export type Fact = true | false | 'unknown'
 
@@ -42,8 +43,30 @@ export interface RedisFacts {
   readonly secondOffset: number
   readonly keys: number
   readonly followers: readonly Follower[]
-  /** Errors that this replica answered to its primary's stream; above 0 the data differ. */
+  /** Errors that this process answered to its primary's stream: what they were answers to is missing here. */
   readonly unexpectedErrors: number
+  /** The highest database that has keys, -1: none. Absent in the words of an older agent, as is what follows. */
+  readonly highestDb?: number
+  /** What one must know who would fetch its data. */
+  readonly supply?: {
+    /** The first byte that the replication backlog still has; -1: there is no backlog. */
+    readonly backlogFrom: number
+    readonly usedBytes: number
+    /** A background save is under way: a full sync waits for it and shows no progress. */
+    readonly saving: boolean
+  }
+}
+
+/** What INFO does not tell and what must agree between primary and replica. Asked once per process, `readOnly` now and then. */
+export interface RedisSettings {
+  readonly runId: string
+  readonly databases: number
+  /** false: clients may write to this replica, and nothing will ever tell. */
+  readonly readOnly: boolean
+  /** Write commands that every version has and this redis does not know under their names: renamed, or switched off. */
+  readonly missing: readonly string[]
+  /** client-output-buffer-limit of replicas, in bytes; 0: none. */
+  readonly replicaBuffer: { readonly hardBytes: number; readonly softBytes: number; readonly softS: number } | null
 }
 
 export interface RedisProbe {
@@ -60,6 +83,8 @@ export interface RedisProbe {
   readonly trouble: string | null
   /** A script or command blocks it: it says -BUSY. */
   readonly busy: boolean
+  /** null: not asked yet, or refused. */
+  readonly settings: RedisSettings | null
   /** The replication backlog, what of it the memory allows, and the highest write rate that this agent has seen; null: not known yet. */
   readonly backlog: { readonly sizeBytes: number; readonly capBytes: number; readonly bytesPerS: number } | null
   /** The write fence that this agent has begun to set (on disk) and not lifted since. `inForce`: redis has confirmed it. */
@@ -107,6 +132,13 @@ export interface Statement {
   readonly partial: boolean
   /** Its one vote, its own candidacy included. Only in groups with a witness. */
   readonly vote: { readonly epoch: number; readonly to: string } | null
+  /** Absent in the words of an older agent, as is what follows. */
+  readonly settings?: RedisSettings | null
+  /** What is wrong with this member's data or settings, for people. */
+  readonly alarms?: readonly string[]
+  /** Full syncs that this member began without ever having caught up since the first, and how long the last one took. */
+  readonly syncStarts?: number
+  readonly syncTookMs?: number
 }
 
 export interface HandoverView {
@@ -155,5 +187,7 @@ export interface View {
   /** null for a group without a VIP, and on members that never hold it. */
   readonly keepalived: KeepalivedProbe | null
   readonly peers: readonly PeerProbe[]
+  /** What only several looks together can tell. */
+  readonly watch: Watch
   readonly request: Request | null
 }

@@ -49,6 +49,12 @@ export function factsFromInfo(text: string): RedisFacts | null {
     keys: countKeys(fields),
     followers: followersOf(fields),
     unexpectedErrors: num('unexpected_error_replies', 0),
+    highestDb: highestDb(fields),
+    supply: {
+      backlogFrom: fields.get('repl_backlog_active') === '1' ? num('repl_backlog_first_byte_offset', -1) : -1,
+      usedBytes: num('used_memory', 0),
+      saving: fields.get('rdb_bgsave_in_progress') === '1',
+    },
   }
 }
 
@@ -82,6 +88,11 @@ function countKeys(fields: InfoFields): number {
     if (/^db\d+$/.test(name)) keys += number(/keys=(\d+)/.exec(value)?.[1], 0)
   }
   return keys
+}
+
+function highestDb(fields: InfoFields): number {
+  const dbs = [...fields.keys()].filter((name) => /^db\d+$/.test(name)).map((name) => Number(name.slice(2)))
+  return Math.max(-1, ...dbs)
 }
 
 function followersOf(fields: InfoFields): Follower[] {

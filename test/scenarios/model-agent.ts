@@ -11,6 +11,8 @@ import type { Request, Statement, View } from '../../src/model/view.ts'
 import { decide } from '../../src/decide/decide.ts'
 import { needsMemory, withoutMemory } from '../../src/decide/memory.ts'
 import { statementOf } from '../../src/decide/statement.ts'
+import { freshWatch } from '../../src/model/watch.ts'
+import { watch } from '../../src/decide/watch.ts'
 import { perform } from './model-act.ts'
 import { newId } from './model-redis.ts'
 import { sameState, saysTheSame } from './model-same.ts'
@@ -58,6 +60,7 @@ export class ModelAgent {
   private timer = 0
   private said: { statement: Statement | null; atMs: number } = { statement: null, atMs: 0 }
   private mustSay = false
+  private watched = freshWatch
   readonly keeping = new Map<string, number>()
   readonly started = (pid: number): void => this.senses.expectProcess(pid)
 
@@ -77,6 +80,7 @@ export class ModelAgent {
     this.startedMs = nowMs
     this.requests = []
     this.senses.forget()
+    this.watched = freshWatch
     this.running = false
     this.again = false
     this.said = { statement: null, atMs: 0 }
@@ -255,7 +259,7 @@ export class ModelAgent {
   private observe(): View {
     const { world, host, senses } = this
     const { nowMs } = world
-    return {
+    const seen: Omit<View, 'watch'> = {
       nowMs,
       nowWallMs: 1_700_000_000_000 + nowMs + this.wallOffMs,
       group: 'sessions',
@@ -269,6 +273,8 @@ export class ModelAgent {
       peers: senses.peers(nowMs, this.startedMs, this.deafSinceMs()),
       request: this.requests[0] ?? null,
     }
+    this.watched = watch(this.watched, this.state, seen, world.policy)
+    return { ...seen, watch: this.watched }
   }
 
   private tell(force: boolean, view: View): void {

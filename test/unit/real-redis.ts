@@ -92,6 +92,7 @@ export class Redises {
       link: () => redis.link,
       started: () => {},
       exited: () => {},
+      settingsChanged: () => {},
       note: (text) => notes.push(text),
     }
   }
