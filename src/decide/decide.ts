@@ -18,6 +18,7 @@ import { forceFailover, isForced } from './forcing.ts'
 import { withoutHeldWrites } from './lease.ts'
 import { respond } from './responses.ts'
 import { heard, isServingPhase, redisAnswers, situationOf, voucherOf } from './situation.ts'
+import { withStream } from './stream.ts'
 import { respondTo } from './table.ts'
 import { withVote } from './voting.ts'
 
@@ -29,7 +30,7 @@ export function decide(state: State, view: View, policy: Policy): Decision {
   const cell = respondTo(ctx.state.phase, row.diagnosis)
   const forced = isForced(ctx)
   const answered = withPreparation(ctx, refuseUnanswered(ctx, forced ? forceFailover(ctx) : reinitOr(ctx, () => respond[cell.response](ctx))))
-  const draft = withVote(ctx, withoutHeldWrites(ctx.state, answered))
+  const draft = withStream(ctx, withVote(ctx, withoutHeldWrites(ctx.state, answered)))
   const allowed = draft.vip ?? standingVipRule(ctx, draft.next)
   const decision: Decision = {
     next: draft.next,

@@ -12,6 +12,7 @@ import { answerSwitchover, handOver, isHandedToMe, isOfferedToMe } from './hando
 import { mergeLineage } from './position.ts'
 import { withLease } from './lease.ts'
 import { heard, isServingPhase, isWriteFenced, peerOf, voucherOf } from './situation.ts'
+import { isStuck } from './stream.ts'
 import { standForElection, voteOfTheDead } from './voting.ts'
 
 /** Longer than an election and the fence that follows it; a promotion opens the gate at once. */
@@ -53,7 +54,7 @@ function hold(ctx: Context): Draft {
   const { situation, state } = ctx
   if (letsGo(ctx)) {
     const facts = ctx.view.redis.facts
-    const detached = facts !== null && isFresh(facts) ? { epoch: state.epoch, atMs: ctx.view.nowMs, runId: facts.runId } : state.detached
+    const detached = facts !== null && isFresh(facts) && !isStuck(ctx.view) ? { epoch: state.epoch, atMs: ctx.view.nowMs, runId: facts.runId } : state.detached
     const because = `${situation.holderWhy}; the link to it is down, and nobody says what answers there next`
     return { ...holdStill(ctx, because, busyTickMs / 2), next: { ...state, detached }, actions: [{ kind: 'soft-fence' }] }
   }
