@@ -10,7 +10,6 @@ import type { AgentSurface } from '../agent/surface.ts'
 import { addKeptRoutes } from './kept-routes.ts'
 import { explainGroup } from '../decide/explain.ts'
 import { redisAnswers } from '../decide/situation.ts'
-import { isStuck, whyDiffers } from '../decide/stream.ts'
 
 const maxBodyBytes = 16_384
 const requestDeadlineMs = 20_000
@@ -37,7 +36,7 @@ export function healthCheck(snapshot: GroupSnapshot, check: string, lagBytes: nu
   const { state, view } = snapshot
   const answers = view !== null && redisAnswers(view)
   const primary = answers && state.phase === 'primary' && view.redis.facts?.role === 'primary'
-  const follower = answers && state.phase === 'replica' && view.redis.facts?.linkUp === true && !isStuck(view) && whyDiffers(state, view) === null
+  const follower = answers && state.phase === 'replica' && view.redis.facts?.linkUp === true && snapshot.statement?.trueCopy !== false
   const replica = follower && (lagBytes === null || (lagOf(snapshot) ?? Number.MAX_SAFE_INTEGER) <= lagBytes)
   if (check === 'primary' || check === 'read-write') return primary
   if (check === 'replica') return replica

@@ -134,6 +134,8 @@ export interface Statement {
   readonly vote: { readonly epoch: number; readonly to: string } | null
   /** Absent in the words of an older agent, as is what follows. */
   readonly settings?: RedisSettings | null
+  /** false: its data are known to differ from the primary's, or do not follow them. */
+  readonly trueCopy?: boolean
   /** What is wrong with this member's data or settings, for people. */
   readonly alarms?: readonly string[]
   /** Full syncs that this member began without ever having caught up since the first, and how long the last one took. */

@@ -154,7 +154,13 @@ export const mutations: readonly Mutation[] = [
   ),
   // ── a link that is up is no copy ──
   drop('a stream that stands still is not fresh', fitness, 'if (isStuck(view)) return false', '', streamTest),
-  drop('nor fit', fitness, "state.phase === 'replica' && isStuck(view)) return no", "state.phase === 'fresh' && isStuck(view)) return no", streamTest),
+  drop(
+    'nor fit',
+    fitness,
+    "state.phase === 'replica' && isStuck(view)) return no",
+    "state.phase === 'fresh' && isStuck(view)) return no",
+    'test/unit/stream.test.ts',
+  ),
   drop('data that differ are not promoted', fitness, 'if (differs !== null) return no', 'if (differs === ``) return no', streamTest),
   drop('a link is begun anew once in a while', 'src/decide/stream.ts', 'sinceMs < cycleAgainMs', 'sinceMs < 0', streamTest),
   drop('one packet is no recovery', 'src/decide/watch.ts', 'latched ?? (stuck', 'null ?? (stuck', 'test/unit/stream.test.ts'),

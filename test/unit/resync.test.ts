@@ -40,7 +40,7 @@ const holder = (more: Partial<RedisFacts> = {}, said: Partial<Statement> = {}) =
 /** c, which is empty, looks at b. */
 const seenByC = (b: RedisFacts, more: Partial<View> = {}, a = holder()) =>
   view('c', [a, peer(word('b', { redis: b }))], { redis: probe({ facts: empty }), ...more })
-const after = (ms: number, seen: View): View => ({ ...seen, nowMs: nowMs + ms, watch: watch(seen.watch, state('c'), { ...seen, nowMs: nowMs + ms }, three) })
+const later = (ms: number, seen: View): View => ({ ...seen, nowMs: nowMs + ms, watch: watch(seen.watch, state('c'), { ...seen, nowMs: nowMs + ms }, three) })
 const ask = (seen: View) => whyNotYet(state('c'), seen, three, memberA)
 
 describe('one after the other', () => {
@@ -53,23 +53,23 @@ describe('one after the other', () => {
   })
 
   test('both may begin: the higher priority does, and the other lets it', () => {
-    expect(ask(after(0, seenByC(empty)))).toBe('waits for b, which is to be filled first')
+    expect(ask(later(0, seenByC(empty)))).toBe('waits for b, which is to be filled first')
     const seen = view('b', [holder(), peer(word('c', { redis: empty }))], { redis: probe({ facts: empty }) })
     expect(whyNotYet(state('b'), seen, three, memberA)).toBeNull()
   })
 
   test('b does not begin: c goes on without it', () => {
-    const first = after(0, seenByC(empty))
-    expect(ask(after(syncTurnMs - 1, first))).not.toBeNull()
-    expect(ask(after(syncTurnMs, first))).toBeNull()
+    const first = later(0, seenByC(empty))
+    expect(ask(later(syncTurnMs - 1, first))).not.toBeNull()
+    expect(ask(later(syncTurnMs, first))).toBeNull()
   })
 
   test('b began and gets nowhere: it loses its turn, unless its source is saving all the time', () => {
-    const first = after(0, seenByC(filling))
-    expect(ask(after(syncStallMs - 1, first))).not.toBeNull()
-    expect(ask(after(syncStallMs, first))).toBeNull()
+    const first = later(0, seenByC(filling))
+    expect(ask(later(syncStallMs - 1, first))).not.toBeNull()
+    expect(ask(later(syncStallMs, first))).toBeNull()
     const saving = { ...seenByC(filling, {}, holder({ supply: { ...supply, saving: true } })), watch: first.watch }
-    expect(ask(after(syncStallMs, saving))).not.toBeNull()
+    expect(ask(later(syncStallMs, saving))).not.toBeNull()
   })
 
   test('the agent of b is dead, but its redis is seen by the primary: it counts', () => {
