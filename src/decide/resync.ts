@@ -28,12 +28,14 @@ export interface SeenMember {
   readonly facts: RedisFacts
 }
 
-export function seenMembers(view: View, policy: Policy): readonly SeenMember[] {
-  return policy.members.flatMap(({ host }) => {
+export function seenMembers(view: Omit<View, 'watch'>, policy: Policy): readonly SeenMember[] {
+  const seen: SeenMember[] = []
+  for (const { host } of policy.members) {
     const word = host === view.self ? null : heard(peerOf(view, host))
     const facts = host === view.self ? (redisAnswers(view) ? view.redis.facts : null) : word?.answering === true ? word.redis : null
-    return facts === null ? [] : [{ host, facts }]
-  })
+    if (facts !== null) seen.push({ host, facts })
+  }
+  return seen
 }
 
 /** What redis will find when this dataset asks that one to continue. What an older agent does not tell counts as there. */

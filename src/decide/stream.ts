@@ -10,6 +10,8 @@ import type { Draft, Context } from './draft.ts'
 import { adviseReplicaBuffer, pauseAfterLoop } from './resync.ts'
 import { heard, peerOf, redisAnswers } from './situation.ts'
 
+const none: readonly string[] = []
+
 /** Its offset does not follow the primary's, whatever its link says. */
 export function isStuck(view: View): boolean {
   return view.watch.stream.stuckSinceMs !== null
@@ -43,7 +45,7 @@ export function alarmsOf(state: State, view: View, policy: Policy): readonly str
   const { attempts } = view.watch
   if (state.phase === 'primary') {
     const buffer = adviseReplicaBuffer(view, policy)
-    return buffer === null ? [] : [buffer.text]
+    return buffer === null ? none : [buffer.text]
   }
   const alarms: string[] = []
   const differs = whyDiffers(state, view)
