@@ -9,6 +9,7 @@ import { growBacklog, openBacklog } from './backlog.ts'
 import { follow, killClients, killRedis, pauseWrites, promote, resumeWrites, softFence, type RedisHands } from './redis.ts'
 import { setAside } from './set-aside.ts'
 import { settleAof, startRedis, wipeRedis } from './start.ts'
+import { cycleLink, raiseReplicaBuffer } from './stream.ts'
 import { fenceWrites, liftFence } from './write-fence.ts'
 
 export interface Hands extends RedisHands {
@@ -42,6 +43,8 @@ const executors: Executors = {
   'fence-writes': (action, hands) => fenceWrites(hands, action.runId),
   'open-backlog': (_action, hands) => openBacklog(hands),
   'grow-backlog': (action, hands) => growBacklog(hands, action.bytes),
+  'cycle-link': (_action, hands) => cycleLink(hands),
+  'raise-replica-buffer': (action, hands) => raiseReplicaBuffer(hands, action.bytes),
   'lift-fence': (_action, hands) => liftFence(hands),
   'wipe-redis': (_action, hands) => wipeRedis(hands, hands.pid()),
   poke: (action, hands) => {

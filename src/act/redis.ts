@@ -19,6 +19,8 @@ export interface RedisHands {
   readonly userConf: string | undefined
   readonly link: () => RedisLink | null
   readonly started: (pid: number) => void
+  /** What redis does not tell in INFO was changed, and is to be read again. */
+  readonly settingsChanged: () => void
   /** The process that the agent started has ended. `failures`: so often in a row at once; `words`: why, as it says. */
   readonly exited: (text: string, failures: number, words: string) => void
   /** The files of redis, or what it was started with, are not what they were. */

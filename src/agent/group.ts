@@ -11,14 +11,17 @@ import type { Outcome } from '../model/outcome.ts'
 import { eventsFile, journalFile, redisConfFile } from '../model/paths.ts'
 import { policyOf, statementMs, type Policy } from '../model/policy.ts'
 import type { RequestResult, State } from '../model/state.ts'
+import { freshWatch } from '../model/watch.ts'
 import type { KeepalivedProbe, Request, Statement, View } from '../model/view.ts'
 import { carryOut, type ActionResult, type Hands } from '../act/act.ts'
 import { mayGrowBacklog } from '../act/backlog.ts'
+import { mayRaiseBuffer } from '../act/stream.ts'
 import { writeFence } from '../act/write-fence.ts'
 import { decide } from '../decide/decide.ts'
 import { needsMemory, withoutMemory } from '../decide/memory.ts'
 import { isServingPhase } from '../decide/situation.ts'
 import { statementOf } from '../decide/statement.ts'
+import { watch } from '../decide/watch.ts'
 import { observeRedis, type RedisObserver } from '../observe/redis.ts'
 import { watchAddress } from './address-watch.ts'
 import { monotonicMs, type StallMeter } from './clock.ts'
@@ -98,6 +101,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
   let room = { enough: true, askedMs: Number.NEGATIVE_INFINITY }
   let actedAll = true
   let servedWithAddressMs = Number.NEGATIVE_INFINITY
+  let watched = freshWatch
 
   const { wake, schedule, stop } = takeTurns(cycle, (text) => options.log('error', `${group.name}: the cycle failed: ${text}`))
   const redis: RedisObserver = observeRedis(
@@ -126,6 +130,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
     userConf: options.userConf,
     link: redis.link,
     started: redis.expectProcess,
+    settingsChanged: redis.settingsChanged,
     exited: (text, failures, words) => {
       options.log('warn', text)
       disk?.exited(failures, words)
@@ -167,7 +172,8 @@ export function startGroup(options: GroupOptions): GroupLoop {
     lookForRoom()
     const probed = await redis.probe(monotonicMs())
     const redisProbe = disk === null ? probed : await disk.look(probed, state)
-    return {
+    const { settings } = redisProbe
+    const seen: Omit<View, 'watch'> = {
       nowMs: monotonicMs(),
       nowWallMs: Date.now(),
       group: group.name,
@@ -176,11 +182,18 @@ export function startGroup(options: GroupOptions): GroupLoop {
       agentUptimeMs: monotonicMs() - options.startedMs,
       durable: durable && room.enough,
       actedAll,
-      redis: { ...redisProbe, backlog: mayGrowBacklog(hands) ? redisProbe.backlog : null, fence: writeFence(config.paths, group.name) },
+      redis: {
+        ...redisProbe,
+        backlog: mayGrowBacklog(hands) ? redisProbe.backlog : null,
+        settings: settings === null || mayRaiseBuffer(hands) ? settings : { ...settings, replicaBuffer: null },
+        fence: writeFence(config.paths, group.name),
+      },
       keepalived: senses.keepalived(last?.decision.diagnosis === 'i-serve' || last?.decision.diagnosis === 'holder-serves'),
       peers: senses.peers(),
       request: requests[0] ?? null,
     }
+    watched = watch(watched, state, seen, policy)
+    return { ...seen, watch: watched }
   }
 
   async function cycle(): Promise<void> {

@@ -2,6 +2,7 @@
  * The loop of a witness: a host without data that votes (INV-3). Hears the members, remembers its one vote per epoch before it
  * tells it, and does nothing else: no redis, no keepalived, no action. The rule is decide/witness.ts.
  */
+import { freshWatch } from '../model/watch.ts'
 import type { Config, GroupConfig } from '../model/config.ts'
 import { eventsFile } from '../model/paths.ts'
 import { policyOf, statementMs } from '../model/policy.ts'
@@ -37,6 +38,7 @@ const noRedis: RedisProbe = {
   busy: false,
   fence: null,
   backlog: null,
+  settings: null,
 }
 
 export function startWitness(options: WitnessOptions): GroupLoop {
@@ -63,6 +65,7 @@ export function startWitness(options: WitnessOptions): GroupLoop {
       redis: noRedis,
       keepalived: null,
       peers: senses.peers(),
+      watch: freshWatch,
       request: null,
     }
   }

@@ -38,7 +38,7 @@ export function healthCheck(snapshot: GroupSnapshot, check: string, lagBytes: nu
   const { state, view } = snapshot
   const answers = view !== null && redisAnswers(view)
   const primary = answers && state.phase === 'primary' && view.redis.facts?.role === 'primary'
-  const follower = answers && state.phase === 'replica' && view.redis.facts?.linkUp === true
+  const follower = answers && state.phase === 'replica' && view.redis.facts?.linkUp === true && snapshot.statement?.trueCopy !== false
   const replica = follower && (lagBytes === null || (lagOf(snapshot) ?? Number.MAX_SAFE_INTEGER) <= lagBytes)
   if (check === 'primary' || check === 'read-write') return primary
   if (check === 'replica') return replica

@@ -75,6 +75,8 @@ export interface MemberStatus {
   readonly vip: boolean
   readonly syncPercent: number | null
   readonly syncLeftBytes: number | null
+  /** What is wrong with its data or its settings. */
+  readonly alarms: readonly string[]
 }
 
 export interface GroupStatus {
@@ -136,6 +138,7 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
       vip: holders.includes(member.host),
       syncPercent: redis?.progress == null ? null : Math.round(redis.progress * 1000) / 10,
       syncLeftBytes: redis?.syncLeftBytes ?? null,
+      alarms: own?.statement?.alarms ?? [],
     }
   })
   const address = addressOf(found, serving?.member.host ?? null)
@@ -237,6 +240,8 @@ function judge(
   if (address?.word === 'a stranger') return ['degraded', `the address is claimed by a stranger: ${address.why} (seen by ${address.seenBy})`]
   const weak = members.filter((m) => m.host !== primary && (m.role !== 'replica' || m.state !== 'streaming'))
   if (weak.length > 0) return ['degraded', weak.map((m) => `${m.host}: ${m.state}${m.why === '' ? '' : ` (${m.why})`}`).join('; ')]
+  const alarming = members.filter((m) => m.alarms.length > 0)
+  if (alarming.length > 0) return ['degraded', alarming.map((m) => `${m.host}: ${m.alarms.join('; ')}`).join('; ')]
   if (!members.some((m) => m.host !== primary && m.fit)) return ['degraded', 'no replica is fit to take over']
   if (group.witness !== undefined && !witnessUp)
     return ['degraded', `the witness ${group.witness} does not answer: if another host is lost too, nobody can be elected`]

@@ -94,6 +94,7 @@ function completeGroup(name: string, group: DraftGroup, members: readonly Placed
     ...(group.redis_conf === undefined ? {} : { redisConf: inConfigDir(group.redis_conf) }),
     redis: Object.entries(group.redis ?? {}).flatMap(([directive, values]) => (values ?? []).map((value) => [directive.toLowerCase(), value] as const)),
     durability: group.durability ?? defaults.durability,
+    maxFullSyncs: group.max_full_syncs ?? defaults.maxFullSyncs,
     failover,
     salvage: {
       maxBytes: (group.salvage?.max_mib ?? defaults.salvageMaxMib) * 1024 ** 2,

@@ -28,6 +28,8 @@ export const defaults = {
   durability: 'available',
   /** Multicast needs no list of peers and works on a common network; unicast is for networks that filter it. */
   unicastPeer: false,
+  /** Each full sync costs its source a save or a read of it, the network, and a buffer of the writes meanwhile. */
+  maxFullSyncs: 1,
   /** The reason to install this at all. */
   auto: true,
   /** 3 adverts of 50 ms: under the 200 ms of a client's first TCP retransmission, and no false alarm on a busy machine. */
@@ -68,6 +70,8 @@ export const ranges = {
   /** Less than a few backlogs cannot keep one incident. */
   salvageMaxMib: { min: 64, max: 16 * 1024 * 1024 },
   salvageMaxAgeDays: { min: 1, max: 3650 },
+  /** With five members at most four can ask. */
+  maxFullSyncs: { min: 1, max: 4 },
   members: { min: 2, max: 5 },
 } as const
 

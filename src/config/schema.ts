@@ -139,6 +139,7 @@ const group = z.strictObject({
   redis_conf: path(),
   redis: z.record(z.string(), leaf('text, a number, true, false, or a list of these; "" for an empty value', readRedisValues)).optional(),
   durability: choice(['available'], ['safe']),
+  max_full_syncs: integer(ranges.maxFullSyncs),
   failover: failover.optional(),
   salvage: salvage.optional(),
 })

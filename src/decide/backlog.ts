@@ -4,7 +4,7 @@
  */
 import type { Action } from '../model/action.ts'
 import { backlogForMs, backlogMinBytes, type Policy } from '../model/policy.ts'
-import type { View } from '../model/view.ts'
+import type { RedisFacts, View } from '../model/view.ts'
 import { redisAnswers } from './situation.ts'
 
 export interface BacklogAdvice {
@@ -38,4 +38,9 @@ export function adviseBacklog(view: View, policy: Policy): BacklogAdvice | null 
 function inMib(bytes: number): string {
   const value = bytes / mib
   return value >= 10 ? String(Math.round(value)) : value.toFixed(1)
+}
+
+/** Without a backlog a primary counts no bytes: nobody could ever say what it has that another copy has not (INV-4, INV-6). */
+export function countsBytes(facts: RedisFacts): boolean {
+  return facts.supply === undefined || facts.supply.backlogFrom >= 0
 }

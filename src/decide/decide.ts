@@ -7,7 +7,7 @@ import type { Decision } from '../model/decision.ts'
 import { tickMs, type Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { View } from '../model/view.ts'
-import { adviseBacklog } from './backlog.ts'
+import { adviseBacklog, countsBytes } from './backlog.ts'
 import { diagnose } from './diagnose.ts'
 import { answerRequest, holdStill, type Context, type Draft } from './draft.ts'
 import { withPreparation } from './handover.ts'
@@ -17,6 +17,7 @@ import { forceFailover, isForced } from './forcing.ts'
 import { withoutHeldWrites } from './lease.ts'
 import { respond } from './responses.ts'
 import { isServingPhase, redisAnswers, situationOf } from './situation.ts'
+import { withStream } from './stream.ts'
 import { respondTo } from './table.ts'
 import { mayHoldAddress, strayRule, withVip, yieldRule } from './vip.ts'
 import { withVote } from './voting.ts'
@@ -29,7 +30,7 @@ export function decide(state: State, view: View, policy: Policy): Decision {
   const cell = respondTo(ctx.state.phase, row.diagnosis)
   const forced = isForced(ctx)
   const answered = withPreparation(ctx, refuseUnanswered(ctx, forced ? forceFailover(ctx) : reinitOr(ctx, () => respond[cell.response](ctx))))
-  const draft = withVote(ctx, withoutHeldWrites(ctx.state, answered))
+  const draft = withStream(ctx, withVote(ctx, withoutHeldWrites(ctx.state, answered)))
   const allowed = draft.vip ?? mayHoldAddress(ctx, draft.next)
   const stray = strayRule(ctx, draft.next)
   const decision: Decision = {
@@ -70,7 +71,7 @@ function backlogRule(ctx: Context, draft: Draft): readonly Action[] {
   const { facts, backlog } = ctx.view.redis
   if (draft.actions.length > 0 || facts === null) return []
   // `backlog` null: it has refused.
-  if (draft.next.phase === 'primary' && facts.role === 'primary' && !facts.backlogOpen && backlog !== null && redisAnswers(ctx.view))
+  if (draft.next.phase === 'primary' && facts.role === 'primary' && !countsBytes(facts) && backlog !== null && redisAnswers(ctx.view))
     return [{ kind: 'open-backlog' }]
   const action = adviseBacklog(ctx.view, ctx.policy)?.action ?? null
   return action === null ? [] : [action]

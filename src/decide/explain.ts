@@ -9,6 +9,7 @@ import { adviseBacklog } from './backlog.ts'
 import { diagnose } from './diagnose.ts'
 import { describePosition } from './position.ts'
 import { heard, isWriteFenced, peerOf, situationOf } from './situation.ts'
+import { alarmsOf } from './stream.ts'
 import { respondTo } from './table.ts'
 
 export interface Explanation {
@@ -115,7 +116,7 @@ function warningsOf(state: State, view: View, policy: Policy, successor: string 
   if (view.keepalived !== null && view.keepalived.process === false) warnings.push('keepalived does not run on this host')
   for (const peer of view.peers)
     if (peer.agent !== 'alive') warnings.push(peer.agent === 'refused' ? `no agent runs on ${peer.host}` : `the agent of ${peer.host} is silent`)
-  const errors = view.redis.facts?.unexpectedErrors ?? 0
-  if (errors > 0) warnings.push(`this redis answered ${errors} commands of its primary with an error: their data differ`)
+  for (const alarm of alarmsOf(state, view, policy)) warnings.push(`${state.host}: ${alarm}`)
+  for (const peer of view.peers) for (const alarm of heard(peer)?.alarms ?? []) warnings.push(`${peer.host}: ${alarm}`)
   return warnings
 }

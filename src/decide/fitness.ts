@@ -4,7 +4,9 @@ import type { State } from '../model/state.ts'
 import { maxStaleS, type Policy, type PolicyMember } from '../model/policy.ts'
 import { judgeDisk } from './disk.ts'
 import { comparePositions, isPlaced, positionOf, type Position } from './position.ts'
-import { redisAnswers } from './situation.ts'
+import { whyNotYet } from './resync.ts'
+import { heard, isServingPhase, peerOf, redisAnswers } from './situation.ts'
+import { isStuck, whyDiffers } from './stream.ts'
 
 export interface Fitness {
   readonly fit: boolean
@@ -25,6 +27,8 @@ export function isFresh(facts: RedisFacts): boolean {
 /** Fresh by its link, or let go of so recently that its link, which is gone for good, was alive a moment ago. */
 export function wasFresh(state: State, view: View): boolean {
   const facts = view.redis.facts
+  // A link that says up and brings nothing: what it missed may be any amount.
+  if (isStuck(view)) return false
   if (facts !== null && isFresh(facts)) return true
   const { detached } = state
   // Another process has read its data from disk: what the old one had received is not there.
@@ -50,9 +54,14 @@ export function ownFitness(state: State, view: View, policy: Policy): Fitness {
   if (facts.syncing) return no('it is in the middle of a full sync')
   if (state.partial) return no('a full sync began and did not end: its data may be partial')
   if (facts.replid === '') return no(`redis ${facts.version} has no replication ids (4.0 has), so its data cannot be compared (HF402)`)
+  const waits = waitsToSync(state, view, policy)
+  if (waits !== null) return no(waits)
+  const differs = isServingPhase(state.phase) ? null : whyDiffers(state, view)
+  if (differs !== null) return no(differs)
   const position = positionOf(facts, state.lineage)
   if (state.epoch > 0 && !isPlaced(position)) return no(position.kind === 'empty' ? 'it is empty' : 'its data are of unknown history')
   if (isPlaced(position) && position.divergedBytes > 0) return no('it holds diverged writes')
+  if (state.gone === null && state.phase === 'replica' && isStuck(view)) return no(`its offset stands at ${facts.offset} and does not follow the primary's`)
   // A link that dropped a moment ago may be the first sign of a dying primary: unfit would mean to refuse its address.
   if (facts.role === 'replica' && state.gone === null && state.phase === 'replica' && !wasFresh(state, view)) {
     return no(`its replication link is down${facts.linkDownS === null ? '' : ` for ${facts.linkDownS} s`}`)
@@ -64,6 +73,14 @@ export function ownFitness(state: State, view: View, policy: Policy): Fitness {
 export function diskWords(state: State, view: View): string {
   const { disk, process } = view.redis
   return disk == null || process !== false ? '' : `: ${judgeDisk(disk, state.lineage, view.nowWallMs).text}`
+}
+
+/** Not while the primary is gone: then nobody is filled, and the data that are here count. */
+function waitsToSync(state: State, view: View, policy: Policy): string | null {
+  const source = state.holder === null || state.holder === state.host ? undefined : memberOf(policy, state.holder)
+  const word = source === undefined ? null : heard(peerOf(view, source.host))
+  const attached = view.redis.facts?.upstream?.port !== 1
+  return source === undefined || attached || state.gone !== null || word?.phase !== 'primary' ? null : whyNotYet(state, view, policy, source)
 }
 
 function no(why: string): Fitness {

@@ -9,6 +9,7 @@ import type { RedisFacts, Statement } from '../model/view.ts'
 import { holdStill, type Context, type Draft } from './draft.ts'
 import { memberOf, ownFitness } from './fitness.ts'
 import { describePosition, estimateSlackBytes, forkOf, isPlaced, positionOf, type Position } from './position.ts'
+import { whyNotYet } from './resync.ts'
 import { heard, isWriteFenced, peerOf } from './situation.ts'
 
 export function follow(ctx: Context): Draft {
@@ -31,6 +32,9 @@ export function follow(ctx: Context): Draft {
   const position = positionOf(facts, state.lineage)
   const verdict = mayGiveUp(state, facts, position, word, entry)
   if (verdict.kind === 'refuse') return refuse(ctx, verdict.why)
+  const source = ctx.policy.members.find((m) => m.ip === upstream.host && m.port === upstream.port)
+  const waits = source === undefined ? null : whyNotYet(state, view, ctx.policy, source)
+  if (waits !== null) return letGo(ctx, settled, attached, waits, tickMs)
   const keep = verdict.kind === 'keep' ? keeping(ctx, facts, position) : []
   const diverged = isPlaced(position) ? position.divergedBytes : null
   const rejoined: Event = {

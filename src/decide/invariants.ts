@@ -24,6 +24,8 @@ export function checkInvariants(state: State, view: View, policy: Policy, decisi
       'INV-3: a promotion has an epoch of its own',
     )
     assert(facts !== null && !facts.loading && !facts.syncing && !next.partial, 'INV-4: whole data only')
+    const handed = state.prepared?.epoch === next.epoch
+    assert(forced || handed || next.differs === null, 'INV-4: data that are known to differ are promoted only by an operator')
     const elected = policy.quorum === 0 || forced || next.epoch === 1 || (state.prepared?.epoch === next.epoch && state.prepared.from !== state.host)
     assert(elected || state.phase === 'handed' || votesFor(state, view, next.epoch) >= policy.quorum, 'INV-3: a promotion has the votes of a quorum')
     const holder = state.holder === null || state.holder === state.host ? null : heard(peerOf(view, state.holder))

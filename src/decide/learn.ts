@@ -4,7 +4,7 @@
  */
 import type { RedisFacts, Statement, View } from '../model/view.ts'
 import { maxLineage, type State } from '../model/state.ts'
-import { mergeLineage } from './position.ts'
+import { mergeLineage, positionOf } from './position.ts'
 
 export function learn(state: State, view: View): State {
   let next = state
@@ -14,7 +14,34 @@ export function learn(state: State, view: View): State {
   const { facts, process } = view.redis
   if (facts === null || process === false) return next
   next = forgetFreshness(next, facts)
-  return facts.role !== 'replica' ? next : learnOfSync(next, facts)
+  const before = next
+  if (facts.role === 'replica') next = learnOfSync(next, facts)
+  return learnOfErrors(before, next, facts, view.nowWallMs)
+}
+
+/**
+ * What a replica answers with an error it has not applied. redis counts that per process and never forgets it: what was counted
+ * before a full sync, or while it was a primary, is not about the data that it has now.
+ */
+function learnOfErrors(before: State, state: State, facts: RedisFacts, nowWallMs: number): State {
+  const { runId, unexpectedErrors } = facts
+  const known = state.streamErrors?.runId === runId ? state.streamErrors : { runId, seen: 0 }
+  if (facts.role === 'primary') {
+    if (known.seen === null && (state.differs === null || state.phase !== 'primary')) return state
+    // Who serves is who the others are compared with.
+    return { ...state, streamErrors: { runId, seen: null }, differs: state.phase === 'primary' ? null : state.differs }
+  }
+  if (facts.loading || facts.syncing || state.partial) return state
+  const anew = (before.partial && !state.partial) || (state.differs !== null && positionOf(facts, state.lineage).kind === 'empty')
+  if (anew) {
+    const settled = known.seen === unexpectedErrors && state.differs === null
+    return settled ? state : { ...state, streamErrors: { runId, seen: unexpectedErrors }, differs: null }
+  }
+  if (known.seen === null) return { ...state, streamErrors: { runId, seen: unexpectedErrors } }
+  if (unexpectedErrors <= known.seen) return state
+  const why = `it answered ${unexpectedErrors - known.seen === 1 ? 'a command' : 'commands'} of its primary with an error, so its data differ`
+  const differs = state.differs ?? { why, atWallMs: nowWallMs }
+  return state.differs === null ? { ...state, differs, streamErrors: { runId, seen: unexpectedErrors } } : state
 }
 
 /** The link that was alive when the primary went was another process's: this one has what the disk had (INV-4). */

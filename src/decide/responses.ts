@@ -3,6 +3,7 @@ import type { Action, Event } from '../model/action.ts'
 import type { ResponseName } from '../model/decision.ts'
 import { busyTickMs, lonelyWaitMs, tickMs } from '../model/policy.ts'
 import { maxLineage, type LineageEntry, type LineageSource, type State } from '../model/state.ts'
+import { countsBytes } from './backlog.ts'
 import { bootstrap } from './bootstrap.ts'
 import { answerId, claimEpoch, holdStill, offsetOf, type Context, type Draft } from './draft.ts'
 import { elect } from './election.ts'
@@ -13,6 +14,7 @@ import { continuationOf, mergeLineage } from './position.ts'
 import { withLease } from './lease.ts'
 import { heard, isServingPhase, isWriteFenced, peerOf, voucherOf } from './situation.ts'
 import { startRedis } from './starting.ts'
+import { isStuck } from './stream.ts'
 import { standForElection, voteOfTheDead } from './voting.ts'
 
 /** Longer than an election and the fence that follows it; a promotion opens the gate at once. */
@@ -54,7 +56,7 @@ function hold(ctx: Context): Draft {
   const { situation, state } = ctx
   if (letsGo(ctx)) {
     const facts = ctx.view.redis.facts
-    const detached = facts !== null && isFresh(facts) ? { epoch: state.epoch, atMs: ctx.view.nowMs, runId: facts.runId } : state.detached
+    const detached = facts !== null && isFresh(facts) && !isStuck(ctx.view) ? { epoch: state.epoch, atMs: ctx.view.nowMs, runId: facts.runId } : state.detached
     const because = `${situation.holderWhy}; the link to it is down, and nobody says what answers there next`
     return { ...holdStill(ctx, because, busyTickMs / 2), next: { ...state, detached }, actions: [{ kind: 'soft-fence' }] }
   }
@@ -152,7 +154,8 @@ function finishPromotion(ctx: Context): Draft {
   const facts = view.redis.facts
   if (facts === null) return holdStill(ctx, 'wait for its answer', busyTickMs)
   // Started from its disk, it counts nothing yet: the address does not lead to it before it does, or an old copy could pass for as good later.
-  const vip = facts.backlogOpen || view.keepalived?.allowed === true
+  const counts = countsBytes(facts)
+  const vip = counts || view.keepalived?.allowed === true
   if (situation.redis === 'replica') {
     if ((state.servingRunId !== null && state.servingRunId !== facts.runId) || facts.syncing || state.partial) return resign(ctx)
     const unheard = policy.members.filter((m) => m.host !== state.host && heard(peerOf(view, m.host)) === null).map((m) => m.host)
@@ -180,7 +183,7 @@ function finishPromotion(ctx: Context): Draft {
   return {
     next: { ...state, phase: 'primary', lineage: mergeLineage(state.lineage, [entry], state.host, maxLineage), servingRunId: facts.runId, claim: null },
     // A gate that this host shut as the old primary of an earlier switchover would refuse its own clients now.
-    actions: [{ kind: 'resume-writes' }, { kind: 'accept-connections' }, ...(facts.backlogOpen ? [] : [{ kind: 'open-backlog' } as const])],
+    actions: [{ kind: 'resume-writes' }, { kind: 'accept-connections' }, ...(counts ? [] : [{ kind: 'open-backlog' } as const])],
     events: [
       {
         kind: 'promoted',
@@ -190,7 +193,7 @@ function finishPromotion(ctx: Context): Draft {
       },
     ],
     because: `redis is primary with replication id ${facts.replid.slice(0, 8)} from offset ${entry.startOffset}`,
-    wakeInMs: facts.backlogOpen ? busyTickMs : 0,
+    wakeInMs: counts ? busyTickMs : 0,
     vip,
   }
 }

@@ -47,11 +47,11 @@ export function heard(peer: PeerProbe | undefined): Statement | null {
   return peer.statement
 }
 
-export function peerOf(view: View, host: string): PeerProbe | undefined {
+export function peerOf(view: Pick<View, 'peers'>, host: string): PeerProbe | undefined {
   return view.peers.find((p) => p.host === host)
 }
 
-export function redisAnswers(view: View): boolean {
+export function redisAnswers(view: Pick<View, 'redis'>): boolean {
   const { process, factsAgeMs, trouble, busy } = view.redis
   return process !== false && view.redis.facts !== null && factsAgeMs <= factsStaleMs && trouble === null && !busy
 }

@@ -3,6 +3,7 @@ import type { Statement, View } from '../model/view.ts'
 import type { State } from '../model/state.ts'
 import type { Policy } from '../model/policy.ts'
 import { isMeasuredSinceGone, ownFitness } from './fitness.ts'
+import { alarmsOf, isStuck, whyDiffers } from './stream.ts'
 import { peerOf, redisAnswers, situationOf } from './situation.ts'
 
 export function statementOf(state: State, view: View, policy: Policy): Statement {
@@ -29,6 +30,11 @@ export function statementOf(state: State, view: View, policy: Policy): Statement
     partial: state.partial,
     votesHeard: state.votesHeard,
     vote: state.vote === null ? null : { epoch: state.vote.epoch, to: state.vote.to },
+    settings: view.redis.settings,
+    trueCopy: !isStuck(view) && whyDiffers(state, view) === null,
+    alarms: alarmsOf(state, view, policy),
+    syncStarts: view.watch.attempts.startsAtMs.length,
+    syncTookMs: Math.round(view.watch.attempts.tookMs),
     preparedId: state.prepared !== null && state.prepared.runId === view.redis.facts?.runId ? state.prepared.id : null,
   }
 }

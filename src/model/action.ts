@@ -52,6 +52,10 @@ export type Action =
   | { readonly kind: 'open-backlog' }
   /** CONFIG SET repl-backlog-size, only ever upward. */
   | { readonly kind: 'grow-backlog'; readonly bytes: number }
+  /** Ends the replication link; redis opens another at once and continues where it was. */
+  | { readonly kind: 'cycle-link' }
+  /** CONFIG SET client-output-buffer-limit of replicas, only ever upward. */
+  | { readonly kind: 'raise-replica-buffer'; readonly bytes: number }
   /** Empties the data directory and starts redis anew: `reinit`. */
   | { readonly kind: 'wipe-redis' }
   /** Asks a peer to look at its redis at once and to say what it sees. */

@@ -70,6 +70,8 @@ export interface GroupConfig {
   /** Extra redis directives in order; a directive may occur more than once (`save`). */
   readonly redis: readonly (readonly [directive: string, value: string])[]
   readonly durability: 'available'
+  /** How many members may fetch the whole dataset from one source at the same time. */
+  readonly maxFullSyncs: number
   readonly failover: FailoverConfig
   readonly salvage: SalvageConfig
 }

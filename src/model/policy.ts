@@ -19,6 +19,7 @@ export interface Policy {
   readonly hostLossMs: number
   readonly unresponsiveMs: number
   readonly maxPauseMs: number
+  readonly maxFullSyncs: number
   /** A host without data that votes; null: none, and then nobody votes. */
   readonly witness: string | null
   /** Votes that a promotion needs, this member's own included: more than half of members and witness. 0: no witness, no votes. */
@@ -63,6 +64,40 @@ export const electionWaitMs = 60
 
 /** A replica whose link was down longer than this when the primary went is too old to be promoted unasked. */
 export const maxStaleS = 10
+
+/**
+ * A replica whose offset stands for so long while the primary is known to be ahead does not follow, whatever its link says. Several
+ * statements and any honest stall fit in; redis itself takes 60 s (repl-timeout) to find out, and not always does.
+ */
+export const stuckMs = 5000
+
+/**
+ * A stream that stands again within this time after its link was begun anew is not cured by that. And it may cost: a stream that stands
+ * because CLIENT PAUSE holds it cannot be continued, redis fetches everything anew.
+ */
+export const cycleAgainMs = 10 * 60_000
+
+/** A full sync that shows no progress for so long, with no save under way at its source, holds nobody else up: redis' own repl-timeout. */
+export const syncStallMs = 60_000
+
+/** Who is to sync first and does not begin within this time is not waited for: redis needs a second to connect, a statement another. */
+export const syncTurnMs = 10_000
+
+/** A dataset this small is transferred and loaded in well under a second: nobody needs to wait for that. */
+export const smallDatasetBytes = 32 * 1024 * 1024
+
+/** Full syncs that began within this time without the replica ever having caught up belong together. */
+export const syncLoopWindowMs = 10 * 60_000
+
+/** The third begin in a row is a loop: one broken sync may be a cut wire, two bad luck. */
+export const syncLoopStarts = 3
+
+/** From this one on each further attempt is put off: until then the source had the time to make its buffer larger. */
+export const syncPauseStarts = 5
+
+/** The first pause between such attempts; each further one is twice as long, up to the last. */
+export const syncPauseMs = 30_000
+export const maxSyncPauseMs = 10 * 60_000
 
 /** A statement older than this says nothing about now: three missed ones. */
 export const statementStaleMs = 3 * statementMs
@@ -117,6 +152,7 @@ export function policyOf(group: GroupConfig, ipOf: (host: string) => string): Po
     hostLossMs: group.failover.hostLossMs,
     unresponsiveMs: group.failover.unresponsiveMs,
     maxPauseMs: group.failover.maxPauseMs,
+    maxFullSyncs: group.maxFullSyncs,
     witness: group.witness ?? null,
     quorum: group.witness === undefined ? 0 : Math.floor((group.members.length + 1) / 2) + 1,
     leaseMs: group.failover.hostLossMs * leaseShare,

@@ -113,6 +113,14 @@ export interface State {
   /** Since when this primary holds writes back because no quorum hears it (monotonic). */
   readonly writesHeldSinceMs: number | null
   readonly results: readonly RequestResult[]
+  /** The data here differ from the primary's, as far as is known: only a full sync ends that, or that they become the group's. */
+  readonly differs: { readonly why: string; readonly atWallMs: number } | null
+  /** Errors to the stream that are accounted for, of one process. `seen: null`: what it counts before it follows is not its data's. */
+  readonly streamErrors: { readonly runId: string; readonly seen: number | null } | null
+  /** When the replication link of this process was ended to be begun anew (monotonic): not twice within a while. */
+  readonly linkCycled: { readonly runId: string; readonly atMs: number } | null
+  /** Full syncs began again and again: no other one before `untilMs` (monotonic). */
+  readonly syncPause: { readonly starts: number; readonly untilMs: number; readonly times: number } | null
 }
 
 export interface Vote {
@@ -151,5 +159,9 @@ export function freshState(group: string, host: string): State {
     writesHeldSinceMs: null,
     refusedEpoch: null,
     results: [],
+    differs: null,
+    streamErrors: null,
+    linkCycled: null,
+    syncPause: null,
   }
 }

@@ -5,6 +5,7 @@
  */
 import type { DiskProbe, Restored } from './disk.ts'
 import type { Lineage, Paused, Phase, VoteHeard } from './state.ts'
+import type { Watch } from './watch.ts'
 
 export type Fact = true | false | 'unknown'
 
@@ -42,13 +43,8 @@ export interface RedisFacts {
   readonly replid2: string
   readonly secondOffset: number
   readonly keys: number
-  /**
-   * Is there a replication backlog? A primary that was started from its disk has none before its first replica attaches, and until then
-   * it counts no bytes and writes no replication id into its RDB: nobody could ever say what it has (INV-4, INV-6).
-   */
-  readonly backlogOpen: boolean
   readonly followers: readonly Follower[]
-  /** Errors that this replica answered to its primary's stream; above 0 the data differ. */
+  /** Errors that this process answered to its primary's stream: what they were answers to is missing here. */
   readonly unexpectedErrors: number
   /**
    * `rewriting`: under way or about to be; the files on disk may be those of an older dataset. `generation`: changes with each rewrite.
@@ -59,6 +55,31 @@ export interface RedisFacts {
   readonly savedAtS?: number
   /** Added by its agent: what this process has read from disk, where redis itself has forgotten the history of it. */
   readonly restored?: Restored | null
+  /** The highest database that has keys, -1: none. Absent in the words of an older agent, as is what follows. */
+  readonly highestDb?: number
+  /** What one must know who would fetch its data. */
+  readonly supply?: {
+    /**
+     * The first byte that the replication backlog still has; -1: there is no backlog. A primary that was started from its disk has none
+     * before its first replica attaches; until then it counts no bytes, and writes no replication id into its RDB.
+     */
+    readonly backlogFrom: number
+    readonly usedBytes: number
+    /** A background save is under way: a full sync waits for it and shows no progress. */
+    readonly saving: boolean
+  }
+}
+
+/** What INFO does not tell and what must agree between primary and replica. Asked once per process, `readOnly` now and then. */
+export interface RedisSettings {
+  readonly runId: string
+  readonly databases: number
+  /** false: clients may write to this replica, and nothing will ever tell. */
+  readonly readOnly: boolean
+  /** Write commands that every version has and this redis does not know under their names: renamed, or switched off. */
+  readonly missing: readonly string[]
+  /** client-output-buffer-limit of replicas, in bytes; 0: none. */
+  readonly replicaBuffer: { readonly hardBytes: number; readonly softBytes: number; readonly softS: number } | null
 }
 
 export interface RedisProbe {
@@ -75,6 +96,8 @@ export interface RedisProbe {
   readonly trouble: string | null
   /** A script or command blocks it: it says -BUSY. */
   readonly busy: boolean
+  /** null: not asked yet, or refused. */
+  readonly settings: RedisSettings | null
   /** The replication backlog, what of it the memory allows, and the highest write rate that this agent has seen; null: not known yet. */
   readonly backlog: { readonly sizeBytes: number; readonly capBytes: number; readonly bytesPerS: number } | null
   /** The write fence that this agent has begun to set (on disk) and not lifted since. `inForce`: redis has confirmed it. */
@@ -142,6 +165,15 @@ export interface Statement {
   readonly vote: { readonly epoch: number; readonly to: string } | null
   /** What the others have voted, as far as it was told here. Absent: an agent of an older version. */
   readonly votesHeard?: readonly VoteHeard[]
+  /** Absent in the words of an older agent, as is what follows. */
+  readonly settings?: RedisSettings | null
+  /** false: its data are known to differ from the primary's, or do not follow them. */
+  readonly trueCopy?: boolean
+  /** What is wrong with this member's data or settings, for people. */
+  readonly alarms?: readonly string[]
+  /** Full syncs that this member began without ever having caught up since the first, and how long the last one took. */
+  readonly syncStarts?: number
+  readonly syncTookMs?: number
 }
 
 export interface HandoverView {
@@ -190,5 +222,7 @@ export interface View {
   /** null for a group without a VIP, and on members that never hold it. */
   readonly keepalived: KeepalivedProbe | null
   readonly peers: readonly PeerProbe[]
+  /** What only several looks together can tell. */
+  readonly watch: Watch
   readonly request: Request | null
 }

@@ -4,6 +4,7 @@
  */
 import type { RedisFacts, RedisProbe } from '../model/view.ts'
 import { factsFromInfo } from '../redis/info.ts'
+import { settingsReader } from './settings.ts'
 import { writeMeter } from './write-meter.ts'
 import { openRedis, type RedisLink, type RedisTarget } from '../redis/link.ts'
 import { commandLine, hasThreads, isSameProcess, readProcess, type ProcessId } from './process.ts'
@@ -23,6 +24,8 @@ export interface RedisObserver {
   readonly link: () => RedisLink | null
   /** act/ tells which process it started, before the first answer could. */
   readonly expectProcess: (pid: number) => void
+  /** act/ has changed what INFO does not tell. */
+  readonly settingsChanged: () => void
   readonly close: () => void
 }
 
@@ -40,6 +43,7 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
   let trouble: string | null = null
   let busy = false
   const meter = writeMeter()
+  const settings = settingsReader()
   let stranger = false
   let known: ProcessId | null = null
   let refused = false
@@ -92,6 +96,7 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
     facts = parsed
     factsAtMs = clock()
     meter.saw(parsed, String(answer.value), factsAtMs)
+    settings.look(current, parsed, factsAtMs)
     remember(parsed.pid)
   }
 
@@ -143,8 +148,10 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
         trouble,
         busy,
         backlog: meter.backlog(),
+        settings: settings.of(facts?.runId),
       }
     },
+    settingsChanged: settings.forget,
     link: () => (stranger ? null : link),
     expectProcess: (pid) => {
       known = readProcess(pid)

@@ -48,11 +48,15 @@ export function factsFromInfo(text: string): RedisFacts | null {
     secondOffset: num('second_repl_offset', -1),
     keys: countKeys(fields),
     followers: followersOf(fields),
-    // Before 4.0 there are no replication ids, and nothing to be compared.
-    backlogOpen: fields.get('repl_backlog_active') !== '0',
     unexpectedErrors: num('unexpected_error_replies', 0),
     aof: aofOf(fields),
     savedAtS: num('rdb_last_save_time', 0),
+    highestDb: highestDb(fields),
+    supply: {
+      backlogFrom: fields.get('repl_backlog_active') === '1' ? num('repl_backlog_first_byte_offset', -1) : -1,
+      usedBytes: num('used_memory', 0),
+      saving: fields.get('rdb_bgsave_in_progress') === '1',
+    },
   }
 }
 
@@ -99,6 +103,11 @@ function countKeys(fields: InfoFields): number {
     if (/^db\d+$/.test(name)) keys += number(/keys=(\d+)/.exec(value)?.[1], 0)
   }
   return keys
+}
+
+function highestDb(fields: InfoFields): number {
+  const dbs = [...fields.keys()].filter((name) => /^db\d+$/.test(name)).map((name) => Number(name.slice(2)))
+  return Math.max(-1, ...dbs)
 }
 
 function followersOf(fields: InfoFields): Follower[] {

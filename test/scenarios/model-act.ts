@@ -24,6 +24,7 @@ const needsLink: readonly ActionKind[] = [
   'keep-writes',
   'fence-writes',
   'lift-fence',
+  'cycle-link',
 ]
 
 /** null: done. */
@@ -83,6 +84,9 @@ export function perform(world: World, host: string, memory: ActMemory, action: A
       memory.fence = { runId: action.runId, inForce: true }
       redis.refusesWrites = true
       break
+    case 'cycle-link':
+      redis.cycleLink(world.nowMs)
+      break
     case 'lift-fence':
       memory.fence = null
       redis.refusesWrites = false
@@ -104,6 +108,7 @@ export function perform(world: World, host: string, memory: ActMemory, action: A
     case 'accept-connections':
     case 'kill-clients':
     case 'grow-backlog':
+    case 'raise-replica-buffer':
       break
   }
   world.changed()

@@ -12,6 +12,8 @@ import { watchAddress, type AddressWatch } from '../../src/agent/address-watch.t
 import { decide } from '../../src/decide/decide.ts'
 import { needsMemory, withoutMemory } from '../../src/decide/memory.ts'
 import { statementOf } from '../../src/decide/statement.ts'
+import { freshWatch } from '../../src/model/watch.ts'
+import { watch } from '../../src/decide/watch.ts'
 import { perform } from './model-act.ts'
 import { newId } from './model-redis.ts'
 import { sameState, saysTheSame } from './model-same.ts'
@@ -60,6 +62,7 @@ export class ModelAgent {
   private timer = 0
   private said: { statement: Statement | null; atMs: number } = { statement: null, atMs: 0 }
   private mustSay = false
+  private watched = freshWatch
   readonly keeping = new Map<string, number>()
   readonly started = (pid: number): void => this.senses.expectProcess(pid)
 
@@ -85,6 +88,7 @@ export class ModelAgent {
     this.requests = []
     this.senses.forget()
     this.address = this.watch()
+    this.watched = freshWatch
     this.running = false
     this.again = false
     this.said = { statement: null, atMs: 0 }
@@ -264,7 +268,7 @@ export class ModelAgent {
   private observe(): View {
     const { world, host, senses } = this
     const { nowMs } = world
-    return {
+    const seen: Omit<View, 'watch'> = {
       nowMs,
       nowWallMs: 1_700_000_000_000 + nowMs + this.wallOffMs,
       group: 'sessions',
@@ -278,6 +282,8 @@ export class ModelAgent {
       peers: senses.peers(nowMs, this.startedMs, this.deafSinceMs()),
       request: this.requests[0] ?? null,
     }
+    this.watched = watch(this.watched, this.state, seen, world.policy)
+    return { ...seen, watch: this.watched }
   }
 
   private tell(force: boolean, view: View): void {

@@ -82,6 +82,11 @@ export class ModelRedis {
   disk: Dataset = nothing
   /** The link lives and nothing comes through: a replica that falls behind. */
   lagging = false
+  /** As lagging, and only this one connection: the next one is well. */
+  swallowed = false
+  /** Commands of its primary that it has answered with an error. */
+  streamErrors = 0
+  usedBytes = 1_000_000_000
   version = '7.0.15'
   transferMs = 20
   loadMs = 10
@@ -121,6 +126,8 @@ export class ModelRedis {
     this.pausedUntilMs = 0
     this.linkDownSinceMs = null
     this.refusesWrites = false
+    this.streamErrors = 0
+    this.swallowed = false
     const own = newId('id')
     const saved = this.disk.replid
     // A replica makes one when it is attached; a primary that lacks a history of its own, when its first replica is.
@@ -178,6 +185,14 @@ export class ModelRedis {
     this.syncUntilMs = null
   }
 
+  /** CLIENT KILL TYPE master. */
+  cycleLink(nowMs: number): void {
+    if (!this.linkUp) return
+    this.linkUp = false
+    this.linkDownSinceMs = nowMs
+    this.swallowed = false
+  }
+
   /** An ordinary client's SET. */
   write(key: string, nowMs: number): 'OK' | 'READONLY' | 'NOREPLICAS' | 'paused' | 'no answer' {
     if (!this.answers(nowMs) || this.loading(nowMs)) return 'no answer'
@@ -216,8 +231,9 @@ export class ModelRedis {
       secondOffset: reads ? -1 : this.secondOffset,
       keys: reads ? 0 : countOf(this.log),
       followers: this.listFollowers(),
-      backlogOpen: this.backlogFrom !== noBacklog,
-      unexpectedErrors: 0,
+      unexpectedErrors: this.streamErrors,
+      highestDb: 0,
+      supply: { backlogFrom: this.backlogFrom === noBacklog ? -1 : this.backlogFrom + 1, usedBytes: this.usedBytes, saving: false },
     }
   }
 
@@ -232,7 +248,7 @@ export class ModelRedis {
       if (typeof source === 'string' || source.frozen) return false
     } else if (!this.connect(source, nowMs)) return false
     if (this.syncUntilMs !== null) return this.transfer(source as ModelRedis, nowMs)
-    return !this.lagging && this.take(source as ModelRedis)
+    return !this.lagging && !this.swallowed && this.take(source as ModelRedis)
   }
 
   /** Of a link that was: does it live? While nothing at all is heard from there, yes, until redis itself loses patience. */

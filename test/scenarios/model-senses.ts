@@ -68,6 +68,7 @@ export class ModelSenses {
       busy: false,
       fence: this.world.agent(this.host).fence,
       backlog: null,
+      settings: null,
     }
   }
 

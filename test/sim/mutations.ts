@@ -18,6 +18,9 @@ const election = 'src/decide/election.ts'
 const following = 'src/decide/following.ts'
 const responses = 'src/decide/responses.ts'
 const handover = 'src/decide/handover.ts'
+const resync = 'src/decide/resync.ts'
+const streamTest = 'test/scenarios/stream.test.ts'
+const resyncTest = 'test/unit/resync.test.ts'
 
 function drop(guard: string, file: string, from: string, to = '', test?: string): Mutation {
   return { guard, file, from, to, ...(test === undefined ? {} : { test }) }
@@ -149,6 +152,21 @@ export const mutations: readonly Mutation[] = [
     'if (waitedMs < 0) return',
     'test/scenarios/switchover.test.ts',
   ),
+  // ── a link that is up is no copy ──
+  drop('a stream that stands still is not fresh', fitness, 'if (isStuck(view)) return false', '', streamTest),
+  drop(
+    'nor fit',
+    fitness,
+    "state.phase === 'replica' && isStuck(view)) return no",
+    "state.phase === 'fresh' && isStuck(view)) return no",
+    'test/unit/stream.test.ts',
+  ),
+  drop('data that differ are not promoted', fitness, 'if (differs !== null) return no', 'if (differs === ``) return no', streamTest),
+  drop('a link is begun anew once in a while', 'src/decide/stream.ts', 'sinceMs < cycleAgainMs', 'sinceMs < 0', streamTest),
+  drop('one packet is no recovery', 'src/decide/watch.ts', 'latched ?? (stuck', 'null ?? (stuck', 'test/unit/stream.test.ts'),
+  drop('full syncs take turns', following, 'if (waits !== null) return letGo', 'if (waits === ``) return letGo', streamTest),
+  drop('nobody waits for ever for its turn', resync, 'view.nowMs - idle.sinceMs < syncTurnMs', 'true', resyncTest),
+  drop('nor for a sync that gets nowhere', resync, 'view.nowMs - sync.sinceMs < syncStallMs', 'true', resyncTest),
   // ── the operator ──
   drop('pause', responses, 'return ctx.policy.auto && !ctx.state.paused.on', 'return ctx.policy.auto', 'test/scenarios/operator.test.ts'),
   drop('force does not promote half a dataset', responses, 'if (facts?.syncing === true || state.partial)', 'if (false)', 'test/unit/situation.test.ts'),

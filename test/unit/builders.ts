@@ -3,6 +3,7 @@ import { defaults } from '../../src/config/defaults.ts'
 import type { KeepalivedProbe, PeerProbe, RedisFacts, RedisProbe, Statement, View } from '../../src/model/view.ts'
 import type { GroupConfig } from '../../src/model/config.ts'
 import type { Policy } from '../../src/model/policy.ts'
+import { freshWatch } from '../../src/model/watch.ts'
 import { freshState, type LineageEntry, type State } from '../../src/model/state.ts'
 
 export const nowMs = 100_000
@@ -27,7 +28,6 @@ export function facts(more: Partial<RedisFacts> = {}): RedisFacts {
     secondOffset: -1,
     keys: 10,
     followers: [],
-    backlogOpen: true,
     unexpectedErrors: 0,
     ...more,
   }
@@ -36,7 +36,19 @@ export function facts(more: Partial<RedisFacts> = {}): RedisFacts {
 export const primaryFacts = (more: Partial<RedisFacts> = {}): RedisFacts => facts({ role: 'primary', upstream: null, linkUp: false, ...more })
 
 export function probe(more: Partial<RedisProbe> = {}): RedisProbe {
-  return { process: true, pid: 100, facts: facts(), unansweredMs: 0, factsAgeMs: 0, trouble: null, busy: false, fence: null, backlog: null, ...more }
+  return {
+    process: true,
+    pid: 100,
+    facts: facts(),
+    unansweredMs: 0,
+    factsAgeMs: 0,
+    trouble: null,
+    busy: false,
+    fence: null,
+    backlog: null,
+    settings: null,
+    ...more,
+  }
 }
 
 export function entry(epoch: number, holder: string, startOffset: number, more: Partial<LineageEntry> = {}): LineageEntry {
@@ -99,6 +111,7 @@ export function view(self: string, peers: readonly PeerProbe[], more: Partial<Vi
     redis: probe(),
     keepalived: vrrp(),
     peers,
+    watch: freshWatch,
     request: null,
     ...more,
   }
@@ -114,6 +127,7 @@ export function policy(...hosts: readonly (string | (Partial<Policy['members'][n
     hostLossMs: 150,
     unresponsiveMs: 3000,
     maxPauseMs: 500,
+    maxFullSyncs: 1,
     witness: null,
     quorum: 0,
     leaseMs: 120,
@@ -144,6 +158,7 @@ export function groupConfig(hosts: readonly string[], more: Partial<GroupConfig>
     process: defaults.process,
     redis: [],
     durability: defaults.durability,
+    maxFullSyncs: defaults.maxFullSyncs,
     failover: { auto: true, hostLossMs: defaults.hostLossMs, unresponsiveMs: defaults.unresponsiveMs, maxPauseMs: 500 },
     salvage: { maxBytes: defaults.salvageMaxMib * 1024 ** 2, maxAgeMs: defaults.salvageMaxAgeDays * 24 * 3_600_000 },
     ...more,

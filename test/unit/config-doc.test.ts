@@ -50,6 +50,8 @@ test.each([
   ['host_loss_ms', `${ranges.hostLossMs.min}–${ranges.hostLossMs.max}`],
   ['unresponsive_ms', `${ranges.unresponsiveMs.min}–${ranges.unresponsiveMs.max}`],
   ['max_pause_ms', `${ranges.maxPauseMs.min}–${ranges.maxPauseMs.max}`],
+  ['max_full_syncs', `${defaults.maxFullSyncs}`],
+  ['max_full_syncs', `${ranges.maxFullSyncs.min}–${ranges.maxFullSyncs.max}`],
   ['priority', `${ranges.priority.min}–${ranges.priority.max}`],
   ['vrid', `${ranges.vrid.min}–${ranges.vrid.max}`],
 ])('%s: %s', (key, value) => {

@@ -58,6 +58,7 @@ describe('a good configuration', () => {
           process: 'direct',
           redis: [],
           durability: 'available',
+          maxFullSyncs: 1,
           failover: { auto: true, hostLossMs: 150, unresponsiveMs: 3000, maxPauseMs: 1000 },
           salvage: { maxBytes: 8 * 1024 ** 3, maxAgeMs: 30 * 24 * 3_600_000 },
         },

@@ -93,6 +93,7 @@ export class Redises {
       started: () => {},
       exited: () => {},
       diskChanged: () => {},
+      settingsChanged: () => {},
       note: (text) => notes.push(text),
     }
   }

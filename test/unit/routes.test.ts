@@ -19,6 +19,7 @@ describe('health checks', () => {
     ['a primary', primary, 'primary read-write read-only health'],
     ['a streaming replica', replica, 'replica read-only health'],
     ['a replica whose link is down', snapshot({ view: view('b', [holder], { redis: probe({ facts: facts({ linkUp: false }) }) }) }), 'health'],
+    ['a replica that streams and is no true copy', { ...replica, statement: word('b', { trueCopy: false }) }, 'health'],
     ['a primary that is handing over', { ...primary, state: state('a', { phase: 'handing' }) }, 'health'],
     ['a primary that has resigned and is not fenced yet', { ...primary, state: state('a', { phase: 'fenced' }) }, 'health'],
     ['promoted, and not yet seen to be', { ...primary, view: view('a', [], { redis: probe() }) }, 'health'],

@@ -42,6 +42,11 @@ describe('composeStatus', () => {
     expect(composeStatus(group, [a, unfit], ips)).toMatchObject({ health: 'degraded', because: 'no replica is fit to take over' })
   })
 
+  test('a replica streams and is no true copy: degraded, with the reason, also where another one is fit', () => {
+    const alarming = answer('b', { state: state('b'), statement: word('b', { alarms: ['it has 4 databases'] }), view: null })
+    expect(composeStatus(group, [a, alarming], ips)).toMatchObject({ health: 'degraded', because: 'b: it has 4 databases' })
+  })
+
   test('the address is nowhere, or elsewhere: down', () => {
     const without = answer('a', { ...a.groups[0], view: view('a', []) })
     expect(composeStatus(group, [without, b], ips)).toMatchObject({ health: 'down', vipHolder: null })

@@ -1,0 +1,36 @@
+/**
+ * What one look at the world cannot tell, because it is about change: does the own stream follow, does a full sync get on? Folded
+ * from look to look by `decide/watch.ts`, kept in memory only, and part of the View, so that a journalled one replays exactly.
+ * Nothing safety relies on stands here alone: an agent that has just started knows none of it.
+ */
+export interface Watch {
+  /** The own replica's stream. */
+  readonly stream: {
+    readonly runId: string
+    readonly offset: number
+    /** Since when the primary is known to be ahead of an offset that has not moved; null: it moves, or has all. */
+    readonly aheadSinceMs: number | null
+    /** Since when that counts as not following. Ends only when all that the primary was known to have has arrived. */
+    readonly stuckSinceMs: number | null
+  }
+  /** Full syncs of the members, the own one included, as far as their progress can be seen. */
+  readonly syncs: readonly SyncWatch[]
+  /** Since when a member that needs a full sync could begin one and has not. */
+  readonly idle: readonly { readonly host: string; readonly sinceMs: number }[]
+  /** Own full syncs since this replica last had all that its primary had. */
+  readonly attempts: { readonly startsAtMs: readonly number[]; readonly syncing: boolean; readonly leftBytes: number; readonly tookMs: number }
+}
+
+export interface SyncWatch {
+  readonly host: string
+  /** Changes whenever the sync gets on. */
+  readonly mark: string
+  readonly sinceMs: number
+}
+
+export const freshWatch: Watch = {
+  stream: { runId: '', offset: 0, aheadSinceMs: null, stuckSinceMs: null },
+  syncs: [],
+  idle: [],
+  attempts: { startsAtMs: [], syncing: false, leftBytes: -1, tookMs: 0 },
+}
