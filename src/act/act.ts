@@ -6,7 +6,7 @@ import { acceptConnections, refuseConnections } from './nftables.ts'
 import { keepDataset, keepWrites } from './keep.ts'
 import { growBacklog } from './backlog.ts'
 import { follow, killClients, killRedis, pauseWrites, promote, resumeWrites, softFence, startRedis, wipeRedis, type RedisHands } from './redis.ts'
-import { fenceWrites, liftFence } from './write-fence.ts'
+import { fenceWrites, liftFence, requireReplica } from './write-fence.ts'
 
 export interface Hands extends RedisHands {
   /** Called before and after each action; tests stop the agent there. */
@@ -34,6 +34,7 @@ const executors: Executors = {
   'keep-dataset': (action, hands) => keepDataset(hands, action.name, action.fork),
   'keep-writes': (action, hands) => keepWrites(hands, action.name, action.fork),
   'fence-writes': (action, hands) => fenceWrites(hands, action.runId),
+  'require-replica': (_action, hands) => requireReplica(hands),
   'grow-backlog': (action, hands) => growBacklog(hands, action.bytes),
   'lift-fence': (_action, hands) => liftFence(hands),
   'wipe-redis': (_action, hands) => wipeRedis(hands, hands.pid()),

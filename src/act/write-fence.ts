@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs'
 import type { Config } from '../model/config.ts'
 import { done, failed, type Outcome } from '../model/outcome.ts'
 import { writeFenceFile } from '../model/paths.ts'
+import { safeMaxLagS, safeValue } from '../render/redis-conf.ts'
 import { removeDurably, writeDurably } from './durable.ts'
 import { command, softFence, type RedisHands } from './redis.ts'
 
@@ -83,6 +84,17 @@ async function readValues(hands: RedisHands, runId: string): Promise<FenceRecord
   return null
 }
 
+/**
+ * `durability: safe`: at least one replica, acknowledging. A user who asks for more replicas or a shorter lag keeps that; a value that
+ * switches it off is replaced.
+ */
+export async function requireReplica(hands: RedisHands): Promise<Outcome> {
+  const now = await readValues(hands, '')
+  if (now === null) return failed('redis does not tell its min-replicas values, so durability: safe cannot be kept (is CONFIG renamed?)')
+  const lag = await command(hands, 'CONFIG', 'SET', `${now.names}-max-lag`, safeValue(now.maxLag, safeMaxLagS))
+  return lag.done ? command(hands, 'CONFIG', 'SET', `${now.names}-to-write`, safeValue(now.toWrite, 1)) : lag
+}
+
 /** Puts the user's values back, if what stands there is still ours, and forgets them. */
 export async function liftFence(hands: RedisHands): Promise<Outcome> {
   const file = writeFenceFile(hands.config.paths, hands.group.name)
@@ -91,8 +103,10 @@ export async function liftFence(hands: RedisHands): Promise<Outcome> {
   const now = await readValues(hands, record.runId)
   if (now === null) return failed('redis does not tell its min-replicas values, so the write fence cannot be lifted')
   if (now.toWrite === unreachable) {
-    const lag = await command(hands, 'CONFIG', 'SET', `${record.names}-max-lag`, record.maxLag)
-    const open = lag.done ? await command(hands, 'CONFIG', 'SET', `${record.names}-to-write`, record.toWrite) : lag
+    // They may be from before `safe` was asked for: not one write is let through between.
+    const safe = hands.group.durability === 'safe'
+    const lag = await command(hands, 'CONFIG', 'SET', `${record.names}-max-lag`, safe ? safeValue(record.maxLag, safeMaxLagS) : record.maxLag)
+    const open = lag.done ? await command(hands, 'CONFIG', 'SET', `${record.names}-to-write`, safe ? safeValue(record.toWrite, 1) : record.toWrite) : lag
     if (!open.done) return open
   }
   try {

@@ -4,10 +4,11 @@
  */
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import { votersOf, type Config, type GroupConfig } from '../model/config.ts'
+import { votersOf, type Config } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
 import type { Event } from '../model/action.ts'
 import { eventsFile, keptDir } from '../model/paths.ts'
+import { policyOf } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { Statement } from '../model/view.ts'
 import { readPassword, readSecret, readUserRedisConf } from '../config/files.ts'
@@ -70,6 +71,8 @@ async function run(
   const peerHosts = peersOf(config, host, names)
   const beatMs = Math.max(20, Math.floor(Math.min(150, ...names.map((n) => config.groups[n]?.failover.hostLossMs ?? 150)) / 3))
   const stall = stallMeter(beatMs)
+  // Only a primary that lives on a lease needs to know that it was heard.
+  const leased = names.flatMap((name) => config.groups[name] ?? []).filter((group) => policyOf(group, () => '').leased)
 
   const tell = (name: string, kind: Event['kind'], text: string): void => loops.get(name)?.note(kind, text)
   const stores = new Map(names.map((name) => [name, keptStore(config.paths, name, host, (text) => tell(name, 'salvaged', text))]))
@@ -102,7 +105,7 @@ async function run(
     beatMs,
     ticked: stall.tick,
     serves: () => [...loops.values()].some((loop) => loop.serves()),
-    needsEcho: (peer) => [...loops].some(([name, loop]) => isVoter(config.groups[name], peer) && loop.serves()),
+    needsEcho: (peer) => leased.some((group) => votersOf(group).includes(peer) && loops.get(group.name)?.serves() === true),
     heard: (_from, message) => {
       if (message.t === 'say') loops.get(message.group)?.heard(message.statement)
       else if (message.t === 'poke') loops.get(message.group)?.poked()
@@ -177,11 +180,6 @@ function ofThisBoot(state: State, startedMs: number): State {
     vote: state.vote === null ? null : { ...state.vote, atMs: Math.min(state.vote.atMs, startedMs) },
     writesHeldSinceMs: state.writesHeldSinceMs === null ? null : Math.min(state.writesHeldSinceMs, startedMs),
   }
-}
-
-/** Only groups with a witness live by leases. */
-function isVoter(group: GroupConfig | undefined, host: string): boolean {
-  return group?.witness !== undefined && votersOf(group).includes(host)
 }
 
 function surfaceOf(

@@ -104,6 +104,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
     ...options,
     vip: !member.neverPrimary,
     policy,
+    serves: () => isServingPhase(state.phase),
     wake,
     vipCame: () => record({ kind: 'vip-up', epoch: state.epoch, text: `the address ${group.vip?.ip ?? ''} is on ${host}`, data: { to: host } }),
   })
@@ -146,6 +147,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
   async function observe(): Promise<View> {
     lookForRoom()
     const redisProbe = await redis.probe(monotonicMs())
+    const peers = senses.peers()
     return {
       nowMs: monotonicMs(),
       nowWallMs: Date.now(),
@@ -157,7 +159,8 @@ export function startGroup(options: GroupOptions): GroupLoop {
       actedAll,
       redis: { ...redisProbe, backlog: mayGrowBacklog(hands) ? redisProbe.backlog : null, fence: writeFence(config.paths, group.name) },
       keepalived: senses.keepalived(last?.decision.diagnosis === 'i-serve' || last?.decision.diagnosis === 'holder-serves'),
-      peers: senses.peers(),
+      peers,
+      checks: senses.checks(peers),
       request: requests[0] ?? null,
     }
   }

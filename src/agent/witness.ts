@@ -44,7 +44,7 @@ export function startWitness(options: WitnessOptions): GroupLoop {
   const policy = policyOf(group, (h) => config.hosts[h]?.ip ?? '')
   const events = lineFile(eventsFile(config.paths, group.name), (why) => options.log('error', why))
   const { wake, schedule, stop } = takeTurns(cycle, (text) => options.log('error', `${group.name}: the cycle of the witness failed: ${text}`))
-  const senses = openSenses({ ...options, policy, vip: false, keepalivedRuns: () => false, yields: () => false, wake, vipCame: () => {} })
+  const senses = openSenses({ ...options, policy, vip: false, keepalivedRuns: () => false, yields: () => false, serves: () => false, wake, vipCame: () => {} })
   let state = options.state
   let view: View | null = null
   let durable = true
@@ -63,6 +63,7 @@ export function startWitness(options: WitnessOptions): GroupLoop {
       redis: noRedis,
       keepalived: null,
       peers: senses.peers(),
+      checks: null,
       request: null,
     }
   }

@@ -42,6 +42,8 @@ export type Action =
   | { readonly kind: 'fence-writes'; readonly runId: string }
   /** Puts the user's values back. */
   | { readonly kind: 'lift-fence' }
+  /** Redis is to take writes only while a replica acknowledges them (`durability: safe`). What the user asks more is kept. */
+  | { readonly kind: 'require-replica' }
   /** CONFIG SET repl-backlog-size, only ever upward. */
   | { readonly kind: 'grow-backlog'; readonly bytes: number }
   /** Empties the data directory and starts redis anew: `reinit`. */

@@ -42,6 +42,8 @@ export interface RedisFacts {
   readonly secondOffset: number
   readonly keys: number
   readonly followers: readonly Follower[]
+  /** The replicas that redis counts for min-replicas-to-write; null: that limit is off. */
+  readonly goodFollowers: number | null
   /** Errors that this replica answered to its primary's stream; above 0 the data differ. */
   readonly unexpectedErrors: number
 }
@@ -129,6 +131,14 @@ export interface PeerProbe {
   readonly redisReach: 'primary' | 'replica' | 'answers' | 'refused' | 'silent' | 'not asked'
 }
 
+/** Is this host cut off, or the peers gone? Asked of `check_ips` only when no peer is heard. */
+export interface ChecksProbe {
+  /** One of them answered or refused; none did; not asked since the silence began. */
+  readonly reach: 'answers' | 'silent' | 'not asked'
+  /** Since the question was sent. */
+  readonly ageMs: number
+}
+
 export interface Request {
   readonly id: string
   readonly kind: 'switchover' | 'failover' | 'pause' | 'resume' | 'reinit' | 'accept'
@@ -155,5 +165,7 @@ export interface View {
   /** null for a group without a VIP, and on members that never hold it. */
   readonly keepalived: KeepalivedProbe | null
   readonly peers: readonly PeerProbe[]
+  /** null: the group has none. */
+  readonly checks: ChecksProbe | null
   readonly request: Request | null
 }

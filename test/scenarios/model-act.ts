@@ -23,6 +23,7 @@ const needsLink: readonly ActionKind[] = [
   'keep-writes',
   'fence-writes',
   'lift-fence',
+  'require-replica',
 ]
 
 /** null: done. */
@@ -79,6 +80,9 @@ export function perform(world: World, host: string, memory: ActMemory, action: A
     case 'lift-fence':
       memory.fence = null
       redis.refusesWrites = false
+      break
+    case 'require-replica':
+      redis.needsReplica = true
       break
     case 'keep-writes':
       if (redis.role !== 'primary') return 'keep-writes: NOMASTERLINK'

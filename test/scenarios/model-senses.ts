@@ -1,6 +1,6 @@
 /** What an agent of the model world sees and has heard: its redis, its keepalived, its peers. As `observe/` and `agent/senses.ts`. */
 import { suspectShare } from '../../src/model/policy.ts'
-import type { KeepalivedProbe, PeerProbe, RedisFacts, RedisProbe, Statement } from '../../src/model/view.ts'
+import type { ChecksProbe, KeepalivedProbe, PeerProbe, RedisFacts, RedisProbe, Statement } from '../../src/model/view.ts'
 import { lastHeardMs, type Way } from './model-network.ts'
 import type { World } from './world.ts'
 
@@ -17,6 +17,7 @@ export class ModelSenses {
   private factsAtMs = Number.NEGATIVE_INFINITY
   private knownPid: number | null = null
   private waitingSinceMs: number | null = null
+  private checkedMs = Number.NEGATIVE_INFINITY
 
   constructor(world: World, host: string) {
     this.world = world
@@ -76,6 +77,14 @@ export class ModelSenses {
     if (keepalived === undefined) return null
     const { alive, vrrp, vipSinceMs, allowed, yields } = keepalived
     return { process: alive, vrrp, vipHere: vipSinceMs !== null, allowed, yields }
+  }
+
+  /** Asked all the time: what the real one asks only when it misses all peers. */
+  checks(nowMs: number): ChecksProbe | null {
+    const { world, host } = this
+    if (!world.policy.checks || world.network.isOff(host)) return null
+    if (world.network.reachesGateway(host)) this.checkedMs = nowMs
+    return { reach: this.checkedMs === nowMs ? 'answers' : nowMs - this.checkedMs >= 40 ? 'silent' : 'answers', ageMs: nowMs - this.checkedMs }
   }
 
   /** What was said since `deafSinceMs` has not been read yet. */

@@ -27,6 +27,7 @@ export function facts(more: Partial<RedisFacts> = {}): RedisFacts {
     secondOffset: -1,
     keys: 10,
     followers: [],
+    goodFollowers: null,
     unexpectedErrors: 0,
     ...more,
   }
@@ -98,6 +99,7 @@ export function view(self: string, peers: readonly PeerProbe[], more: Partial<Vi
     redis: probe(),
     keepalived: vrrp(),
     peers,
+    checks: null,
     request: null,
     ...more,
   }
@@ -114,7 +116,12 @@ export function policy(...hosts: readonly (string | (Partial<Policy['members'][n
     unresponsiveMs: 3000,
     maxPauseMs: 500,
     witness: null,
+    voters: Math.max(2, hosts.length),
     quorum: 0,
+    safe: false,
+    checks: false,
+    leased: false,
+    refuseAfterMs: 500,
     leaseMs: 120,
     voteSilenceMs: 187.5,
     members: given.map((h, i) => ({

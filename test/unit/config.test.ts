@@ -213,11 +213,11 @@ const wrong: readonly (readonly [string, string, readonly string[]])[] = [
   ['host loss too short', group('{ members: [a, b], failover: { host_loss_ms: 59 } }'), ['7 «59» groups.g.failover.host_loss_ms: cannot be 59']],
   [
     'later modes',
-    group('{ members: [a, b], mode: sentinel, process: systemd, durability: safe }'),
+    group('{ members: [a, b], mode: sentinel, process: systemd, durability: certain }'),
     [
       '7 «sentinel» groups.g.mode: `sentinel` is not available in this version',
       '7 «systemd» groups.g.process: `systemd` is not available in this version',
-      '7 «safe» groups.g.durability: `safe` is not available in this version',
+      '7 «safe» groups.g.durability: cannot be "certain"',
     ],
   ],
   [
