@@ -9,7 +9,7 @@ import { done, failed, type Outcome } from '../model/outcome.ts'
 import { writeFenceFile } from '../model/paths.ts'
 import { safeMaxLagS, safeValue } from '../render/redis-conf.ts'
 import { removeDurably, writeDurably } from './durable.ts'
-import { command, softFence, type RedisHands } from './redis.ts'
+import { command, softFence, type Linked, type RedisHands } from './redis.ts'
 
 /** No group has so many replicas; a value of ours is told from a user's by it. */
 const unreachable = '99'
@@ -27,10 +27,16 @@ interface FenceRecord {
   readonly inForce: boolean
 }
 
+/** The guard has no more than this (src/guard/). */
+type FenceHands = Linked & { readonly config: Pick<Config, 'paths'>; readonly group: { readonly name: string } }
+
 const known = new Map<string, FenceRecord | null>()
 
-export function writeFence(paths: Config['paths'], group: string): { readonly runId: string; readonly inForce: boolean } | null {
-  const record = recordOf(writeFenceFile(paths, group))
+/** `anew`: this agent stood still, and the guard may have set one meanwhile. */
+export function writeFence(paths: Config['paths'], group: string, anew = false): { readonly runId: string; readonly inForce: boolean } | null {
+  const file = writeFenceFile(paths, group)
+  if (anew) known.delete(file)
+  const record = recordOf(file)
   return record === null ? null : { runId: record.runId, inForce: record.inForce }
 }
 
@@ -48,7 +54,7 @@ function recordOf(file: string): FenceRecord | null {
 }
 
 /** Idempotent, also half done: the values are written down once, and set each time. What cannot be fenced so is fenced as ever. */
-export async function fenceWrites(hands: RedisHands, runId: string): Promise<Outcome> {
+export async function fenceWrites(hands: FenceHands, runId: string): Promise<Outcome> {
   const file = writeFenceFile(hands.config.paths, hands.group.name)
   try {
     let record = recordOf(file)
@@ -72,7 +78,7 @@ export async function fenceWrites(hands: RedisHands, runId: string): Promise<Out
   }
 }
 
-async function readValues(hands: RedisHands, runId: string): Promise<FenceRecord | null> {
+async function readValues(hands: Linked, runId: string): Promise<FenceRecord | null> {
   const answer = await hands.link()?.call(['CONFIG', 'GET', 'min-*'], deadlineMs)
   if (answer?.ok !== true || !Array.isArray(answer.value)) return null
   const words = answer.value.map(String)

@@ -7,12 +7,14 @@ import { promisify } from 'node:util'
 import { votersOf, type Config } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
 import type { Event } from '../model/action.ts'
-import { eventsFile, keptDir } from '../model/paths.ts'
+import { beatFile, eventsFile, keptDir } from '../model/paths.ts'
 import { policyOf } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { Statement } from '../model/view.ts'
 import { readPassword, readSecret, readUserRedisConf } from '../config/files.ts'
 import { readProcess } from '../observe/process.ts'
+import { guardedGroups } from '../render/guard.ts'
+import { startBeat } from './beat.ts'
 import { monotonicMs, stallMeter } from './clock.ts'
 import { startGroup, type GroupLoop } from './group.ts'
 import { keepBudget } from './kept-budget.ts'
@@ -82,6 +84,8 @@ async function run(
     const say = (kind: Event['kind'], text: string): void => tell(name, kind, text)
     return keepBudget(keptDir(config.paths, name), store, budget, say, (why) => log('warn', why))
   })
+  const guarded = guardedGroups(config, host).length > 0
+  const beat = guarded ? startBeat(beatFile(config.paths), (why) => log('error', why)) : null
   const surface: AgentSurface = surfaceOf(config, host, version, loops, names, stores)
   let links: PeerLinks | null = null
   const server = await openDoor({
@@ -103,7 +107,10 @@ async function run(
     secret,
     targets: peerHosts.map((h) => ({ host: h, ip: config.hosts[h]?.ip ?? '', port: config.api.port })),
     beatMs,
-    ticked: stall.tick,
+    ticked: () => {
+      stall.tick()
+      beat?.tick()
+    },
     serves: () => [...loops.values()].some((loop) => loop.serves()),
     needsEcho: (peer) => leased.some((group) => votersOf(group).includes(peer) && loops.get(group.name)?.serves() === true),
     heard: (_from, message) => {
@@ -165,6 +172,7 @@ async function run(
       vrrp.close()
       for (const loop of loops.values()) await loop.stop()
       open.close()
+      beat?.stop()
       await server.close()
       release()
     },

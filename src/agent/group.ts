@@ -8,7 +8,7 @@ import type { Event } from '../model/action.ts'
 import type { Decision } from '../model/decision.ts'
 import type { Outcome } from '../model/outcome.ts'
 import { eventsFile, journalFile, redisConfFile } from '../model/paths.ts'
-import { policyOf, statementMs, type Policy } from '../model/policy.ts'
+import { policyOf, stallLimitMs, statementMs, type Policy } from '../model/policy.ts'
 import type { RequestResult, State } from '../model/state.ts'
 import type { KeepalivedProbe, Request, Statement, View } from '../model/view.ts'
 import { carryOut, type ActionResult, type Hands } from '../act/act.ts'
@@ -148,16 +148,18 @@ export function startGroup(options: GroupOptions): GroupLoop {
     lookForRoom()
     const redisProbe = await redis.probe(monotonicMs())
     const peers = senses.peers()
+    const stalledMs = options.stall.stalledMs()
+    const fence = writeFence(config.paths, group.name, stalledMs > stallLimitMs)
     return {
       nowMs: monotonicMs(),
       nowWallMs: Date.now(),
       group: group.name,
       self: host,
-      stalledMs: options.stall.stalledMs(),
+      stalledMs,
       agentUptimeMs: monotonicMs() - options.startedMs,
       durable: durable && room.enough,
       actedAll,
-      redis: { ...redisProbe, backlog: mayGrowBacklog(hands) ? redisProbe.backlog : null, fence: writeFence(config.paths, group.name) },
+      redis: { ...redisProbe, backlog: mayGrowBacklog(hands) ? redisProbe.backlog : null, fence },
       keepalived: senses.keepalived(last?.decision.diagnosis === 'i-serve' || last?.decision.diagnosis === 'holder-serves'),
       peers,
       checks: senses.checks(peers),

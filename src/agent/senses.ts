@@ -4,12 +4,12 @@
  */
 import { votersOf, type Config, type GroupConfig } from '../model/config.ts'
 import { vipAllowedFile } from '../model/paths.ts'
-import { suspectShare, type Policy } from '../model/policy.ts'
+import { stallLimitMs, suspectShare, type Policy } from '../model/policy.ts'
 import type { ChecksProbe, KeepalivedProbe, PeerProbe, Statement } from '../model/view.ts'
 import { askChecks } from '../observe/checks.ts'
 import { holdsAddress, readAllowed } from '../observe/keepalived.ts'
 import { askReach, type Reach } from '../observe/reach.ts'
-import { monotonicMs } from './clock.ts'
+import { monotonicMs, type StallMeter } from './clock.ts'
 
 /** A reach result older than this is asked for again while the suspicion lasts. */
 const reachAgainMs = 50
@@ -41,6 +41,7 @@ export interface SensesOptions extends PeerSigns {
   readonly keepalivedRuns: () => boolean
   readonly yields: () => boolean
   readonly serves: () => boolean
+  readonly stall: StallMeter
   /** A probe that was under way has its result. */
   readonly wake: () => void
   /** The address has come to this host. */
@@ -73,7 +74,7 @@ export function openSenses(options: SensesOptions): Senses {
   let vrrpState: KeepalivedProbe['vrrp'] = 'unknown'
   let vrrpWordMs = Number.NEGATIVE_INFINITY
   let vipWasHere = false
-  const checked = { reach: 'not asked' as ChecksProbe['reach'], askedMs: Number.NEGATIVE_INFINITY, asking: false }
+  const checked = { reach: 'not asked' as ChecksProbe['reach'], askedMs: Number.NEGATIVE_INFINITY, sinceMs: monotonicMs(), asking: false }
 
   function probeKeepalived(calm: boolean): KeepalivedProbe | null {
     if (group.vip === undefined || !options.vip) return null
@@ -137,13 +138,14 @@ export function openSenses(options: SensesOptions): Senses {
     const nowMs = monotonicMs()
     const lonely = missesAll(probes)
     if (!checked.asking && nowMs - checked.askedMs >= (lonely ? checkAgainMs : calmCheckMs)) askChecksAgain(nowMs)
-    return { reach: checked.reach, ageMs: Math.min(nowMs - checked.askedMs, neverMs) }
+    return { reach: checked.reach, ageMs: Math.min(nowMs - checked.askedMs, neverMs), forMs: nowMs - checked.sinceMs }
   }
 
   function askChecksAgain(nowMs: number): void {
     checked.asking = true
     void askChecks(group.checkIps).then((answers) => {
       Object.assign(checked, { asking: false, reach: answers ? 'answers' : 'silent', askedMs: nowMs })
+      if (!answers || options.stall.stalledMs() > stallLimitMs) checked.sinceMs = monotonicMs()
       options.wake()
     })
   }

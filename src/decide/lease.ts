@@ -5,7 +5,7 @@
  * delays. First they are held (a hiccup costs clients some milliseconds and no error), then refused, and the address is given up. PURE.
  */
 import type { Action, Event } from '../model/action.ts'
-import { busyTickMs, holdWritesMs, type Policy } from '../model/policy.ts'
+import { busyTickMs, holdWritesMs, lonelyWaitMs, type Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { View } from '../model/view.ts'
 import { holdStill, type Context, type Draft } from './draft.ts'
@@ -90,9 +90,11 @@ export function withoutHeldWrites(state: State, draft: Draft): Draft {
 export function holdsLease(state: State, view: View, policy: Policy): boolean {
   if (!policy.leased || !policy.auto || state.paused.on) return true
   if (inTouch(view, policy) >= needed(policy)) return true
-  if (policy.checks && reachesCheck(view, policy)) return true
+  // Who was cut off may have been replaced, and its gateway answers before anybody can say so.
+  const mayBeReplaced = state.writesHeldSinceMs !== null || isWriteFenced(view)
+  if (policy.checks && (mayBeReplaced ? wasReaching(view, policy) : reachesCheck(view, policy))) return true
   // An agent that was restarted cannot know yet. One whose writes were held or refused before goes on with that.
-  if (state.writesHeldSinceMs === null && !isWriteFenced(view) && view.agentUptimeMs < newcomerMs) return true
+  if (!mayBeReplaced && view.agentUptimeMs < newcomerMs) return true
   // The votes were the first proof.
   return policy.quorum > 0 && state.vote?.to === state.host && state.vote.epoch === state.epoch && view.nowMs - state.vote.atMs < policy.leaseMs
 }
@@ -109,8 +111,13 @@ export function leaseLeftMs(view: View, policy: Policy): number {
 }
 
 /** One of `check_ips` answers from here, and that is not old news. */
-export function reachesCheck(view: View, policy: Policy): boolean {
+function reachesCheck(view: View, policy: Policy): boolean {
   return view.checks?.reach === 'answers' && view.checks.ageMs < policy.leaseMs
+}
+
+/** And has for so long that members who can speak would have been heard: at a heal the gateway answers first. */
+function wasReaching(view: View, policy: Policy): boolean {
+  return reachesCheck(view, policy) && (view.checks?.forMs ?? 0) >= lonelyWaitMs
 }
 
 /**
@@ -118,7 +125,7 @@ export function reachesCheck(view: View, policy: Policy): boolean {
  * Who does not serve must not begin to now.
  */
 export function isCutOff(view: View, policy: Policy): boolean {
-  return policy.checks && view.peers.every((p) => p.agent === 'silent') && !reachesCheck(view, policy)
+  return policy.checks && view.peers.every((p) => p.agent === 'silent') && !wasReaching(view, policy)
 }
 
 function needed(policy: Policy): number {

@@ -137,6 +137,8 @@ export interface ChecksProbe {
   readonly reach: 'answers' | 'silent' | 'not asked'
   /** Since the question was sent. */
   readonly ageMs: number
+  /** For how long no question has been left unanswered, and this agent has not stood still. */
+  readonly forMs: number
 }
 
 export interface Request {

@@ -102,6 +102,10 @@ export class Network {
     this.outside.add(host)
   }
 
+  clearGateway(host: string): void {
+    this.outside.delete(host)
+  }
+
   reachesGateway(host: string): boolean {
     return !this.outside.has(host) && !this.off.has(host)
   }

@@ -17,7 +17,8 @@ export class ModelSenses {
   private factsAtMs = Number.NEGATIVE_INFINITY
   private knownPid: number | null = null
   private waitingSinceMs: number | null = null
-  private checkedMs = Number.NEGATIVE_INFINITY
+  private checkedMs = 0
+  private checksSinceMs = -1e6
 
   constructor(world: World, host: string) {
     this.world = world
@@ -84,7 +85,8 @@ export class ModelSenses {
     const { world, host } = this
     if (!world.policy.checks || world.network.isOff(host)) return null
     if (world.network.reachesGateway(host)) this.checkedMs = nowMs
-    return { reach: this.checkedMs === nowMs ? 'answers' : nowMs - this.checkedMs >= 40 ? 'silent' : 'answers', ageMs: nowMs - this.checkedMs }
+    else if (nowMs - this.checkedMs >= 40) this.checksSinceMs = nowMs
+    return { reach: this.checksSinceMs === nowMs ? 'silent' : 'answers', ageMs: nowMs - this.checkedMs, forMs: nowMs - this.checksSinceMs }
   }
 
   /** What was said since `deafSinceMs` has not been read yet. */
