@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs'
 import type { Config } from '../model/config.ts'
 import { done, failed, type Outcome } from '../model/outcome.ts'
 import { writeFenceFile } from '../model/paths.ts'
-import { safeMaxLagS, safeValue } from '../render/redis-conf.ts'
+import { safeMaxLagS } from '../render/redis-conf.ts'
 import { removeDurably, writeDurably } from './durable.ts'
 import { command, softFence, type Linked, type RedisHands } from './redis.ts'
 
@@ -90,15 +90,24 @@ async function readValues(hands: Linked, runId: string): Promise<FenceRecord | n
   return null
 }
 
-/**
- * `durability: safe`: at least one replica, acknowledging. A user who asks for more replicas or a shorter lag keeps that; a value that
- * switches it off is replaced.
- */
+/** `durability: safe`: at least one replica, acknowledging. */
 export async function requireReplica(hands: RedisHands): Promise<Outcome> {
   const now = await readValues(hands, '')
-  if (now === null) return failed('redis does not tell its min-replicas values, so durability: safe cannot be kept (is CONFIG renamed?)')
-  const lag = await command(hands, 'CONFIG', 'SET', `${now.names}-max-lag`, safeValue(now.maxLag, safeMaxLagS))
-  return lag.done ? command(hands, 'CONFIG', 'SET', `${now.names}-to-write`, safeValue(now.toWrite, 1)) : lag
+  return now === null
+    ? failed('redis does not tell its min-replicas values, so durability: safe cannot be kept (is CONFIG renamed?)')
+    : setValues(hands, now.names, safeValues(now))
+}
+
+type Values = Pick<FenceRecord, 'toWrite' | 'maxLag'>
+
+/** Who asks for more replicas keeps that, with the lag that goes with it. Where the limit is off, the lag is redis' default and nobody's choice. */
+function safeValues(own: Values): Values {
+  return Number(own.toWrite) >= 1 ? own : { toWrite: '1', maxLag: String(safeMaxLagS) }
+}
+
+async function setValues(hands: Linked, names: FenceRecord['names'], values: Values): Promise<Outcome> {
+  const lag = await command(hands, 'CONFIG', 'SET', `${names}-max-lag`, values.maxLag)
+  return lag.done ? command(hands, 'CONFIG', 'SET', `${names}-to-write`, values.toWrite) : lag
 }
 
 /** Puts the user's values back, if what stands there is still ours, and forgets them. */
@@ -110,9 +119,7 @@ export async function liftFence(hands: RedisHands): Promise<Outcome> {
   if (now === null) return failed('redis does not tell its min-replicas values, so the write fence cannot be lifted')
   if (now.toWrite === unreachable) {
     // They may be from before `safe` was asked for: not one write is let through between.
-    const safe = hands.group.durability === 'safe'
-    const lag = await command(hands, 'CONFIG', 'SET', `${record.names}-max-lag`, safe ? safeValue(record.maxLag, safeMaxLagS) : record.maxLag)
-    const open = lag.done ? await command(hands, 'CONFIG', 'SET', `${record.names}-to-write`, safe ? safeValue(record.toWrite, 1) : record.toWrite) : lag
+    const open = await setValues(hands, record.names, hands.group.durability === 'safe' ? safeValues(record) : record)
     if (!open.done) return open
   }
   try {

@@ -24,7 +24,7 @@ export type Finding = 'not ours' | 'reached' | 'fenced' | 'failed'
 
 export async function guardGroup(plan: GuardPlan, group: GuardedGroup): Promise<Finding> {
   if (!mayServe(plan, group)) return 'not ours'
-  const password = group.passwordFile === null ? undefined : readFileSync(group.passwordFile, 'utf8').trimEnd()
+  const password = group.passwordFile === null ? undefined : readFileSync(group.passwordFile, 'utf8').replace(/\r?\n$/, '')
   const link = await redisLink('127.0.0.1', group.port, password)
   if (link === null) return 'not ours'
   try {

@@ -32,7 +32,7 @@ export interface RedisConf {
 export const safeMaxLagS = 2
 
 /** The user's own value where it is a limit at all. */
-export function safeValue(own: string | undefined, atLeast: number): string {
+function safeValue(own: string | undefined, atLeast: number): string {
   return own !== undefined && Number(own) >= 1 ? own : String(atLeast)
 }
 
