@@ -4,7 +4,7 @@
  */
 import { votersOf, type Config, type GroupConfig } from '../model/config.ts'
 import { vipAllowedFile } from '../model/paths.ts'
-import { stallLimitMs, suspectShare, type Policy } from '../model/policy.ts'
+import { longSilentMs, stallLimitMs, suspectShare, type Policy } from '../model/policy.ts'
 import type { ChecksProbe, KeepalivedProbe, PeerProbe, Statement } from '../model/view.ts'
 import { askChecks } from '../observe/checks.ts'
 import { holdsAddress, readAllowed } from '../observe/keepalived.ts'
@@ -15,6 +15,7 @@ import { monotonicMs, type StallMeter } from './clock.ts'
 const reachAgainMs = 50
 /** Half of what the lease allows, so that an answer is never too old while they come. */
 const checkAgainMs = 40
+const lonelyCheckMs = 400
 /** In calm only to know that they would answer. */
 const calmCheckMs = 30_000
 /** keepalived tells its new state before or after it has changed the interface; this long after a word the interface is looked at each time. */
@@ -136,8 +137,8 @@ export function openSenses(options: SensesOptions): Senses {
   function probeChecks(probes: readonly PeerProbe[]): ChecksProbe | null {
     if (!policy.checks) return null
     const nowMs = monotonicMs()
-    const lonely = missesAll(probes)
-    if (!checked.asking && nowMs - checked.askedMs >= (lonely ? checkAgainMs : calmCheckMs)) askChecksAgain(nowMs)
+    const everyMs = !missesAll(probes) ? calmCheckMs : probes.every((p) => p.silentMs >= longSilentMs) ? lonelyCheckMs : checkAgainMs
+    if (!checked.asking && nowMs - checked.askedMs >= everyMs) askChecksAgain(nowMs)
     return { reach: checked.reach, ageMs: Math.min(nowMs - checked.askedMs, neverMs), forMs: nowMs - checked.sinceMs }
   }
 

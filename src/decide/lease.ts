@@ -5,7 +5,7 @@
  * delays. First they are held (a hiccup costs clients some milliseconds and no error), then refused, and the address is given up. PURE.
  */
 import type { Action, Event } from '../model/action.ts'
-import { busyTickMs, holdWritesMs, lonelyWaitMs, type Policy } from '../model/policy.ts'
+import { busyTickMs, holdWritesMs, lonelyWaitMs, longSilentMs, type Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { View } from '../model/view.ts'
 import { holdStill, type Context, type Draft } from './draft.ts'
@@ -106,13 +106,17 @@ export function leaseLeftMs(view: View, policy: Policy): number {
   const decisive = ages[needed(policy) - 1]
   const leftMs = decisive === undefined ? 0 : Math.max(0, policy.leaseMs - decisive)
   // Half of it: the next question must have its answer before the last answer is too old.
-  const checkedMs = policy.checks && view.checks?.reach === 'answers' ? (policy.leaseMs - view.checks.ageMs) / 2 : 0
+  const checkedMs = policy.checks && view.checks?.reach === 'answers' ? (checkLeaseMs(view, policy) - view.checks.ageMs) / 2 : 0
   return Math.max(leftMs, checkedMs)
 }
 
 /** One of `check_ips` answers from here, and that is not old news. */
 function reachesCheck(view: View, policy: Policy): boolean {
-  return view.checks?.reach === 'answers' && view.checks.ageMs < policy.leaseMs
+  return view.checks?.reach === 'answers' && view.checks.ageMs < checkLeaseMs(view, policy)
+}
+
+function checkLeaseMs(view: View, policy: Policy): number {
+  return view.peers.every((p) => p.silentMs >= longSilentMs) ? Math.max(policy.leaseMs, lonelyWaitMs / 2) : policy.leaseMs
 }
 
 /** And has for so long that members who can speak would have been heard: at a heal the gateway answers first. */

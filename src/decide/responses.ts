@@ -239,13 +239,15 @@ function electNow(ctx: Context): Draft {
   const election = elect(state, view, policy)
   if (election.result === 'me' && isCutOff(view, policy)) {
     const why = 'this host hears no member and reaches none of check_ips: it counts itself cut off, and promotes nobody'
-    return { ...holdStill(ctx, `${situation.holderWhy}; ${why}`, busyTickMs), actions: detach(ctx) }
+    return { ...holdStill(ctx, `${situation.holderWhy}; ${why}`, tickMs / 4), actions: detach(ctx) }
   }
   if (election.result === 'me') {
     const source: LineageSource = state.holder === state.host ? 'restart' : 'failover'
     const ballot = policy.quorum === 0 ? null : standForElection(state, view, policy)
     if (ballot?.result === 'waiting') {
-      const waits = holdStill(ctx, `${situation.holderWhy}; ${election.because}; ${ballot.because}${forWhom(ctx)}`, ballot.vote === state.vote ? busyTickMs : 0)
+      const whom = forWhom(ctx)
+      const wakeInMs = ballot.vote !== state.vote ? 0 : whom === '' ? busyTickMs : tickMs
+      const waits = holdStill(ctx, `${situation.holderWhy}; ${election.because}; ${ballot.because}${whom}`, wakeInMs)
       return { ...waits, next: { ...waits.next, vote: ballot.vote }, actions: detach(ctx) }
     }
     const epoch = ballot?.epoch ?? state.epoch + 1

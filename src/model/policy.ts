@@ -104,6 +104,12 @@ export const backlogMinBytes = 1024 * 1024
 /** Whoever looks at a copy or replays it has a day to go on with it. */
 export const keptGraceMs = 24 * 3_600_000
 
+/**
+ * Members unheard for so long were replaced or are dead: nobody is about to be promoted, and `check_ips` are asked less often. What
+ * they answered then counts for half of the time that a member must have reached them before it promotes itself.
+ */
+export const longSilentMs = 5000
+
 export function policyOf(group: GroupConfig, ipOf: (host: string) => string): Policy {
   const safe = group.durability === 'safe'
   const voters = group.members.length + (group.witness === undefined ? 0 : 1)

@@ -177,5 +177,11 @@ export const mutations: readonly Mutation[] = [
   drop('writes are held while redis is slow', lease, "situation.claim === 'mine' && state.phase === 'primary'", 'false', voting),
   drop('a broken-off switchover lets no writes go without a lease', handover, 'if (!holdsLease(state, view, ctx.policy)) return', 'if (false) return', voting),
   drop('safe: redis is to ask for a replica before it is promoted', 'src/decide/decide.ts', 'ctx.policy.safe && !inForce', 'false', durability),
-  drop('safe: two members elect with two votes', 'src/model/policy.ts', 'group.witness === undefined && !safe ? 0', 'group.witness === undefined ? 0', durability),
+  drop(
+    'safe: two members elect with two votes',
+    'src/model/policy.ts',
+    'group.witness === undefined && !safe ? 0',
+    'group.witness === undefined ? 0',
+    durability,
+  ),
 ]

@@ -209,6 +209,14 @@ describe.skipIf(noRedis)('the program', () => {
     const { openRedis } = await import('../../src/redis/link.ts')
     const opened = await openRedis({ host: '127.0.0.1', port: redis.port, password: undefined }, 500, () => {})
     if (!opened.ok) throw new Error(opened.why)
-    return { ...redis, link: opened.value, call: async (...words) => { const a = await opened.value.call(words, 5000); if (!a.ok) throw new Error(a.why); return a.value } }
+    return {
+      ...redis,
+      link: opened.value,
+      call: async (...words) => {
+        const a = await opened.value.call(words, 5000)
+        if (!a.ok) throw new Error(a.why)
+        return a.value
+      },
+    }
   }
 })

@@ -13,7 +13,12 @@ const answers = (ageMs: number, forMs = 60_000): ChecksProbe => ({ reach: 'answe
 const mute: ChecksProbe = { reach: 'silent', ageMs: 45, forMs: 5 }
 const unasked: ChecksProbe = { reach: 'not asked', ageMs: 1e12, forMs: 60_000 }
 const alone = (checks: ChecksProbe, more = {}) =>
-  view('a', [silent('b')], { redis: probe({ facts: primaryFacts() }), keepalived: vrrp({ vipHere: true, vrrp: 'MASTER' as const, yields: true }), checks, ...more })
+  view('a', [silent('b')], {
+    redis: probe({ facts: primaryFacts() }),
+    keepalived: vrrp({ vipHere: true, vrrp: 'MASTER' as const, yields: true }),
+    checks,
+    ...more,
+  })
 const kinds = (s: State, checks: ChecksProbe, more = {}) => decide(s, alone(checks, more), rules).actions.map((a) => a.kind)
 
 describe('the lease', () => {
@@ -33,6 +38,13 @@ describe('the lease', () => {
     expect(holdsLease(held, alone(answers(5, 1999)), rules)).toBe(false)
     expect(holdsLease(held, alone(answers(5, 2000)), rules)).toBe(true)
     expect(holdsLease(held, view('a', [peer(word('b'), { contactMs: 5 })], { checks: mute }), rules)).toBe(true)
+  })
+
+  test('long alone: its gateway is asked less often, and an answer counts for longer, but not for as long as the other side must wait', () => {
+    const long = (ageMs: number) => view('a', [silent('b', { silentMs: 5000 })], { checks: answers(ageMs) })
+    expect(holdsLease(serving(), long(999), rules)).toBe(true)
+    expect(holdsLease(serving(), long(1000), rules)).toBe(false)
+    expect(holdsLease(serving(), view('a', [silent('b', { silentMs: 4999 })], { checks: answers(120) }), rules)).toBe(false)
   })
 
   test('the next question is asked before the answer is too old', () => {
