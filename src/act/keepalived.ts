@@ -85,11 +85,16 @@ export async function ensureKeepalived(config: Config, host: string, yielding: R
   }
 }
 
+/** Beside the agent's own bundle. */
+export function guardProgram(): string {
+  return join(dirname(process.argv[1] ?? ''), 'guard.js')
+}
+
 /** In place before keepalived may ask for it: a script that is missing counts as failed, and a failed one takes the address. */
 async function writeGuard(config: Config, host: string): Promise<void> {
   const { paths } = config
   if (guardedGroups(config, host).length === 0) return
-  const program = `${process.execPath} ${join(dirname(process.argv[1] ?? ''), 'guard.js')}`
+  const program = `${process.execPath} ${guardProgram()}`
   await writeFile(guardPlanFile(paths), JSON.stringify(guardPlan(config, host)), { mode: 0o600 })
   await writeFile(`${guardScriptFile(paths)}.new`, renderGuardScript(config, program), { mode: 0o700 })
   await rename(`${guardScriptFile(paths)}.new`, guardScriptFile(paths))

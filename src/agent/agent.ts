@@ -3,6 +3,7 @@
  * that safety asks for. INV-7: stopping it stops nothing else; starting it adopts what runs.
  */
 import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { votersOf, type Config } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
@@ -12,6 +13,7 @@ import { policyOf } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { Statement } from '../model/view.ts'
 import { readPassword, readSecret, readUserRedisConf } from '../config/files.ts'
+import { guardProgram } from '../act/keepalived.ts'
 import { readProcess } from '../observe/process.ts'
 import { guardedGroups } from '../render/guard.ts'
 import { startBeat } from './beat.ts'
@@ -85,6 +87,8 @@ async function run(
     return keepBudget(keptDir(config.paths, name), store, budget, say, (why) => log('warn', why))
   })
   const guarded = guardedGroups(config, host).length > 0
+  if (guarded && !existsSync(guardProgram()))
+    log('error', `${guardProgram()} is missing: nobody stops the writes of a cut-off primary while this agent is dead`)
   const beat = guarded ? startBeat(beatFile(config.paths), (why) => log('error', why)) : null
   const surface: AgentSurface = surfaceOf(config, host, version, loops, names, stores)
   let links: PeerLinks | null = null

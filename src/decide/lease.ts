@@ -129,7 +129,9 @@ function wasReaching(view: View, policy: Policy): boolean {
  * Who does not serve must not begin to now.
  */
 export function isCutOff(view: View, policy: Policy): boolean {
-  return policy.checks && view.peers.every((p) => p.agent === 'silent') && !wasReaching(view, policy)
+  // A refusal counts while it is fresh: the host that gave it may be unreachable by now.
+  const hears = view.peers.some((p) => p.agent === 'alive' || (p.agent === 'refused' && p.contactMs < policy.leaseMs))
+  return policy.checks && !hears && !wasReaching(view, policy)
 }
 
 function needed(policy: Policy): number {

@@ -109,7 +109,7 @@ export class ModelSenses {
       host: peer,
       agent: refused ? 'refused' : silentMs < hostLossMs * suspectShare ? 'alive' : 'silent',
       silentMs,
-      contactMs: silentMs,
+      contactMs: refused ? 0 : silentMs,
       statement: known?.statement ?? null,
       statementAgeMs: known === undefined ? neverMs : nowMs - known.receivedMs,
       redisReach: refused || silentMs > hostLossMs / 3 + 10 ? world.reach(host, peer) : 'not asked',

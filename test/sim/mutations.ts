@@ -167,7 +167,7 @@ export const mutations: readonly Mutation[] = [
   ),
   drop('a stray address is given back', following, 'if (vipHere && word.phase ===', 'if (false && vipHere && word.phase ==='),
   // ── partitions without a witness: the histories of the simulator have none of these settings ──
-  drop('who is cut off promotes nobody', lease, 'return policy.checks && view.peers.every', 'return false && view.peers.every', durability),
+  drop('who is cut off promotes nobody', lease, 'return policy.checks && !hears', 'return false && !hears', durability),
   drop('at a heal the gateway alone proves nothing', lease, '(view.checks?.forMs ?? 0) >= lonelyWaitMs', 'true', durability),
   drop('who had stopped does not go on at the first answer of its gateway', lease, 'mayBeReplaced ? wasReaching(view, policy) : ', '', durability),
   drop('a gateway that was not asked refuses no writes', lease, "ctx.view.checks?.reach === 'silent'", 'true', 'test/unit/lease.test.ts'),
