@@ -47,6 +47,11 @@ export const layers: Readonly<Record<string, FolderRule>> = {
     may: { model: 'all', redis: 'all', config: 'all', render: 'all', observe: 'all', decide: 'all', act: 'all', salvage: 'all' },
     packages: 'any',
   },
+  guard: {
+    why: 'it looks after a primary without the agent: it may read, refuse writes and withdraw an address, and nothing else',
+    may: { model: 'all', redis: 'all', act: ['write-fence.ts', 'redis.ts', 'keepalived.ts'], observe: ['checks.ts'] },
+    packages: 'any',
+  },
   api: { why: 'it shows the agent, through what the agent opens to it', may: { model: 'all', agent: agentForApi, decide: decideForApi }, packages: 'any' },
   replay: {
     why: 'it writes kept data into a redis that it is shown; it knows nothing of agents',

@@ -10,7 +10,7 @@ import { follow, killClients, killRedis, pauseWrites, promote, resumeWrites, sof
 import { setAside } from './set-aside.ts'
 import { settleAof, startRedis, wipeRedis } from './start.ts'
 import { cycleLink, raiseReplicaBuffer } from './stream.ts'
-import { fenceWrites, liftFence } from './write-fence.ts'
+import { fenceWrites, liftFence, requireReplica } from './write-fence.ts'
 
 export interface Hands extends RedisHands {
   /** Called before and after each action; tests stop the agent there. */
@@ -42,6 +42,7 @@ const executors: Executors = {
   'keep-writes': (action, hands) => keepWrites(hands, action.name, action.fork),
   'fence-writes': (action, hands) => fenceWrites(hands, action.runId),
   'open-backlog': (_action, hands) => openBacklog(hands),
+  'require-replica': (_action, hands) => requireReplica(hands),
   'grow-backlog': (action, hands) => growBacklog(hands, action.bytes),
   'cycle-link': (_action, hands) => cycleLink(hands),
   'raise-replica-buffer': (action, hands) => raiseReplicaBuffer(hands, action.bytes),

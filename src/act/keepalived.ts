@@ -5,11 +5,23 @@
 import { execFile, spawn } from 'node:child_process'
 import { closeSync, constants, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Config } from '../model/config.ts'
 import { done, failed, type Outcome } from '../model/outcome.ts'
-import { groupRunDir, keepalivedConfFile, keepalivedFifo, keepalivedLogFile, keepalivedPidFile, keepalivedVrrpPidFile, vipAllowedFile } from '../model/paths.ts'
+import {
+  groupRunDir,
+  guardPlanFile,
+  guardScriptFile,
+  keepalivedConfFile,
+  keepalivedFifo,
+  keepalivedLogFile,
+  keepalivedPidFile,
+  keepalivedVrrpPidFile,
+  vipAllowedFile,
+} from '../model/paths.ts'
 import { commandLine, isSameProcess, readProcess, type ProcessId } from '../observe/process.ts'
+import { guardedGroups, guardPlan, renderGuardScript } from '../render/guard.ts'
 import { renderKeepalived, vrrpGroups, type VrrpStanding } from '../render/keepalived.ts'
 
 /** Written whole and renamed, so that keepalived never reads half a word. Synchronous: a fence waits for nobody. */
@@ -57,6 +69,7 @@ export async function ensureKeepalived(config: Config, host: string, standing: V
     await mkdir(paths.run, { recursive: true, mode: 0o750 })
     for (const group of Object.keys(config.groups)) await mkdir(groupRunDir(paths, group), { recursive: true, mode: 0o750 })
     await ensureFifo(keepalivedFifo(paths))
+    await writeGuard(config, host)
     const before = await readFile(keepalivedConfFile(paths), 'utf8').catch(() => '')
     const pid = keepalivedPid(paths)
     if (pid !== null && before === text) return done
@@ -83,6 +96,21 @@ export async function ensureKeepalived(config: Config, host: string, standing: V
   } catch (error) {
     return failed(`keepalived: ${(error as Error).message}`)
   }
+}
+
+/** Beside the agent's own bundle. */
+export function guardProgram(): string {
+  return join(dirname(process.argv[1] ?? ''), 'guard.js')
+}
+
+/** In place before keepalived may ask for it: a script that is missing counts as failed, and a failed one takes the address. */
+async function writeGuard(config: Config, host: string): Promise<void> {
+  const { paths } = config
+  if (guardedGroups(config, host).length === 0) return
+  const program = `${process.execPath} ${guardProgram()}`
+  await writeFile(guardPlanFile(paths), JSON.stringify(guardPlan(config, host)), { mode: 0o600 })
+  await writeFile(`${guardScriptFile(paths)}.new`, renderGuardScript(config, program), { mode: 0o700 })
+  await rename(`${guardScriptFile(paths)}.new`, guardScriptFile(paths))
 }
 
 /** keepalived only logs a broken line at a reload and goes on with what is left of its configuration. */

@@ -28,14 +28,17 @@ export interface RedisHands {
   readonly note: (text: string, kind?: 'started' | 'kept') => void
 }
 
-export async function command(hands: RedisHands, ...args: string[]): Promise<Outcome> {
+/** All that a plain command needs. */
+export type Linked = Pick<RedisHands, 'link'>
+
+export async function command(hands: Linked, ...args: string[]): Promise<Outcome> {
   const link = hands.link()
   if (link === null) return failed('no connection to redis')
   const answer = await link.call(args, commandDeadlineMs)
   return answer.ok ? done : failed(`${args[0] ?? ''}: ${answer.why}`)
 }
 
-async function replicaOf(hands: RedisHands, host: string, port: string): Promise<Outcome> {
+async function replicaOf(hands: Linked, host: string, port: string): Promise<Outcome> {
   const outcome = await command(hands, 'REPLICAOF', host, port)
   // Before redis 5.0 the command has its old name.
   return outcome.done || !/unknown command/i.test(outcome.why) ? outcome : command(hands, 'SLAVEOF', host, port)
@@ -58,7 +61,7 @@ export async function follow(hands: RedisHands, host: string, port: number): Pro
   return replicaOf(hands, host, String(port))
 }
 
-export function softFence(hands: RedisHands): Promise<Outcome> {
+export function softFence(hands: Linked): Promise<Outcome> {
   return replicaOf(hands, '127.0.0.1', '1')
 }
 
@@ -72,7 +75,7 @@ export async function resumeWrites(hands: RedisHands): Promise<Outcome> {
   return outcome.done || !/unknown (sub)?command|Unknown subcommand|syntax error/i.test(outcome.why) ? outcome : done
 }
 
-export async function killClients(hands: RedisHands): Promise<Outcome> {
+export async function killClients(hands: Linked): Promise<Outcome> {
   const normal = await command(hands, 'CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
   const pubsub = await command(hands, 'CLIENT', 'KILL', 'TYPE', 'pubsub', 'SKIPME', 'yes')
   return normal.done ? pubsub : normal

@@ -7,8 +7,9 @@ import { readFileSync } from 'node:fs'
 import type { Config } from '../model/config.ts'
 import { done, failed, type Outcome } from '../model/outcome.ts'
 import { writeFenceFile } from '../model/paths.ts'
+import { safeMaxLagS } from '../render/redis-conf.ts'
 import { removeDurably, writeDurably } from './durable.ts'
-import { command, softFence, type RedisHands } from './redis.ts'
+import { command, softFence, type Linked, type RedisHands } from './redis.ts'
 
 /** No group has so many replicas; a value of ours is told from a user's by it. */
 const unreachable = '99'
@@ -26,10 +27,16 @@ interface FenceRecord {
   readonly inForce: boolean
 }
 
+/** The guard has no more than this (src/guard/). */
+type FenceHands = Linked & { readonly config: Pick<Config, 'paths'>; readonly group: { readonly name: string } }
+
 const known = new Map<string, FenceRecord | null>()
 
-export function writeFence(paths: Config['paths'], group: string): { readonly runId: string; readonly inForce: boolean } | null {
-  const record = recordOf(writeFenceFile(paths, group))
+/** `anew`: this agent stood still, and the guard may have set one meanwhile. */
+export function writeFence(paths: Config['paths'], group: string, anew = false): { readonly runId: string; readonly inForce: boolean } | null {
+  const file = writeFenceFile(paths, group)
+  if (anew) known.delete(file)
+  const record = recordOf(file)
   return record === null ? null : { runId: record.runId, inForce: record.inForce }
 }
 
@@ -47,7 +54,7 @@ function recordOf(file: string): FenceRecord | null {
 }
 
 /** Idempotent, also half done: the values are written down once, and set each time. What cannot be fenced so is fenced as ever. */
-export async function fenceWrites(hands: RedisHands, runId: string): Promise<Outcome> {
+export async function fenceWrites(hands: FenceHands, runId: string): Promise<Outcome> {
   const file = writeFenceFile(hands.config.paths, hands.group.name)
   try {
     let record = recordOf(file)
@@ -71,7 +78,7 @@ export async function fenceWrites(hands: RedisHands, runId: string): Promise<Out
   }
 }
 
-async function readValues(hands: RedisHands, runId: string): Promise<FenceRecord | null> {
+async function readValues(hands: Linked, runId: string): Promise<FenceRecord | null> {
   const answer = await hands.link()?.call(['CONFIG', 'GET', 'min-*'], deadlineMs)
   if (answer?.ok !== true || !Array.isArray(answer.value)) return null
   const words = answer.value.map(String)
@@ -83,6 +90,26 @@ async function readValues(hands: RedisHands, runId: string): Promise<FenceRecord
   return null
 }
 
+/** `durability: safe`: at least one replica, acknowledging. */
+export async function requireReplica(hands: RedisHands): Promise<Outcome> {
+  const now = await readValues(hands, '')
+  return now === null
+    ? failed('redis does not tell its min-replicas values, so durability: safe cannot be kept (is CONFIG renamed?)')
+    : setValues(hands, now.names, safeValues(now))
+}
+
+type Values = Pick<FenceRecord, 'toWrite' | 'maxLag'>
+
+/** Who asks for more replicas keeps that, with the lag that goes with it. Where the limit is off, the lag is redis' default and nobody's choice. */
+function safeValues(own: Values): Values {
+  return Number(own.toWrite) >= 1 ? own : { toWrite: '1', maxLag: String(safeMaxLagS) }
+}
+
+async function setValues(hands: Linked, names: FenceRecord['names'], values: Values): Promise<Outcome> {
+  const lag = await command(hands, 'CONFIG', 'SET', `${names}-max-lag`, values.maxLag)
+  return lag.done ? command(hands, 'CONFIG', 'SET', `${names}-to-write`, values.toWrite) : lag
+}
+
 /** Puts the user's values back, if what stands there is still ours, and forgets them. */
 export async function liftFence(hands: RedisHands): Promise<Outcome> {
   const file = writeFenceFile(hands.config.paths, hands.group.name)
@@ -91,8 +118,8 @@ export async function liftFence(hands: RedisHands): Promise<Outcome> {
   const now = await readValues(hands, record.runId)
   if (now === null) return failed('redis does not tell its min-replicas values, so the write fence cannot be lifted')
   if (now.toWrite === unreachable) {
-    const lag = await command(hands, 'CONFIG', 'SET', `${record.names}-max-lag`, record.maxLag)
-    const open = lag.done ? await command(hands, 'CONFIG', 'SET', `${record.names}-to-write`, record.toWrite) : lag
+    // They may be from before `safe` was asked for: not one write is let through between.
+    const open = await setValues(hands, record.names, hands.group.durability === 'safe' ? safeValues(record) : record)
     if (!open.done) return open
   }
   try {

@@ -3,15 +3,20 @@
  * that safety asks for. INV-7: stopping it stops nothing else; starting it adopts what runs.
  */
 import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { promisify } from 'node:util'
-import { votersOf, type Config, type GroupConfig } from '../model/config.ts'
+import { votersOf, type Config } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
 import type { Event } from '../model/action.ts'
-import { eventsFile, keptDir } from '../model/paths.ts'
+import { beatFile, eventsFile, keptDir } from '../model/paths.ts'
+import { policyOf } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { Statement } from '../model/view.ts'
 import { readPassword, readSecret, readUserRedisConf } from '../config/files.ts'
+import { guardProgram } from '../act/keepalived.ts'
 import { readProcess } from '../observe/process.ts'
+import { guardedGroups } from '../render/guard.ts'
+import { startBeat } from './beat.ts'
 import { monotonicMs, stallMeter } from './clock.ts'
 import { startGroup, type GroupLoop } from './group.ts'
 import { keepBudget } from './kept-budget.ts'
@@ -70,6 +75,8 @@ async function run(
   const peerHosts = peersOf(config, host, names)
   const beatMs = Math.max(20, Math.floor(Math.min(150, ...names.map((n) => config.groups[n]?.failover.hostLossMs ?? 150)) / 3))
   const stall = stallMeter(beatMs)
+  // Only a primary that lives on a lease needs to know that it was heard.
+  const leased = names.flatMap((name) => config.groups[name] ?? []).filter((group) => policyOf(group, () => '').leased)
 
   const tell = (name: string, kind: Event['kind'], text: string): void => loops.get(name)?.note(kind, text)
   const stores = new Map(names.map((name) => [name, keptStore(config.paths, name, host, (text) => tell(name, 'salvaged', text))]))
@@ -79,6 +86,10 @@ async function run(
     const say = (kind: Event['kind'], text: string): void => tell(name, kind, text)
     return keepBudget(keptDir(config.paths, name), store, budget, say, (why) => log('warn', why))
   })
+  const guarded = guardedGroups(config, host).length > 0
+  if (guarded && !existsSync(guardProgram()))
+    log('error', `${guardProgram()} is missing: nobody stops the writes of a cut-off primary while this agent is dead`)
+  const beat = guarded ? startBeat(beatFile(config.paths), (why) => log('error', why)) : null
   const surface: AgentSurface = surfaceOf(config, host, version, loops, names, stores)
   let links: PeerLinks | null = null
   const server = await openDoor({
@@ -100,9 +111,12 @@ async function run(
     secret,
     targets: peerHosts.map((h) => ({ host: h, ip: config.hosts[h]?.ip ?? '', port: config.api.port })),
     beatMs,
-    ticked: stall.tick,
+    ticked: () => {
+      stall.tick()
+      beat?.tick()
+    },
     serves: () => [...loops.values()].some((loop) => loop.serves()),
-    needsEcho: (peer) => [...loops].some(([name, loop]) => isVoter(config.groups[name], peer) && loop.serves()),
+    needsEcho: (peer) => leased.some((group) => votersOf(group).includes(peer) && loops.get(group.name)?.serves() === true),
     heard: (_from, message) => {
       if (message.t === 'say') loops.get(message.group)?.heard(message.statement)
       else if (message.t === 'poke') loops.get(message.group)?.poked()
@@ -166,6 +180,7 @@ async function run(
       vrrp.close()
       for (const loop of loops.values()) await loop.stop()
       open.close()
+      beat?.stop()
       await server.close()
       release()
     },
@@ -181,11 +196,6 @@ function ofThisBoot(state: State, startedMs: number): State {
     vote: state.vote === null ? null : { ...state.vote, atMs: Math.min(state.vote.atMs, startedMs) },
     writesHeldSinceMs: state.writesHeldSinceMs === null ? null : Math.min(state.writesHeldSinceMs, startedMs),
   }
-}
-
-/** Only groups with a witness live by leases. */
-function isVoter(group: GroupConfig | undefined, host: string): boolean {
-  return group?.witness !== undefined && votersOf(group).includes(host)
 }
 
 function surfaceOf(

@@ -9,7 +9,7 @@ import type { AddressReport } from '../model/address.ts'
 import type { Decision } from '../model/decision.ts'
 import type { Outcome } from '../model/outcome.ts'
 import { eventsFile, journalFile, redisConfFile } from '../model/paths.ts'
-import { policyOf, statementMs, type Policy } from '../model/policy.ts'
+import { policyOf, stallLimitMs, statementMs, type Policy } from '../model/policy.ts'
 import type { RequestResult, State } from '../model/state.ts'
 import { freshWatch } from '../model/watch.ts'
 import type { KeepalivedProbe, Request, Statement, View } from '../model/view.ts'
@@ -118,6 +118,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
     ...options,
     vip: !member.neverPrimary,
     policy,
+    serves: () => isServingPhase(state.phase),
     wake,
     vipCame: () => record({ kind: 'vip-up', epoch: state.epoch, text: `the address ${group.vip?.ip ?? ''} is on ${host}`, data: { to: host } }),
   })
@@ -173,12 +174,14 @@ export function startGroup(options: GroupOptions): GroupLoop {
     const probed = await redis.probe(monotonicMs())
     const redisProbe = disk === null ? probed : await disk.look(probed, state)
     const { settings } = redisProbe
+    const peers = senses.peers()
+    const stalledMs = options.stall.stalledMs()
     const seen: Omit<View, 'watch'> = {
       nowMs: monotonicMs(),
       nowWallMs: Date.now(),
       group: group.name,
       self: host,
-      stalledMs: options.stall.stalledMs(),
+      stalledMs,
       agentUptimeMs: monotonicMs() - options.startedMs,
       durable: durable && room.enough,
       actedAll,
@@ -186,10 +189,11 @@ export function startGroup(options: GroupOptions): GroupLoop {
         ...redisProbe,
         backlog: mayGrowBacklog(hands) ? redisProbe.backlog : null,
         settings: settings === null || mayRaiseBuffer(hands) ? settings : { ...settings, replicaBuffer: null },
-        fence: writeFence(config.paths, group.name),
+        fence: writeFence(config.paths, group.name, stalledMs > stallLimitMs),
       },
       keepalived: senses.keepalived(last?.decision.diagnosis === 'i-serve' || last?.decision.diagnosis === 'holder-serves'),
-      peers: senses.peers(),
+      peers,
+      checks: senses.checks(peers),
       request: requests[0] ?? null,
     }
     watched = watch(watched, state, seen, policy)

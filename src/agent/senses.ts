@@ -4,15 +4,21 @@
  */
 import { votersOf, type Config, type GroupConfig } from '../model/config.ts'
 import { vipAllowedFile } from '../model/paths.ts'
-import { suspectShare, type Policy } from '../model/policy.ts'
-import type { KeepalivedProbe, PeerProbe, Statement, VipAnswerer } from '../model/view.ts'
+import { longSilentMs, stallLimitMs, suspectShare, type Policy } from '../model/policy.ts'
+import type { ChecksProbe, KeepalivedProbe, PeerProbe, Statement, VipAnswerer } from '../model/view.ts'
+import { askChecks } from '../observe/checks.ts'
 import { ownAddresses, readAllowed } from '../observe/keepalived.ts'
 import { askNeighbour, neighbours } from '../observe/neighbours.ts'
 import { askReach, type Reach } from '../observe/reach.ts'
-import { monotonicMs } from './clock.ts'
+import { monotonicMs, type StallMeter } from './clock.ts'
 
 /** A reach result older than this is asked for again while the suspicion lasts. */
 const reachAgainMs = 50
+/** Half of what the lease allows, so that an answer is never too old while they come. */
+const checkAgainMs = 40
+const lonelyCheckMs = 400
+/** In calm only to know that they would answer. */
+const calmCheckMs = 30_000
 /** keepalived tells its new state before or after it has changed the interface; this long after a word the interface is looked at each time. */
 const vrrpSettlesMs = 2000
 /** Otherwise so often: somebody may add or remove the address by hand. */
@@ -41,6 +47,8 @@ export interface SensesOptions extends PeerSigns {
   readonly policy: Policy
   readonly keepalivedRuns: () => boolean
   readonly yields: () => boolean
+  readonly serves: () => boolean
+  readonly stall: StallMeter
   /** A probe that was under way has its result. */
   readonly wake: () => void
   /** The address has come to this host. */
@@ -51,6 +59,7 @@ export interface Senses {
   /** `calm`: nothing is happening, and an address that moves without a word from VRRP may be noticed up to a second late. */
   readonly keepalived: (calm: boolean) => KeepalivedProbe | null
   readonly peers: () => readonly PeerProbe[]
+  readonly checks: (peers: readonly PeerProbe[]) => ChecksProbe | null
   readonly vrrp: (state: KeepalivedProbe['vrrp']) => void
   /** Keeps a peer's statement and returns the one before it; undefined if it is no peer of this group. */
   readonly heard: (statement: Statement) => { readonly before: Statement | null } | undefined
@@ -75,6 +84,7 @@ export function openSenses(options: SensesOptions): Senses {
   let straySinceMs: number | null = null
   const answered = new Map<string, number>()
   let askedMs = Number.NEGATIVE_INFINITY
+  const checked = { reach: 'not asked' as ChecksProbe['reach'], askedMs: Number.NEGATIVE_INFINITY, sinceMs: monotonicMs(), asking: false }
 
   function probeKeepalived(calm: boolean): KeepalivedProbe | null {
     if (group.vip === undefined || !options.vip) return null
@@ -151,9 +161,33 @@ export function openSenses(options: SensesOptions): Senses {
     })
   }
 
+  /** No member has confirmed the last beat of a primary in time; a replica has missed one of each member. */
+  function missesAll(probes: readonly PeerProbe[]): boolean {
+    const serves = options.serves()
+    return probes.every((p) => (serves ? p.contactMs > policy.leaseMs * 0.6 : p.silentMs > options.everyMs(p.host) + 10))
+  }
+
+  function probeChecks(probes: readonly PeerProbe[]): ChecksProbe | null {
+    if (!policy.checks) return null
+    const nowMs = monotonicMs()
+    const everyMs = !missesAll(probes) ? calmCheckMs : probes.every((p) => p.silentMs >= longSilentMs) ? lonelyCheckMs : checkAgainMs
+    if (!checked.asking && nowMs - checked.askedMs >= everyMs) askChecksAgain(nowMs)
+    return { reach: checked.reach, ageMs: Math.min(nowMs - checked.askedMs, neverMs), forMs: nowMs - checked.sinceMs }
+  }
+
+  function askChecksAgain(nowMs: number): void {
+    checked.asking = true
+    void askChecks(group.checkIps).then((answers) => {
+      Object.assign(checked, { asking: false, reach: answers ? 'answers' : 'silent', askedMs: nowMs })
+      if (!answers || options.stall.stalledMs() > stallLimitMs) checked.sinceMs = monotonicMs()
+      options.wake()
+    })
+  }
+
   return {
     keepalived: probeKeepalived,
     peers: () => [...peers].map(([peerHost, memory]) => probePeer(peerHost, memory)),
+    checks: probeChecks,
     vrrp: (state) => {
       vrrpState = state
       vrrpWordMs = monotonicMs()

@@ -46,7 +46,7 @@ export function startWitness(options: WitnessOptions): GroupLoop {
   const policy = policyOf(group, (h) => config.hosts[h]?.ip ?? '')
   const events = lineFile(eventsFile(config.paths, group.name), (why) => options.log('error', why))
   const { wake, schedule, stop } = takeTurns(cycle, (text) => options.log('error', `${group.name}: the cycle of the witness failed: ${text}`))
-  const senses = openSenses({ ...options, policy, vip: false, keepalivedRuns: () => false, yields: () => false, wake, vipCame: () => {} })
+  const senses = openSenses({ ...options, policy, vip: false, keepalivedRuns: () => false, yields: () => false, serves: () => false, wake, vipCame: () => {} })
   let state = options.state
   let view: View | null = null
   let durable = true
@@ -66,6 +66,7 @@ export function startWitness(options: WitnessOptions): GroupLoop {
       keepalived: null,
       peers: senses.peers(),
       watch: freshWatch,
+      checks: null,
       request: null,
     }
   }

@@ -9,7 +9,7 @@ import type { GroupSnapshot } from '../agent/group.ts'
 import type { AgentSurface } from '../agent/surface.ts'
 import { addKeptRoutes } from './kept-routes.ts'
 import { metricsText } from './metrics.ts'
-import { explainGroup } from '../decide/explain.ts'
+import { explainGroup, writesRefused } from '../decide/explain.ts'
 import { redisAnswers } from '../decide/situation.ts'
 
 const maxBodyBytes = 16_384
@@ -47,6 +47,10 @@ export function healthCheck(snapshot: GroupSnapshot, check: string, lagBytes: nu
   return null
 }
 
+function refusalOf(snapshot: GroupSnapshot | null): string | null {
+  return snapshot?.view == null ? null : writesRefused(snapshot.state, snapshot.view, snapshot.policy)
+}
+
 function lagOf(snapshot: GroupSnapshot): number | null {
   const { state, view } = snapshot
   const holder = view?.peers.find((p) => p.host === state.holder)?.statement?.redis
@@ -63,7 +67,15 @@ export function agentRoutes(agent: AgentSurface): Hono {
       version: agent.version,
       groups: agent.groups().map((group) => {
         const snapshot = agent.snapshot(group)
-        return { group, state: snapshot?.state, statement: snapshot?.statement, decision: brief(snapshot), view: snapshot?.view, address: snapshot?.address }
+        return {
+          group,
+          state: snapshot?.state,
+          statement: snapshot?.statement,
+          decision: brief(snapshot),
+          refuses: refusalOf(snapshot),
+          view: snapshot?.view,
+          address: snapshot?.address,
+        }
       }),
     }),
   )

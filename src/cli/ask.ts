@@ -32,6 +32,8 @@ export interface AgentGroup {
   readonly state: State | null
   readonly statement: Statement | null
   readonly view: View | null
+  /** Why this primary takes no writes; absent from agents of an older version. */
+  readonly refuses?: string | null
   readonly decision: { readonly diagnosis: string; readonly rule: string; readonly because: string } | null
   /** Absent: an agent of an earlier version. */
   readonly address?: AddressReport | null
@@ -234,6 +236,8 @@ function judge(
     return ['down', because ?? 'no agent that was asked knows of a primary']
   }
   if (silent) return ['degraded', `the agent of ${primary} does not answer; its replicas still stream from it, so it serves as far as can be seen from here`]
+  const refuses = own.map((g) => g?.refuses).find((why) => typeof why === 'string')
+  if (typeof refuses === 'string') return ['down', refuses]
   if (group.vip !== undefined && !holders.includes(primary))
     return ['down', `${primary} is primary, but the address is ${holders.length === 0 ? 'nowhere' : `on ${holders.join(' and ')}`}`]
   if (holders.length > 1) return ['degraded', `the address is on ${holders.join(' and ')}`]

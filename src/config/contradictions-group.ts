@@ -22,6 +22,7 @@ export function checkGroup(checked: Checked, group: GroupConfig): Findings {
       ...checkVip(checked, group, members),
       ...checkVipPorts(group, members),
       ...checkRedis(checked, group),
+      ...checkSafe(checked, group),
     ],
     warnings: warningsOf(checked, group),
   }
@@ -105,12 +106,39 @@ function checkWitness(checked: Checked, group: GroupConfig): readonly Finding[] 
       found.push({ path, message: `\`${group.witness}\` is a member too; it would vote about itself`, accepted: 'a host that is no member of this group' })
     }
   }
-  for (const ip of group.checkIps) {
-    const reason = unusableReason(parseIpv4(ip) ?? 0)
-    if (reason !== undefined)
-      found.push({ path: ['groups', group.name, 'check_ips'], message: `${ip} is ${reason}`, accepted: 'an address outside this host, such as the gateway' })
-  }
-  return found
+  return [...found, ...checkCheckIps(checked, group)]
+}
+
+/** What is asked must be neither this host nor what the question is about: a host that reaches itself is not thereby connected. */
+function checkCheckIps({ config }: Checked, group: GroupConfig): readonly Finding[] {
+  const owners = new Map(group.members.map((member) => [config.hosts[member.host]?.ip, `the ip of the member \`${member.host}\``]))
+  if (group.vip !== undefined) owners.set(group.vip.ip, 'the vip, which is on this very host when it matters')
+  return group.checkIps.flatMap((ip): Finding[] => {
+    const reason = unusableReason(parseIpv4(ip) ?? 0) ?? owners.get(ip)
+    const accepted = 'an address outside the group, such as the gateway'
+    return reason === undefined ? [] : [{ path: ['groups', group.name, 'check_ips'], message: `${ip} is ${reason}`, accepted }]
+  })
+}
+
+/** A limit of replicas that can never be met refuses every write; one that is off is not what `safe` asks for. */
+function checkSafe(checked: Checked, group: GroupConfig): readonly Finding[] {
+  if (group.durability !== 'safe') return []
+  const replicas = group.members.length - 1
+  return group.redis.flatMap(([directive, value]): Finding[] => {
+    const name = modernName(directive)
+    const path = checked.redisPath(group.name, directive)
+    if (name === 'min-replicas-to-write' && !(Number(value) >= 1 && Number(value) <= replicas))
+      return [
+        {
+          path,
+          message: `${value} with \`durability: safe\``,
+          accepted: replicas === 1 ? '1, for there is one replica' : `1 to ${replicas}, the number of replicas`,
+        },
+      ]
+    if (name === 'min-replicas-max-lag' && !(Number(value) >= 1))
+      return [{ path, message: `${value} switches off what \`durability: safe\` needs`, accepted: 'seconds, 2 or more' }]
+    return []
+  })
 }
 
 function checkVip(checked: Checked, group: GroupConfig, members: readonly PlacedMember[]): readonly Finding[] {
@@ -181,7 +209,14 @@ function checkRedis(checked: Checked, group: GroupConfig): readonly Finding[] {
 function warningsOf({ has }: Checked, group: GroupConfig): readonly Finding[] {
   const found: Finding[] = []
   const path = ['groups', group.name]
-  if (has([...path, 'check_ips'])) found.push({ path: [...path, 'check_ips'], message: 'not counted yet: it comes with a later version', atKey: true })
+  const byVotes = group.witness !== undefined ? 'a `witness`' : group.durability === 'safe' ? '`durability: safe`' : null
+  if (has([...path, 'check_ips']) && byVotes !== null) {
+    found.push({ path: [...path, 'check_ips'], message: `not asked: with ${byVotes} votes decide, which know more`, atKey: true })
+  }
+  if (group.durability === 'safe' && group.witness === undefined && group.members.length === 2) {
+    const message = 'without a `witness` nobody is promoted when a host is lost: an operator must say `failover --force`, and until then nobody takes writes'
+    found.push({ path: [...path, 'durability'], message, atKey: true })
+  }
   if (!has([...path, 'password_file'])) {
     found.push({ path, message: 'no `password_file`: whoever reaches the port can read and write the data', atKey: true })
   }

@@ -138,7 +138,7 @@ const group = z.strictObject({
   process: choice(['direct', 'external'], ['systemd']),
   redis_conf: path(),
   redis: z.record(z.string(), leaf('text, a number, true, false, or a list of these; "" for an empty value', readRedisValues)).optional(),
-  durability: choice(['available'], ['safe']),
+  durability: choice(['available', 'safe'], []),
   max_full_syncs: integer(ranges.maxFullSyncs),
   failover: failover.optional(),
   salvage: salvage.optional(),

@@ -36,6 +36,7 @@ export function decide(state: State, view: View, policy: Policy): Decision {
   const decision: Decision = {
     next: draft.next,
     actions: [
+      ...safeRule(ctx),
       ...withVip(draft.actions, ctx, allowed),
       ...fenceRule(ctx, draft.next),
       ...backlogRule(ctx, draft),
@@ -57,13 +58,24 @@ export function decide(state: State, view: View, policy: Policy): Decision {
 
 /**
  * The write fence changes values that belong to the user, and a redis that serves must not have it: it is lifted as soon as redis
- * refuses writes by itself (a replica), is to serve, or is another process than the one that was fenced.
+ * refuses writes by itself (a replica), is to serve and may, or is another process than the one that was fenced.
  */
 function fenceRule(ctx: Context, next: State): readonly Action[] {
   const { facts, fence } = ctx.view.redis
   if (fence === null || facts === null || facts.loading || !redisAnswers(ctx.view)) return []
-  const needless = facts.role === 'replica' || fence.runId !== facts.runId || isServingPhase(next.phase)
+  const serves = isServingPhase(next.phase) && next.writesHeldSinceMs === null
+  const needless = facts.role === 'replica' || fence.runId !== facts.runId || serves
   return needless ? [{ kind: 'lift-fence' }] : []
+}
+
+/**
+ * `durability: safe`: before anything else, a promotion most of all, redis is to refuse writes that no replica acknowledges. In force
+ * on replicas too, where it changes nothing until they are promoted. The write fence asks for more than that while it lasts.
+ */
+function safeRule(ctx: Context): readonly Action[] {
+  const { facts, fence } = ctx.view.redis
+  const inForce = facts === null || facts.goodFollowers !== null || facts.loading || fence !== null || !redisAnswers(ctx.view)
+  return ctx.policy.safe && !inForce ? [{ kind: 'require-replica' }] : []
 }
 
 /** In a calm cycle only: nothing that is under way waits for it. */

@@ -93,9 +93,28 @@ function outcome(state: State, policy: Policy, successor: string | null): string
   if (!policy.auto) return 'nothing: failover.auto is off'
   if (successor === null)
     return `no member could take over: ${policy.external ? "the address would be down until the primary's own supervisor restarts redis" : 'redis would be restarted in place with what its disk has, and serve again once no better data can be found'}`
-  const votes = policy.quorum === 0 ? '' : `, with ${policy.quorum} of ${policy.members.length + 1} votes`
+  const votes = policy.quorum === 0 ? '' : `, with ${policy.quorum} of ${policy.voters} votes`
   const crash = `if its redis died, ${successor} would be promoted within milliseconds${votes}`
-  return `${crash}; if its host were lost, after ${policy.hostLossMs} ms of VRRP silence and a second opinion`
+  return `${crash}; if its host were lost, ${hostLoss(state, policy, successor)}`
+}
+
+function hostLoss(state: State, policy: Policy, successor: string): string {
+  if (policy.quorum > 0 && policy.quorum === policy.voters)
+    return `nobody, before it is back or an operator says holdfast failover ${state.group} --to ${successor} --force (durability: safe without a witness)`
+  const cutOff = policy.checks ? ', if a host of check_ips answers there' : ''
+  return `after ${policy.hostLossMs} ms of VRRP silence and a second opinion${cutOff}`
+}
+
+/** Of a primary that takes no writes although it is one: why, and for whom it waits. */
+export function writesRefused(state: State, view: View, policy: Policy): string | null {
+  if (state.phase !== 'primary') return null
+  if (state.writesHeldSinceMs !== null) {
+    const whom = policy.checks ? 'a member or one of check_ips' : `${policy.quorum - 1} of its voters`
+    return `writes are refused on ${state.host}: it is cut off from ${whom}, and another may be promoted`
+  }
+  if (!policy.safe || view.redis.facts?.goodFollowers !== 0) return null
+  const waitsFor = policy.members.map((m) => m.host).filter((host) => host !== state.host)
+  return `writes are refused on ${state.host}: durability is safe, and no replica acknowledges them; waits for ${waitsFor.join(' or ')}`
 }
 
 function warningsOf(state: State, view: View, policy: Policy, successor: string | null): readonly string[] {
@@ -112,7 +131,12 @@ function warningsOf(state: State, view: View, policy: Policy, successor: string 
     )
   const backlog = adviseBacklog(view, policy)?.warning ?? null
   if (backlog !== null) warnings.push(backlog)
-  if (isWriteFenced(view)) warnings.push('this redis refuses writes by min-replicas-to-write until what only it has is kept; the values it had are remembered')
+  const refused = writesRefused(state, view, policy)
+  if (refused !== null) warnings.push(refused)
+  else if (isWriteFenced(view))
+    warnings.push('this redis refuses writes by min-replicas-to-write until what only it has is kept; the values it had are remembered')
+  if (policy.checks && view.checks?.reach === 'silent')
+    warnings.push('none of check_ips answers from this host: it would count itself cut off as soon as it hears no member (a gateway that drops TCP needs ping)')
   if (view.keepalived !== null && view.keepalived.process === false) warnings.push('keepalived does not run on this host')
   for (const peer of view.peers)
     if (peer.agent !== 'alive') warnings.push(peer.agent === 'refused' ? `no agent runs on ${peer.host}` : `the agent of ${peer.host} is silent`)

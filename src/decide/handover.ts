@@ -78,9 +78,10 @@ export function handOver(ctx: Context): Draft {
   const late = view.nowMs > handover.deadlineMs
   // Deadlines are of the monotonic clock of this agent's life; after its restart none of it can be trusted.
   const restarted = handover.stageMs > view.nowMs || view.agentUptimeMs < view.nowMs - handover.stageMs
+  // First of all: every other roll-back lets writes go on.
+  if (!holdsLease(state, view, ctx.policy)) return rollBackHeld(ctx, handover)
   if (restarted) return rollBack(ctx, handover, 'the agent was restarted in the middle')
   if (word === null) return rollBack(ctx, handover, `${handover.to} is not heard any more`)
-  if (!holdsLease(state, view, ctx.policy)) return rollBackHeld(ctx, handover)
   if (word.redis === null || !word.answering)
     return late ? rollBack(ctx, handover, `the redis of ${handover.to} does not answer`) : waitFor(ctx, handover, 'an answer')
   if (handover.stage === 'prepare') return late ? rollBack(ctx, handover, `${handover.to} did not agree in time`) : prepare(ctx, handover, word)
@@ -140,9 +141,9 @@ function waitFor(ctx: Context, handover: Handover, what: string): Draft {
   }
 }
 
-/** Rolled back for want of a quorum: the writes stay held, for another may be elected. */
+/** Rolled back because nobody hears this primary: the writes stay held, for another may be elected. */
 function rollBackHeld(ctx: Context, handover: Handover): Draft {
-  const draft = rollBack(ctx, handover, 'no quorum hears this primary')
+  const draft = rollBack(ctx, handover, ctx.policy.quorum > 0 ? 'no quorum hears this primary' : 'this primary is cut off')
   const next: State = { ...draft.next, writesHeldSinceMs: ctx.view.nowMs }
   return { ...draft, next, actions: [{ kind: 'pause-writes', forMs: holdWritesMs }, { kind: 'accept-connections' }], wakeInMs: 0 }
 }

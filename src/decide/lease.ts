@@ -1,47 +1,76 @@
 /**
- * Groups with a witness: a primary serves on a lease that a quorum renews by hearing it (INV-3). The lease is counted from when
- * the primary SENT what was heard, the voters' silence from when they heard it: so it holds its writes back before anybody can be
- * elected, whatever the delays. First they are held (a hiccup costs clients some milliseconds and no error), then they are
- * refused and the address is given up. PURE.
+ * Groups in which another may be elected unasked: a primary serves on a lease that is renewed by being heard (INV-3), by a quorum
+ * where there are votes, by any member or one of the `check_ips` where there are none. It is counted from when the primary SENT what
+ * was heard, the others' silence from when they heard it: so writes are held back before anybody can be promoted, whatever the
+ * delays. First they are held (a hiccup costs clients some milliseconds and no error), then refused, and the address is given up. PURE.
  */
 import type { Action, Event } from '../model/action.ts'
-import { busyTickMs, holdWritesMs, isolatedMs, type Policy } from '../model/policy.ts'
+import { busyTickMs, holdWritesMs, lonelyWaitMs, longSilentMs, type Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { View } from '../model/view.ts'
 import { holdStill, type Context, type Draft } from './draft.ts'
-import { isServingPhase, newcomerMs } from './situation.ts'
+import { isServingPhase, isWriteFenced, newcomerMs, redisAnswers } from './situation.ts'
 
 export function withLease(ctx: Context, serve: (ctx: Context) => Draft): Draft {
   const { state, view, policy } = ctx
   if (!holdsLease(state, view, policy)) return holdWrites(ctx)
-  if (state.writesHeldSinceMs !== null) return releaseWrites(ctx)
+  if (state.writesHeldSinceMs !== null || (policy.leased && isWriteFenced(view))) return releaseWrites(ctx)
   const draft = serve(ctx)
   return { ...draft, wakeInMs: Math.min(draft.wakeInMs, leaseLeftMs(view, policy)) }
+}
+
+/** Of a primary whose redis owes an answer: what it is told now comes before whatever clients send it later. */
+export function withLeaseWhileSlow(ctx: Context, otherwise: () => Draft): Draft {
+  const { state, view, policy, situation } = ctx
+  const serves = situation.claim === 'mine' && state.phase === 'primary'
+  return serves && !holdsLease(state, view, policy) ? holdWrites(ctx) : otherwise()
 }
 
 function holdWrites(ctx: Context): Draft {
   const { state, view, policy } = ctx
   const sinceMs = state.writesHeldSinceMs ?? view.nowMs
   const heldMs = view.nowMs - sinceMs
-  const because = `no quorum (${policy.quorum} of members and witness) has heard this primary for ${policy.leaseMs} ms: another may be elected, so writes are held back`
-  const text = `${state.host} is not heard by ${policy.quorum - 1} of its voters any more: writes are held back`
-  const held: readonly Event[] = state.writesHeldSinceMs === null ? [{ kind: 'fenced', epoch: state.epoch, text, data: { from: state.host } }] : []
+  const begins = state.writesHeldSinceMs === null
+  const why = policy.checks
+    ? `no member has heard this primary for ${policy.leaseMs} ms, and none of check_ips ${view.checks?.reach === 'silent' ? 'answers' : 'has answered yet'}`
+    : `no quorum (${policy.quorum} of ${policy.voters}) has heard this primary for ${policy.leaseMs} ms`
+  const text = policy.checks
+    ? `${state.host} is cut off: it hears no member and reaches none of check_ips; writes are held back`
+    : `${state.host} is not heard by ${policy.quorum - 1} of its voters any more: writes are held back`
   const next: State = { ...state, writesHeldSinceMs: sinceMs }
+  const events: readonly Event[] = begins ? [{ kind: 'fenced', epoch: state.epoch, text, data: { from: state.host } }] : []
+  const draft: Draft = { ...holdStill(ctx, `${why}: another may be promoted, so writes are held back`, busyTickMs / 2), next, events }
   const hold: Action = { kind: 'pause-writes', forMs: holdWritesMs }
-  if (heldMs < isolatedMs) {
-    const actions: readonly Action[] = state.writesHeldSinceMs === null ? [hold] : []
-    return { ...holdStill(ctx, because, busyTickMs), next, actions, events: held }
-  }
-  // Cut off for good, as far as can be known: clients on this side are told, instead of waiting for a reply that cannot come.
+  const facts = view.redis.facts
+  // The pause waits in its queue. The address cannot wait: through it clients would meet whatever redis does when it wakes.
+  if (facts === null || !redisAnswers(view)) return { ...draft, actions: begins ? [hold] : [], vip: false }
+  // What was set while this agent was dead or hung (the guard) is not taken back before somebody hears this primary.
+  const mustRefuse = isWriteFenced(view) || (heldMs >= policy.refuseAfterMs && isKnown(ctx))
+  if (!mustRefuse) return { ...draft, actions: begins || !view.actedAll || heldMs > holdWritesMs / 2 ? [hold] : [] }
+  return refuseWrites(ctx, draft, facts.runId)
+}
+
+/** Cut off for good, as far as can be known: clients on this side are told, instead of waiting for a reply that cannot come. */
+function refuseWrites(ctx: Context, draft: Draft, runId: string): Draft {
+  const { view } = ctx
+  const because = draft.because.replace('held back', 'refused')
   const givenUp = view.keepalived === null || !view.keepalived.allowed
-  const actions: readonly Action[] = givenUp ? [hold] : [hold, { kind: 'kill-clients' }]
-  return { ...holdStill(ctx, because, givenUp ? holdWritesMs / 10 : busyTickMs), next, actions, vip: false }
+  if (isWriteFenced(view) && givenUp) return { ...draft, because, wakeInMs: holdWritesMs / 10, vip: false }
+  // THE FENCE BEFORE THE PAUSE ENDS: those that wait are refused, not let through.
+  const actions: readonly Action[] = [{ kind: 'fence-writes', runId }, { kind: 'resume-writes' }, { kind: 'kill-clients' }]
+  return { ...draft, because, actions, vip: false }
+}
+
+/** Silence of the peers is known by itself; that of `check_ips` only when they were asked. Unknown holds writes and refuses none. */
+function isKnown(ctx: Context): boolean {
+  return !ctx.policy.checks || ctx.view.checks?.reach === 'silent'
 }
 
 function releaseWrites(ctx: Context): Draft {
-  const { state, view } = ctx
+  const { state, view, policy } = ctx
   const heldMs = Math.round(view.nowMs - (state.writesHeldSinceMs ?? view.nowMs))
-  const text = `${state.host} is heard by a quorum again, and nobody was elected meanwhile: writes go on after ${heldMs} ms`
+  const who = policy.quorum > 0 ? 'is heard by a quorum again' : 'is not cut off any more'
+  const text = `${state.host} ${who}, and nobody was elected meanwhile: writes go on${state.writesHeldSinceMs === null ? '' : ` after ${heldMs} ms`}`
   return {
     ...holdStill(ctx, text, 0),
     next: { ...state, writesHeldSinceMs: null },
@@ -57,21 +86,56 @@ export function withoutHeldWrites(state: State, draft: Draft): Draft {
   return { ...draft, next: { ...draft.next, writesHeldSinceMs: null }, actions: [...draft.actions, { kind: 'resume-writes' }] }
 }
 
-/** May this primary acknowledge writes? Always where nobody can be elected against it: without a witness, and while the operator has paused. */
+/** May this primary acknowledge writes? Always where nobody can be promoted unasked: by votes of all, or while the operator has paused. */
 export function holdsLease(state: State, view: View, policy: Policy): boolean {
-  if (policy.quorum === 0 || !policy.auto || state.paused.on) return true
-  if (inTouch(view, policy) + 1 >= policy.quorum) return true
-  // An agent that was restarted cannot know yet. One that had held writes back before goes on doing so.
-  if (state.writesHeldSinceMs === null && view.agentUptimeMs < newcomerMs) return true
+  if (!policy.leased || !policy.auto || state.paused.on) return true
+  if (inTouch(view, policy) >= needed(policy)) return true
+  // Who was cut off may have been replaced, and its gateway answers before anybody can say so.
+  const mayBeReplaced = state.writesHeldSinceMs !== null || isWriteFenced(view)
+  if (policy.checks && (mayBeReplaced ? wasReaching(view, policy) : reachesCheck(view, policy))) return true
+  // An agent that was restarted cannot know yet. One whose writes were held or refused before goes on with that.
+  if (!mayBeReplaced && view.agentUptimeMs < newcomerMs) return true
   // The votes were the first proof.
-  return state.vote?.to === state.host && state.vote.epoch === state.epoch && view.nowMs - state.vote.atMs < policy.leaseMs
+  return policy.quorum > 0 && state.vote?.to === state.host && state.vote.epoch === state.epoch && view.nowMs - state.vote.atMs < policy.leaseMs
 }
 
 /** When the lease will end if nobody is heard from again, in ms from now. */
 export function leaseLeftMs(view: View, policy: Policy): number {
+  if (!policy.leased) return Number.MAX_SAFE_INTEGER
   const ages = view.peers.map((p) => p.contactMs).sort((a, b) => a - b)
-  const decisive = ages[policy.quorum - 2]
-  return policy.quorum === 0 || decisive === undefined ? Number.MAX_SAFE_INTEGER : Math.max(0, policy.leaseMs - decisive)
+  const decisive = ages[needed(policy) - 1]
+  const leftMs = decisive === undefined ? 0 : Math.max(0, policy.leaseMs - decisive)
+  // Half of it: the next question must have its answer before the last answer is too old.
+  const checkedMs = policy.checks && view.checks?.reach === 'answers' ? (checkLeaseMs(view, policy) - view.checks.ageMs) / 2 : 0
+  return Math.max(leftMs, checkedMs)
+}
+
+/** One of `check_ips` answers from here, and that is not old news. */
+function reachesCheck(view: View, policy: Policy): boolean {
+  return view.checks?.reach === 'answers' && view.checks.ageMs < checkLeaseMs(view, policy)
+}
+
+function checkLeaseMs(view: View, policy: Policy): number {
+  return view.peers.every((p) => p.silentMs >= longSilentMs) ? Math.max(policy.leaseMs, lonelyWaitMs / 2) : policy.leaseMs
+}
+
+/** And has for so long that members who can speak would have been heard: at a heal the gateway answers first. */
+function wasReaching(view: View, policy: Policy): boolean {
+  return reachesCheck(view, policy) && (view.checks?.forMs ?? 0) >= lonelyWaitMs
+}
+
+/**
+ * This host may be the one that is lost: no member is heard, not even a refusal, and none of `check_ips` is known to answer.
+ * Who does not serve must not begin to now.
+ */
+export function isCutOff(view: View, policy: Policy): boolean {
+  // A refusal counts while it is fresh: the host that gave it may be unreachable by now.
+  const hears = view.peers.some((p) => p.agent === 'alive' || (p.agent === 'refused' && p.contactMs < policy.leaseMs))
+  return policy.checks && !hears && !wasReaching(view, policy)
+}
+
+function needed(policy: Policy): number {
+  return policy.quorum > 0 ? policy.quorum - 1 : 1
 }
 
 function inTouch(view: View, policy: Policy): number {

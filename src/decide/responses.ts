@@ -11,7 +11,7 @@ import { isFresh, wasFresh } from './fitness.ts'
 import { follow } from './following.ts'
 import { answerSwitchover, handOver, isHandedToMe, isOfferedToMe } from './handover.ts'
 import { continuationOf, mergeLineage } from './position.ts'
-import { withLease } from './lease.ts'
+import { isCutOff, withLease, withLeaseWhileSlow } from './lease.ts'
 import { heard, isServingPhase, isWriteFenced, peerOf, voucherOf } from './situation.ts'
 import { startRedis } from './starting.ts'
 import { isStuck } from './stream.ts'
@@ -21,10 +21,10 @@ import { standForElection, voteOfTheDead } from './voting.ts'
 const supervisorGateMs = 2000
 
 export const respond: Record<ResponseName, (ctx: Context) => Draft> = {
-  hold,
+  hold: (ctx) => withLeaseWhileSlow(ctx, () => hold(ctx)),
   serve,
   resign,
-  'end-hang': endHang,
+  'end-hang': (ctx) => withLeaseWhileSlow(ctx, () => endHang(ctx)),
   'finish-promotion': finishPromotion,
   elect: electSuccessor,
   follow,
@@ -159,6 +159,8 @@ function finishPromotion(ctx: Context): Draft {
   if (situation.redis === 'replica') {
     if ((state.servingRunId !== null && state.servingRunId !== facts.runId) || facts.syncing || state.partial) return resign(ctx)
     const unheard = policy.members.filter((m) => m.host !== state.host && heard(peerOf(view, m.host)) === null).map((m) => m.host)
+    if (isCutOff(view, policy))
+      return holdStill(ctx, `epoch ${state.epoch} is claimed, but this host hears no member and reaches none of check_ips`, busyTickMs)
     // After a restart of the agent the claim may be long outlived: who has just come listens before it makes a second primary.
     if (unheard.length > 0 && view.agentUptimeMs < lonelyWaitMs)
       return holdStill(ctx, `epoch ${state.epoch} is claimed; ${unheard.join(', ')} may know of a later one`, busyTickMs)
@@ -243,11 +245,17 @@ function electNow(ctx: Context): Draft {
     return { ...holdStill(ctx, `${situation.holderWhy}; automatic failover is ${state.paused.on ? 'paused' : 'off'}`, tickMs), actions: detach(ctx) }
   }
   const election = elect(state, view, policy)
+  if (election.result === 'me' && isCutOff(view, policy)) {
+    const why = 'this host hears no member and reaches none of check_ips: it counts itself cut off, and promotes nobody'
+    return { ...holdStill(ctx, `${situation.holderWhy}; ${why}`, tickMs / 4), actions: detach(ctx) }
+  }
   if (election.result === 'me') {
     const source: LineageSource = state.holder === state.host ? 'restart' : 'failover'
     const ballot = policy.quorum === 0 ? null : standForElection(state, view, policy)
     if (ballot?.result === 'waiting') {
-      const waits = holdStill(ctx, `${situation.holderWhy}; ${election.because}; ${ballot.because}`, ballot.vote === state.vote ? busyTickMs : 0)
+      const whom = forWhom(ctx)
+      const wakeInMs = ballot.vote !== state.vote ? 0 : whom === '' ? busyTickMs : tickMs
+      const waits = holdStill(ctx, `${situation.holderWhy}; ${election.because}; ${ballot.because}${whom}`, wakeInMs)
       return { ...waits, next: { ...waits.next, vote: ballot.vote }, actions: detach(ctx) }
     }
     const epoch = ballot?.epoch ?? state.epoch + 1
@@ -263,6 +271,15 @@ function electNow(ctx: Context): Draft {
     ...holdStill(ctx, `${situation.holderWhy}; waits for ${election.forHosts.join(', ') || 'a fit member'}: ${election.because}`, busyTickMs),
     actions: detach(ctx),
   }
+}
+
+/** Without a witness a quorum of two is both of them: that is what was asked for with `safe`, and only a person can go on without one. */
+function forWhom(ctx: Context): string {
+  const { state, view, policy } = ctx
+  if (!policy.safe) return ''
+  const missing = view.peers.filter((p) => heard(p) === null).map((p) => p.host)
+  if (view.peers.length - missing.length + 1 >= policy.quorum) return ''
+  return `; durability: safe waits for ${missing.join(', ')}, or for an operator who knows that it is gone: holdfast failover ${state.group} --to ${state.host} --force`
 }
 
 /**

@@ -125,7 +125,7 @@ function bySilence(view: View, policy: Policy, peer: PeerProbe): readonly [Holde
   const reach = peer.redisReach
   if (reach === 'primary' || reach === 'replica' || reach === 'answers') return ['unclear', `${agent}, but its redis answers`]
   // Silence counts against a primary only when its lease is over: until then it may rightly acknowledge writes.
-  if (policy.quorum > 0 && peer.agent === 'silent' && peer.silentMs < policy.voteSilenceMs)
+  if (policy.leased && peer.agent === 'silent' && peer.silentMs < policy.voteSilenceMs)
     return ['unclear', `${agent}; it may serve until ${Math.round(policy.voteSilenceMs)} ms have passed`]
   if (reach === 'not asked') return ['unclear', `${agent}; its redis is being asked`]
   // The VIP at a third member is the same proof: its keepalived took it because the holder's went silent.

@@ -50,6 +50,8 @@ export type Action =
   | { readonly kind: 'lift-fence' }
   /** Has a primary without replicas count its bytes. It takes a new replication id with it. */
   | { readonly kind: 'open-backlog' }
+  /** Redis is to take writes only while a replica acknowledges them (`durability: safe`). What the user asks more is kept. */
+  | { readonly kind: 'require-replica' }
   /** CONFIG SET repl-backlog-size, only ever upward. */
   | { readonly kind: 'grow-backlog'; readonly bytes: number }
   /** Ends the replication link; redis opens another at once and continues where it was. */

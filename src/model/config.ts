@@ -9,6 +9,9 @@ export type Mode = 'vip'
 /** Who owns the redis process: `direct`, the agent starts it; `external`, somebody else does and the agent never restarts it. */
 export type ProcessKind = 'direct' | 'external'
 
+/** `safe`: nobody is promoted without a quorum, and writes need a replica that acknowledges them. */
+export type Durability = 'available' | 'safe'
+
 export interface HostConfig {
   readonly name: string
   /** IPv4 address that agents, replicas and keepalived use to reach this host. */
@@ -69,7 +72,7 @@ export interface GroupConfig {
   readonly redisConf?: string
   /** Extra redis directives in order; a directive may occur more than once (`save`). */
   readonly redis: readonly (readonly [directive: string, value: string])[]
-  readonly durability: 'available'
+  readonly durability: Durability
   /** How many members may fetch the whole dataset from one source at the same time. */
   readonly maxFullSyncs: number
   readonly failover: FailoverConfig

@@ -108,3 +108,16 @@ export function positionNoteFile(paths: Paths, group: string): string {
 export function writeFenceFile(paths: Paths, group: string): string {
   return `${groupStateDir(paths, group)}/write-fence.json`
 }
+
+/** What the guard of a leased primary looks at (render/guard.ts): /proc/uptime as the agent read it last. */
+export function beatFile(paths: Paths): string {
+  return `${paths.run}/agent.beat`
+}
+
+export function guardScriptFile(paths: Paths): string {
+  return `${paths.run}/guard.sh`
+}
+
+export function guardPlanFile(paths: Paths): string {
+  return `${paths.run}/guard.json`
+}

@@ -20,14 +20,24 @@ export interface Policy {
   readonly unresponsiveMs: number
   readonly maxPauseMs: number
   readonly maxFullSyncs: number
-  /** A host without data that votes; null: none, and then nobody votes. */
+  /** A host without data that votes; null: none. */
   readonly witness: string | null
-  /** Votes that a promotion needs, this member's own included: more than half of members and witness. 0: no witness, no votes. */
+  /** Members and witness. */
+  readonly voters: number
+  /** Votes that a promotion needs, this member's own included: more than half of the voters. 0: neither witness nor `safe`, no votes. */
   readonly quorum: number
+  /** `durability: safe`: redis takes writes only while a replica acknowledges them. */
+  readonly safe: boolean
+  /** There are addresses that tell a cut-off host from a lost peer (`check_ips`), and no votes, which would tell it better. */
+  readonly checks: boolean
+  /** Somebody may be promoted without this primary's word: it serves on a lease (decide/lease.ts). */
+  readonly leased: boolean
   /** A primary without proof that a quorum has heard it for so long holds writes back. */
   readonly leaseMs: number
   /** Nobody votes against a primary that was heard less than this long ago: longer than its lease and the time to act on its end. */
   readonly voteSilenceMs: number
+  /** Writes that are held back for so long are refused, and the address is given up. */
+  readonly refuseAfterMs: number
 }
 
 /** The agent's calm rhythm. A failover never waits for it: closed sockets, VRRP and peers wake the loop at once. */
@@ -43,12 +53,15 @@ export const statementMs = 1000
 export const suspectShare = 0.66
 
 /**
- * The lease of a primary in a group with a witness, as a share of `hostLossMs`. It is counted from when the primary SENT what was
+ * The lease of a primary that others may replace unasked, as a share of `hostLossMs`. It is counted from when the primary SENT what was
  * heard, the silence of the voters from when they heard it: whatever the delays, the lease ends first.
  */
 const leaseShare = 0.8
 /** The difference to the lease is what an agent has to wake up and to hold the writes: measured 5 ms, and the beat's 50 ms. */
 const voteSilenceShare = 1.25
+
+/** Without votes nobody is asked: what is held is refused before the other side may promote. */
+const refuseShare = 0.25
 
 /** An election whose votes were split, or given to somebody who died, is begun anew after this long. */
 export const ballotRetryMs = 150
@@ -135,7 +148,17 @@ export const backlogMinBytes = 1024 * 1024
 /** Whoever looks at a copy or replays it has a day to go on with it. */
 export const keptGraceMs = 24 * 3_600_000
 
+/**
+ * Members unheard for so long were replaced or are dead: nobody is about to be promoted, and `check_ips` are asked less often. What
+ * they answered then counts for half of the time that a member must have reached them before it promotes itself.
+ */
+export const longSilentMs = 5000
+
 export function policyOf(group: GroupConfig, ipOf: (host: string) => string): Policy {
+  const safe = group.durability === 'safe'
+  const voters = group.members.length + (group.witness === undefined ? 0 : 1)
+  const quorum = group.witness === undefined && !safe ? 0 : Math.floor(voters / 2) + 1
+  const checks = quorum === 0 && group.checkIps.length > 0
   return {
     group: group.name,
     members: group.members.map((m) => ({
@@ -154,8 +177,14 @@ export function policyOf(group: GroupConfig, ipOf: (host: string) => string): Po
     maxPauseMs: group.failover.maxPauseMs,
     maxFullSyncs: group.maxFullSyncs,
     witness: group.witness ?? null,
-    quorum: group.witness === undefined ? 0 : Math.floor((group.members.length + 1) / 2) + 1,
+    voters,
+    quorum,
+    safe,
+    checks,
+    // Where a quorum is everybody, nobody is elected without the vote of the primary itself, and it gives none while it serves.
+    leased: checks || (quorum > 0 && quorum < voters),
     leaseMs: group.failover.hostLossMs * leaseShare,
     voteSilenceMs: group.failover.hostLossMs * voteSilenceShare,
+    refuseAfterMs: checks ? group.failover.hostLossMs * refuseShare : isolatedMs,
   }
 }

@@ -44,6 +44,8 @@ export interface RedisFacts {
   readonly secondOffset: number
   readonly keys: number
   readonly followers: readonly Follower[]
+  /** The replicas that redis counts for min-replicas-to-write; null: that limit is off. */
+  readonly goodFollowers: number | null
   /** Errors that this process answered to its primary's stream: what they were answers to is missing here. */
   readonly unexpectedErrors: number
   /**
@@ -196,6 +198,16 @@ export interface PeerProbe {
   readonly redisReach: 'primary' | 'replica' | 'answers' | 'refused' | 'silent' | 'not asked'
 }
 
+/** Is this host cut off, or the peers gone? Asked of `check_ips` only when no peer is heard. */
+export interface ChecksProbe {
+  /** One of them answered or refused; none did; not asked since the silence began. */
+  readonly reach: 'answers' | 'silent' | 'not asked'
+  /** Since the question was sent. */
+  readonly ageMs: number
+  /** For how long no question has been left unanswered, and this agent has not stood still. */
+  readonly forMs: number
+}
+
 export interface Request {
   readonly id: string
   readonly kind: 'switchover' | 'failover' | 'pause' | 'resume' | 'reinit' | 'accept'
@@ -222,6 +234,8 @@ export interface View {
   /** null for a group without a VIP, and on members that never hold it. */
   readonly keepalived: KeepalivedProbe | null
   readonly peers: readonly PeerProbe[]
+  /** null: the group has none. */
+  readonly checks: ChecksProbe | null
   /** What only several looks together can tell. */
   readonly watch: Watch
   readonly request: Request | null

@@ -48,6 +48,7 @@ export function factsFromInfo(text: string): RedisFacts | null {
     secondOffset: num('second_repl_offset', -1),
     keys: countKeys(fields),
     followers: followersOf(fields),
+    goodFollowers: fields.has('min_slaves_good_slaves') ? num('min_slaves_good_slaves', 0) : null,
     unexpectedErrors: num('unexpected_error_replies', 0),
     aof: aofOf(fields),
     savedAtS: num('rdb_last_save_time', 0),

@@ -6,7 +6,8 @@
  */
 import { assert } from '../model/assert.ts'
 import type { Config, GroupConfig, HostConfig, MemberConfig } from '../model/config.ts'
-import { keepalivedFifo, vipAllowedFile, vrrpInstance } from '../model/paths.ts'
+import { guardScriptFile, keepalivedFifo, vipAllowedFile, vrrpInstance } from '../model/paths.ts'
+import { guardedGroups, guardScript, isGuarded } from './guard.ts'
 
 /** VRRPv3 counts adverts in centiseconds, and three missing adverts are the host loss. */
 export function advertMs(hostLossMs: number): number {
@@ -48,7 +49,8 @@ export function renderKeepalived(config: Config, hostName: string, standing: Vrr
   const groups = vrrpGroups(config, hostName)
   const trackFiles = groups.map((group) => trackFile(config, group, standing))
   const instances = groups.map((group) => instance(config, group, host, standing))
-  return `${[header(config, host), ...trackFiles, ...instances].join('\n\n')}\n`
+  const guard = guardedGroups(config, hostName).length > 0 ? [vrrpScript(config)] : []
+  return `${[header(config, host), ...guard, ...trackFiles, ...instances].join('\n\n')}\n`
 }
 
 function vipMember(group: GroupConfig, hostName: string): MemberConfig | undefined {
@@ -64,7 +66,7 @@ function header(config: Config, host: HostConfig): string {
 global_defs {
     router_id ${host.name}
     script_user root
-    vrrp_version 3
+${guardedGroups(config, host.name).length > 0 ? '    enable_script_security\n' : ''}    vrrp_version 3
     vrrp_notify_fifo ${quoted(keepalivedFifo(config.paths))}
     fifo_write_vrrp_states_on_reload
     vrrp_garp_master_delay 1
@@ -72,6 +74,20 @@ global_defs {
     vrrp_garp_lower_prio_delay 1
     vrrp_garp_lower_prio_repeat 1
     vrrp_check_unicast_src
+}`
+}
+
+/**
+ * Called through the shell: a path with a folder that others may write to (a lab under /tmp) would be refused, and the file itself is
+ * root's alone. One run at a time; one that takes long is no failure, because a failure would take the address.
+ */
+function vrrpScript(config: Config): string {
+  return `vrrp_script ${guardScript} {
+    script "/bin/sh ${guardScriptFile(config.paths)}"
+    interval 1
+    timeout 10
+    fall 3
+    rise 1
 }`
 }
 
@@ -96,6 +112,11 @@ const refreshedGarp = `    garp_master_refresh 1
     garp_master_refresh_repeat 1
 `
 
+const trackScript = `
+    track_script {
+        ${guardScript}
+    }`
+
 function instance(config: Config, group: GroupConfig, host: HostConfig, standing: VrrpStanding): string {
   const member = vipMember(group, host.name)
   assert(group.vip !== undefined && member !== undefined, `${host.name} may hold the vip of ${group.name}`)
@@ -115,7 +136,7 @@ ${yields ? '' : refreshedGarp}${adverts(config, group, host)}
     }
     track_file {
         ${name} weight 0 reverse
-    }
+    }${isGuarded(group, host.name) ? trackScript : ''}
 }`
 }
 

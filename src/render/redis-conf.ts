@@ -27,6 +27,17 @@ export interface RedisConf {
   readonly notes: readonly string[]
 }
 
+/**
+ * `durability: safe`: redis counts a replica as attached for so long after its last acknowledgement. They come once a second, and redis
+ * counts whole seconds: with 1, an acknowledgement that is some milliseconds late refuses writes for a second.
+ */
+export const safeMaxLagS = 2
+
+/** The user's own value where it is a limit at all. */
+function safeValue(own: string | undefined, atLeast: number): string {
+  return own !== undefined && Number(own) >= 1 ? own : String(atLeast)
+}
+
 type Directive = readonly [name: string, ...args: string[]]
 
 /** Stands in a file that says another `appendonly` than the one configured. */
@@ -48,8 +59,8 @@ const additive: readonly string[] = ['client-output-buffer-limit', 'loadmodule',
 
 export function renderRedisConf(input: RedisConfInput): RedisConf {
   const { config, group, member, serverVersion } = input
-  const managed = managedDirectiveList(input)
   const extra = group.redis.map(([name, value]): Directive => [name, ...valueWords(name, value)])
+  const managed = [...managedDirectiveList(input), ...safeList(input, extra)]
   const user = carryOver(
     input.userConf ?? '',
     managed,
@@ -111,6 +122,17 @@ function managedDirectiveList(input: RedisConfInput): readonly Directive[] {
     ['replicaof', '127.0.0.1', '1'],
   ]
   return list.filter((entry) => entry !== false)
+}
+
+/** On every member: who is promoted refuses writes from the first moment on, until a replica acknowledges. */
+function safeList({ group, userConf }: RedisConfInput, extra: readonly Directive[]): readonly Directive[] {
+  if (group.durability !== 'safe') return []
+  const given = [...readConf(userConf ?? '').lines.map(({ directive, args }): Directive => [directive, ...args]), ...extra]
+  const own = (name: string) => given.findLast(([directive]) => modernName(directive) === name)?.[1]
+  return [
+    ['min-replicas-to-write', safeValue(own('min-replicas-to-write'), 1)],
+    ['min-replicas-max-lag', safeValue(own('min-replicas-max-lag'), safeMaxLagS)],
+  ]
 }
 
 /** What a user's file loses, without knowing the server: for `holdfast check`. */

@@ -38,8 +38,7 @@ describe.skipIf(problems.length > 0)('two members and a witness', { timeout: 60_
     const successor = other(primary)
     const [there, here] = await twoWriters(rig)
     await there.mark('cut')
-    const cutAtMs = Date.now()
-    await cutWithClient(rig, primary)
+    const cutAtMs = await cutWithClient(rig, primary)
     await rig.until('the other serves', 'sessions', (s) => s.primary === successor, 5000)
     expect(await there.steady({ acks: 300, withinMs: 5000 })).toBe(true)
     const stopped = lastAckMs(await here.history())
@@ -149,12 +148,13 @@ async function twoWriters(rig: Rig): Promise<readonly [there: WriterHandle, here
   return [there, here]
 }
 
-/** The primary and client2 on one side, all others on the other. */
-async function cutWithClient(rig: Rig, primary: string, options: { readonly oneWay?: boolean } = {}): Promise<void> {
+/** The primary and client2 on one side, all others on the other. When the last of these cuts was asked for. */
+async function cutWithClient(rig: Rig, primary: string, options: { readonly oneWay?: boolean } = {}): Promise<number> {
   // The client of the other side first: what it were told between two cuts could not be replicated any more.
   await rig.lab.isolate(primary, 'client', options)
   const pairs = [primary, 'client2'].flatMap((from) => [other(primary), 'red-w', 'client'].map((to) => [from, to] as const))
-  await Promise.all(pairs.map(([from, to]) => rig.lab.isolate(from, to, options)))
+  const cuts = await Promise.all(pairs.map(([from, to]) => rig.lab.isolate(from, to, options)))
+  return Math.max(...cuts.map((cut) => cut.atMs))
 }
 
 function lastAckMs(acks: Acks): number {

@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { findGroup, parseConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/model/config.ts'
 import { groupRunDir, redisDataDir } from '../../src/model/paths.ts'
+import { renderGuardScript } from '../../src/render/guard.ts'
 import { renderKeepalived } from '../../src/render/keepalived.ts'
 import { renderNftables } from '../../src/render/nftables.ts'
 import { renderRedisConf } from '../../src/render/redis-conf.ts'
@@ -74,6 +75,25 @@ function redisConf(config: Config, major: number, minor: number, text = userConf
 
 const fixed = configIn('/tmp/holdfast-golden', 6379)
 
+/** What the usual group does not have. */
+function special(group: string): Config {
+  const { config, problems } = parseConfig(
+    `paths: { state: /tmp/holdfast-golden/state, run: /tmp/holdfast-golden/run }
+hosts:
+  redis-a: { ip: 192.168.100.201, interface: eth0 }
+  redis-b: { ip: 192.168.100.202, interface: eth0 }
+groups:
+  sessions: { members: [redis-a, redis-b], vip: 192.168.100.123/24, ${group} }
+  cache: { members: [redis-a, redis-b], vip: 192.168.100.124/24, port: 6380 }
+`,
+    '/etc/holdfast/holdfast.yaml',
+  )
+  if (config === undefined) throw new Error(JSON.stringify(problems))
+  return config
+}
+
+const guarded = special('check_ips: [192.168.100.1]')
+
 const files: readonly (readonly [string, () => string])[] = [
   ['redis-7.0.conf', () => redisConf(fixed, 7, 0).text],
   ['redis-7.0.notes', () => `${redisConf(fixed, 7, 0).notes.join('\n')}\n`],
@@ -81,6 +101,10 @@ const files: readonly (readonly [string, () => string])[] = [
   ['redis-3.0.conf', () => redisConf(fixed, 3, 0).text],
   ['keepalived-redis-a.conf', () => renderKeepalived(fixed, 'redis-a')],
   ['keepalived-redis-c.conf', () => renderKeepalived(fixed, 'redis-c')],
+  ['keepalived-guarded.conf', () => renderKeepalived(guarded, 'redis-a')],
+  ['guard.sh', () => renderGuardScript(guarded, '/usr/bin/node /opt/holdfast/dist/guard.js')],
+  ['redis-safe-7.0.conf', () => redisConf(special('durability: safe'), 7, 0).text],
+  ['redis-safe-4.0.conf', () => redisConf(special('durability: safe, redis: { min-replicas-to-write: 1 }'), 4, 0, 'min-slaves-max-lag 5').text],
   ['nftables-cache-2.conf', () => renderNftables(findGroup(fixed, 'cache-2'), 'eth0')],
   ['nftables-any-interface.conf', () => renderNftables(findGroup(fixed, 'cache-2'))],
 ]
@@ -136,6 +160,11 @@ describe.skipIf(noKeepalived !== '')(title('keepalived reads it', noKeepalived),
       status: 0,
       output: expect.not.stringMatching(/error|unknown|invalid|ignor/i),
     })
+  })
+
+  test('and the guard, which it may run as root', async () => {
+    const text = renderKeepalived(guarded, 'redis-a').replaceAll('/tmp/holdfast-golden', dir)
+    expect(await verdict(text)).toEqual({ status: 0, output: expect.not.stringMatching(/error|unknown|invalid|ignor|unsafe|disabl/i) })
   })
 
   test('and would complain about a wrong one', async () => {

@@ -25,6 +25,7 @@ const needsLink: readonly ActionKind[] = [
   'fence-writes',
   'lift-fence',
   'cycle-link',
+  'require-replica',
 ]
 
 /** null: done. */
@@ -90,6 +91,9 @@ export function perform(world: World, host: string, memory: ActMemory, action: A
     case 'lift-fence':
       memory.fence = null
       redis.refusesWrites = false
+      break
+    case 'require-replica':
+      redis.needsReplica = true
       break
     case 'keep-writes':
       if (redis.role !== 'primary') return 'keep-writes: NOMASTERLINK'

@@ -280,6 +280,7 @@ export class ModelAgent {
       redis: senses.redis(nowMs),
       keepalived: senses.keepalived(),
       peers: senses.peers(nowMs, this.startedMs, this.deafSinceMs()),
+      checks: senses.checks(nowMs),
       request: this.requests[0] ?? null,
     }
     this.watched = watch(this.watched, this.state, seen, world.policy)

@@ -13,6 +13,8 @@ export interface WorldOptions {
   readonly members: readonly (string | MemberOptions)[]
   readonly external?: boolean
   readonly auto?: boolean
+  readonly checkIps?: readonly string[]
+  readonly safe?: boolean
 }
 
 export function groupOf(options: WorldOptions): GroupConfig {
@@ -29,6 +31,8 @@ export function groupOf(options: WorldOptions): GroupConfig {
     ...usual,
     members,
     process: options.external === true ? 'external' : 'direct',
+    checkIps: options.checkIps ?? [],
+    durability: options.safe === true ? 'safe' : 'available',
     failover: { ...usual.failover, auto: options.auto ?? true },
   }
 }

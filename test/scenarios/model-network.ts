@@ -42,6 +42,8 @@ export class Network {
   private readonly ways = new Map<string, Map<string, Way>>()
   private readonly all: Way[] = []
   private readonly off = new Set<string>()
+  /** Hosts whose wire to the rest of the network (`check_ips`) is cut. */
+  private readonly outside = new Set<string>()
 
   constructor(hosts: readonly string[]) {
     for (const from of hosts) {
@@ -96,7 +98,20 @@ export class Network {
     for (const layer of which) this.way(from, to)[layer] = false
   }
 
+  cutGateway(host: string): void {
+    this.outside.add(host)
+  }
+
+  clearGateway(host: string): void {
+    this.outside.delete(host)
+  }
+
+  reachesGateway(host: string): boolean {
+    return !this.outside.has(host) && !this.off.has(host)
+  }
+
   clear(): void {
+    this.outside.clear()
     for (const way of this.all) Object.assign(way, { agent: true, redis: true, vrrp: true, delayMs: quickMs })
   }
 

@@ -47,6 +47,7 @@ export abstract class Plant extends VirtualClock {
     )
     for (const host of this.hosts) {
       const redis = new ModelRedis(host)
+      redis.bornNeedingReplica = this.policy.safe && !this.policy.external
       redis.onClose = () => this.agent(host).wake()
       redis.listFollowers = () => this.followersOf(redis)
       this.redises.set(host, redis)
@@ -107,7 +108,7 @@ export abstract class Plant extends VirtualClock {
 
   private followersOf(source: ModelRedis): readonly Follower[] {
     const replicas = this.all.filter((r) => r.linkUp && r.upstream !== null && this.byIp.get(r.upstream.host) === source)
-    return replicas.map((r) => ({ ip: `ip-${r.host}`, port: 6379, offset: r.offset, online: true, ackAgeS: 0 }))
+    return replicas.map((r) => ({ ip: `ip-${r.host}`, port: 6379, offset: r.offset, online: true, ackAgeS: r.ackAgeS(this.nowMs) }))
   }
 
   // ── network ──

@@ -78,6 +78,9 @@ export class ModelRedis {
   pausedUntilMs = 0
   /** min-replicas-to-write above what there can be. */
   refusesWrites = false
+  /** min-replicas-to-write 1: now, and as the configuration file has it. */
+  needsReplica = false
+  bornNeedingReplica = false
   /** What a restart finds. */
   disk: Dataset = nothing
   /** The link lives and nothing comes through: a replica that falls behind. */
@@ -128,6 +131,7 @@ export class ModelRedis {
     this.refusesWrites = false
     this.streamErrors = 0
     this.swallowed = false
+    this.needsReplica = this.bornNeedingReplica
     const own = newId('id')
     const saved = this.disk.replid
     // A replica makes one when it is attached; a primary that lacks a history of its own, when its first replica is.
@@ -197,11 +201,20 @@ export class ModelRedis {
   write(key: string, nowMs: number): 'OK' | 'READONLY' | 'NOREPLICAS' | 'paused' | 'no answer' {
     if (!this.answers(nowMs) || this.loading(nowMs)) return 'no answer'
     if (this.role === 'replica') return 'READONLY'
-    if (this.refusesWrites) return 'NOREPLICAS'
+    if (this.refusesWrites || (this.needsReplica && this.goodFollowers() === 0)) return 'NOREPLICAS'
     if (nowMs < this.pausedUntilMs) return 'paused'
     if (this.backlogFrom !== noBacklog) this.offset += bytesPerWrite
     this.log = append(this.log, key, this.offset)
     return 'OK'
+  }
+
+  private goodFollowers(): number {
+    return this.listFollowers().filter((f) => f.ackAgeS <= 2).length
+  }
+
+  /** How long its source has not heard from it. */
+  ackAgeS(nowMs: number): number {
+    return this.silentSinceMs === null ? 0 : Math.floor((nowMs - this.silentSinceMs) / 1000)
   }
 
   private linkDownS(nowMs: number): number {
@@ -231,6 +244,7 @@ export class ModelRedis {
       secondOffset: reads ? -1 : this.secondOffset,
       keys: reads ? 0 : countOf(this.log),
       followers: this.listFollowers(),
+      goodFollowers: this.needsReplica ? this.goodFollowers() : null,
       unexpectedErrors: this.streamErrors,
       highestDb: 0,
       supply: { backlogFrom: this.backlogFrom === noBacklog ? -1 : this.backlogFrom + 1, usedBytes: this.usedBytes, saving: false },

@@ -1,6 +1,6 @@
 /** What an agent of the model world sees and has heard: its redis, its keepalived, its peers. As `observe/` and `agent/senses.ts`. */
 import { suspectShare } from '../../src/model/policy.ts'
-import type { KeepalivedProbe, PeerProbe, RedisFacts, RedisProbe, Statement } from '../../src/model/view.ts'
+import type { ChecksProbe, KeepalivedProbe, PeerProbe, RedisFacts, RedisProbe, Statement } from '../../src/model/view.ts'
 import { lastHeardMs, type Way } from './model-network.ts'
 import type { World } from './world.ts'
 
@@ -17,6 +17,8 @@ export class ModelSenses {
   private factsAtMs = Number.NEGATIVE_INFINITY
   private knownPid: number | null = null
   private waitingSinceMs: number | null = null
+  private checkedMs = 0
+  private checksSinceMs = -1e6
 
   constructor(world: World, host: string) {
     this.world = world
@@ -83,6 +85,15 @@ export class ModelSenses {
     return { process: alive, vrrp, vipHere, allowed, yields, strayMs, mac: `mac-${this.host}`, answerers }
   }
 
+  /** Asked all the time: what the real one asks only when it misses all peers. */
+  checks(nowMs: number): ChecksProbe | null {
+    const { world, host } = this
+    if (!world.policy.checks || world.network.isOff(host)) return null
+    if (world.network.reachesGateway(host)) this.checkedMs = nowMs
+    else if (nowMs - this.checkedMs >= 40) this.checksSinceMs = nowMs
+    return { reach: this.checksSinceMs === nowMs ? 'silent' : 'answers', ageMs: nowMs - this.checkedMs, forMs: nowMs - this.checksSinceMs }
+  }
+
   /** What was said since `deafSinceMs` has not been read yet. */
   peers(nowMs: number, startedMs: number, deafSinceMs: number): readonly PeerProbe[] {
     const probes: PeerProbe[] = []
@@ -103,7 +114,7 @@ export class ModelSenses {
       host: peer,
       agent: refused ? 'refused' : silentMs < hostLossMs * suspectShare ? 'alive' : 'silent',
       silentMs,
-      contactMs: silentMs,
+      contactMs: refused ? 0 : silentMs,
       statement: known?.statement ?? null,
       statementAgeMs: known === undefined ? neverMs : nowMs - known.receivedMs,
       redisReach: refused || silentMs > hostLossMs / 3 + 10 ? world.reach(host, peer) : 'not asked',

@@ -28,6 +28,7 @@ export function facts(more: Partial<RedisFacts> = {}): RedisFacts {
     secondOffset: -1,
     keys: 10,
     followers: [],
+    goodFollowers: null,
     unexpectedErrors: 0,
     ...more,
   }
@@ -112,6 +113,7 @@ export function view(self: string, peers: readonly PeerProbe[], more: Partial<Vi
     keepalived: vrrp(),
     peers,
     watch: freshWatch,
+    checks: null,
     request: null,
     ...more,
   }
@@ -129,7 +131,12 @@ export function policy(...hosts: readonly (string | (Partial<Policy['members'][n
     maxPauseMs: 500,
     maxFullSyncs: 1,
     witness: null,
+    voters: Math.max(2, hosts.length),
     quorum: 0,
+    safe: false,
+    checks: false,
+    leased: false,
+    refuseAfterMs: 500,
     leaseMs: 120,
     voteSilenceMs: 187.5,
     members: given.map((h, i) => ({

@@ -121,12 +121,19 @@ ${group(`
     expect(config?.groups['g']?.members.map((member) => member.priority)).toEqual([249, 250, 230])
   })
 
-  test('what has no effect yet, or is open to everybody, is a warning', () => {
+  test('what has no effect, or is open to everybody, or waits for a person, is a warning', () => {
     const { warnings } = parseConfig(group('{ members: [a, b], witness: w, check_ips: [10.0.0.254], vip: 10.0.0.100/24 }'), '/x/h.yaml')
     expect(warnings).toEqual([
       expect.stringContaining('/x/h.yaml:7:3: groups.g: no `password_file`'),
-      expect.stringContaining('groups.g.check_ips: not counted yet'),
+      expect.stringContaining('groups.g.check_ips: not asked: with a `witness` votes decide'),
     ])
+    const safe = parseConfig(group('{ members: [a, b], password_file: p, check_ips: [10.0.0.254], durability: safe }'), '/x/h.yaml')
+    expect(safe.warnings).toEqual([
+      expect.stringContaining('groups.g.check_ips: not asked: with `durability: safe` votes decide'),
+      expect.stringContaining('groups.g.durability: without a `witness` nobody is promoted when a host is lost'),
+    ])
+    const whole = parseConfig(group('{ members: [a, b], witness: w, password_file: p, durability: safe }'), '/x/h.yaml')
+    expect([whole.problems, whole.warnings, whole.config?.groups['g']?.durability]).toEqual([[], [], 'safe'])
   })
 
   test('a block may be written once and used again', () => {
@@ -214,11 +221,27 @@ const wrong: readonly (readonly [string, string, readonly string[]])[] = [
   ['host loss too short', group('{ members: [a, b], failover: { host_loss_ms: 59 } }'), ['7 «59» groups.g.failover.host_loss_ms: cannot be 59']],
   [
     'later modes',
-    group('{ members: [a, b], mode: sentinel, process: systemd, durability: safe }'),
+    group('{ members: [a, b], mode: sentinel, process: systemd, durability: certain }'),
     [
       '7 «sentinel» groups.g.mode: `sentinel` is not available in this version',
       '7 «systemd» groups.g.process: `systemd` is not available in this version',
-      '7 «safe» groups.g.durability: `safe` is not available in this version',
+      '7 «certain» groups.g.durability: cannot be "certain"',
+    ],
+  ],
+  [
+    'check_ips that prove nothing',
+    group('{ members: [a, b], vip: 10.0.0.100/24, check_ips: [10.0.0.1, 10.0.0.100] }'),
+    [
+      '7 «check_ips» groups.g.check_ips: 10.0.0.1 is the ip of the member `a`',
+      '7 «check_ips» groups.g.check_ips: 10.0.0.100 is the vip, which is on this very host when it matters',
+    ],
+  ],
+  [
+    'safe, and a limit that is off or can never be met',
+    group('{ members: [a, b], durability: safe, redis: { min-replicas-to-write: 2, min-slaves-max-lag: 0 } }'),
+    [
+      '7 «2» groups.g.redis.min-replicas-to-write: 2 with `durability: safe`',
+      '7 «0» groups.g.redis.min-slaves-max-lag: 0 switches off what `durability: safe` needs',
     ],
   ],
   [

@@ -9,7 +9,7 @@ import { freshState, type State } from '../../src/model/state.ts'
 import type { PeerProbe, Statement } from '../../src/model/view.ts'
 import { entry, facts, nowMs, peer, policy, primaryFacts, probe, silent, state, view, vrrp, word } from './builders.ts'
 
-const abw = { ...policy('a', 'b'), witness: 'w', quorum: 2 }
+const abw = { ...policy('a', 'b'), witness: 'w', voters: 3, quorum: 2, leased: true }
 const gone = { epoch: 1, fresh: true, atMs: nowMs }
 const resigned = peer(word('a', { phase: 'fenced', fit: false, answering: false, process: false }))
 const watching = (more: Partial<Statement> = {}): PeerProbe =>
@@ -125,7 +125,7 @@ describe('the replica b, after a resigned', () => {
 
   test('b does not vote for a candidate with less data', () => {
     const lesser = peer(word('c', { gone: 1, vote: { epoch: 2, to: 'c' }, redis: facts({ offset: 900 }) }))
-    const abc = { ...policy('a', 'b', 'c'), witness: 'w', quorum: 3 }
+    const abc = { ...policy('a', 'b', 'c'), witness: 'w', voters: 4, quorum: 3, leased: true }
     expect(decide(ready(), view('b', [resigned, lesser, watching()]), abc).next.vote).toMatchObject({ to: 'b' })
   })
 })
@@ -158,8 +158,56 @@ describe('the primary a', () => {
     expect(next.writesHeldSinceMs).toBeNull()
   })
 
-  test('gives up its address and ends its clients when that lasts', () => {
-    expect(kinds(serving({ writesHeldSinceMs: nowMs - 501 }), touch(1e12, 1e12))).toEqual(['pause-writes', 'kill-clients', 'vip'])
+  test('refuses them when that lasts, before those that wait are let go; ends its clients and gives up its address', () => {
+    const { next, actions } = decide(serving({ writesHeldSinceMs: nowMs - 501 }), view('a', touch(1e12, 1e12), running), abw)
+    expect(actions.map((a) => a.kind)).toEqual(['fence-writes', 'resume-writes', 'kill-clients', 'vip'])
+    expect(next).toMatchObject({ phase: 'primary', writesHeldSinceMs: nowMs - 501 })
+  })
+
+  const fenced = (inForce = true) => ({ redis: probe({ facts: primaryFacts(), fence: { runId: 'run-1', inForce } }) })
+
+  test('leaves it at that while nobody hears it; a fence that was not confirmed is set again', () => {
+    const held = serving({ writesHeldSinceMs: nowMs - 5000 })
+    const withdrawn = { keepalived: vrrp({ allowed: false }) }
+    expect(kinds(held, touch(1e12, 1e12), { ...fenced(), ...withdrawn })).toEqual([])
+    expect(kinds(held, touch(1e12, 1e12), { ...fenced(false), ...withdrawn })).toEqual(['fence-writes', 'resume-writes', 'kill-clients'])
+  })
+
+  test('is heard again and nobody was elected: the fence is lifted, the address comes back', () => {
+    const held = serving({ writesHeldSinceMs: nowMs - 5000 })
+    const { next, actions } = decide(held, view('a', touch(5, 1e12), { ...fenced(), keepalived: vrrp({ allowed: false }) }), abw)
+    expect(actions.map((a) => a.kind)).toEqual(['resume-writes', 'vip', 'lift-fence'])
+    expect(next.writesHeldSinceMs).toBeNull()
+  })
+
+  test('finds its writes refused by the guard: a new agent does not let them through before somebody has heard it', () => {
+    const young = { ...fenced(), agentUptimeMs: 50, keepalived: vrrp({ allowed: false }) }
+    expect(decide(serving(), view('a', touch(1e12, 1e12), young), abw)).toMatchObject({ actions: [], next: { writesHeldSinceMs: nowMs } })
+    expect(kinds(serving(), touch(5, 1e12), young)).toEqual(['resume-writes', 'vip', 'lift-fence'])
+  })
+
+  test.each(['primary', 'handing'] as const)('%s, and its redis owes an answer: held all the same', (phase) => {
+    const slow = { redis: probe({ facts: primaryFacts(), unansweredMs: 300, factsAgeMs: 700 }) }
+    const handover = { id: 'x', to: 'b', epoch: 2, stage: 'pause', startedWallMs: 0, stageMs: nowMs - 10, deadlineMs: nowMs + 500 } as const
+    const { next, actions } = decide(
+      serving({ phase, handover: phase === 'handing' ? handover : null }),
+      view('a', touch(1e12, 1e12), { ...running, ...slow }),
+      abw,
+    )
+    expect(actions.map((a) => a.kind)).toContain('pause-writes')
+    expect(next).toMatchObject({ phase: 'primary', writesHeldSinceMs: nowMs })
+  })
+
+  test('is handing over to one that is not heard any more, nor anybody else: rolled back, and held', () => {
+    const handover = { id: 'x', to: 'b', epoch: 2, stage: 'pause', startedWallMs: 0, stageMs: nowMs - 10, deadlineMs: nowMs + 500 } as const
+    const { next, actions } = decide(serving({ phase: 'handing', handover }), view('a', [silent('b'), silent('w')], running), abw)
+    expect(actions.map((a) => a.kind)).toEqual(['pause-writes', 'accept-connections', 'vrrp-yield'])
+    expect(next).toMatchObject({ phase: 'primary', writesHeldSinceMs: nowMs })
+  })
+
+  test('could not hold them: it is tried again', () => {
+    expect(kinds(serving({ writesHeldSinceMs: nowMs - 20 }), touch(1e12, 1e12), { actedAll: false })).toEqual(['pause-writes'])
+    expect(kinds(serving({ writesHeldSinceMs: nowMs - 20 }), touch(1e12, 1e12))).toEqual([])
   })
 
   test('that was elected elsewhere: fenced first, then the pause ends', () => {
@@ -184,7 +232,7 @@ describe('the primary a', () => {
 
   test('its redis dies: it votes with its resignation, for the one with the most data', () => {
     const dead = { redis: probe({ process: false, facts: primaryFacts() }), keepalived: running.keepalived }
-    const abc = { ...policy('a', 'b', 'c'), witness: 'w', quorum: 3 }
+    const abc = { ...policy('a', 'b', 'c'), witness: 'w', voters: 4, quorum: 3, leased: true }
     const peers = [peer(word('b', { redis: facts({ offset: 900 }) })), peer(word('c', { redis: facts({ offset: 950 }) })), watching()]
     expect(decide(serving(), view('a', peers, dead), abc).next.vote).toMatchObject({ epoch: 2, to: 'c' })
   })

@@ -1,0 +1,119 @@
+/**
+ * One look at one group by something that is not the agent: is this host's redis a primary that others may replace, or have? Then it
+ * refuses writes by the fence that the agent knows (it adopts it, and lifts it when it may), its clients are ended and its address is
+ * withdrawn. While anybody who could vouch for it is reached, nothing is touched (INV-7). Fences only; never promotes, never lifts.
+ */
+import { connect } from 'node:net'
+import { readFileSync } from 'node:fs'
+import type { GuardedGroup, GuardPlan } from '../model/guard.ts'
+import { stateFile } from '../model/paths.ts'
+import type { RedisFacts } from '../model/view.ts'
+import { setVip } from '../act/keepalived.ts'
+import { killClients } from '../act/redis.ts'
+import { fenceWrites } from '../act/write-fence.ts'
+import { askChecks } from '../observe/checks.ts'
+import { factsFromInfo } from '../redis/info.ts'
+import { openRedis, type RedisLink } from '../redis/link.ts'
+
+/** A lost packet must not end a service: asked three times in a quarter of a second. */
+const attempts = 3
+const answerDeadlineMs = 80
+const redisDeadlineMs = 500
+
+export type Finding = 'not ours' | 'reached' | 'fenced' | 'failed'
+
+export async function guardGroup(plan: GuardPlan, group: GuardedGroup): Promise<Finding> {
+  if (!mayServe(plan, group)) return 'not ours'
+  const password = group.passwordFile === null ? undefined : readFileSync(group.passwordFile, 'utf8').replace(/\r?\n$/, '')
+  const link = await redisLink('127.0.0.1', group.port, password)
+  if (link === null) return 'not ours'
+  try {
+    const own = await factsOf(link)
+    if (own?.role !== 'primary') return 'not ours'
+    if ((await reachesEnough(group)) && !(await isReplaced(group, own, password))) return 'reached'
+    return await fence(plan, group, link, own.runId)
+  } finally {
+    link.close()
+  }
+}
+
+/** What the agent remembered last. Of what cannot be read nothing is known, and that fences rather than not. */
+function mayServe(plan: GuardPlan, group: GuardedGroup): boolean {
+  try {
+    const { phase, paused } = JSON.parse(readFileSync(stateFile(plan.paths, group.name), 'utf8')) as { phase: string; paused: { on: boolean } }
+    return !paused.on && ['primary', 'promoting', 'handing'].includes(phase)
+  } catch {
+    return true
+  }
+}
+
+async function fence(plan: GuardPlan, group: GuardedGroup, link: RedisLink, runId: string): Promise<Finding> {
+  const hands = { link: () => link, config: plan, group }
+  // THE FENCE FIRST, and the address last: what ends connections needs it.
+  const fenced = await fenceWrites(hands, runId)
+  await killClients(hands)
+  const withdrawn = setVip(plan.paths, group.name, false)
+  return fenced.done && withdrawn.done ? 'fenced' : 'failed'
+}
+
+/** Counts hosts, not agents: a kernel that refuses has an agent that votes for nobody. */
+export async function reachesEnough(group: GuardedGroup): Promise<boolean> {
+  const reached = new Set<string>()
+  for (let i = 0; i < attempts; i += 1) {
+    const unreached = group.voters.filter((v) => !reached.has(v.ip))
+    const [answers, checks] = await Promise.all([
+      enough(unreached, group.needed - reached.size, (ip) => reached.add(ip)),
+      group.checkIps.length > 0 ? askChecks(group.checkIps) : false,
+    ])
+    if (answers || checks) return true
+  }
+  return false
+}
+
+/** Ends as soon as so many have answered. */
+function enough(voters: GuardedGroup['voters'], needed: number, answered: (ip: string) => void): Promise<boolean> {
+  return new Promise((resolve) => {
+    const sockets = voters.flatMap(({ ip, ports }) => ports.map((port) => ({ ip, socket: connect({ host: ip, port }) })))
+    const seen = new Set<string>()
+    const finish = () => {
+      clearTimeout(timer)
+      for (const { socket } of sockets) socket.destroy()
+      resolve(seen.size >= needed)
+    }
+    const timer = setTimeout(finish, answerDeadlineMs)
+    for (const { ip, socket } of sockets) {
+      const here = () => {
+        seen.add(ip)
+        answered(ip)
+        if (seen.size >= needed) finish()
+      }
+      socket.once('connect', here)
+      socket.once('error', (error: NodeJS.ErrnoException) => {
+        if (error.code === 'ECONNREFUSED') here()
+      })
+    }
+  })
+}
+
+/** After a heal: another member is a primary whose history began as a piece of this one's. */
+async function isReplaced(group: GuardedGroup, own: RedisFacts, password: string | undefined): Promise<boolean> {
+  const others = await Promise.all(
+    group.members.map(async ({ ip, port }) => {
+      const link = await redisLink(ip, port, password)
+      const facts = link === null ? null : await factsOf(link)
+      link?.close()
+      return facts
+    }),
+  )
+  return others.some((facts) => facts?.role === 'primary' && facts.replid2 !== '' && facts.replid2 === own.replid)
+}
+
+async function redisLink(host: string, port: number, password: string | undefined): Promise<RedisLink | null> {
+  const opened = await openRedis({ host, port, password }, redisDeadlineMs, () => {})
+  return opened.ok ? opened.value : null
+}
+
+async function factsOf(link: RedisLink): Promise<RedisFacts | null> {
+  const answer = await link.call(['INFO'], redisDeadlineMs)
+  return answer.ok && typeof answer.value === 'string' ? factsFromInfo(answer.value) : null
+}
