@@ -38,19 +38,22 @@ export async function holdInquest(
     histories.push({ client: name, prefix: writer.prefix, acks: await writer.history(), lostRuns: verified.lostRuns })
   }
   const missing = histories.some((history) => history.lostRuns.length > 0)
-  const kept = missing ? await keptKeys(lab, group) : { keys: new Set<string>(), problems: [] }
+  // What was kept before the first of these writes cannot have any of them.
+  const sinceMs = Math.min(...reports.map((report) => report.startMs))
+  const kept = missing ? await keptKeys(lab, group, sinceMs) : { keys: new Set<string>(), problems: [] }
   const verdict = judge(histories, kept.keys, options.deaths)
   if (verdict.unidentified > 0) incomplete.push(`${verdict.unidentified} writes were acknowledged by nobody knows whom`)
   return { ...verdict, incomplete: [...incomplete, ...kept.problems], reports, rejectedPresent }
 }
 
-/** Every key in every kept copy, as `salvage` shows it. */
-async function keptKeys(lab: Lab, group: string): Promise<{ readonly keys: ReadonlySet<string>; readonly problems: readonly string[] }> {
+/** Every key in every copy kept since, as `salvage` shows it. */
+async function keptKeys(lab: Lab, group: string, sinceMs: number): Promise<{ readonly keys: ReadonlySet<string>; readonly problems: readonly string[] }> {
   const keys = new Set<string>()
-  const list = parsed<{ kept: readonly { id: string; host: string }[]; silentHosts: readonly string[] }>(await lab.cli(['salvage', 'list', group, '--json']))
+  const list = parsed<{ kept: readonly { id: string; host: string; keptAtWallMs: number }[]; silentHosts: readonly string[] }>(await lab.cli(['salvage', 'list', group, '--json']))
   if (typeof list === 'string') return { keys, problems: [`salvage list: ${list}`] }
   const problems = list.silentHosts.map((host) => `salvage list: ${host} was not asked`)
-  for (const { id, host } of list.kept) {
+  for (const { id, host, keptAtWallMs } of list.kept) {
+    if (keptAtWallMs < sinceMs) continue
     const shown = await showKept(lab, group, `${host}/${id}`)
     if (typeof shown === 'string') problems.push(`salvage show ${host}/${id}: ${shown}`)
     else for (const item of shown.items) for (const { key } of item.keys) keys.add(key)
