@@ -49,7 +49,9 @@ export async function holdInquest(
 /** Every key in every copy kept since, as `salvage` shows it. */
 async function keptKeys(lab: Lab, group: string, sinceMs: number): Promise<{ readonly keys: ReadonlySet<string>; readonly problems: readonly string[] }> {
   const keys = new Set<string>()
-  const list = parsed<{ kept: readonly { id: string; host: string; keptAtWallMs: number }[]; silentHosts: readonly string[] }>(await lab.cli(['salvage', 'list', group, '--json']))
+  const list = parsed<{ kept: readonly { id: string; host: string; keptAtWallMs: number }[]; silentHosts: readonly string[] }>(
+    await lab.cli(['salvage', 'list', group, '--json']),
+  )
   if (typeof list === 'string') return { keys, problems: [`salvage list: ${list}`] }
   const problems = list.silentHosts.map((host) => `salvage list: ${host} was not asked`)
   for (const { id, host, keptAtWallMs } of list.kept) {
