@@ -71,6 +71,8 @@ export async function playIncident(rig: Rig, members: readonly string[], inciden
   if (incident.primary !== 'either') expect(after.primary === before.primary ? 'stays' : 'moves', `the primary was ${before.primary}`).toBe(incident.primary)
   expect(await rig.writable()).toEqual([after.primary])
   await rig.expectNoBrokenRule()
+  for (const host of members)
+    expect((await rig.journal(host, 'sessions', startedAtMs)).length, `decisions of ${host} that were worth keeping`).toBeLessThan(150)
   for (const writer of [there, here]) {
     await writer.cleanup()
     await writer.close()
