@@ -4,6 +4,7 @@
  */
 import type { RedisFacts, RedisProbe } from '../model/view.ts'
 import { factsFromInfo } from '../redis/info.ts'
+import { observeBirth } from './birth.ts'
 import { writeMeter } from './write-meter.ts'
 import { openRedis, type RedisLink, type RedisTarget } from '../redis/link.ts'
 import { commandLine, hasThreads, isSameProcess, readProcess, type ProcessId } from './process.ts'
@@ -44,6 +45,7 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
   let known: ProcessId | null = null
   let refused = false
   let closed = false
+  const birth = target.configFile === undefined ? observeBirth() : null
 
   function remember(pid: number): void {
     if (pid > 0 && known?.pid !== pid && /redis|valkey|keydb/.test(commandLine(pid))) known = readProcess(pid)
@@ -91,6 +93,7 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
     if (parsed === null || stranger) return
     facts = parsed
     factsAtMs = clock()
+    birth?.saw(parsed)
     meter.saw(parsed, String(answer.value), factsAtMs)
     remember(parsed.pid)
   }
@@ -143,6 +146,7 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
         trouble,
         busy,
         backlog: meter.backlog(),
+        ...(birth === null ? {} : { bornFenced: birth.fenced() }),
       }
     },
     link: () => (stranger ? null : link),
