@@ -7,6 +7,8 @@ import { OperatorError } from '../../src/model/error.ts'
 import { group, witnessHost, type Ground } from './ground.ts'
 import type { Fault } from './schedule.ts'
 
+const operatorWithinMs = 40_000
+
 /** Roles when the round began. */
 export interface Cast {
   readonly primary: string
@@ -19,9 +21,11 @@ export interface Broken {
   /** Ends it, where it does not end by itself. */
   readonly end: (() => Promise<unknown>) | null
   readonly said: string
+  /** What an operator was told, when it comes: a command waits for agents that may be gone, and faults go on meanwhile. */
+  readonly answer: Promise<string> | null
 }
 
-const done = (said: string, end: Broken['end'] = null, killed: readonly string[] = []): Broken => ({ said, end, killed })
+const done = (said: string, end: Broken['end'] = null, killed: readonly string[] = []): Broken => ({ said, end, killed, answer: null })
 
 export function hostOf(cast: Cast, fault: Fault): string {
   if (fault.who === 'witness') return witnessHost
@@ -77,11 +81,11 @@ export async function breakIt(ground: Ground, cast: Cast, fault: Fault): Promise
       await run(['dd', 'if=/dev/zero', `of=${ground.file(host, 'state', 'filler')}`, 'bs=64k'], { deadlineMs: 20_000 })
       return done(`the disk of ${host} is full`, () => rm(ground.file(host, 'state', 'filler'), { force: true }))
     case 'switchover':
-      return done(`switchover to ${host}: ${said(await lab.cli(['switchover', group, '--to', host], { deadlineMs: 20_000 }))}`)
+      return asked(ground, 'switchover', group, '--to', host)
     case 'paused':
-      return done(`pause: ${said(await lab.cli(['pause', group], { deadlineMs: 20_000 }))}`, () => lab.cli(['resume', group], { deadlineMs: 20_000 }))
+      return { ...asked(ground, 'pause', group), end: () => lab.cli(['resume', group], { deadlineMs: 10_000 }) }
     case 'reinit':
-      return done(`reinit of ${host}: ${said(await lab.cli(['reinit', group, host], { deadlineMs: 20_000 }))}`)
+      return asked(ground, 'reinit', group, host)
   }
 }
 
@@ -145,6 +149,11 @@ async function poweredOn(ground: Ground, hosts: readonly string[], pauseMs = 0):
     await ground.boot(host)
     await delay(pauseMs)
   }
+}
+
+function asked(ground: Ground, ...argv: readonly string[]): Broken {
+  const what = argv.join(' ')
+  return { ...done(`asked: ${what}`), answer: ground.lab.cli(argv, { deadlineMs: operatorWithinMs }).then((result) => `${what}: ${said(result)}`) }
 }
 
 function said(result: { readonly code: number; readonly stdout: string; readonly stderr: string }): string {

@@ -90,18 +90,25 @@ async function carryOut(ground: Ground, cast: Cast, faults: readonly Fault[], sa
   const startMs = Date.now()
   const due: { atMs: number; act: () => Promise<unknown> }[] = []
   const killed: Killed[] = []
+  const answers: Promise<void>[] = []
   const inOrder = (): typeof due => due.sort((a, b) => a.atMs - b.atMs)
   for (const fault of faults) {
     due.push({
       atMs: fault.atMs,
       act: async () => {
         const beganMs = Date.now()
-        const broken = await breakIt(ground, cast, fault).catch((error: unknown) => ({ said: `not done: ${whyNot(error)}`, end: null, killed: [] }))
+        const broken = await breakIt(ground, cast, fault).catch((error: unknown) => ({
+          said: `not done: ${whyNot(error)}`,
+          end: null,
+          killed: [],
+          answer: null,
+        }))
         say(`${describeFault(fault)}: ${broken.said}`)
         // A process that was alone since an earlier fault may take with it what it acknowledged since then.
         const sinceMs =
           fault === faults[0] && fault.kind !== 'power-cut-of-all' ? beganMs - inFlightMs : startMs - (fault.kind === 'power-cut-of-all' ? wellWithinMs : 0)
         for (const host of broken.killed) killed.push({ host, fromMs: sinceMs, toMs: Date.now() + 1500 })
+        if (broken.answer !== null) answers.push(broken.answer.then(say))
         const { end } = broken
         if (end !== null) due.push({ atMs: Date.now() - startMs + fault.forMs, act: async () => say(`end of ${fault.kind}${await ended(end)}`) })
       },
@@ -113,6 +120,7 @@ async function carryOut(ground: Ground, cast: Cast, faults: readonly Fault[], sa
     await delay(Math.max(0, startMs + next.atMs - Date.now()))
     await next.act()
   }
+  await Promise.all(answers)
   return killed
 }
 
