@@ -137,7 +137,7 @@ function flagsOf(shape: Shape): string {
 
 /** '' when help was asked for; otherwise what is wrong. */
 function readWish(): Wish | string {
-  let given
+  let given: ReturnType<typeof parseArgs<{ options: typeof options }>>['values']
   try {
     given = parseArgs({ options }).values
   } catch (error) {
