@@ -85,6 +85,12 @@ const hadAddressMs = 1000
 /** The same trouble is told again after this long, should it last. */
 const complainAgainMs = 60_000
 
+/**
+ * Asked for again and again for as long as something lasts. Such a cycle is not looked after at once and not journalled: a primary that is
+ * cut off and holds its writes back would go round without a pause, and its journal would be full of that within two seconds.
+ */
+const renewals: readonly string[] = ['poke', 'pause-writes']
+
 export function startGroup(options: GroupOptions): GroupLoop {
   const { config, group, member, host } = options
   const policy = policyOf(group, (h) => config.hosts[h]?.ip ?? '')
@@ -251,10 +257,10 @@ export function startGroup(options: GroupOptions): GroupLoop {
     if (failure === undefined) for (const event of decision.events) if (event.kind !== 'detected' && isNews(event)) record(event)
     if (view.request !== null) requests.shift()
     for (const result of state.results) settle(result)
-    if (worthKeeping || results.some((r) => r.action.kind !== 'poke')) {
+    const acted = results.some((r) => !renewals.includes(r.action.kind))
+    if (worthKeeping || acted) {
       journal.append({ atWallMs: view.nowWallMs, rule: decision.rule, because: decision.because, view, actions: results, next: decision.next })
     }
-    const acted = results.some((r) => r.action.kind !== 'poke')
     schedule(failure !== undefined ? Math.max(decision.wakeAtMs, monotonicMs() + 50) : acted ? monotonicMs() : decision.wakeAtMs)
   }
 

@@ -136,6 +136,8 @@ export function openSenses(options: SensesOptions): Senses {
     const hungUp = options.hasHungUp(peerHost)
     const agent = hungUp ? 'refused' : silentMs < silentAfterMs ? 'alive' : refused ? 'refused' : 'silent'
     const heardMs = nowMs - silentMs
+    // What an agent said before it ended is not the word of the next one there, which may know less, or better, and says so first of all.
+    if (agent === 'refused') memory.receivedMs = nowMs - neverMs
     if (hungUp || silentMs > everyMs + 10) askAgain(peerHost, memory, nowMs)
     return {
       host: peerHost,

@@ -6,6 +6,7 @@ import type { Command } from '@commander-js/extra-typings'
 import Table from 'cli-table3'
 import { defaultConfigFile } from '../config/defaults.ts'
 import { readUserRedisConf } from '../config/files.ts'
+import { restartExposures } from '../config/restart.ts'
 import { ConfigError, loadConfig } from '../config/load.ts'
 import type { Loaded } from '../config/load.ts'
 import type { Config } from '../model/config.ts'
@@ -57,7 +58,9 @@ function json(value: unknown): string {
 async function redisConfWarnings(config: Config): Promise<readonly string[]> {
   const found: string[] = []
   for (const group of Object.values(config.groups)) {
-    const notes = leftOut(group, (await readUserRedisConf(group)) ?? '')
+    const conf = await readUserRedisConf(group)
+    found.push(...restartExposures(group, conf))
+    const notes = group.process === 'external' ? [] : leftOut(group, conf ?? '')
     if (notes.length > 0)
       found.push(`${group.redisConf}: ${notes.length} of its lines are left out; \`holdfast render redis --group ${group.name}\` says which and why`)
   }

@@ -191,6 +191,7 @@ function registerWriter(program: Command): void {
     .requiredOption('--threshold-ms <ms>', '', wholeNumber)
     .option('--password-file <file>')
     .option('--reconnect-on-readonly', 'reconnect when a server says READONLY', false)
+    .option('--identify', 'ask each connection which redis it reached', false)
     .action(async ({ passwordFile, ...options }) => {
       const target = { ...options, ...(passwordFile === undefined ? {} : { passwordFile }) }
       await runWriterProcess(target, process.stdin, process.stdout)

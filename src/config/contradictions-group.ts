@@ -220,10 +220,8 @@ function warningsOf({ has }: Checked, group: GroupConfig): readonly Finding[] {
   if (!has([...path, 'password_file'])) {
     found.push({ path, message: 'no `password_file`: whoever reaches the port can read and write the data', atKey: true })
   }
-  for (const key of ['redis', 'redis_conf']) {
-    if (group.process === 'external' && has([...path, key])) {
-      found.push({ path: [...path, key], message: 'has no effect with `process: external`: that redis brings its own configuration', atKey: true })
-    }
+  if (group.process === 'external' && has([...path, 'redis'])) {
+    found.push({ path: [...path, 'redis'], message: 'has no effect with `process: external`: that redis brings its own configuration', atKey: true })
   }
   return found
 }

@@ -117,6 +117,12 @@ export function writesRefused(state: State, view: View, policy: Policy): string 
   return `writes are refused on ${state.host}: durability is safe, and no replica acknowledges them; waits for ${waitsFor.join(' or ')}`
 }
 
+/** The file that the running redis was started from, where that can be known. */
+function fileOf(view: View): string {
+  const file = view.redis.facts?.configFile ?? ''
+  return file === '' ? 'its redis.conf (it was started without one)' : file
+}
+
 function warningsOf(state: State, view: View, policy: Policy, successor: string | null): readonly string[] {
   const warnings: string[] = []
   if (successor === null && state.epoch > 0) warnings.push('there is no fit replica: a crash now is an outage')
@@ -125,9 +131,9 @@ function warningsOf(state: State, view: View, policy: Policy, successor: string 
       'process: external: with `repl-diskless-sync yes` (the default from redis 7 on) a replica that has just full-synced looks ready up to a second before it receives anything; set it to no',
     )
   }
-  if (policy.external)
+  if (policy.external && view.redis.bornFenced !== true)
     warnings.push(
-      'process: external: a supervisor that restarts redis at once, with an empty disk, races with the failover; let it wait a few seconds (RestartSec=5)',
+      `process: external: a supervisor that restarts redis at once races with the failover: clients may be answered by what its disk has before the address is gone, and what they write there is kept as a copy and leaves the group. \`replicaof 127.0.0.1 1\` in ${fileOf(view)} closes that; a supervisor that waits (RestartSec=5) makes it unlikely`,
     )
   const backlog = adviseBacklog(view, policy)?.warning ?? null
   if (backlog !== null) warnings.push(backlog)

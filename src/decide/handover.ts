@@ -108,7 +108,7 @@ function prepare(ctx: Context, handover: Handover, word: Statement): Draft {
     ],
     events: [started],
     because: `${handover.to} has agreed; pause writes for at most ${policy.maxPauseMs} ms and compare offsets`,
-    wakeInMs: 2,
+    wakeInMs: 0,
   }
 }
 

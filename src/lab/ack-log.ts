@@ -55,14 +55,17 @@ export interface WriterReport {
 export type WriteFate = 'pending' | 'acked' | 'rejected' | 'indeterminate'
 
 export interface AckLog {
-  /** Gives the next sequence number (from 1), or null when the log is full. */
-  readonly send: (atMs: number) => number | null
+  /** Gives the next sequence number (from 1), or null when the log is full. `to`: which redis it is sent to, as far as is known. */
+  readonly send: (atMs: number, to?: string) => number | null
   readonly settle: (seq: number, fate: Exclude<WriteFate, 'pending'>, atMs: number) => void
   readonly error: (kind: string, atMs: number) => void
   readonly mark: (label: string, atMs: number) => void
   readonly fateOf: (seq: number) => WriteFate
   /** When the write was settled. */
   readonly atMsOf: (seq: number) => number
+  readonly sentAtMsOf: (seq: number) => number
+  /** Which redis it was sent to; '' where nobody said. */
+  readonly sentTo: (seq: number) => string
   readonly sent: () => number
   readonly lastAckMs: () => number | null
   readonly ackedCount: () => number
@@ -80,12 +83,17 @@ const maxOutages = 1000
 /** A server gone mad must not fill the memory with ever new words. */
 const maxKinds = 100
 const maxMarks = 10_000
+/** As many as two bytes can number: more redis processes than any run meets. */
+const maxTargets = 1 << 16
 /** At one write per millisecond: more than an hour. */
 export const maxWrites = 1 << 22
 
 export function createAckLog(startMs: number, thresholdMs: number, capacity = maxWrites): AckLog {
   let fate = new Uint8Array(firstCapacity)
   let times = new Float64Array(firstCapacity)
+  let sentTimes = new Float64Array(firstCapacity)
+  let targets = new Uint16Array(firstCapacity)
+  const targetNames = ['']
   let sent = 0
   let acked = 0
   let errors = 0
@@ -96,22 +104,34 @@ export function createAckLog(startMs: number, thresholdMs: number, capacity = ma
 
   const grow = (): void => {
     const size = Math.min(fate.length * 2, capacity + 1)
-    const [oldFate, oldTimes] = [fate, times]
+    const [oldFate, oldTimes, oldSent, oldTargets] = [fate, times, sentTimes, targets]
     fate = new Uint8Array(size)
     fate.set(oldFate)
     times = new Float64Array(size)
     times.set(oldTimes)
+    sentTimes = new Float64Array(size)
+    sentTimes.set(oldSent)
+    targets = new Uint16Array(size)
+    targets.set(oldTargets)
+  }
+  const targetOf = (name: string): number => {
+    const known = targetNames.indexOf(name)
+    if (known >= 0) return known
+    assert(targetNames.length < maxTargets, 'a run meets a bounded number of redis processes')
+    return targetNames.push(name) - 1
   }
   const markAt = (atMs: number): number | null => {
     const index = marks.findLastIndex((mark) => mark.atMs <= atMs)
     return index < 0 ? null : index
   }
   return {
-    send: (atMs) => {
+    send: (atMs, to = '') => {
       if (sent >= capacity) return null
       sent += 1
       if (sent >= fate.length) grow()
       times[sent] = atMs
+      sentTimes[sent] = atMs
+      targets[sent] = targetOf(to)
       return sent
     },
     settle: (seq, how, atMs) => {
@@ -137,6 +157,8 @@ export function createAckLog(startMs: number, thresholdMs: number, capacity = ma
     },
     fateOf: (seq) => fates[fate[seq] ?? 0] ?? 'pending',
     atMsOf: (seq) => times[seq] ?? 0,
+    sentAtMsOf: (seq) => sentTimes[seq] ?? 0,
+    sentTo: (seq) => targetNames[targets[seq] ?? 0] ?? '',
     sent: () => sent,
     lastAckMs: () => lastAckMs,
     ackedCount: () => acked,

@@ -10,7 +10,7 @@ import { OperatorError } from '../model/error.ts'
 import { labProblems } from './capability.ts'
 import { ownEntry } from './entry.ts'
 import type { FaultTime } from './faults.ts'
-import { cut, heal, isolate, lossy } from './faults.ts'
+import { cut, heal, isolate, lossy, partition } from './faults.ts'
 import type { LabFiles } from './files.ts'
 import { prepareFiles } from './files.ts'
 import type { HostStatus, Signalled, SignalOptions, Target } from './hosts.ts'
@@ -45,6 +45,7 @@ export interface Lab {
   readonly power: (host: string, to: 'on' | 'off') => Promise<void>
   readonly cut: (host: string) => Promise<FaultTime>
   readonly isolate: (a: string, b: string, options?: { readonly oneWay?: boolean }) => Promise<FaultTime>
+  readonly partition: (sides: readonly (readonly string[])[], options?: { readonly oneWay?: boolean }) => Promise<FaultTime>
   readonly lossy: (host: string, percent: number) => Promise<FaultTime>
   readonly heal: (host?: string) => Promise<FaultTime>
   readonly exec: (host: string, argv: readonly string[], options?: RunOptions) => Promise<RunResult>
@@ -214,6 +215,7 @@ function openHandle(record: LabRecord): Lab {
     },
     cut: (host) => cut(record, host),
     isolate: (a, b, options) => isolate(record, a, b, options),
+    partition: (sides, options) => partition(record, sides, options),
     lossy: (host, percent) => lossy(record, host, percent),
     heal: (host) => heal(record, host),
     exec: (host, argv, options) => execOn(record, host, argv, options),

@@ -33,6 +33,8 @@ export interface VerifyReport {
   readonly lost: number
   readonly firstLost: LostWrite | null
   readonly lastLost: LostWrite | null
+  /** Runs of lost writes, first and last number of each. */
+  readonly lostRuns: readonly (readonly [first: number, last: number])[]
   /** Lost writes by the index of the mark in which they were acknowledged; before the first mark: -1. */
   readonly lostByMark: Readonly<Record<number, number>>
   /** Of the writes without an answer: how many took place. */
@@ -56,6 +58,7 @@ export async function verifyWrites(log: AckLog, options: ReadBackOptions): Promi
     lost: 0,
     firstLost: null as LostWrite | null,
     lastLost: null as LostWrite | null,
+    lostRuns: [] as (readonly [number, number])[],
     lostByMark: {} as Record<number, number>,
     indeterminate: { count: 0, present: 0 },
     rejectedPresent: 0,
@@ -71,6 +74,9 @@ export async function verifyWrites(log: AckLog, options: ReadBackOptions): Promi
       result.lost += 1
       result.firstLost ??= { seq, ackedAtMs }
       result.lastLost = { seq, ackedAtMs }
+      const run = result.lostRuns.at(-1)
+      if (run !== undefined && run[1] === seq - 1) result.lostRuns[result.lostRuns.length - 1] = [run[0], seq]
+      else result.lostRuns.push([seq, seq])
       result.lostByMark[mark] = (result.lostByMark[mark] ?? 0) + 1
     } else if (fate === 'rejected') {
       if (present) result.rejectedPresent += 1

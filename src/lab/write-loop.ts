@@ -20,6 +20,8 @@ export interface WriteLoopOptions {
   readonly commandTimeoutMs: number
   /** Many libraries keep the connection when a server says READONLY, so that is the default; some reconnect. */
   readonly reconnectOnReadonly: boolean
+  /** Asks each connection once which redis it reached, before its first write; the answer goes into the log with every write. */
+  readonly identify?: boolean
 }
 
 export interface WriteLoop {
@@ -38,7 +40,8 @@ export function startWriteLoop(options: WriteLoopOptions, log: AckLog): WriteLoo
   let socket: Socket | undefined
   let timer: NodeJS.Timeout | undefined
   let deadline: NodeJS.Timeout | undefined
-  let awaited: number | 'auth' | undefined
+  let awaited: number | 'auth' | 'who' | undefined
+  let reached = ''
   let sentAtMs = 0
   let stopping: (() => void) | undefined
 
@@ -62,7 +65,7 @@ export function startWriteLoop(options: WriteLoopOptions, log: AckLog): WriteLoo
   const write = (): void => {
     if (socket === undefined || stopping !== undefined) return
     sentAtMs = performance.now()
-    const seq = log.send(nowMs())
+    const seq = log.send(nowMs(), reached)
     // The log is full: the report says so, and what was measured until here stays true.
     if (seq === null) return
     awaited = seq
@@ -85,6 +88,11 @@ export function startWriteLoop(options: WriteLoopOptions, log: AckLog): WriteLoo
     clearTimeout(deadline)
     awaited = undefined
     const kind = isReplyError(reply) ? errorKind(reply) : null
+    if (what === 'auth' && kind === null && options.identify === true) {
+      askWho()
+      return
+    }
+    if (what === 'who') reached = typeof reply === 'string' ? whoAnswers(reply) : ''
     if (typeof what === 'number') log.settle(what, kind === null ? 'acked' : 'rejected', nowMs())
     if (kind !== null && (what === 'auth' || (kind === 'READONLY' && options.reconnectOnReadonly))) drop(kind)
     else if (kind !== null) log.error(kind, nowMs())
@@ -92,7 +100,14 @@ export function startWriteLoop(options: WriteLoopOptions, log: AckLog): WriteLoo
     else if (socket !== undefined) writeWhenDue()
   }
 
+  const askWho = (): void => {
+    awaited = 'who'
+    socket?.write(encodeCommand(['INFO']))
+    deadline = setTimeout(drop, options.commandTimeoutMs, 'timeout')
+  }
+
   const open = (): void => {
+    reached = ''
     const reader = createReplyReader()
     const opened = connect({ host: options.host, port: options.port, noDelay: true })
     socket = opened
@@ -100,7 +115,8 @@ export function startWriteLoop(options: WriteLoopOptions, log: AckLog): WriteLoo
     opened.on('connect', () => {
       clearTimeout(deadline)
       if (options.password === undefined) {
-        writeWhenDue()
+        if (options.identify === true) askWho()
+        else writeWhenDue()
         return
       }
       awaited = 'auth'
@@ -140,4 +156,10 @@ export function startWriteLoop(options: WriteLoopOptions, log: AckLog): WriteLoo
         else finish()
       }),
   }
+}
+
+/** RUN_ID/REPLICATION_ID: a process, and the history that it goes on with. '' where it does not say (a redis from before 2.8). */
+function whoAnswers(info: string): string {
+  const field = (name: string): string => new RegExp(`^${name}:(\\w+)`, 'm').exec(info)?.[1] ?? ''
+  return field('run_id') === '' ? '' : `${field('run_id')}/${field('master_replid')}`
 }

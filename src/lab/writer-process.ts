@@ -23,6 +23,7 @@ export interface WriterTarget {
   readonly commandTimeoutMs: number
   readonly thresholdMs: number
   readonly reconnectOnReadonly: boolean
+  readonly identify: boolean
 }
 
 export type WriterOrder =
@@ -42,9 +43,13 @@ export interface WriterStats {
   readonly lastAckMs: number | null
 }
 
-/** Acknowledged writes only. */
+/** A write that was acknowledged. `by`: the redis that did, where the writer was told to identify it. */
+export type Ack = readonly [seq: number, atMs: number, sentAtMs: number, by: string]
+
+/** Acknowledged writes only. `by` is a number into `names`, for a name is long and the same a thousand times. */
 export interface AckHistory {
-  readonly acks: readonly (readonly [seq: number, atMs: number])[]
+  readonly acks: readonly (readonly [seq: number, atMs: number, sentAtMs: number, by: number])[]
+  readonly names: readonly string[]
   /** Where to go on, or null at the end. */
   readonly nextSeq: number | null
 }
@@ -126,7 +131,13 @@ function statsOf(log: AckLog): WriterStats {
 
 function historyOf(log: AckLog, fromSeq: number, count: number): AckHistory {
   const end = Math.min(fromSeq + count, log.sent() + 1)
-  const acks: [number, number][] = []
-  for (let seq = fromSeq; seq < end; seq += 1) if (log.fateOf(seq) === 'acked') acks.push([seq, log.atMsOf(seq)])
-  return { acks, nextSeq: end > log.sent() ? null : end }
+  const acks: [number, number, number, number][] = []
+  const names: string[] = []
+  for (let seq = fromSeq; seq < end; seq += 1) {
+    if (log.fateOf(seq) !== 'acked') continue
+    const name = log.sentTo(seq)
+    const known = names.indexOf(name)
+    acks.push([seq, log.atMsOf(seq), log.sentAtMsOf(seq), known >= 0 ? known : names.push(name) - 1])
+  }
+  return { acks, names, nextSeq: end > log.sent() ? null : end }
 }

@@ -13,7 +13,7 @@ import { ownEntry } from './entry.ts'
 import { nodeOf } from './faults.ts'
 import type { Lab } from './lab.ts'
 import type { VerifyReport } from './read-back.ts'
-import type { AckHistory, WriterOrder, WriterStats } from './writer-process.ts'
+import type { Ack, AckHistory, WriterOrder, WriterStats } from './writer-process.ts'
 
 /** Where the writer runs. */
 export type WriterPlace = { readonly kind: 'lab'; readonly lab: Lab; readonly client?: string } | { readonly kind: 'local'; readonly entry?: readonly string[] }
@@ -29,10 +29,14 @@ export interface WriterOptions {
   readonly commandTimeoutMs?: number
   readonly thresholdMs?: number
   readonly reconnectOnReadonly?: boolean
+  /** The history then says which redis acknowledged each write. Costs one INFO per connection. */
+  readonly identify?: boolean
 }
 
 export interface WriterHandle {
   readonly pid: number
+  /** Its keys are PREFIX:1, PREFIX:2, …, and their values the numbers. */
+  readonly prefix: string
   /** Opens a new interval of the report, until the next mark or the end. */
   readonly mark: (label: string) => Promise<{ readonly atMs: number }>
   readonly stats: () => Promise<WriterStats>
@@ -41,8 +45,8 @@ export interface WriterHandle {
   readonly stop: () => Promise<WriterReport>
   /** Stops, then reads every acknowledged write back through the address. */
   readonly verify: (withinMs?: number) => Promise<VerifyReport>
-  /** Every acknowledged write with its time. */
-  readonly history: () => Promise<readonly (readonly [seq: number, atMs: number])[]>
+  /** Every acknowledged write with its times, and with who acknowledged it. */
+  readonly history: () => Promise<readonly Ack[]>
   readonly cleanup: (withinMs?: number) => Promise<{ readonly deleted: number; readonly why: string | null }>
   /** Ends the process. Idempotent. */
   readonly close: () => Promise<void>
@@ -58,11 +62,12 @@ export async function startWriter(place: WriterPlace, options: WriterOptions): P
     place.kind === 'lab'
       ? ['ip', 'netns', 'exec', nodeOf(place.lab.record, place.client ?? 'client').netns, ...place.lab.record.entry]
       : [...(place.entry ?? ownEntry())]
-  const [program = '', ...args] = [...argv, '__writer', ...writerArgs(options)]
+  const prefix = options.prefix ?? `holdfast-drill:${process.pid}-${Math.random().toString(36).slice(2, 10)}`
+  const [program = '', ...args] = [...argv, '__writer', ...writerArgs({ ...options, prefix })]
   // Not in the terminal's process group: Ctrl-C is for the controller, which then still wants to verify and clean up.
   const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true })
   const ask = createLink(child)
-  const handle = createHandle(child, ask)
+  const handle = createHandle(child, ask, prefix)
   try {
     await ask({ order: 'stats' }, orderWithinMs)
   } catch (error) {
@@ -72,15 +77,14 @@ export async function startWriter(place: WriterPlace, options: WriterOptions): P
   return handle
 }
 
-function writerArgs(options: WriterOptions): string[] {
-  const prefix = options.prefix ?? `holdfast-drill:${process.pid}-${Math.random().toString(36).slice(2, 10)}`
+function writerArgs(options: WriterOptions & { readonly prefix: string }): string[] {
   return [
     '--host',
     options.host,
     '--port',
     String(options.port),
     '--prefix',
-    prefix,
+    options.prefix,
     '--interval-ms',
     String(options.intervalMs ?? 1),
     '--connect-timeout-ms',
@@ -91,6 +95,7 @@ function writerArgs(options: WriterOptions): string[] {
     String(options.thresholdMs ?? 20),
     ...(options.passwordFile === undefined ? [] : ['--password-file', options.passwordFile]),
     ...(options.reconnectOnReadonly === true ? ['--reconnect-on-readonly'] : []),
+    ...(options.identify === true ? ['--identify'] : []),
   ]
 }
 
@@ -149,10 +154,11 @@ function createLink(child: ChildProcess): Ask {
     })
 }
 
-function createHandle(child: ChildProcess, ask: Ask): WriterHandle {
+function createHandle(child: ChildProcess, ask: Ask, prefix: string): WriterHandle {
   const stats = async (): Promise<WriterStats> => (await ask({ order: 'stats' }, orderWithinMs)) as WriterStats
   return {
     pid: child.pid ?? 0,
+    prefix,
     mark: async (label) => (await ask({ order: 'mark', label }, orderWithinMs)) as { atMs: number },
     stats,
     steady: async ({ acks, withinMs }) => {
@@ -169,10 +175,10 @@ function createHandle(child: ChildProcess, ask: Ask): WriterHandle {
     stop: async () => (await ask({ order: 'stop' }, orderWithinMs)) as WriterReport,
     verify: async (withinMs = readBackWithinMs) => (await ask({ order: 'verify', withinMs }, withinMs + 2 * orderWithinMs)) as VerifyReport,
     history: async () => {
-      const acks: (readonly [number, number])[] = []
+      const acks: Ack[] = []
       for (let fromSeq: number | null = 1; fromSeq !== null; ) {
         const part = (await ask({ order: 'history', fromSeq, count: historyBatch }, orderWithinMs)) as AckHistory
-        for (const ack of part.acks) acks.push(ack)
+        for (const [seq, atMs, sentAtMs, by] of part.acks) acks.push([seq, atMs, sentAtMs, part.names[by] ?? ''])
         fromSeq = part.nextSeq
       }
       return acks

@@ -102,6 +102,8 @@ export interface RedisProbe {
   readonly settings: RedisSettings | null
   /** The replication backlog, what of it the memory allows, and the highest write rate that this agent has seen; null: not known yet. */
   readonly backlog: { readonly sizeBytes: number; readonly capBytes: number; readonly bytesPerS: number } | null
+  /** `process: external`: does the file that it was started from make it a replica of nobody? Absent for a redis that Holdfast starts. */
+  readonly bornFenced?: Fact
   /** The write fence that this agent has begun to set (on disk) and not lifted since. `inForce`: redis has confirmed it. */
   readonly fence: { readonly runId: string; readonly inForce: boolean } | null
   /** What the next start would find. Looked at while no process runs; null or absent: one runs, or it is not Holdfast's to start. */

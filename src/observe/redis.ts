@@ -4,6 +4,7 @@
  */
 import type { RedisFacts, RedisProbe } from '../model/view.ts'
 import { factsFromInfo } from '../redis/info.ts'
+import { observeBirth } from './birth.ts'
 import { settingsReader } from './settings.ts'
 import { writeMeter } from './write-meter.ts'
 import { openRedis, type RedisLink, type RedisTarget } from '../redis/link.ts'
@@ -48,6 +49,7 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
   let known: ProcessId | null = null
   let refused = false
   let closed = false
+  const birth = target.configFile === undefined ? observeBirth() : null
 
   function remember(pid: number): void {
     if (pid > 0 && known?.pid !== pid && /redis|valkey|keydb/.test(commandLine(pid))) known = readProcess(pid)
@@ -95,6 +97,7 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
     if (parsed === null || stranger) return
     facts = parsed
     factsAtMs = clock()
+    birth?.saw(parsed)
     meter.saw(parsed, String(answer.value), factsAtMs)
     settings.look(current, parsed, factsAtMs)
     remember(parsed.pid)
@@ -149,6 +152,7 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
         busy,
         backlog: meter.backlog(),
         settings: settings.of(facts?.runId),
+        ...(birth === null ? {} : { bornFenced: birth.fenced() }),
       }
     },
     settingsChanged: settings.forget,

@@ -4,6 +4,7 @@
  */
 import { afterAll, describe, expect, test } from 'vitest'
 import type { WriterHandle } from '../../src/lab/writer.ts'
+import type { Ack } from '../../src/lab/writer-process.ts'
 import { startWriter } from '../../src/lab/writer.ts'
 import { countIn, keptFiles } from './evidence.ts'
 import type { Rig } from './rig.ts'
@@ -241,7 +242,7 @@ async function expectNothingLostAfter(writer: WriterHandle, atMs: number): Promi
   await writer.close()
 }
 
-function lastAckMs(acks: readonly (readonly [seq: number, atMs: number])[]): number {
+function lastAckMs(acks: readonly Ack[]): number {
   return Math.max(...acks.map(([, atMs]) => atMs))
 }
 

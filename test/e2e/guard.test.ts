@@ -2,6 +2,7 @@
  * The agent of a primary is dead or hangs, and then its host is cut off: nobody is left there who holds the lease. The guard, which
  * keepalived runs, refuses writes and withdraws the address. How long that takes is measured; while nothing is cut it does nothing.
  */
+import type { Ack } from '../../src/lab/writer-process.ts'
 import { readFile, stat } from 'node:fs/promises'
 import { afterAll, describe, expect, test } from 'vitest'
 import { startWriter } from '../../src/lab/writer.ts'
@@ -142,7 +143,7 @@ async function untilRefused(rig: Rig, host: string): Promise<string> {
   return refused ?? 'writes were never refused'
 }
 
-async function lastAckMs(writer: { readonly history: () => Promise<readonly (readonly [seq: number, atMs: number])[]> }): Promise<number> {
+async function lastAckMs(writer: { readonly history: () => Promise<readonly Ack[]> }): Promise<number> {
   return Math.max(...(await writer.history()).map(([, atMs]) => atMs))
 }
 

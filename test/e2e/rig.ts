@@ -153,11 +153,11 @@ export class Rig {
     return found
   }
 
-  async writer(options: Partial<WriterOptions> & { readonly group?: string } = {}): Promise<WriterHandle> {
-    const { group: name, ...rest } = options
+  async writer(options: Partial<WriterOptions> & { readonly group?: string; readonly client?: string } = {}): Promise<WriterHandle> {
+    const { group: name, client, ...rest } = options
     const group = this.lab.record.groups.find((g) => name === undefined || g.name === name)
     const writer = await startWriter(
-      { kind: 'lab', lab: this.lab },
+      { kind: 'lab', lab: this.lab, ...(client === undefined ? {} : { client }) },
       {
         host: group?.vip ?? vip,
         port: group?.port ?? 6379,

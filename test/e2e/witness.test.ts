@@ -138,7 +138,7 @@ describe.skipIf(problems.length > 0)('two members and a witness', { timeout: 60_
   })
 })
 
-type Acks = readonly (readonly [seq: number, atMs: number])[]
+type Acks = Awaited<ReturnType<WriterHandle['history']>>
 
 /** `there` stays with the majority, `here` with the primary that is cut off. */
 async function twoWriters(rig: Rig): Promise<readonly [there: WriterHandle, here: WriterHandle]> {

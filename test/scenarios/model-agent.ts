@@ -225,7 +225,7 @@ export class ModelAgent {
     else for (const event of decision.events) if (event.kind !== 'detected') world.record(this.host, event)
     if (view.request !== null) this.requests.shift()
     for (const result of this.state.results) world.results.set(result.id, result)
-    const acted = decision.actions.some((a) => a.kind !== 'poke')
+    const acted = decision.actions.some((a) => a.kind !== 'poke' && a.kind !== 'pause-writes')
     this.end(failure !== null ? Math.max(decision.wakeAtMs, world.nowMs + 50) : acted ? world.nowMs : decision.wakeAtMs)
   }
 

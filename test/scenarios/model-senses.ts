@@ -12,7 +12,7 @@ export class ModelSenses {
   private readonly host: string
   /** From each peer to here. */
   private readonly ways: readonly Way[]
-  private readonly words = new Map<string, { readonly statement: Statement; readonly receivedMs: number }>()
+  private readonly words = new Map<string, { readonly statement: Statement; receivedMs: number }>()
   private facts: RedisFacts | null = null
   private factsAtMs = Number.NEGATIVE_INFINITY
   private knownPid: number | null = null
@@ -110,6 +110,7 @@ export class ModelSenses {
     const silentMs = heardMs < startedMs ? neverMs : nowMs - heardMs
     const refused = world.refuses(way)
     const { hostLossMs } = world.policy
+    if (refused && known !== undefined) known.receivedMs = nowMs - neverMs
     return {
       host: peer,
       agent: refused ? 'refused' : silentMs < hostLossMs * suspectShare ? 'alive' : 'silent',

@@ -69,6 +69,7 @@ function world(changes: Partial<World> = {}): { rig: DrillRig; calls: string[]; 
     },
   }
   const writer: WriterHandle = {
+    prefix: 'p',
     pid: 1,
     mark: async (label) => {
       log.mark(label, clock)
@@ -91,6 +92,7 @@ function world(changes: Partial<World> = {}): { rig: DrillRig; calls: string[]; 
       lost: state.lost,
       firstLost: null,
       lastLost: null,
+      lostRuns: [],
       lostByMark: state.lost > 0 ? { 0: state.lost } : {},
       indeterminate: { count: 0, present: 0 },
       rejectedPresent: 0,

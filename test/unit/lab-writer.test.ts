@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { createAckLog } from '../../src/lab/ack-log.ts'
+import { termsOf } from '../../src/lab/double-writer.ts'
 import { verifyWrites } from '../../src/lab/read-back.ts'
 import { findProcess, isAlive } from '../../src/lab/processes.ts'
 import { createReplyReader, encodeCommand, type Reply } from '../../src/lab/resp.ts'
@@ -165,12 +166,19 @@ describe.skipIf(redisMissing)('the writer against a real redis', () => {
     expect(verified).toMatchObject({ complete: true, lost: 3, lostByMark: { '-1': 1, 0: 2 } })
     expect(verified.firstLost?.seq).toBe(7)
     expect(verified.lastLost?.seq).toBe(sent + 60)
+    expect(verified.lostRuns.map(([first, last]) => [first, last])).toEqual([
+      [7, 7],
+      [sent + 50, sent + 50],
+      [sent + 60, sent + 60],
+    ])
   })
 
-  test('a redis killed and restarted empty: errors, an outage, and what is lost', async () => {
+  test('a redis killed and restarted empty: errors, an outage, what is lost, and who acknowledged what', async () => {
     const port = await freePort()
     const { child } = await startRedis(port)
-    const handle = await writer({ host: '127.0.0.1', port })
+    const runId = () => /run_id:(\w+)/.exec(cli(port, ['info', 'server']))?.[1]
+    const first = runId()
+    const handle = await writer({ host: '127.0.0.1', port, identify: true })
     expect(await handle.steady({ acks: 100, withinMs: 5000 })).toBe(true)
     await handle.mark('crash')
     const before = await handle.stats()
@@ -183,6 +191,9 @@ describe.skipIf(redisMissing)('the writer against a real redis', () => {
     expect(report.marks[0]?.longestOutage.lengthMs).toBeGreaterThan(5)
     expect(report.longestOutage.open).toBe(false)
     const verified = await handle.verify()
+    const terms = termsOf([{ client: 'x', prefix: handle.prefix, acks: await handle.history(), lostRuns: [] }])
+    expect(terms.map((term) => term.runId)).toEqual([first, runId()])
+    expect(terms[0]?.replid).toMatch(/^[0-9a-f]{40}$/)
     expect(verified.lost).toBeGreaterThanOrEqual(before.acked)
     expect(verified.lost).toBeLessThan(report.acked)
   })

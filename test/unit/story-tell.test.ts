@@ -21,6 +21,7 @@ const verified = {
   lost: 0,
   firstLost: null,
   lastLost: null,
+  lostRuns: [],
   lostByMark: {},
   indeterminate: { count: 0, present: 0 },
   rejectedPresent: 0,

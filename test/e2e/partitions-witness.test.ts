@@ -1,0 +1,232 @@
+/**
+ * Two members and a witness (ADR 9): at most one member accepts writes at any time, whoever is cut from whom. Only an agent that is
+ * dead or frozen on a primary that is cut off holds nothing back. More incidents of this shape: witness.test.ts.
+ */
+import { describe, test } from 'vitest'
+import { expectRefused, playIncident, type Incident } from './partition.ts'
+import { hostLines, problems, rigFor } from './rig.ts'
+
+const config = `${hostLines(2)}
+  red-w: { ip: 192.168.77.3 }
+groups:
+  sessions:
+    members: [red-a, red-b]
+    witness: red-w
+    vip: 192.168.77.9/24
+`
+const members = ['red-a', 'red-b']
+const w = 'red-w'
+/** Acknowledged on the wrong side before the lease ended: at one write a millisecond and client. */
+const ofOneLease = 400
+/** An agent that cannot act: redis goes on until it can. */
+const withoutAgentMs = 6000
+
+const incidents: readonly Incident[] = [
+  {
+    name: 'the primary is cut from everyone, clients too',
+    twoWritersMs: 0,
+    primary: 'moves',
+    keptAtMost: ofOneLease,
+    act: async (s) => {
+      await s.split([s.primary], [s.replica, w, 'client', 'client2'])
+      await s.lasts(1500)
+    },
+  },
+  {
+    name: 'the primary is cut off, a client with it',
+    twoWritersMs: 0,
+    primary: 'moves',
+    keptAtMost: ofOneLease,
+    act: async (s) => {
+      await s.split([s.primary, 'client2'], [s.replica, w, 'client'])
+      await s.lasts(1500)
+    },
+  },
+  {
+    name: 'the replica is cut off, a client with it: nothing happens on the other side',
+    twoWritersMs: 0,
+    primary: 'stays',
+    keptAtMost: 0,
+    act: async (s) => {
+      await s.split([s.primary, w, 'client2'], [s.replica, 'client'])
+      await s.lasts(1500)
+    },
+  },
+  {
+    name: 'one way: nobody hears the primary',
+    twoWritersMs: 0,
+    primary: 'moves',
+    keptAtMost: ofOneLease,
+    act: async (s) => {
+      await s.mute([s.primary, 'client2'], [s.replica, w, 'client'])
+      await s.lasts(1500)
+    },
+  },
+  {
+    name: 'one way: the primary hears nobody',
+    twoWritersMs: 0,
+    primary: 'either',
+    keptAtMost: ofOneLease,
+    act: async (s) => {
+      await s.mute([s.replica, w, 'client'], [s.primary, 'client2'])
+      await s.lasts(1500)
+    },
+  },
+  {
+    name: 'the witness is cut from the primary only: nothing happens',
+    twoWritersMs: 0,
+    primary: 'stays',
+    keptAtMost: 0,
+    act: async (s) => {
+      await s.split([s.primary], [w])
+      await s.lasts(1500)
+    },
+  },
+  {
+    name: 'both members are cut from the witness: nothing happens; then redis dies: the two are enough',
+    twoWritersMs: 0,
+    primary: 'moves',
+    keptAtMost: 0,
+    act: async (s) => {
+      await s.split(['red-a', 'red-b', 'client', 'client2'], [w])
+      await s.lasts(1000)
+      await s.rig.lab.kill(s.primary, 'redis')
+      await s.lasts(1000)
+    },
+  },
+  {
+    name: 'the witness is frozen, and the members lose each other: nobody is elected, nobody writes',
+    twoWritersMs: 0,
+    primary: 'either',
+    keptAtMost: 0,
+    act: async (s) => {
+      await s.freeze(w, 'agent')
+      await s.split([s.primary, 'client2'], [s.replica, 'client'])
+      await s.lasts(1000)
+      await s.nobodyWrites(1000)
+    },
+  },
+  {
+    name: 'all three are alone; the replica finds the witness first: it is elected',
+    twoWritersMs: 0,
+    primary: 'moves',
+    keptAtMost: ofOneLease,
+    act: async (s) => {
+      await s.split([s.primary, 'client2'], [s.replica, 'client'], [w])
+      await s.lasts(1000)
+      await s.nobodyWrites(500)
+      await s.heal()
+      await s.split([s.primary, 'client2'], [s.replica, 'client', w])
+      await s.lasts(1500)
+    },
+  },
+  {
+    name: 'all three are alone; the primary finds the witness first: it goes on',
+    twoWritersMs: 0,
+    primary: 'stays',
+    keptAtMost: 0,
+    act: async (s) => {
+      await s.split([s.primary, 'client2'], [s.replica, 'client'], [w])
+      await s.lasts(1000)
+      await s.nobodyWrites(500)
+      await s.heal(w)
+      await s.split([w], [s.replica, 'client'])
+      await s.lasts(1500)
+    },
+  },
+  {
+    name: 'the link of the primary flaps: six cuts of 40 to 400 ms',
+    twoWritersMs: 0,
+    primary: 'either',
+    keptAtMost: 2 * ofOneLease,
+    act: async (s) => {
+      for (const cutMs of [40, 400, 80, 250, 120, 160]) {
+        await s.split([s.primary, 'client2'], [s.replica, w, 'client'])
+        await s.lasts(cutMs)
+        await s.heal()
+        await s.lasts(200)
+      }
+    },
+  },
+  {
+    name: 'the agent of the primary is frozen, and the primary is cut off',
+    twoWritersMs: withoutAgentMs,
+    primary: 'moves',
+    act: async (s) => {
+      await s.freeze(s.primary, 'agent')
+      await s.split([s.primary, 'client2'], [s.replica, w, 'client'])
+      await s.lasts(1500)
+    },
+  },
+  {
+    name: 'the agent of the primary is dead, and the primary is cut off',
+    twoWritersMs: withoutAgentMs,
+    primary: 'either',
+    act: async (s) => {
+      await s.killAgent(s.primary)
+      await s.split([s.primary, 'client2'], [s.replica, w, 'client'])
+      await s.lasts(1500)
+    },
+  },
+  {
+    name: 'the agent of the replica is dead, and the witness is cut from the primary: it goes on',
+    twoWritersMs: 0,
+    primary: 'stays',
+    keptAtMost: 0,
+    act: async (s) => {
+      await s.killAgent(s.replica)
+      await s.split([s.primary], [w])
+      await s.lasts(1500)
+    },
+  },
+  {
+    name: 'the agent of the replica is frozen, and the primary is cut from the witness: nobody can vote, writes are held back',
+    twoWritersMs: 0,
+    primary: 'either',
+    keptAtMost: ofOneLease,
+    act: async (s) => {
+      await s.freeze(s.replica, 'agent')
+      await s.split([s.primary], [w])
+      await s.lasts(1500)
+    },
+  },
+  {
+    name: 'the witness dies and comes back while the primary is cut off',
+    twoWritersMs: 0,
+    primary: 'moves',
+    keptAtMost: ofOneLease,
+    act: async (s) => {
+      await s.rig.killAgent(w)
+      await s.split([s.primary, 'client2'], [s.replica, w, 'client'])
+      await s.rig.startAgent(w)
+      await s.lasts(2000)
+    },
+  },
+  {
+    name: 'keepalived of the primary is killed while it is cut off',
+    twoWritersMs: 0,
+    primary: 'moves',
+    keptAtMost: ofOneLease,
+    act: async (s) => {
+      await s.split([s.primary, 'client2'], [s.replica, w, 'client'])
+      await s.rig.lab.kill(s.primary, 'keepalived')
+      await s.lasts(1500)
+    },
+  },
+  {
+    name: 'a switchover is asked for while the replica is cut off: refused, the primary goes on',
+    twoWritersMs: 0,
+    primary: 'stays',
+    keptAtMost: 0,
+    act: async (s) => {
+      await s.split([s.primary, w, 'client', 'client2'], [s.replica])
+      await s.lasts(300)
+      await expectRefused(s.rig, 'switchover', 'sessions')
+    },
+  },
+]
+
+describe.skipIf(problems.length > 0)('partitions of two members and a witness', { timeout: 90_000 }, () => {
+  const theRig = rigFor('partw', config)
+  test.each(incidents)('$name', async (incident) => void (await playIncident(theRig(), members, incident)))
+})
