@@ -13,6 +13,8 @@ export interface WorldOptions {
   readonly members: readonly (string | MemberOptions)[]
   readonly external?: boolean
   readonly auto?: boolean
+  /** A host without data that votes. */
+  readonly witness?: string
 }
 
 export function groupOf(options: WorldOptions): GroupConfig {
@@ -28,6 +30,7 @@ export function groupOf(options: WorldOptions): GroupConfig {
   return {
     ...usual,
     members,
+    ...(options.witness === undefined ? {} : { witness: options.witness }),
     process: options.external === true ? 'external' : 'direct',
     failover: { ...usual.failover, auto: options.auto ?? true },
   }

@@ -15,18 +15,30 @@ export interface Way {
   back: Way
   /** How long a word is on its way. */
   delayMs: number
+  /** Since when it is that slow. */
+  slowSinceMs: number
+  /** Since when it is so no more. */
+  quickSinceMs: number
   /** Words sent before then are lost: the stream that carried them was torn. */
   tornAtMs: number
   /** The last word in flight arrives then: a stream keeps its order. */
   lastArrivalMs: number
   /** The stream has ended and no other has come yet. */
-  hungUpUntilMs: number
+  hungUp: boolean
   /** The connection of a new agent is there from then on. */
   joinsAtMs: number
   /** The agent at `from` speaks and is heard at `to`. */
   heard: boolean
   /** Since when it is, or until when it was. */
   sinceMs: number
+  /** Only where leases are kept. Both agents hear each other: what `from` sends is echoed by `to`. */
+  echoes: boolean
+  echoesSinceMs: number
+  /** When what was echoed last had been sent, up to the last break. */
+  echoedMs: number
+  /** No agent listens at `to`, and its kernel says so. */
+  refuses: boolean
+  refusedMs: number
 }
 
 /** What a word needs on a quiet network. */
@@ -35,6 +47,9 @@ export const quickMs = 0.5
 /** From the first word of a connection until it has been heard. */
 export const joinedMs = quickMs + 0.1
 
+/** For so long a refusal counts as contact (agent/peers.ts). */
+const refusalCountsMs = 350
+
 /** For so long a silence keeps the loops awake. */
 const attentionMs = 5000
 
@@ -42,8 +57,11 @@ export class Network {
   private readonly ways = new Map<string, Map<string, Way>>()
   private readonly all: Way[] = []
   private readonly off = new Set<string>()
+  private readonly leases: boolean
 
-  constructor(hosts: readonly string[]) {
+  /** `leases`: who is heard by whom is of interest as well. */
+  constructor(hosts: readonly string[], leases: boolean) {
+    this.leases = leases
     for (const from of hosts) {
       const row = new Map<string, Way>()
       this.ways.set(from, row)
@@ -58,10 +76,17 @@ export class Network {
           delayMs: quickMs,
           tornAtMs: -1,
           lastArrivalMs: 0,
-          hungUpUntilMs: 0,
+          slowSinceMs: Number.NEGATIVE_INFINITY,
+          quickSinceMs: Number.NEGATIVE_INFINITY,
+          hungUp: false,
           joinsAtMs: 0,
           heard: false,
           sinceMs: Number.NEGATIVE_INFINITY,
+          echoes: false,
+          echoesSinceMs: Number.NEGATIVE_INFINITY,
+          echoedMs: Number.NEGATIVE_INFINITY,
+          refuses: false,
+          refusedMs: Number.NEGATIVE_INFINITY,
         } as Way
         row.set(to, way)
         this.all.push(way)
@@ -96,8 +121,11 @@ export class Network {
     for (const layer of which) this.way(from, to)[layer] = false
   }
 
-  clear(): void {
-    for (const way of this.all) Object.assign(way, { agent: true, redis: true, vrrp: true, delayMs: quickMs })
+  clear(nowMs: number): void {
+    for (const way of this.all) {
+      if (way.delayMs > quickMs) way.quickSinceMs = nowMs
+      Object.assign(way, { agent: true, redis: true, vrrp: true, delayMs: quickMs })
+    }
   }
 
   isWhole(): boolean {
@@ -108,8 +136,12 @@ export class Network {
     return this.all.filter((w) => !this.isOpen(w, 'agent'))
   }
 
-  isTorn(nowMs: number): boolean {
-    return this.all.some((w) => w.hungUpUntilMs > nowMs)
+  isTorn(): boolean {
+    return this.all.some((w) => w.hungUp)
+  }
+
+  isSlow(): boolean {
+    return this.all.some((w) => w.delayMs > quickMs)
   }
 
   power(host: string, on: boolean): void {
@@ -122,7 +154,7 @@ export class Network {
   }
 
   /** To be called at every change; `speaks`: the agent there lives and its loop turns. Who misses whom is told. */
-  listen(speaks: (host: string) => boolean, nowMs: number, misses: (host: string) => void): void {
+  listen(speaks: (host: string) => boolean, listens: (host: string) => boolean, nowMs: number, misses: (host: string) => void): void {
     for (const way of this.all) {
       // The first that a new connection carries is a statement; beats come after it.
       const heard = nowMs >= way.joinsAtMs + joinedMs && this.isOpen(way, 'agent') && speaks(way.from)
@@ -132,6 +164,31 @@ export class Network {
       }
       if (!heard && nowMs - way.sinceMs < attentionMs) misses(way.to)
     }
+    if (this.leases) this.listenForEchoes(nowMs, listens)
+  }
+
+  private listenForEchoes(nowMs: number, listens: (host: string) => boolean): void {
+    for (const way of this.all) {
+      const echoes = way.heard && way.back.heard && !way.hungUp
+      if (echoes !== way.echoes) {
+        if (way.echoes) way.echoedMs = echoedMs(way, nowMs)
+        else way.echoesSinceMs = nowMs
+        way.echoes = echoes
+      }
+      const refuses = !listens(way.to) && this.isOpen(way, 'agent') && way.back.agent
+      if (way.refuses) way.refusedMs = nowMs
+      way.refuses = refuses
+    }
+  }
+
+  /** When the youngest beat of `from` that `to` has echoed was sent; a kernel that says that nobody listens is as good. */
+  contactAtMs(way: Way, nowMs: number): number {
+    return way.refuses || nowMs - way.refusedMs < refusalCountsMs ? nowMs : echoedMs(way, nowMs)
+  }
+
+  slow(way: Way, delayMs: number, nowMs: number): void {
+    way.delayMs = delayMs
+    way.slowSinceMs = nowMs
   }
 
   missesSomebody(host: string, nowMs: number): boolean {
@@ -149,6 +206,17 @@ export class Network {
   }
 }
 
+/** A way that has become slow is silent until the first slow word arrives. From then on beats come as often as before, only late. */
 export function lastHeardMs(way: Way, nowMs: number): number {
-  return way.heard ? Math.max(way.sinceMs, nowMs - way.delayMs + quickMs) : way.sinceMs
+  if (!way.heard) return way.sinceMs
+  return nowMs < way.slowSinceMs + way.delayMs ? Math.max(way.sinceMs, way.slowSinceMs) : nowMs
+}
+
+function echoedMs(way: Way, nowMs: number): number {
+  if (!way.echoes) return way.echoedMs
+  const late = way.delayMs + way.back.delayMs - 2 * quickMs
+  if (late <= 0) return nowMs
+  const slowSinceMs = Math.min(way.delayMs > quickMs ? way.slowSinceMs : nowMs, way.back.delayMs > quickMs ? way.back.slowSinceMs : nowMs)
+  const sentMs = Math.max(nowMs - late, slowSinceMs)
+  return sentMs < way.echoesSinceMs ? way.echoedMs : sentMs
 }
