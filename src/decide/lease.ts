@@ -7,16 +7,19 @@
 import type { Action, Event } from '../model/action.ts'
 import { busyTickMs, holdWritesMs, isolatedMs, type Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
-import type { View } from '../model/view.ts'
+import type { PeerProbe, View } from '../model/view.ts'
 import { holdStill, type Context, type Draft } from './draft.ts'
-import { isServingPhase, newcomerMs } from './situation.ts'
+import { heard, isServingPhase, newcomerMs } from './situation.ts'
 
-export function withLease(ctx: Context, serve: (ctx: Context) => Draft): Draft {
+export function withLease(ctx: Context, serve: (ctx: Context) => Draft, resign: (ctx: Context, why: string) => Draft): Draft {
   const { state, view, policy } = ctx
+  const lost = lostVoters(state, view, policy)
+  if (lost.length > 0) return resign(ctx, `${lost.join(' and ')} have voted for another: no quorum can stand behind epoch ${state.epoch} any more`)
   if (!holdsLease(state, view, policy)) return holdWrites(ctx)
   if (state.writesHeldSinceMs !== null) return releaseWrites(ctx)
   const draft = serve(ctx)
-  return { ...draft, wakeInMs: Math.min(draft.wakeInMs, leaseLeftMs(view, policy)) }
+  // 0: it lives by its youth or by its votes.
+  return { ...draft, wakeInMs: Math.min(draft.wakeInMs, leaseLeftMs(view, policy) || busyTickMs / 4) }
 }
 
 function holdWrites(ctx: Context): Draft {
@@ -29,8 +32,8 @@ function holdWrites(ctx: Context): Draft {
   const next: State = { ...state, writesHeldSinceMs: sinceMs }
   const hold: Action = { kind: 'pause-writes', forMs: holdWritesMs }
   if (heldMs < isolatedMs) {
-    const actions: readonly Action[] = state.writesHeldSinceMs === null ? [hold] : []
-    return { ...holdStill(ctx, because, busyTickMs), next, actions, events: held }
+    // Each time anew: a redis that was busy when it was asked first has not been told.
+    return { ...holdStill(ctx, because, busyTickMs), next, actions: [hold], events: held }
   }
   // Cut off for good, as far as can be known: clients on this side are told, instead of waiting for a reply that cannot come.
   const givenUp = view.keepalived === null || !view.keepalived.allowed
@@ -60,9 +63,9 @@ export function withoutHeldWrites(state: State, draft: Draft): Draft {
 /** May this primary acknowledge writes? Always where nobody can be elected against it: without a witness, and while the operator has paused. */
 export function holdsLease(state: State, view: View, policy: Policy): boolean {
   if (policy.quorum === 0 || !policy.auto || state.paused.on) return true
-  if (inTouch(view, policy) + 1 >= policy.quorum) return true
+  if (inTouch(state, view, policy) + 1 >= policy.quorum) return true
   // An agent that was restarted cannot know yet. One that had held writes back before goes on doing so.
-  if (state.writesHeldSinceMs === null && view.agentUptimeMs < newcomerMs) return true
+  if (state.writesHeldSinceMs === null && view.agentUptimeMs < youngMs(policy)) return true
   // The votes were the first proof.
   return state.vote?.to === state.host && state.vote.epoch === state.epoch && view.nowMs - state.vote.atMs < policy.leaseMs
 }
@@ -74,6 +77,38 @@ export function leaseLeftMs(view: View, policy: Policy): number {
   return policy.quorum === 0 || decisive === undefined ? Number.MAX_SAFE_INTEGER : Math.max(0, policy.leaseMs - decisive)
 }
 
-function inTouch(view: View, policy: Policy): number {
-  return view.peers.filter((p) => p.contactMs < policy.leaseMs).length
+/** Voters may be as young as this agent and vote when they are newcomers no more: it must have stopped before. */
+function youngMs(policy: Policy): number {
+  return Math.max(policy.leaseMs, newcomerMs - (policy.voteSilenceMs - policy.leaseMs))
+}
+
+/**
+ * How many voters stand behind this primary. NOT ONE THAT HAS VOTED FOR ANOTHER SINCE: that vote may elect at any moment, and it is
+ * told before the next echo. Nor one without an agent of which this one has never heard, or not since writes were held: it may
+ * have voted before it died.
+ */
+function inTouch(state: State, view: View, policy: Policy): number {
+  return view.peers.filter((p) => p.contactMs < policy.leaseMs && standsBehind(state, view, p)).length
+}
+
+function standsBehind(state: State, view: View, peer: PeerProbe): boolean {
+  const { statement, statementAgeMs } = peer
+  if (hasVotedAgainst(state, peer)) return false
+  if (peer.agent === 'alive') return true
+  return statement !== null && (state.writesHeldSinceMs === null || statementAgeMs < view.nowMs - state.writesHeldSinceMs)
+}
+
+/** Those who have voted for another, where they would make the quorum: whoever is to serve has to be elected anew. */
+function lostVoters(state: State, view: View, policy: Policy): readonly string[] {
+  if (policy.quorum === 0 || inTouch(state, view, policy) + 1 >= policy.quorum) return []
+  const lost = view.peers.filter((p) => p.contactMs < policy.leaseMs && heard(p) !== null && hasVotedAgainst(state, p))
+  return inTouch(state, view, policy) + 1 + lost.length >= policy.quorum ? lost.map((p) => p.host) : []
+}
+
+/** A candidate that hears this primary again does not stand any more. */
+function hasVotedAgainst(state: State, peer: PeerProbe): boolean {
+  const { statement } = peer
+  const vote = statement?.vote ?? null
+  if (statement === null || vote === null || vote.epoch <= state.epoch || vote.to === state.host) return false
+  return vote.to !== peer.host || statement.seesHolder !== 'serves'
 }

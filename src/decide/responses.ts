@@ -78,7 +78,7 @@ function hold(ctx: Context): Draft {
 }
 
 function serve(ctx: Context): Draft {
-  return withLease(ctx, serveOn)
+  return withLease(ctx, serveOn, resign)
 }
 
 function serveOn(ctx: Context): Draft {
@@ -94,11 +94,14 @@ function serveOn(ctx: Context): Draft {
   return { ...holdStill(ctx, because, tickMs), next: { ...state, lineage }, events: [note] }
 }
 
-function resign(ctx: Context): Draft {
+function resign(ctx: Context, reason: string | null = null): Draft {
   const { state, view, situation } = ctx
   const facts = view.redis.facts
   const answersAsPrimary = situation.redis === 'primary' || situation.redis === 'other-primary'
-  const why = `${state.host}: redis ${situation.redis === 'dead' ? 'process is gone' : `is ${situation.redis}`}, last offset ${offsetOf(facts)}`
+  const why =
+    reason !== null
+      ? `${state.host}: ${reason}`
+      : `${state.host}: redis ${situation.redis === 'dead' ? 'process is gone' : `is ${situation.redis}`}, last offset ${offsetOf(facts)}`
   let next: State = {
     ...state,
     phase: 'fenced',
@@ -158,6 +161,9 @@ function finishPromotion(ctx: Context): Draft {
       return holdStill(ctx, `epoch ${state.epoch} is claimed; ${unheard.join(', ')} may know of a later one`, busyTickMs)
     return { ...holdStill(ctx, `epoch ${state.epoch} is claimed; redis is still to be promoted`, 0), actions: [{ kind: 'promote' }], vip: true }
   }
+  const before = state.lineage.findLast((e) => e.epoch < state.epoch)
+  const parent = state.lineage.findLast((e) => e.replid !== '' && e.replid === facts.replid2)
+  const after = parent !== undefined && before !== undefined && parent.epoch < before.epoch ? { after: parent.epoch } : {}
   const entry: LineageEntry = {
     epoch: state.epoch,
     replid: facts.replid,
@@ -166,9 +172,9 @@ function finishPromotion(ctx: Context): Draft {
     source: state.claim?.source ?? 'failover',
     why: state.claim?.why ?? '',
     atWallMs: view.nowWallMs,
+    ...after,
     ...(state.claim?.accepted === true ? { accepted: true } : {}),
   }
-  const before = state.lineage.findLast((e) => e.epoch < state.epoch)
   const from = before?.holder ?? null
   const lastSeen = from === null ? null : (peerOf(view, from)?.statement?.redis?.offset ?? null)
   const lostBytes = lastSeen === null || from === state.host ? null : Math.max(0, lastSeen - (entry.startOffset - 1))

@@ -21,6 +21,8 @@ export interface LineageEntry {
   readonly source: LineageSource
   readonly why: string
   readonly atWallMs: number
+  /** The epoch whose history it goes on with, where that is not the one before: what the epochs between have written is not in it. */
+  readonly after?: number
   /** An operator named this holder's data the true ones: members that had refused to follow then do, after a copy was kept. */
   readonly accepted?: true
 }

@@ -43,6 +43,17 @@ describe('the witness', () => {
     expect(decideAsWitness(voted, view('w', [longSilent, asks(3)], blind), abw).next.vote).toMatchObject({ epoch: 3, to: 'b' })
   })
 
+  test('votes for nobody else while the one it elected may serve: until its lease is over, or its own vote is another', () => {
+    const voted = witness({ vote: { epoch: 2, to: 'c', atMs: nowMs - 187 } })
+    const longAgo = witness({ vote: { epoch: 2, to: 'c', atMs: nowMs - 188 } })
+    const c = (vote: { epoch: number; to: string }) => peer(word('c', { gone: 1, seesHolder: 'gone', vote }))
+    const votesFor = (before: State, other: PeerProbe) => decideAsWitness(before, view('w', [longSilent, other, asks(3)], blind), abw).next.vote?.to
+    expect(votesFor(voted, silent('c'))).toBe('c')
+    expect(votesFor(longAgo, silent('c'))).toBe('b')
+    expect(votesFor(longAgo, c({ epoch: 2, to: 'c' }))).toBe('c')
+    expect(votesFor(voted, c({ epoch: 3, to: 'b' }))).toBe('b')
+  })
+
   test('does not vote when it cannot remember, or stood still itself', () => {
     expect(decideAsWitness(witness(), view('w', [longSilent, asks(2)], { ...blind, durable: false }), abw).next.vote).toBeNull()
     expect(decideAsWitness(witness(), view('w', [longSilent, asks(2)], { ...blind, stalledMs: 150 }), abw).next.vote).toBeNull()
