@@ -63,6 +63,9 @@ interface Field {
 /** I am the best of those that can be compared. Is that enough? */
 function judgeMyself(state: State, view: View, policy: Policy, field: Field): Election {
   const { unheard, unmeasured } = field
+  // The others may be electing one of them at this moment, because this member did not say in time what it has. Votes settle that.
+  if (policy.quorum === 0 && view.agentUptimeMs < newcomerMs && field.others.some((c) => c.host !== state.holder))
+    return wait([...unheard, ...unmeasured], 'this agent has only just started, and the others may have chosen without it')
   const mine = describePosition(field.me.position)
   const rivals = field.others.map((c) => `${c.host}: ${describePosition(c.position)}`).join('; ')
   const compared = rivals === '' ? mine : `${mine}, against ${rivals}`
