@@ -9,7 +9,16 @@ export interface Regression {
   readonly story: Story
 }
 
-const usual: Omit<Story, 'steps'> = { members: 3, external: false, neverPrimary: null, latenessMs: 0, healed: 7 }
+const usual: Omit<Story, 'steps'> = {
+  members: 3,
+  witness: false,
+  external: false,
+  neverPrimary: null,
+  priorities: 'falling',
+  cascade: null,
+  latenessMs: 0,
+  healed: 7,
+}
 const two: Omit<Story, 'steps'> = { ...usual, members: 2, healed: 3 }
 
 function story(group: Omit<Story, 'steps'>, ...steps: readonly Step[]): Story {
