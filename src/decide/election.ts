@@ -5,7 +5,7 @@
  */
 import type { View } from '../model/view.ts'
 import type { State } from '../model/state.ts'
-import { electionWaitMs, lonelyWaitMs, stallLimitMs, type Policy } from '../model/policy.ts'
+import { electionWaitMs, lonelyWaitMs, reconnectWaitMs, stallLimitMs, type Policy } from '../model/policy.ts'
 import { candidateFromWord, candidateOf, compareCandidates, isMeasuredSinceGone, memberOf, ownFitness, type Candidate } from './fitness.ts'
 import { comparePositions, describePosition, type Position } from './position.ts'
 import { heard, newcomerMs, peerOf } from './situation.ts'
@@ -81,13 +81,20 @@ function judgeMyself(state: State, view: View, policy: Policy, field: Field): El
     // The lost holder itself needs no hearing: what it has and we have not, it could not send. Other live replicas do.
     const late = [...unheard, ...unmeasured].filter((h) => h !== state.holder)
     if (late.length === 0) return me(`the link was alive until ${state.holder ?? 'the primary'} went (${compared})`)
-    if (sinceGoneMs >= electionWaitMs)
-      return me(`the link was alive until ${state.holder ?? 'the primary'} went; ${late.join(', ')} did not say more within ${electionWaitMs} ms (${compared})`)
+    const waitMs = late.some((h) => isReconnecting(view, h)) ? reconnectWaitMs : electionWaitMs
+    if (sinceGoneMs >= waitMs)
+      return me(`the link was alive until ${state.holder ?? 'the primary'} went; ${late.join(', ')} did not say more within ${waitMs} ms (${compared})`)
     return wait(late, `${late.join(', ')} may have more data`)
   }
   if (unmeasured.length > 0)
     return wait(unmeasured, `${unmeasured.join(', ')} cannot be compared yet, and this member's link was not alive when the primary went`)
   return judgeLonely(state, view, policy, unheard, compared)
+}
+
+/** Its stream ended in the middle of the election and its redis lives: it may have more data, and will be heard again soon. */
+function isReconnecting(view: View, host: string): boolean {
+  const peer = peerOf(view, host)
+  return peer?.agent === 'refused' && peer.redisReach !== 'refused' && peer.redisReach !== 'silent'
 }
 
 /** How long this agent has listened since the primary went: not before the others could speak to it, and not while it stood still. */

@@ -19,6 +19,7 @@ const usual: Omit<Story, 'steps'> = {
   latenessMs: 0,
   healed: 7,
 }
+const voted: Omit<Story, 'steps'> = { ...usual, members: 2, witness: true }
 const two: Omit<Story, 'steps'> = { ...usual, members: 2, healed: 3 }
 
 function story(group: Omit<Story, 'steps'>, ...steps: readonly Step[]): Story {
@@ -191,6 +192,80 @@ export const regressions: readonly Regression[] = [
       { kind: 'cut', host: 2 },
       { kind: 'wait', ms: 100 },
       { kind: 'wait', ms: 73.8 },
+    ),
+  },
+  {
+    accident: 'two candidates did not hear each other, both heard all voters: each was elected, in two epochs, by the same votes',
+    story: story(
+      { ...usual, witness: true, healed: 15 },
+      { kind: 'deafen', host: 1, other: 2 },
+      { kind: 'wait', ms: 547.8 },
+      { kind: 'crash', host: 0 },
+      { kind: 'wait', ms: 100 },
+    ),
+  },
+  {
+    accident: 'a primary came back to voters that had voted for another, who was never elected: it held its writes back for ever',
+    story: story({ ...usual, witness: true, neverPrimary: 0, healed: 15 }, { kind: 'disk-full', host: 0 }, { kind: 'suspend', host: 1, ms: 2500 }),
+  },
+  {
+    accident: 'the witness voted and died; the old primary took the answer of its kernel, that no agent listens, for contact',
+    story: story({ ...voted, priorities: 'rising' }, { kind: 'cut', host: 1 }, { kind: 'wait', ms: 469.8 }, { kind: 'kill-agent', host: 2 }),
+  },
+  {
+    accident: 'a group had just begun: the primary believed in its lease for as long as its voters were too young to vote, and a timer longer',
+    story: story({ ...voted, latenessMs: 30 }, { kind: 'cut', host: 0 }, { kind: 'wait', ms: 401.7 }),
+  },
+  {
+    accident: 'the redis of a primary was stopped when its writes were to be held back; nobody asked it again when it went on',
+    story: story({ ...voted, priorities: 'rising' }, { kind: 'freeze', host: 1 }, { kind: 'cut', host: 1 }, { kind: 'wait', ms: 205.8 }),
+  },
+  {
+    accident: 'the witness was gone and a replica that had been cut off came back as a candidate: the primary counted on neither, for ever',
+    story: story({ ...usual, witness: true, external: true }, { kind: 'cut', host: 2 }, { kind: 'wait', ms: 241.8 }),
+  },
+  {
+    accident: 'an agent was started in an election, and elected its member at the moment at which the others chose another without it',
+    story: story(
+      { ...usual, members: 4, priorities: 'rising', latenessMs: 60, healed: 15 },
+      { kind: 'kill-agent', host: 2 },
+      { kind: 'crash', host: 3 },
+      { kind: 'write', count: 3 },
+    ),
+  },
+  {
+    accident: 'replicate_from: a replica with more data was sent to a middle that lagged, and fetched everything anew from it',
+    story: story(
+      { ...usual, members: 5, cascade: 2, healed: 31 },
+      { kind: 'lag', host: 1 },
+      { kind: 'write', count: 1 },
+      { kind: 'suspend', host: 0, ms: 2500 },
+    ),
+  },
+  {
+    accident: 'forced, a member of the epoch before the last took over at the same offset: the writes of the last epoch passed for shared',
+    story: story(
+      { ...usual, neverPrimary: 2 },
+      { kind: 'isolate', host: 0, other: 1, layers: ['agent', 'redis', 'vrrp'] },
+      { kind: 'write', count: 1 },
+      { kind: 'power-off', host: 2 },
+      { kind: 'wait', ms: 353.8 },
+      { kind: 'power-on', host: 2 },
+      { kind: 'wait', ms: 232.5 },
+      { kind: 'write', count: 1 },
+      { kind: 'crash', host: 1 },
+    ),
+  },
+  {
+    accident: 'two epochs began without the diverged writes, the later one earlier: only those that the first had dropped were kept',
+    story: story(
+      { ...usual, members: 5, healed: 31 },
+      { kind: 'save', host: 4 },
+      { kind: 'write', count: 1 },
+      { kind: 'cut', host: 4 },
+      { kind: 'wait', ms: 308.9 },
+      { kind: 'crash', host: 4 },
+      { kind: 'write', count: 2 },
     ),
   },
 ]

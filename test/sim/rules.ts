@@ -145,13 +145,7 @@ export class Rules {
     const { view } = agent
     if (!agent.up || !agent.durable || view === null || w.nowMs - view.nowMs > knownMs || w.network.heardSinceMs(other, by, w.nowMs) < knownMs) return false
     // What one does not hear in time it cannot answer to, and who waits for longer than an election waits is not waited for.
-    if (
-      this.anyDelay(other, by) ||
-      w.nowMs - w.network.way(other, by).tornAtMs < knownMs ||
-      w.nowMs - w.agent(by).standsUntilMs < knownMs ||
-      !w.redis(other).answers(w.nowMs)
-    )
-      return false
+    if (this.anyDelay(other, by) || w.nowMs - w.agent(by).standsUntilMs < knownMs || !w.redis(other).answers(w.nowMs)) return false
     return ownFitness(w.state(other), view, w.policy).fit
   }
 
@@ -189,7 +183,7 @@ export class Rules {
   private anyDelay(a: string, b: string): boolean {
     const { network, nowMs } = this.world
     return [network.way(a, b), network.way(b, a)].some(
-      (way) => way.delayMs > 20 || (way.lastArrivalMs > nowMs - electionWaitMs && nowMs - way.quickSinceMs < knownMs),
+      (way) => way.delayMs > 20 || way.lastArrivalMs > nowMs + 5 || (way.lastArrivalMs > nowMs - electionWaitMs && nowMs - way.quickSinceMs < knownMs),
     )
   }
 

@@ -54,6 +54,17 @@ describe('the witness', () => {
     expect(votesFor(voted, c({ epoch: 3, to: 'b' }))).toBe('b')
   })
 
+  test('does not vote on a stream that has just ended, nor on a silence to which it has not listened', () => {
+    const torn = silent('a', { agent: 'refused', silentMs: 100, redisReach: 'silent' })
+    expect(decideAsWitness(witness(), view('w', [torn, asks(2)], blind), abw).next.vote).toBeNull()
+    const dead = { ...torn, redisReach: 'refused' as const }
+    expect(decideAsWitness(witness(), view('w', [dead, asks(2)], blind), abw).next.vote?.to).toBe('b')
+    const slow = { ...abw, hostLossMs: 1000, leaseMs: 800, voteSilenceMs: 1250 }
+    const never = silent('a', { silentMs: 1e12, redisReach: 'silent' })
+    expect(decideAsWitness(witness(), view('w', [never, asks(2)], { ...blind, agentUptimeMs: 1200 }), slow).next.vote).toBeNull()
+    expect(decideAsWitness(witness(), view('w', [never, asks(2)], { ...blind, agentUptimeMs: 1300 }), slow).next.vote?.to).toBe('b')
+  })
+
   test('does not vote when it cannot remember, or stood still itself', () => {
     expect(decideAsWitness(witness(), view('w', [longSilent, asks(2)], { ...blind, durable: false }), abw).next.vote).toBeNull()
     expect(decideAsWitness(witness(), view('w', [longSilent, asks(2)], { ...blind, stalledMs: 150 }), abw).next.vote).toBeNull()
@@ -76,6 +87,16 @@ describe('the replica b, after a resigned', () => {
     const { next, actions } = decide(standing, view('b', [resigned, watching({ vote: { epoch: 4, to: 'b' } })]), abw)
     expect(next).toMatchObject({ phase: 'promoting', epoch: 4, holder: 'b' })
     expect(actions.map((a) => a.kind)).toContain('promote')
+  })
+
+  test('a majority that comes when its voters may have voted for another is none: it asks anew, in another epoch', () => {
+    const abcw = { ...policy('a', 'b', 'c'), witness: 'w', quorum: 3 }
+    const vote = { epoch: 4, to: 'b' }
+    const peers = [resigned, peer(word('c', { gone: 1, seesHolder: 'gone', vote })), watching({ vote })]
+    const after = (ms: number) => decide(ready({ vote: { ...vote, atMs: nowMs - ms } }), view('b', peers), abcw).next
+    expect(after(150)).toMatchObject({ phase: 'promoting', epoch: 4 })
+    expect(after(151)).toMatchObject({ phase: 'replica', vote: { epoch: 4 } })
+    expect(after(501)).toMatchObject({ phase: 'replica', vote: { epoch: 5, to: 'b' } })
   })
 
   test('a vote in another epoch, or of somebody who is not heard any more, does not count', () => {
