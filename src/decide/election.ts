@@ -40,6 +40,8 @@ export function elect(state: State, view: View, policy: Policy): Election {
     else if (word.fit) others.push(candidate)
     else barred.push({ ...candidate, why: word.unfitWhy })
   }
+  const giver = silentGiver(state, view)
+  if (giver !== null) return wait([giver], `${giver} gave epoch ${state.epoch} away, is not heard, and its redis answers: it may accept writes still`)
   const best = [...others, ...(own.fit && me !== null ? [me] : [])].sort(compareCandidates).at(-1)
   const [richest] = barred.filter((c) => c.position.kind === 'known' && !isDiverged(c.position)).sort((a, b) => comparePositions(b.position, a.position))
   if (best === undefined && richest !== undefined && unheard.length + unmeasured.length === 0) return refuse(state, policy, richest, own.why)
@@ -47,6 +49,15 @@ export function elect(state: State, view: View, policy: Policy): Election {
   if (best.host !== state.host) return { result: 'other', host: best.host, because: `${best.host} has the most data (${describePosition(best.position)})` }
   if (state.gone !== null && !isMeasuredSinceGone(state, view)) return wait([state.host], `the redis of ${state.host} owes an answer: its offset is of before`)
   return judgeMyself(state, view, policy, { me: best, others, barred, unheard, unmeasured })
+}
+
+/** An epoch that was given away and never taken: whoever gave it may not have got as far as to refuse writes (INV-3). */
+function silentGiver(state: State, view: View): string | null {
+  const last = state.lineage.at(-1)
+  if (last === undefined || last.epoch >= state.epoch || last.holder === state.host) return null
+  const peer = peerOf(view, last.holder)
+  const lives = peer !== undefined && peer.redisReach !== 'refused' && peer.redisReach !== 'silent'
+  return lives && heard(peer) === null ? last.holder : null
 }
 
 /** Heard and measured, but may not be promoted (never_primary, a full disk): nobody's rival, and perhaps the only one that has the data. */
@@ -94,7 +105,7 @@ function judgeMyself(state: State, view: View, policy: Policy, field: Field): El
 /** Its stream ended in the middle of the election and its redis lives: it may have more data, and will be heard again soon. */
 function isReconnecting(view: View, host: string): boolean {
   const peer = peerOf(view, host)
-  return peer?.agent === 'refused' && peer.redisReach !== 'refused' && peer.redisReach !== 'silent'
+  return peer !== undefined && peer.agent !== 'alive' && peer.redisReach !== 'refused' && peer.redisReach !== 'silent'
 }
 
 /** How long this agent has listened since the primary went: not before the others could speak to it, and not while it stood still. */

@@ -157,7 +157,7 @@ export class Network {
   listen(speaks: (host: string) => boolean, listens: (host: string) => boolean, nowMs: number, misses: (host: string) => void): void {
     for (const way of this.all) {
       // The first that a new connection carries is a statement; beats come after it.
-      const heard = nowMs >= way.joinsAtMs + joinedMs && this.isOpen(way, 'agent') && speaks(way.from)
+      const heard = !way.hungUp && nowMs >= way.joinsAtMs + joinedMs && this.isOpen(way, 'agent') && speaks(way.from)
       if (heard !== way.heard) {
         way.heard = heard
         way.sinceMs = nowMs
@@ -169,7 +169,7 @@ export class Network {
 
   private listenForEchoes(nowMs: number, listens: (host: string) => boolean): void {
     for (const way of this.all) {
-      const echoes = way.heard && way.back.heard && !way.hungUp
+      const echoes = way.heard && way.back.heard
       if (echoes !== way.echoes) {
         if (way.echoes) way.echoedMs = echoedMs(way, nowMs)
         else way.echoesSinceMs = nowMs

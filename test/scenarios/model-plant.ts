@@ -190,11 +190,11 @@ export abstract class Plant extends VirtualClock {
         this.after(reconnectMs, again)
         return
       }
-      for (const w of [way, way.back]) w.hungUp = false
+      for (const w of [way, way.back]) {
+        w.hungUp = false
+        this.joins(w.from, w.to, 0)
+      }
       this.changed()
-      this.agent(a).sayAllTo(b)
-      this.agent(b).sayAllTo(a)
-      for (const host of [a, b]) this.agent(host).wake()
     }
     this.after(reconnectMs, again)
   }

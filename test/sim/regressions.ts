@@ -268,4 +268,18 @@ export const regressions: readonly Regression[] = [
       { kind: 'write', count: 2 },
     ),
   },
+  {
+    accident: 'the giver of an epoch lost its agent before its redis refused writes: another was elected beside it',
+    story: story(usual, { kind: 'die-at', host: 0, nth: 12 }, { kind: 'switchover', host: 0, to: 2 }, { kind: 'wait', ms: 371 }),
+  },
+  {
+    accident: 'the stream between two replicas was torn in an election: the one that had hung took the silence of the other for an answer',
+    story: story(
+      { ...usual, external: true },
+      { kind: 'freeze', host: 2 },
+      { kind: 'write', count: 1 },
+      { kind: 'crash', host: 0 },
+      { kind: 'tear', host: 2, other: 1 },
+    ),
+  },
 ]
