@@ -13,7 +13,8 @@ describe('fault histories', () => {
   test('no rule is broken in any', { timeout: 60_000 + seconds * 1000 }, () => {
     const { found, histories } = seek({ from: 1, seconds, histories: 6000, atMost: 1 })
     expect(found.map(report).join('\n')).toBe('')
-    expect(histories).toBeGreaterThan(100)
+    // A machine that is busy with other things plays fewer; below this the step says nothing.
+    expect(histories).toBeGreaterThan(500)
   })
 
   test.each(regressions)('once: $accident', ({ story }) => {
