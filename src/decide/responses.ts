@@ -6,10 +6,10 @@ import { maxLineage, type LineageEntry, type LineageSource, type State } from '.
 import { bootstrap } from './bootstrap.ts'
 import { answerId, claimEpoch, holdStill, offsetOf, type Context, type Draft } from './draft.ts'
 import { elect } from './election.ts'
-import { isFresh, wasFresh } from './fitness.ts'
+import { candidateFromWord, isFresh, wasFresh } from './fitness.ts'
 import { follow } from './following.ts'
 import { answerSwitchover, handOver, isHandedToMe, isOfferedToMe } from './handover.ts'
-import { mergeLineage } from './position.ts'
+import { comparePositions, mergeLineage, positionOf } from './position.ts'
 import { withLease } from './lease.ts'
 import { heard, isServingPhase, isWriteFenced, peerOf, voucherOf } from './situation.ts'
 import { standForElection, voteOfTheDead } from './voting.ts'
@@ -155,6 +155,9 @@ function finishPromotion(ctx: Context): Draft {
   if (facts === null) return holdStill(ctx, 'wait for its answer', busyTickMs)
   if (situation.redis === 'replica') {
     if ((state.servingRunId !== null && state.servingRunId !== facts.runId) || facts.syncing || state.partial) return resign(ctx)
+    const richer = state.claim?.source === 'forced' ? undefined : policy.members.find((m) => m.host !== state.host && hasMoreThanHere(ctx, m.host))
+    // Claimed in an election that is over: its agent died before it could promote, and the others have gone on (INV-4).
+    if (richer !== undefined) return resign(ctx, `epoch ${state.epoch} was claimed and not taken; ${richer.host} has more data now`)
     const unheard = policy.members.filter((m) => m.host !== state.host && heard(peerOf(view, m.host)) === null).map((m) => m.host)
     // After a restart of the agent the claim may be long outlived: who has just come listens before it makes a second primary.
     if (unheard.length > 0 && view.agentUptimeMs < lonelyWaitMs)
@@ -163,7 +166,7 @@ function finishPromotion(ctx: Context): Draft {
   }
   const before = state.lineage.findLast((e) => e.epoch < state.epoch)
   const parent = state.lineage.findLast((e) => e.replid !== '' && e.replid === facts.replid2)
-  const after = parent !== undefined && before !== undefined && parent.epoch < before.epoch ? { after: parent.epoch } : {}
+  const after = parent !== undefined && parent.epoch < state.epoch - 1 ? { after: parent.epoch } : {}
   const entry: LineageEntry = {
     epoch: state.epoch,
     replid: facts.replid,
@@ -194,6 +197,13 @@ function finishPromotion(ctx: Context): Draft {
     wakeInMs: busyTickMs,
     vip: true,
   }
+}
+
+function hasMoreThanHere(ctx: Context, host: string): boolean {
+  const { state, view, policy } = ctx
+  const word = heard(peerOf(view, host))
+  const theirs = word === null || word.redis?.loading === true ? null : candidateFromWord(policy, word, state)
+  return theirs !== null && view.redis.facts !== null && comparePositions(theirs.position, positionOf(view.redis.facts, state.lineage)) > 0
 }
 
 function mayFailOver(ctx: Context): boolean {

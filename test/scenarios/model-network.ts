@@ -140,6 +140,11 @@ export class Network {
     return this.all.some((w) => w.hungUp)
   }
 
+  /** Where a redis can reach another, their agents can speak. */
+  speaksWhereItReplicates(): boolean {
+    return this.all.every((w) => w.agent || !w.redis)
+  }
+
   isSlow(): boolean {
     return this.all.some((w) => w.delayMs > quickMs)
   }

@@ -112,6 +112,7 @@ export const mutations: readonly Mutation[] = [
     'return true',
   ),
   drop('an outlived claim is not carried out', responses, 'if (unheard.length > 0 && view.agentUptimeMs < lonelyWaitMs)', 'if (false)'),
+  drop('a claim that was outlived is compared again', responses, 'if (richer !== undefined) return resign', 'if (richer?.host === ``) return resign'),
   drop('a claim belongs to one process', responses, '(state.servingRunId !== null && state.servingRunId !== facts.runId) || facts.syncing', 'facts.syncing'),
   drop('all agree who holds an epoch that two claimed', 'src/decide/learn.ts', '(word.holder === next.holder || !winsTie(next, word))', 'word.epoch > 0'),
   drop('what cannot be remembered is not promoted', 'src/decide/memory.ts', "(next.phase === 'promoting' ||", "(next.phase === 'fresh' ||"),

@@ -282,4 +282,26 @@ export const regressions: readonly Regression[] = [
       { kind: 'tear', host: 2, other: 1 },
     ),
   },
+  {
+    accident: 'an agent died between claiming an epoch and promoting its redis; back again, it promoted what the others had gone on from',
+    story: story(
+      { ...usual, healed: 3 },
+      { kind: 'cut', host: 1 },
+      { kind: 'write', count: 1 },
+      { kind: 'die-at', host: 1, nth: 4 },
+      { kind: 'wait', ms: 1000 },
+    ),
+  },
+  {
+    accident: 'forced into an epoch whose predecessor it had only heard of, a member did not say that its own history left that one out',
+    story: story(
+      { ...usual, members: 5, healed: 31 },
+      { kind: 'failover', host: 4 },
+      { kind: 'write', count: 3 },
+      { kind: 'split', mask: 15 },
+      { kind: 'wait', ms: 260 },
+      { kind: 'failover', host: 0 },
+      { kind: 'write', count: 1 },
+    ),
+  },
 ]

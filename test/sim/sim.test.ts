@@ -14,7 +14,7 @@ describe('fault histories', () => {
     const { found, histories } = seek({ from: 1, seconds, histories: 6000, atMost: 1 })
     expect(found.map(report).join('\n')).toBe('')
     // A machine that is busy with other things plays fewer; below this the step says nothing.
-    expect(histories).toBeGreaterThan(500)
+    expect(histories).toBeGreaterThan(100)
   })
 
   test.each(regressions)('once: $accident', ({ story }) => {

@@ -139,7 +139,11 @@ function restart(w: World, story: Story, host: string, empty: boolean): void {
     return
   }
   w.run(50)
-  const watched = !w.network.isTorn() && !w.network.isSlow() && w.hosts.every((h) => w.agent(h).up && w.nowMs >= w.agent(h).standsUntilMs && !w.redis(h).frozen)
+  const watched =
+    !w.network.isTorn() &&
+    !w.network.isSlow() &&
+    w.network.speaksWhereItReplicates() &&
+    w.hosts.every((h) => w.agent(h).up && w.nowMs >= w.agent(h).standsUntilMs && !w.redis(h).frozen)
   if (!watched) return
   w.supervisorStarts(host, empty ? 'empty' : 'old')
   w.run(30 + story.latenessMs)

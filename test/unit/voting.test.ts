@@ -71,6 +71,21 @@ describe('the witness', () => {
   })
 })
 
+describe('the lease of the primary a', () => {
+  const serving = state('a', { phase: 'primary' })
+  const behind = (more: Partial<Statement>) => holdsLease(serving, view('a', [silent('b', { contactMs: 1e12 }), watching(more)]), abw)
+
+  test('stands on nobody who has voted for another since, but on a candidate that hears this primary again', () => {
+    expect(behind({})).toBe(true)
+    expect(behind({ vote: { epoch: 2, to: 'b' } })).toBe(false)
+    expect(behind({ vote: { epoch: 1, to: 'b' } })).toBe(true)
+    const candidate = (seesHolder: Statement['seesHolder']) => peer(word('b', { vote: { epoch: 2, to: 'b' }, seesHolder }))
+    const alone = (other: PeerProbe) => holdsLease(serving, view('a', [other, silent('w', { contactMs: 1e12 })]), abw)
+    expect(alone(candidate('serves'))).toBe(true)
+    expect(alone(candidate('gone'))).toBe(false)
+  })
+})
+
 describe('the replica b, after a resigned', () => {
   const ready = (more: Partial<State> = {}): State => state('b', { gone, ...more })
 
