@@ -25,6 +25,7 @@ export function elect(state: State, view: View, policy: Policy): Election {
   const unheard: string[] = []
   const unmeasured: string[] = []
   const barred: Barred[] = []
+  const ahead: string[] = []
   for (const member of policy.members) {
     if (member.host === state.host) continue
     const word = heard(peerOf(view, member.host))
@@ -36,8 +37,11 @@ export function elect(state: State, view: View, policy: Policy): Election {
     const final = word.gone >= state.epoch || word.phase === 'fenced' || word.host === state.holder
     // Data that are still being read have no offset yet, and may be the better ones (INV-8).
     const measured = candidate !== null && word.redis?.loading === false && !word.redis.syncing
-    if (!measured || !final) unmeasured.push(member.host)
-    else if (word.fit) others.push(candidate)
+    if (!measured || !final) {
+      unmeasured.push(member.host)
+      // It has not seen the primary go yet; what it has will not become less (INV-4).
+      if (measured && word.fit && me !== null && comparePositions(candidate.position, me.position) > 0) ahead.push(member.host)
+    } else if (word.fit) others.push(candidate)
     else barred.push({ ...candidate, why: word.unfitWhy })
   }
   const giver = silentGiver(state, view)
@@ -48,6 +52,7 @@ export function elect(state: State, view: View, policy: Policy): Election {
   if (best === undefined) return wait(unheard.concat(unmeasured), `no member heard is fit (here: ${own.why || 'fit'})`)
   if (best.host !== state.host) return { result: 'other', host: best.host, because: `${best.host} has the most data (${describePosition(best.position)})` }
   if (state.gone !== null && !isMeasuredSinceGone(state, view)) return wait([state.host], `the redis of ${state.host} owes an answer: its offset is of before`)
+  if (ahead.length > 0) return wait(ahead, `${ahead.join(', ')} has more data already`)
   return judgeMyself(state, view, policy, { me: best, others, barred, unheard, unmeasured })
 }
 

@@ -59,6 +59,7 @@ export const mutations: readonly Mutation[] = [
   drop('data that are being read are waited for', election, 'word.redis?.loading === false', 'true'),
   drop('others are waited for, a while', election, 'if (sinceGoneMs >= electionWaitMs)', 'if (true)'),
   drop('who gave an epoch away may serve on', election, 'if (giver !== null) return wait', 'if (giver === ``) return wait'),
+  drop('who has more already is not outrun', election, 'if (ahead.length > 0) return wait', 'if (ahead.length > 99) return wait'),
   drop('who is just reconnecting is waited for', election, '? reconnectWaitMs : electionWaitMs', '? electionWaitMs : electionWaitMs'),
   drop('waiting counts only while one listens', election, ' || view.agentUptimeMs < newcomerMs', ''),
   drop(

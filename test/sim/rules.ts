@@ -146,7 +146,8 @@ export class Rules {
     const { view } = agent
     if (!agent.up || !agent.durable || view === null || w.nowMs - view.nowMs > knownMs || w.network.heardSinceMs(other, by, w.nowMs) < knownMs) return false
     // What one does not hear in time it cannot answer to, and who waits for longer than an election waits is not waited for.
-    if (this.anyDelay(other, by) || w.nowMs - w.agent(by).standsUntilMs < knownMs || !w.redis(other).answers(w.nowMs)) return false
+    if (w.voters.some((v) => v !== other && this.anyDelay(other, v)) || w.nowMs - w.agent(by).standsUntilMs < knownMs || !w.redis(other).answers(w.nowMs))
+      return false
     return ownFitness(w.state(other), view, w.policy).fit
   }
 

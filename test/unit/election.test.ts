@@ -23,6 +23,12 @@ describe('the replica b, after a went', () => {
     expect(elect(state('b', { gone: gone(true, 61) }), view('b', peers), abc).result).toBe('me')
   })
 
+  test('a live replica that has more already is not outrun, however late it learns that the primary went', () => {
+    const more = (fit: boolean) => [silent('a'), peer(word('c', { fit, redis: facts({ offset: 1001 }) }))]
+    expect(elect(state('b', { gone: gone(true, 5000) }), view('b', more(true)), abc)).toMatchObject({ result: 'wait', forHosts: ['c'] })
+    expect(elect(state('b', { gone: gone(true, 5000) }), view('b', more(false)), abc).result).toBe('me')
+  })
+
   test('one whose stream has just ended and whose redis answers is waited for until it can be heard again', () => {
     const torn = silent('c', { agent: 'refused', silentMs: 70, redisReach: 'answers' })
     expect(elect(state('b', { gone: gone(true, 249) }), view('b', [resigned, torn]), abc)).toMatchObject({ result: 'wait', forHosts: ['c'] })

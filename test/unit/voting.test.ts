@@ -84,6 +84,17 @@ describe('the lease of the primary a', () => {
     expect(alone(candidate('serves'))).toBe(true)
     expect(alone(candidate('gone'))).toBe(false)
   })
+
+  test('ends with the epoch when those who would make the quorum have voted for another: it resigns', () => {
+    const outvoted = view('a', [silent('b', { contactMs: 1e12 }), watching({ vote: { epoch: 2, to: 'b' } })], { redis: probe({ facts: primaryFacts() }) })
+    expect(decide(serving, outvoted, abw).next.phase).toBe('fenced')
+  })
+
+  test('of an agent that has just started ends before voters that are as young may vote', () => {
+    const young = (agentUptimeMs: number) =>
+      holdsLease(serving, view('a', [silent('b', { contactMs: 1e12 }), silent('w', { contactMs: 1e12 })], { agentUptimeMs }), abw)
+    expect([young(430), young(440)]).toEqual([true, false])
+  })
 })
 
 describe('the replica b, after a resigned', () => {
@@ -108,10 +119,10 @@ describe('the replica b, after a resigned', () => {
     const abcw = { ...policy('a', 'b', 'c'), witness: 'w', quorum: 3 }
     const vote = { epoch: 4, to: 'b' }
     const peers = [resigned, peer(word('c', { gone: 1, seesHolder: 'gone', vote })), watching({ vote })]
-    const after = (ms: number) => decide(ready({ vote: { ...vote, atMs: nowMs - ms } }), view('b', peers), abcw).next
-    expect(after(150)).toMatchObject({ phase: 'promoting', epoch: 4 })
-    expect(after(151)).toMatchObject({ phase: 'replica', vote: { epoch: 4 } })
-    expect(after(501)).toMatchObject({ phase: 'replica', vote: { epoch: 5, to: 'b' } })
+    const asked = (ms: number) => decide(ready({ vote: { ...vote, atMs: nowMs - ms } }), view('b', peers), abcw).next
+    expect(asked(150)).toMatchObject({ phase: 'promoting', epoch: 4 })
+    expect(asked(151)).toMatchObject({ phase: 'replica', vote: { epoch: 4 } })
+    expect(asked(501)).toMatchObject({ phase: 'replica', vote: { epoch: 5, to: 'b' } })
   })
 
   test('a vote in another epoch, or of somebody who is not heard any more, does not count', () => {
