@@ -222,8 +222,9 @@ function electSuccessor(ctx: Context): Draft {
   const giver = isOfferedToMe(ctx)
   if (giver !== null) {
     const waiting = holdStill(ctx, `${giver} gives epoch ${ctx.state.epoch} to this member; its redis must be seen to refuse writes first`, 2)
-    // Its redis died in the middle: what answers there next must not be followed.
-    return { ...waiting, actions: heard(peerOf(view, giver))?.answering === true ? [] : detach(ctx), vip: true }
+    // Its redis died in the middle: what answers there next must not be followed. And what was restarted here must not be written to.
+    const calm = heard(peerOf(view, giver))?.answering === true && ctx.situation.redis === 'replica'
+    return { ...waiting, actions: calm ? [] : detach(ctx), vip: true }
   }
   if (ctx.state.phase === 'handed') return takeBack(ctx, [])
   const known = ctx.state.gone?.epoch === ctx.state.epoch ? ctx.state.gone : null

@@ -304,4 +304,17 @@ export const regressions: readonly Regression[] = [
       { kind: 'write', count: 1 },
     ),
   },
+  {
+    accident: 'the target of a switchover was restarted as a primary by its supervisor while it waited for the giver: it accepted writes',
+    story: story(
+      { ...voted, external: true, latenessMs: 60 },
+      { kind: 'switchover', host: 0, to: null },
+      { kind: 'wait', ms: 5 },
+      { kind: 'wait', ms: 1 },
+      { kind: 'restart-old', host: 1 },
+      { kind: 'wait', ms: 100 },
+      { kind: 'slow', host: 0, other: 1, ms: 60 },
+      { kind: 'wait', ms: 783.9 },
+    ),
+  },
 ]
