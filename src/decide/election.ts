@@ -5,7 +5,7 @@
  */
 import type { View } from '../model/view.ts'
 import type { State } from '../model/state.ts'
-import { electionWaitMs, lonelyWaitMs, stallLimitMs, type Policy } from '../model/policy.ts'
+import { electionWaitMs, lonelyWaitMs, reconnectWaitMs, stallLimitMs, type Policy } from '../model/policy.ts'
 import { candidateFromWord, candidateOf, compareCandidates, isMeasuredSinceGone, memberOf, ownFitness, type Candidate } from './fitness.ts'
 import { comparePositions, describePosition, estimateSlackBytes, isPlaced, mayHaveMore, type Position } from './position.ts'
 import { heard, newcomerMs, peerOf } from './situation.ts'
@@ -25,6 +25,7 @@ export function elect(state: State, view: View, policy: Policy): Election {
   const unheard: string[] = []
   const unmeasured: string[] = []
   const barred: Barred[] = []
+  const ahead: string[] = []
   for (const member of policy.members) {
     if (member.host === state.host) continue
     const word = heard(peerOf(view, member.host))
@@ -36,16 +37,22 @@ export function elect(state: State, view: View, policy: Policy): Election {
     const final = word.gone >= state.epoch || word.phase === 'fenced' || word.host === state.holder
     // Data that are still being read have no offset yet, and may be the better ones (INV-8).
     const measured = candidate !== null && word.redis?.loading === false && !word.redis.syncing
-    if (!measured || !final) unmeasured.push(member.host)
-    else if (word.fit) others.push(candidate)
+    if (!measured || !final) {
+      unmeasured.push(member.host)
+      // It has not seen the primary go yet; what it has will not become less (INV-4).
+      if (measured && word.fit && me !== null && comparePositions(candidate.position, me.position) > 0) ahead.push(member.host)
+    } else if (word.fit) others.push(candidate)
     else barred.push({ ...candidate, why: word.unfitWhy })
   }
+  const giver = silentGiver(state, view)
+  if (giver !== null) return wait([giver], `${giver} gave epoch ${state.epoch} away, is not heard, and its redis answers: it may accept writes still`)
   const best = preferHolder(state, [...others, ...(own.fit && me !== null ? [me] : [])].sort(compareCandidates))
   const [richest] = barred.filter((c) => isPlaced(c.position) && !isDiverged(c.position)).sort((a, b) => comparePositions(b.position, a.position))
   if (best === undefined && richest !== undefined && unheard.length + unmeasured.length === 0) return refuse(state, policy, richest, own.why)
   if (best === undefined) return wait(unheard.concat(unmeasured), `no member heard is fit (here: ${own.why || 'fit'})`)
   if (best.host !== state.host) return { result: 'other', host: best.host, because: `${best.host} has the most data (${describePosition(best.position)})` }
   if (state.gone !== null && !isMeasuredSinceGone(state, view)) return wait([state.host], `the redis of ${state.host} owes an answer: its offset is of before`)
+  if (ahead.length > 0) return wait(ahead, `${ahead.join(', ')} has more data already`)
   return judgeMyself(state, view, policy, { me: best, others, barred, unheard, unmeasured })
 }
 
@@ -58,6 +65,15 @@ function preferHolder(state: State, inOrder: readonly Candidate[]): Candidate | 
   const holder = inOrder.find((c) => c.host === state.holder)
   if (best?.position.kind !== 'noted' || holder?.position.kind !== 'noted' || best.position.epoch !== holder.position.epoch) return best
   return holder.position.offset >= best.position.offset - estimateSlackBytes ? holder : best
+}
+
+/** An epoch that was given away and never taken: whoever gave it may not have got as far as to refuse writes (INV-3). */
+function silentGiver(state: State, view: View): string | null {
+  const last = state.lineage.at(-1)
+  if (last === undefined || last.epoch >= state.epoch || last.holder === state.host) return null
+  const peer = peerOf(view, last.holder)
+  const lives = peer !== undefined && peer.redisReach !== 'refused' && peer.redisReach !== 'silent'
+  return lives && heard(peer) === null ? last.holder : null
 }
 
 /** Heard and measured, but may not be promoted (never_primary, a full disk): nobody's rival, and perhaps the only one that has the data. */
@@ -74,6 +90,9 @@ interface Field {
 /** I am the best of those that can be compared. Is that enough? */
 function judgeMyself(state: State, view: View, policy: Policy, field: Field): Election {
   const { unheard, unmeasured } = field
+  // The others may be electing one of them at this moment, because this member did not say in time what it has. Votes settle that.
+  if (policy.quorum === 0 && view.agentUptimeMs < newcomerMs && field.others.some((c) => c.host !== state.holder))
+    return wait([...unheard, ...unmeasured], 'this agent has only just started, and the others may have chosen without it')
   const mine = describePosition(field.me.position)
   const rivals = field.others.map((c) => `${c.host}: ${describePosition(c.position)}`).join('; ')
   const compared = rivals === '' ? mine : `${mine}, against ${rivals}`
@@ -91,8 +110,9 @@ function judgeMyself(state: State, view: View, policy: Policy, field: Field): El
     // The lost holder itself needs no hearing: what it has and we have not, it could not send. Other live replicas do.
     const late = [...unheard, ...unmeasured].filter((h) => h !== state.holder)
     if (late.length === 0) return me(`the link was alive until ${state.holder ?? 'the primary'} went (${compared})`)
-    if (sinceGoneMs >= electionWaitMs)
-      return me(`the link was alive until ${state.holder ?? 'the primary'} went; ${late.join(', ')} did not say more within ${electionWaitMs} ms (${compared})`)
+    const waitMs = late.some((h) => isReconnecting(view, h)) ? reconnectWaitMs : electionWaitMs
+    if (sinceGoneMs >= waitMs)
+      return me(`the link was alive until ${state.holder ?? 'the primary'} went; ${late.join(', ')} did not say more within ${waitMs} ms (${compared})`)
     return wait(late, `${late.join(', ')} may have more data`)
   }
   if (unmeasured.length > 0) {
@@ -100,6 +120,12 @@ function judgeMyself(state: State, view: View, policy: Policy, field: Field): El
     return wait(unmeasured, `${whys.join(', ')}, and this member's link was not alive when the primary went`)
   }
   return judgeLonely(state, view, policy, unheard, compared)
+}
+
+/** Its stream ended in the middle of the election and its redis lives: it may have more data, and will be heard again soon. */
+function isReconnecting(view: View, host: string): boolean {
+  const peer = peerOf(view, host)
+  return peer !== undefined && peer.agent !== 'alive' && peer.redisReach !== 'refused' && peer.redisReach !== 'silent'
 }
 
 /** How long this agent has listened since the primary went: not before the others could speak to it, and not while it stood still. */

@@ -185,6 +185,10 @@ export function upstreamFor(ctx: Context, holder: string): { readonly host: stri
   const middle = memberOf(policy, wanted)
   const word = heard(peerOf(view, wanted))
   if (middle === undefined || word === null || !word.answering || word.redis === null) return direct
+  // Redis would begin anew with all that the middle has, for a byte that it has not received yet (INV-1). In a calm moment it has.
+  const facts = view.redis.facts
+  const attached = facts?.upstream?.host === middle.ip && facts.upstream.port === middle.port
+  if (!attached && facts !== null && facts.replid === word.redis.replid && facts.offset > word.redis.offset) return direct
   const healthy = word.phase === 'replica' && word.epoch === state.epoch && word.redis.linkUp && !word.redis.syncing
   const self = memberOf(policy, state.host)
   const belowUs = self !== undefined && word.redis.upstream?.host === self.ip && word.redis.upstream.port === self.port

@@ -7,16 +7,19 @@
 import type { Action, Event } from '../model/action.ts'
 import { busyTickMs, holdWritesMs, lonelyWaitMs, longSilentMs, type Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
-import type { View } from '../model/view.ts'
+import type { PeerProbe, View } from '../model/view.ts'
 import { holdStill, type Context, type Draft } from './draft.ts'
-import { isServingPhase, isWriteFenced, newcomerMs, redisAnswers } from './situation.ts'
+import { heard, isServingPhase, isWriteFenced, newcomerMs, redisAnswers } from './situation.ts'
 
-export function withLease(ctx: Context, serve: (ctx: Context) => Draft): Draft {
+export function withLease(ctx: Context, serve: (ctx: Context) => Draft, resign: (ctx: Context, why: string) => Draft): Draft {
   const { state, view, policy } = ctx
+  const lost = lostVoters(state, view, policy)
+  if (lost.length > 0) return resign(ctx, `${lost.join(' and ')} have voted for another: no quorum can stand behind epoch ${state.epoch} any more`)
   if (!holdsLease(state, view, policy)) return holdWrites(ctx)
   if (state.writesHeldSinceMs !== null || (policy.leased && isWriteFenced(view))) return releaseWrites(ctx)
   const draft = serve(ctx)
-  return { ...draft, wakeInMs: Math.min(draft.wakeInMs, leaseLeftMs(view, policy)) }
+  // 0: it lives by its youth or by its votes.
+  return { ...draft, wakeInMs: Math.min(draft.wakeInMs, leaseLeftMs(view, policy) || busyTickMs / 4) }
 }
 
 /** Of a primary whose redis owes an answer: what it is told now comes before whatever clients send it later. */
@@ -46,7 +49,8 @@ function holdWrites(ctx: Context): Draft {
   if (facts === null || !redisAnswers(view)) return { ...draft, actions: begins ? [hold] : [], vip: false }
   // What was set while this agent was dead or hung (the guard) is not taken back before somebody hears this primary.
   const mustRefuse = isWriteFenced(view) || (heldMs >= policy.refuseAfterMs && isKnown(ctx))
-  if (!mustRefuse) return { ...draft, actions: begins || !view.actedAll || heldMs > holdWritesMs / 2 ? [hold] : [] }
+  // Each time anew: a redis that was busy when it was asked first has not been told.
+  if (!mustRefuse) return { ...draft, actions: [hold] }
   return refuseWrites(ctx, draft, facts.runId)
 }
 
@@ -89,12 +93,12 @@ export function withoutHeldWrites(state: State, draft: Draft): Draft {
 /** May this primary acknowledge writes? Always where nobody can be promoted unasked: by votes of all, or while the operator has paused. */
 export function holdsLease(state: State, view: View, policy: Policy): boolean {
   if (!policy.leased || !policy.auto || state.paused.on) return true
-  if (inTouch(view, policy) >= needed(policy)) return true
+  if (inTouch(state, view, policy) >= needed(policy)) return true
   // Who was cut off may have been replaced, and its gateway answers before anybody can say so.
   const mayBeReplaced = state.writesHeldSinceMs !== null || isWriteFenced(view)
   if (policy.checks && (mayBeReplaced ? wasReaching(view, policy) : reachesCheck(view, policy))) return true
   // An agent that was restarted cannot know yet. One whose writes were held or refused before goes on with that.
-  if (!mayBeReplaced && view.agentUptimeMs < newcomerMs) return true
+  if (!mayBeReplaced && view.agentUptimeMs < youngMs(policy)) return true
   // The votes were the first proof.
   return policy.quorum > 0 && state.vote?.to === state.host && state.vote.epoch === state.epoch && view.nowMs - state.vote.atMs < policy.leaseMs
 }
@@ -138,6 +142,38 @@ function needed(policy: Policy): number {
   return policy.quorum > 0 ? policy.quorum - 1 : 1
 }
 
-function inTouch(view: View, policy: Policy): number {
-  return view.peers.filter((p) => p.contactMs < policy.leaseMs).length
+/** Voters may be as young as this agent and vote when they are newcomers no more: it must have stopped before. */
+function youngMs(policy: Policy): number {
+  return Math.max(policy.leaseMs, newcomerMs - (policy.voteSilenceMs - policy.leaseMs))
+}
+
+/**
+ * How many voters stand behind this primary. NOT ONE THAT HAS VOTED FOR ANOTHER SINCE: that vote may elect at any moment, and it is
+ * told before the next echo. Nor one without an agent of which this one has never heard, or not since writes were held: it may
+ * have voted before it died.
+ */
+function inTouch(state: State, view: View, policy: Policy): number {
+  return view.peers.filter((p) => p.contactMs < policy.leaseMs && standsBehind(state, view, p)).length
+}
+
+function standsBehind(state: State, view: View, peer: PeerProbe): boolean {
+  const { statement, statementAgeMs } = peer
+  if (hasVotedAgainst(state, peer)) return false
+  if (peer.agent === 'alive') return true
+  return statement !== null && (state.writesHeldSinceMs === null || statementAgeMs < view.nowMs - state.writesHeldSinceMs)
+}
+
+/** Those who have voted for another, where they would make the quorum: whoever is to serve has to be elected anew. */
+function lostVoters(state: State, view: View, policy: Policy): readonly string[] {
+  if (policy.quorum === 0 || inTouch(state, view, policy) + 1 >= policy.quorum) return []
+  const lost = view.peers.filter((p) => p.contactMs < policy.leaseMs && heard(p) !== null && hasVotedAgainst(state, p))
+  return inTouch(state, view, policy) + 1 + lost.length >= policy.quorum ? lost.map((p) => p.host) : []
+}
+
+/** A candidate that hears this primary again does not stand any more. */
+function hasVotedAgainst(state: State, peer: PeerProbe): boolean {
+  const { statement } = peer
+  const vote = statement?.vote ?? null
+  if (statement === null || vote === null || vote.epoch <= state.epoch || vote.to === state.host) return false
+  return vote.to !== peer.host || statement.seesHolder !== 'serves'
 }

@@ -21,7 +21,7 @@ export const estimateSlackBytes = 1024
 
 export function positionOf(facts: RedisFacts, lineage: Lineage): Position {
   const own = lineage.findLast((e) => e.replid !== '' && e.replid === facts.replid)
-  if (own !== undefined) return known(own, facts.offset, lineage)
+  if (own !== undefined) return known(reached(own, facts.offset, lineage), facts.offset, lineage)
   const before = lineage.findLast((e) => e.replid !== '' && e.replid === facts.replid2)
   // A redis that was promoted outside our sight: what it shares with us ends where its own id begins.
   if (before !== undefined) return known(before, Math.max(facts.offset, facts.secondOffset - 1), lineage, facts.secondOffset - 1)
@@ -47,6 +47,25 @@ export function isPlaced(position: Position): position is Exclude<Position, { re
   return position.kind === 'known' || position.kind === 'noted'
 }
 
+/**
+ * A replica takes the id of a new epoch when its link is up, and the bytes come after: before it has those of the epoch before,
+ * it has less than one that stands at the end of that epoch (INV-4).
+ */
+function reached(entry: LineageEntry, offset: number, lineage: Lineage): LineageEntry {
+  if (offset >= entry.startOffset - 1 || countsAnew(entry)) return entry
+  const parent = lineage.findLast((e) => e.epoch <= parentEpoch(entry))
+  return parent === undefined ? entry : reached(parent, offset, lineage)
+}
+
+function parentEpoch(entry: LineageEntry): number {
+  return entry.continues?.epoch ?? entry.epoch - 1
+}
+
+/** Its offsets are no continuation of its parent's. */
+function countsAnew(entry: LineageEntry): boolean {
+  return entry.continues !== undefined && entry.continues.offset !== entry.startOffset - 1
+}
+
 /** `sharedUntil`: beyond that its bytes are its own. They are the history's as long as no later epoch began without them. */
 function known(entry: LineageEntry, offset: number, lineage: Lineage, sharedUntil = Number.MAX_SAFE_INTEGER): Position {
   const endOffset = lineage.some((e) => e.epoch > entry.epoch) ? Math.min(sharedUntil, sharedEnd(entry, lineage)) : Number.MAX_SAFE_INTEGER
@@ -54,25 +73,32 @@ function known(entry: LineageEntry, offset: number, lineage: Lineage, sharedUnti
 }
 
 /**
- * The last byte of this epoch's numbering that the history kept. From its newest epoch back: of ALL epochs after this one the smallest
- * counts, because one that restarted from an older dataset has dropped what the epochs before it still had. Beyond an epoch that began
- * to count anew, offsets are of another numbering. An epoch that the newest does not come from has kept nothing of its own.
+ * The last byte of this epoch's numbering that the history kept: back along the newest epoch's line to where this epoch's line leaves
+ * it. Of ALL epochs on the way the smallest first byte counts, because one that restarted from an older dataset has dropped what the
+ * epochs before it still had. Beyond an epoch that began to count anew, offsets are of another numbering.
  */
 function sharedEnd(entry: LineageEntry, lineage: Lineage): number {
-  const after: LineageEntry[] = []
-  let at = lineage.at(-1)
-  while (at !== undefined && at.epoch > entry.epoch) {
-    after.unshift(at)
-    const before: number = at.continues?.epoch ?? at.epoch - 1
-    at = lineage.findLast((e) => e.epoch <= before)
-  }
-  if (at !== undefined && at.epoch < entry.epoch) return entry.startOffset - 1
-  let end = Number.MAX_SAFE_INTEGER
-  for (const later of after) {
+  const mine = lineOf(entry, lineage)
+  const newest = lineOf(lineage.at(-1) ?? entry, lineage)
+  const common = newest.find((e) => mine.includes(e))
+  const left = common === undefined ? mine : mine.slice(0, mine.indexOf(common))
+  let end = Math.min(Number.MAX_SAFE_INTEGER, ...left.map((e) => e.startOffset - 1))
+  for (const later of newest.slice(0, common === undefined ? undefined : newest.indexOf(common)).reverse()) {
     end = Math.min(end, later.continues?.atLeast ?? later.startOffset - 1)
-    if (later.continues !== undefined) break
+    if (countsAnew(later)) break
   }
   return end
+}
+
+/** From an epoch back to the first that is known, each with the one whose data it went on with. */
+function lineOf(entry: LineageEntry, lineage: Lineage): readonly LineageEntry[] {
+  const line: LineageEntry[] = []
+  for (let at: LineageEntry | undefined = entry; at !== undefined; ) {
+    line.push(at)
+    const before = parentEpoch(at)
+    at = lineage.findLast((e) => e.epoch <= before)
+  }
+  return line
 }
 
 /** Where a dataset leaves the history that goes on after its epoch: at the first byte that ANY later epoch began without. */
@@ -81,7 +107,7 @@ export function forkOf(facts: RedisFacts, lineage: Lineage, position: Position):
   const own = lineage.find((e) => e.epoch === position.epoch)
   const later = lineage.filter((e) => e.epoch > position.epoch)
   const replid = own?.replid === facts.replid || own?.replid === facts.replid2 ? own.replid : null
-  const exact = position.kind === 'known' && later.length > 0 && later.every((e) => e.continues === undefined)
+  const exact = position.kind === 'known' && later.length > 0 && !later.some(countsAnew)
   const fromOffset = !exact || own === undefined ? null : Math.min(position.offset + 1, sharedEnd(own, lineage) + 1)
   return { epoch: position.epoch, replid, fromOffset, forkedAtWallMs: later[0]?.atWallMs ?? null }
 }
@@ -95,7 +121,7 @@ export function continuationOf(facts: RedisFacts, epoch: number, lineage: Lineag
   const parent = earlier.findLast((e) => e.replid !== '' && (e.replid === facts.replid2 || e.replid === facts.replid))
   if (parent !== undefined) {
     const end = facts.secondOffset > 0 ? facts.secondOffset - 1 : facts.offset
-    return earlier.some((e) => e.epoch > parent.epoch && e.continues !== undefined) ? { epoch: parent.epoch, offset: end, atLeast: end } : undefined
+    return earlier.some((e) => e.epoch > parent.epoch) ? { epoch: parent.epoch, offset: end, atLeast: end } : undefined
   }
   const position = positionOf(facts, earlier)
   return position.kind === 'noted' ? { epoch: position.epoch, offset: position.offset, atLeast: position.atLeast } : undefined

@@ -7,10 +7,10 @@ import { countsBytes } from './backlog.ts'
 import { bootstrap } from './bootstrap.ts'
 import { answerId, claimEpoch, holdStill, offsetOf, type Context, type Draft } from './draft.ts'
 import { elect } from './election.ts'
-import { isFresh, wasFresh } from './fitness.ts'
+import { candidateFromWord, isFresh, wasFresh } from './fitness.ts'
 import { follow } from './following.ts'
 import { answerSwitchover, handOver, isHandedToMe, isOfferedToMe } from './handover.ts'
-import { continuationOf, mergeLineage } from './position.ts'
+import { comparePositions, continuationOf, mergeLineage, positionOf } from './position.ts'
 import { isCutOff, withLease, withLeaseWhileSlow } from './lease.ts'
 import { heard, isServingPhase, isWriteFenced, peerOf, voucherOf } from './situation.ts'
 import { startRedis } from './starting.ts'
@@ -81,7 +81,7 @@ function hold(ctx: Context): Draft {
 }
 
 function serve(ctx: Context): Draft {
-  return withLease(ctx, serveOn)
+  return withLease(ctx, serveOn, resign)
 }
 
 function serveOn(ctx: Context): Draft {
@@ -97,11 +97,14 @@ function serveOn(ctx: Context): Draft {
   return { ...holdStill(ctx, because, tickMs), next: { ...state, lineage }, events: [note] }
 }
 
-function resign(ctx: Context): Draft {
+function resign(ctx: Context, reason: string | null = null): Draft {
   const { state, view, situation } = ctx
   const facts = view.redis.facts
   const answersAsPrimary = situation.redis === 'primary' || situation.redis === 'other-primary'
-  const why = `${state.host}: redis ${situation.redis === 'dead' ? 'process is gone' : `is ${situation.redis}`}, last offset ${offsetOf(facts)}`
+  const why =
+    reason !== null
+      ? `${state.host}: ${reason}`
+      : `${state.host}: redis ${situation.redis === 'dead' ? 'process is gone' : `is ${situation.redis}`}, last offset ${offsetOf(facts)}`
   let next: State = {
     ...state,
     phase: 'fenced',
@@ -158,6 +161,9 @@ function finishPromotion(ctx: Context): Draft {
   const vip = counts || view.keepalived?.allowed === true
   if (situation.redis === 'replica') {
     if ((state.servingRunId !== null && state.servingRunId !== facts.runId) || facts.syncing || state.partial) return resign(ctx)
+    const richer = state.claim?.source === 'forced' ? undefined : policy.members.find((m) => m.host !== state.host && hasMoreThanHere(ctx, m.host))
+    // Claimed in an election that is over: its agent died before it could promote, and the others have gone on (INV-4).
+    if (richer !== undefined) return resign(ctx, `epoch ${state.epoch} was claimed and not taken; ${richer.host} has more data now`)
     const unheard = policy.members.filter((m) => m.host !== state.host && heard(peerOf(view, m.host)) === null).map((m) => m.host)
     if (isCutOff(view, policy))
       return holdStill(ctx, `epoch ${state.epoch} is claimed, but this host hears no member and reaches none of check_ips`, busyTickMs)
@@ -167,6 +173,7 @@ function finishPromotion(ctx: Context): Draft {
     return { ...holdStill(ctx, `epoch ${state.epoch} is claimed; redis is still to be promoted`, 0), actions: [{ kind: 'promote' }], vip }
   }
   const continues = continuationOf(facts, state.epoch, state.lineage)
+  const before = state.lineage.findLast((e) => e.epoch < state.epoch)
   const entry: LineageEntry = {
     epoch: state.epoch,
     replid: facts.replid,
@@ -178,7 +185,6 @@ function finishPromotion(ctx: Context): Draft {
     ...(continues === undefined ? {} : { continues }),
     ...(state.claim?.accepted === true ? { accepted: true } : {}),
   }
-  const before = state.lineage.findLast((e) => e.epoch < state.epoch)
   const from = before?.holder ?? null
   const lastSeen = from === null ? null : (peerOf(view, from)?.statement?.redis?.offset ?? null)
   const lostBytes = lastSeen === null || from === state.host ? null : Math.max(0, lastSeen - (entry.startOffset - 1))
@@ -200,6 +206,13 @@ function finishPromotion(ctx: Context): Draft {
   }
 }
 
+function hasMoreThanHere(ctx: Context, host: string): boolean {
+  const { state, view, policy } = ctx
+  const word = heard(peerOf(view, host))
+  const theirs = word === null || word.redis?.loading === true ? null : candidateFromWord(policy, word, state)
+  return theirs !== null && view.redis.facts !== null && comparePositions(theirs.position, positionOf(view.redis.facts, state.lineage)) > 0
+}
+
 function mayFailOver(ctx: Context): boolean {
   return ctx.policy.auto && !ctx.state.paused.on
 }
@@ -216,8 +229,9 @@ function electSuccessor(ctx: Context): Draft {
   const giver = isOfferedToMe(ctx)
   if (giver !== null) {
     const waiting = holdStill(ctx, `${giver} gives epoch ${ctx.state.epoch} to this member; its redis must be seen to refuse writes first`, 2)
-    // Its redis died in the middle: what answers there next must not be followed.
-    return { ...waiting, actions: heard(peerOf(view, giver))?.answering === true ? [] : detach(ctx), vip: true }
+    // Its redis died in the middle: what answers there next must not be followed. And what was restarted here must not be written to.
+    const calm = heard(peerOf(view, giver))?.answering === true && ctx.situation.redis === 'replica'
+    return { ...waiting, actions: calm ? [] : detach(ctx), vip: true }
   }
   if (ctx.state.phase === 'handed') return takeBack(ctx, [])
   const known = ctx.state.gone?.epoch === ctx.state.epoch ? ctx.state.gone : null

@@ -125,7 +125,10 @@ function bySilence(view: View, policy: Policy, peer: PeerProbe): readonly [Holde
   const reach = peer.redisReach
   if (reach === 'primary' || reach === 'replica' || reach === 'answers') return ['unclear', `${agent}, but its redis answers`]
   // Silence counts against a primary only when its lease is over: until then it may rightly acknowledge writes.
-  if (policy.leased && peer.agent === 'silent' && peer.silentMs < policy.voteSilenceMs)
+  // A stream that has just ended says as little; only a host whose redis refuses as well has nobody left who could acknowledge.
+  // Who has not listened for so long has not heard a silence of so long.
+  const quietMs = Math.min(peer.silentMs, view.agentUptimeMs)
+  if (policy.leased && (peer.agent === 'silent' || reach !== 'refused') && quietMs < policy.voteSilenceMs)
     return ['unclear', `${agent}; it may serve until ${Math.round(policy.voteSilenceMs)} ms have passed`]
   if (reach === 'not asked') return ['unclear', `${agent}; its redis is being asked`]
   // The VIP at a third member is the same proof: its keepalived took it because the holder's went silent.

@@ -9,12 +9,15 @@ import type { Statement, View } from '../model/view.ts'
 import type { Context, Draft } from './draft.ts'
 import { candidateFromWord, candidateOf, compareCandidates, ownFitness } from './fitness.ts'
 import { comparePositions } from './position.ts'
-import { heard, isServingPhase, newcomerMs } from './situation.ts'
+import { heard, isServingPhase, newcomerMs, peerOf } from './situation.ts'
 
 export type Ballot =
   | { readonly result: 'elected'; readonly epoch: number; readonly because: string }
   /** `vote`: what to remember and to tell; it is the candidacy. */
   | { readonly result: 'waiting'; readonly vote: Vote | null; readonly because: string }
+
+/** A ballot that came too late for a majority is begun anew after this long: epochs are not to run away while a quorum is missing. */
+const staleBallotMs = 500
 
 /** The best member stands for election, or counts its votes. Only for groups with a quorum. */
 export function standForElection(state: State, view: View, policy: Policy): Ballot {
@@ -26,10 +29,16 @@ export function standForElection(state: State, view: View, policy: Policy): Ball
   if (mine === null || mine.to !== state.host || mine.epoch <= state.epoch) return candidacy(state, view, votes)
   const count = 1 + votes.filter((v) => v.epoch === mine.epoch && v.to === state.host).length
   const tally = `${count} of the ${policy.quorum} votes that are needed in epoch ${mine.epoch}`
+  const askedForMs = view.nowMs - mine.atMs
+  // Who voted for this member may vote for another after `voteSilenceMs`: a majority that is older than that is none.
+  if (askedForMs > ballotRetryMs && count > 1)
+    return askedForMs > staleBallotMs ? candidacy(state, view, votes) : { result: 'waiting', vote: mine, because: `has ${tally}, too late` }
   if (count >= policy.quorum) return { result: 'elected', epoch: mine.epoch, because: `has ${tally}` }
   // A vote in this epoch is gone for good. The next epoch asks everybody anew.
   const contested = votes.some((v) => v.epoch >= mine.epoch && v.to !== state.host)
-  if (contested && view.nowMs - mine.atMs > ballotRetryMs) return candidacy(state, view, votes)
+  if (contested && askedForMs > ballotRetryMs) return candidacy(state, view, votes)
+  // Asked in vain so far: it goes on asking in the same epoch.
+  if (askedForMs > ballotRetryMs) return { result: 'waiting', vote: { ...mine, atMs: view.nowMs }, because: `has ${tally}` }
   return { result: 'waiting', vote: mine, because: `has ${tally}` }
 }
 
@@ -64,7 +73,7 @@ export function withVote(ctx: Context, draft: Draft): Draft {
     return { ...draft, because: `has only just started: whom it voted for before, and who counts on that, it must hear first; ${draft.because}` }
   if (situation.claim !== 'theirs' || situation.holder !== 'gone') return draft
   const candidate = view.peers.map((p) => heard(p)).find((word): word is Statement => word !== null && asksFor(word, next))
-  if (candidate?.vote == null || hasMore(ctx, candidate)) return draft
+  if (candidate?.vote == null || hasMore(ctx, candidate) || isBound(ctx, candidate.host)) return draft
   const { epoch } = candidate.vote
   const voted: Event = {
     kind: 'voted',
@@ -92,6 +101,20 @@ function mayHaveForgotten(view: View, policy: Policy): boolean {
 function asksFor(word: Statement, voter: State): boolean {
   const { vote } = word
   return vote !== null && vote.to === word.host && vote.epoch > voter.epoch && vote.epoch > (voter.vote?.epoch ?? 0)
+}
+
+/**
+ * Whom this voter has elected in an epoch of which it has not heard since may serve in it, on the lease that the vote began, and may
+ * go on as long as it is heard here. NO VOTE FOR ANOTHER BEFORE THAT IS OVER: both would have a majority, in two epochs.
+ */
+function isBound(ctx: Context, candidate: string): boolean {
+  const { state, view, policy } = ctx
+  const { vote } = state
+  if (vote === null || vote.epoch <= state.epoch || vote.to === candidate || vote.to === state.host) return false
+  const peer = peerOf(view, vote.to)
+  const since = heard(peer)?.vote ?? null
+  if (since !== null && since.epoch > vote.epoch) return false
+  return view.nowMs - vote.atMs < policy.voteSilenceMs || (peer?.silentMs ?? Number.MAX_SAFE_INTEGER) < policy.voteSilenceMs
 }
 
 function hasMore(ctx: Context, candidate: Statement): boolean {

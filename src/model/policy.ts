@@ -75,6 +75,9 @@ export const stallLimitMs = 100
 /** How long the best-informed member waits for the word of other live replicas before it goes on without them. */
 export const electionWaitMs = 60
 
+/** Of one whose stream has just ended and whose redis answers: an agent tries every tenth of a second to be heard again. */
+export const reconnectWaitMs = 250
+
 /** A replica whose link was down longer than this when the primary went is too old to be promoted unasked. */
 export const maxStaleS = 10
 

@@ -22,8 +22,8 @@ export interface LineageEntry {
   readonly why: string
   readonly atWallMs: number
   /**
-   * Its data go on where `epoch` was, at about this offset, and at least `atLeast`; its own offsets begin anew. Absent: they go on
-   * counting those of the epoch before.
+   * Its data go on where `epoch` was, at about this offset, and at least `atLeast`. Absent: where the epoch before was, one byte before
+   * its first. Offsets that begin anew are told by a first byte that is not the next one.
    */
   readonly continues?: { readonly epoch: number; readonly offset: number; readonly atLeast: number }
   /** An operator named this holder's data the true ones: members that had refused to follow then do, after a copy was kept. */

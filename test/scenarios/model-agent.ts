@@ -10,6 +10,7 @@ import { freshState, type RequestResult, type State } from '../../src/model/stat
 import type { Request, Statement, View } from '../../src/model/view.ts'
 import { watchAddress, type AddressWatch } from '../../src/agent/address-watch.ts'
 import { decide } from '../../src/decide/decide.ts'
+import { decideAsWitness } from '../../src/decide/witness.ts'
 import { needsMemory, withoutMemory } from '../../src/decide/memory.ts'
 import { statementOf } from '../../src/decide/statement.ts'
 import { freshWatch } from '../../src/model/watch.ts'
@@ -33,6 +34,7 @@ const unreadMs = 5
 export class ModelAgent {
   readonly host: string
   readonly world: World
+  readonly isWitness: boolean
   /** What it goes by, and what its disk would give back to its next life. They differ while the disk is full. */
   state: State
   onDisk: State
@@ -44,6 +46,8 @@ export class ModelAgent {
   stalledMs = 0
   /** Its event loop stands still until then. */
   standsUntilMs = 0
+  /** Its host stood still then, and its monotonic clock with it; `lagMs` in all. */
+  private halted = { fromMs: Number.NEGATIVE_INFINITY, untilMs: Number.NEGATIVE_INFINITY, lagMs: 0 }
   private stood = { forMs: 0, untilMs: Number.NEGATIVE_INFINITY }
   /** Its wall clock goes wrong by so much. */
   wallOffMs = 0
@@ -52,6 +56,7 @@ export class ModelAgent {
   actedAll = true
   lastRule = ''
   lastBecause = ''
+  lastAlarmMs = Number.NEGATIVE_INFINITY
   readonly senses: ModelSenses
   address: AddressWatch
   /** On disk: survives `kill`. */
@@ -63,12 +68,14 @@ export class ModelAgent {
   private said: { statement: Statement | null; atMs: number } = { statement: null, atMs: 0 }
   private mustSay = false
   private watched = freshWatch
+  private unread: Message[] = []
   readonly keeping = new Map<string, number>()
   readonly started = (pid: number): void => this.senses.expectProcess(pid)
 
   constructor(world: World, host: string) {
     this.world = world
     this.host = host
+    this.isWitness = world.policy.witness === host
     this.state = freshState('sessions', host)
     this.onDisk = this.state
     this.senses = new ModelSenses(world, host)
@@ -86,6 +93,7 @@ export class ModelAgent {
     this.life += 1
     this.startedMs = nowMs
     this.requests = []
+    this.unread = []
     this.senses.forget()
     this.address = this.watch()
     this.watched = freshWatch
@@ -96,8 +104,15 @@ export class ModelAgent {
     this.actedAll = true
     this.durable = true
     this.standsUntilMs = 0
-    const { gone } = this.onDisk
-    this.state = { ...this.onDisk, vipHoldOffUntilMs: 0, gone: gone === null ? null : { ...gone, atMs: Math.min(gone.atMs, nowMs) } }
+    const ownMs = this.ownMs(nowMs)
+    const { gone, vote, writesHeldSinceMs } = this.onDisk
+    this.state = {
+      ...this.onDisk,
+      vipHoldOffUntilMs: 0,
+      gone: gone === null ? null : { ...gone, atMs: Math.min(gone.atMs, ownMs) },
+      vote: vote === null ? null : { ...vote, atMs: Math.min(vote.atMs, ownMs) },
+      writesHeldSinceMs: writesHeldSinceMs === null ? null : Math.min(writesHeldSinceMs, ownMs),
+    }
     this.wake()
   }
 
@@ -112,22 +127,59 @@ export class ModelAgent {
     this.stood = { forMs, untilMs: this.standsUntilMs }
   }
 
+  /** As `stall`, and its own clock does not notice: a machine that was paused from outside. */
+  halt(forMs: number): void {
+    const { nowMs } = this.world
+    const { fromMs, untilMs, lagMs } = this.halted
+    const endMs = Math.max(untilMs, nowMs + forMs)
+    this.halted = { fromMs: nowMs < untilMs ? fromMs : nowMs, untilMs: endMs, lagMs: lagMs + endMs - Math.max(nowMs, untilMs) }
+    this.standsUntilMs = Math.max(this.standsUntilMs, nowMs + forMs)
+  }
+
+  isHalted(worldMs: number): boolean {
+    return worldMs < this.halted.untilMs
+  }
+
+  /** What its monotonic clock said, or will say, at a moment of the world. */
+  ownMs(worldMs: number): number {
+    const { fromMs, untilMs, lagMs } = this.halted
+    if (worldMs >= untilMs) return worldMs - lagMs
+    return Math.min(worldMs, fromMs) - (lagMs - (untilMs - fromMs))
+  }
+
   private saysStalledMs(): number {
     return Math.max(this.stalledMs, this.world.nowMs - this.stood.untilMs <= stallWindowMs ? this.stood.forMs : 0)
   }
 
   /** Just awake, it looks before it has read what came meanwhile. */
   private deafSinceMs(): number {
-    const { forMs, untilMs } = this.stood
-    return this.world.nowMs - untilMs < unreadMs ? untilMs - forMs : Number.POSITIVE_INFINITY
+    const { nowMs } = this.world
+    const { stood, halted } = this
+    const stoodSinceMs = nowMs - stood.untilMs < unreadMs ? stood.untilMs - stood.forMs : Number.POSITIVE_INFINITY
+    return nowMs - halted.untilMs < unreadMs ? Math.min(halted.fromMs, stoodSinceMs) : stoodSinceMs
   }
 
   hear(message: Message): void {
     if (!this.up) return
-    if (this.world.nowMs < this.standsUntilMs || this.deafSinceMs() < this.world.nowMs) {
-      this.later(this.world.nowMs < this.standsUntilMs ? 0 : unreadMs, () => this.hear(message))
+    const { nowMs } = this.world
+    if (this.unread.length > 0 || nowMs < this.standsUntilMs || this.deafSinceMs() < nowMs) {
+      this.unread.push(message)
+      if (this.unread.length === 1) this.later(nowMs < this.standsUntilMs ? 0 : unreadMs, () => this.read())
       return
     }
+    this.take(message)
+  }
+
+  /** What came meanwhile, in its order. */
+  private read(): void {
+    if (this.deafSinceMs() < this.world.nowMs) {
+      this.later(unreadMs, () => this.read())
+      return
+    }
+    for (const message of this.unread.splice(0)) this.take(message)
+  }
+
+  private take(message: Message): void {
     if (message.t === 'poke') this.mustSay = true
     else {
       const { statement } = message
@@ -173,13 +225,13 @@ export class ModelAgent {
     const { world } = this
     let decision: Decision
     try {
-      decision = decide(this.state, view, world.policy)
+      decision = this.isWitness ? this.judge(view) : decide(this.state, view, world.policy)
     } catch (error) {
       if (!(error instanceof AssertionError)) throw error
       world.version += 1
       world.assertions.push(`${Math.round(world.nowMs)} ${this.host}: ${error.message} in ${this.state.phase} ${this.state.epoch}`)
       if (view.request !== null) this.requests.shift()
-      this.end(world.nowMs + 250)
+      this.end(view.nowMs + 250)
       return
     }
     const changed = !sameState(this.state, decision.next)
@@ -187,15 +239,20 @@ export class ModelAgent {
     else this.later(1, () => this.remember(view, decision, changed, asked))
   }
 
+  private judge(view: View): Decision {
+    const { next, events, because, wakeInMs } = decideAsWitness(this.state, view, this.world.policy)
+    return { next, actions: [], events, diagnosis: 'holder-unclear-redis-down', rule: 'witness', because, wakeAtMs: view.nowMs + wakeInMs }
+  }
+
   /** DURABLE BEFORE THE FIRST ACTION; what cannot be remembered and must not be forgotten is not done. */
   private remember(view: View, decision: Decision, changed: boolean, asked: boolean): void {
     const { world } = this
     this.durable = !this.diskFull
     if (this.durable) this.onDisk = decision.next
-    else if (needsMemory(this.state, decision.next)) {
+    else if (this.isWitness || needsMemory(this.state, decision.next)) {
       this.act([...withoutMemory(decision.actions)], 0, () => {
         if (view.request !== null) this.requests.shift()
-        this.end(world.nowMs + 250)
+        this.end(this.ownMs(world.nowMs) + 250)
       })
       return
     }
@@ -223,16 +280,18 @@ export class ModelAgent {
     this.actedAll = failure === null
     if (failure !== null) world.note(this.host, failure)
     else for (const event of decision.events) if (event.kind !== 'detected') world.record(this.host, event)
+    if (decision.events.some((e) => e.kind === 'alarm')) this.lastAlarmMs = world.nowMs
     if (view.request !== null) this.requests.shift()
     for (const result of this.state.results) world.results.set(result.id, result)
     const acted = decision.actions.some((a) => a.kind !== 'poke' && a.kind !== 'pause-writes')
-    this.end(failure !== null ? Math.max(decision.wakeAtMs, world.nowMs + 50) : acted ? world.nowMs : decision.wakeAtMs)
+    const nowMs = this.ownMs(world.nowMs)
+    this.end(failure !== null ? Math.max(decision.wakeAtMs, nowMs + 50) : acted ? nowMs : decision.wakeAtMs)
   }
 
   private end(atMs: number): void {
     this.timer += 1
     const { timer, world } = this
-    this.later(Math.max(0.1, Math.min(1000, atMs - world.nowMs)) + world.timerLatenessMs, () => {
+    this.later(Math.max(0.1, Math.min(1000, atMs - this.ownMs(world.nowMs))) + world.timerLatenessMs, () => {
       if (this.timer === timer) this.wake()
     })
     this.running = false
@@ -268,13 +327,14 @@ export class ModelAgent {
   private observe(): View {
     const { world, host, senses } = this
     const { nowMs } = world
+    const ownMs = this.ownMs(nowMs)
     const seen: Omit<View, 'watch'> = {
-      nowMs,
+      nowMs: ownMs,
       nowWallMs: 1_700_000_000_000 + nowMs + this.wallOffMs,
       group: 'sessions',
       self: host,
       stalledMs: this.saysStalledMs(),
-      agentUptimeMs: nowMs - this.startedMs,
+      agentUptimeMs: ownMs - this.ownMs(this.startedMs),
       durable: this.durable,
       actedAll: this.actedAll,
       redis: senses.redis(nowMs),
@@ -293,7 +353,7 @@ export class ModelAgent {
     const { said } = this
     if (!force && world.nowMs - said.atMs < statementMs && said.statement !== null && saysTheSame(said.statement, statement)) return
     this.said = { statement, atMs: world.nowMs }
-    for (const peer of world.hosts) if (peer !== this.host) world.send(this.host, peer, { t: 'say', statement })
+    for (const peer of world.voters) if (peer !== this.host) world.send(this.host, peer, { t: 'say', statement })
   }
 
   /** As `holdfast switchover` and the like: the result comes into `world.results`. */

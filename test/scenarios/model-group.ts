@@ -15,6 +15,8 @@ export interface WorldOptions {
   readonly auto?: boolean
   readonly checkIps?: readonly string[]
   readonly safe?: boolean
+  /** A host without data that votes. */
+  readonly witness?: string
 }
 
 export function groupOf(options: WorldOptions): GroupConfig {
@@ -30,6 +32,7 @@ export function groupOf(options: WorldOptions): GroupConfig {
   return {
     ...usual,
     members,
+    ...(options.witness === undefined ? {} : { witness: options.witness }),
     process: options.external === true ? 'external' : 'direct',
     checkIps: options.checkIps ?? [],
     durability: options.safe === true ? 'safe' : 'available',

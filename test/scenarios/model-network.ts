@@ -15,18 +15,30 @@ export interface Way {
   back: Way
   /** How long a word is on its way. */
   delayMs: number
+  /** Since when it is that slow. */
+  slowSinceMs: number
+  /** Since when it is so no more. */
+  quickSinceMs: number
   /** Words sent before then are lost: the stream that carried them was torn. */
   tornAtMs: number
   /** The last word in flight arrives then: a stream keeps its order. */
   lastArrivalMs: number
   /** The stream has ended and no other has come yet. */
-  hungUpUntilMs: number
+  hungUp: boolean
   /** The connection of a new agent is there from then on. */
   joinsAtMs: number
   /** The agent at `from` speaks and is heard at `to`. */
   heard: boolean
   /** Since when it is, or until when it was. */
   sinceMs: number
+  /** Only where leases are kept. Both agents hear each other: what `from` sends is echoed by `to`. */
+  echoes: boolean
+  echoesSinceMs: number
+  /** When what was echoed last had been sent, up to the last break. */
+  echoedMs: number
+  /** No agent listens at `to`, and its kernel says so. */
+  refuses: boolean
+  refusedMs: number
 }
 
 /** What a word needs on a quiet network. */
@@ -34,6 +46,9 @@ export const quickMs = 0.5
 
 /** From the first word of a connection until it has been heard. */
 export const joinedMs = quickMs + 0.1
+
+/** For so long a refusal counts as contact (agent/peers.ts). */
+const refusalCountsMs = 350
 
 /** For so long a silence keeps the loops awake. */
 const attentionMs = 5000
@@ -44,8 +59,11 @@ export class Network {
   private readonly off = new Set<string>()
   /** Hosts whose wire to the rest of the network (`check_ips`) is cut. */
   private readonly outside = new Set<string>()
+  private readonly leases: boolean
 
-  constructor(hosts: readonly string[]) {
+  /** `leases`: who is heard by whom is of interest as well. */
+  constructor(hosts: readonly string[], leases: boolean) {
+    this.leases = leases
     for (const from of hosts) {
       const row = new Map<string, Way>()
       this.ways.set(from, row)
@@ -60,10 +78,17 @@ export class Network {
           delayMs: quickMs,
           tornAtMs: -1,
           lastArrivalMs: 0,
-          hungUpUntilMs: 0,
+          slowSinceMs: Number.NEGATIVE_INFINITY,
+          quickSinceMs: Number.NEGATIVE_INFINITY,
+          hungUp: false,
           joinsAtMs: 0,
           heard: false,
           sinceMs: Number.NEGATIVE_INFINITY,
+          echoes: false,
+          echoesSinceMs: Number.NEGATIVE_INFINITY,
+          echoedMs: Number.NEGATIVE_INFINITY,
+          refuses: false,
+          refusedMs: Number.NEGATIVE_INFINITY,
         } as Way
         row.set(to, way)
         this.all.push(way)
@@ -110,9 +135,12 @@ export class Network {
     return !this.outside.has(host) && !this.off.has(host)
   }
 
-  clear(): void {
+  clear(nowMs: number): void {
     this.outside.clear()
-    for (const way of this.all) Object.assign(way, { agent: true, redis: true, vrrp: true, delayMs: quickMs })
+    for (const way of this.all) {
+      if (way.delayMs > quickMs) way.quickSinceMs = nowMs
+      Object.assign(way, { agent: true, redis: true, vrrp: true, delayMs: quickMs })
+    }
   }
 
   isWhole(): boolean {
@@ -123,8 +151,17 @@ export class Network {
     return this.all.filter((w) => !this.isOpen(w, 'agent'))
   }
 
-  isTorn(nowMs: number): boolean {
-    return this.all.some((w) => w.hungUpUntilMs > nowMs)
+  isTorn(): boolean {
+    return this.all.some((w) => w.hungUp)
+  }
+
+  /** Where a redis can reach another, their agents can speak. */
+  speaksWhereItReplicates(): boolean {
+    return this.all.every((w) => w.agent || !w.redis)
+  }
+
+  isSlow(): boolean {
+    return this.all.some((w) => w.delayMs > quickMs)
   }
 
   power(host: string, on: boolean): void {
@@ -137,16 +174,41 @@ export class Network {
   }
 
   /** To be called at every change; `speaks`: the agent there lives and its loop turns. Who misses whom is told. */
-  listen(speaks: (host: string) => boolean, nowMs: number, misses: (host: string) => void): void {
+  listen(speaks: (host: string) => boolean, listens: (host: string) => boolean, nowMs: number, misses: (host: string) => void): void {
     for (const way of this.all) {
       // The first that a new connection carries is a statement; beats come after it.
-      const heard = nowMs >= way.joinsAtMs + joinedMs && this.isOpen(way, 'agent') && speaks(way.from)
+      const heard = !way.hungUp && nowMs >= way.joinsAtMs + joinedMs && this.isOpen(way, 'agent') && speaks(way.from)
       if (heard !== way.heard) {
         way.heard = heard
         way.sinceMs = nowMs
       }
       if (!heard && nowMs - way.sinceMs < attentionMs) misses(way.to)
     }
+    if (this.leases) this.listenForEchoes(nowMs, listens)
+  }
+
+  private listenForEchoes(nowMs: number, listens: (host: string) => boolean): void {
+    for (const way of this.all) {
+      const echoes = way.heard && way.back.heard
+      if (echoes !== way.echoes) {
+        if (way.echoes) way.echoedMs = echoedMs(way, nowMs)
+        else way.echoesSinceMs = nowMs
+        way.echoes = echoes
+      }
+      const refuses = !listens(way.to) && this.isOpen(way, 'agent') && way.back.agent
+      if (way.refuses) way.refusedMs = nowMs
+      way.refuses = refuses
+    }
+  }
+
+  /** When the youngest beat of `from` that `to` has echoed was sent; a kernel that says that nobody listens is as good. */
+  contactAtMs(way: Way, nowMs: number): number {
+    return way.refuses || nowMs - way.refusedMs < refusalCountsMs ? nowMs : echoedMs(way, nowMs)
+  }
+
+  slow(way: Way, delayMs: number, nowMs: number): void {
+    way.delayMs = delayMs
+    way.slowSinceMs = nowMs
   }
 
   missesSomebody(host: string, nowMs: number): boolean {
@@ -164,6 +226,17 @@ export class Network {
   }
 }
 
+/** A way that has become slow is silent until the first slow word arrives. From then on beats come as often as before, only late. */
 export function lastHeardMs(way: Way, nowMs: number): number {
-  return way.heard ? Math.max(way.sinceMs, nowMs - way.delayMs + quickMs) : way.sinceMs
+  if (!way.heard) return way.sinceMs
+  return nowMs < way.slowSinceMs + way.delayMs ? Math.max(way.sinceMs, way.slowSinceMs) : nowMs
+}
+
+function echoedMs(way: Way, nowMs: number): number {
+  if (!way.echoes) return way.echoedMs
+  const late = way.delayMs + way.back.delayMs - 2 * quickMs
+  if (late <= 0) return nowMs
+  const slowSinceMs = Math.min(way.delayMs > quickMs ? way.slowSinceMs : nowMs, way.back.delayMs > quickMs ? way.back.slowSinceMs : nowMs)
+  const sentMs = Math.max(nowMs - late, slowSinceMs)
+  return sentMs < way.echoesSinceMs ? way.echoedMs : sentMs
 }

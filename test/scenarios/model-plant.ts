@@ -2,6 +2,7 @@
  * What the model world is made of, and what follows from the state of things by itself: on each host a redis, a keepalived and an
  * agent, joined by the network. Replication flows, adverts are missed, words arrive. Whose doing something is stands in world.ts.
  */
+import { votersOf } from '../../src/model/config.ts'
 import { policyOf, type Policy } from '../../src/model/policy.ts'
 import type { State } from '../../src/model/state.ts'
 import type { Follower, PeerProbe } from '../../src/model/view.ts'
@@ -20,7 +21,10 @@ const reconnectMs = 100
 
 export abstract class Plant extends VirtualClock {
   readonly policy: Policy
+  /** Those with data. */
   readonly hosts: readonly string[]
+  /** Those with an agent: the hosts, and the witness after them. */
+  readonly voters: readonly string[]
   readonly vrrp: Vrrp
   readonly network: Network
   /** Another one whenever anything but the time has changed. */
@@ -38,8 +42,9 @@ export abstract class Plant extends VirtualClock {
     const group = groupOf(options)
     const { members } = group
     this.hosts = members.map((m) => m.host)
+    this.voters = votersOf(group)
     this.policy = policyOf(group, (h) => `ip-${h}`)
-    this.network = new Network(this.hosts)
+    this.network = new Network(this.voters, this.policy.quorum > 0)
     this.vrrp = createVrrp(
       members.filter((m) => !m.neverPrimary),
       group.failover.hostLossMs,
@@ -53,8 +58,8 @@ export abstract class Plant extends VirtualClock {
       this.redises.set(host, redis)
       this.byIp.set(`ip-${host}`, redis)
       this.all.push(redis)
-      this.agents.set(host, new ModelAgent(this as unknown as World, host))
     }
+    for (const host of this.voters) this.agents.set(host, new ModelAgent(this as unknown as World, host))
   }
 
   redis(host: string): ModelRedis {
@@ -82,7 +87,7 @@ export abstract class Plant extends VirtualClock {
       for (const redis of all) if (redis.upstream !== null && redis.running && redis.replicateFrom(this.sourceOf(redis), nowMs)) moved = true
     }
     for (const host of this.vrrp.step(nowMs)) this.after(0, () => this.agent(host).wake())
-    this.network.listen(this.speaks, nowMs, this.listenTo)
+    this.network.listen(this.speaks, this.listens, nowMs, this.listenTo)
     let nextMs = this.vrrp.nextMs()
     for (const redis of all) nextMs = Math.min(nextMs, redis.nextMs(nowMs))
     if (nextMs >= this.physicsAtMs) return
@@ -97,6 +102,8 @@ export abstract class Plant extends VirtualClock {
     const agent = this.agent(host)
     return agent.up && agent.stalledMs === 0 && this.nowMs >= agent.standsUntilMs
   }
+
+  private readonly listens = (host: string): boolean => this.agent(host).up
 
   private sourceOf(redis: ModelRedis): Source {
     const { upstream } = redis
@@ -122,10 +129,11 @@ export abstract class Plant extends VirtualClock {
 
   /** The agent there does not listen, or has just hung up. */
   refuses(way: Way): boolean {
-    return way.hungUpUntilMs > this.nowMs || (!this.agent(way.from).up && this.network.isOpen(way, 'agent') && way.back.agent)
+    return way.hungUp || (!this.agent(way.from).up && this.network.isOpen(way, 'agent') && way.back.agent)
   }
 
   reach(asker: string, peer: string): PeerProbe['redisReach'] {
+    if (!this.redises.has(peer)) return 'not asked'
     if (!this.network.connected(asker, peer, 'redis')) return 'silent'
     const redis = this.redis(peer)
     return redis.answers(this.nowMs) ? 'answers' : redis.frozen ? 'silent' : 'refused'
@@ -134,7 +142,7 @@ export abstract class Plant extends VirtualClock {
   send(from: string, to: string, message: Message): void {
     const { network } = this
     const way = network.way(from, to)
-    if (!network.isOpen(way, 'agent') || this.nowMs < way.joinsAtMs) return
+    if (!network.isOpen(way, 'agent') || way.hungUp || this.nowMs < way.joinsAtMs) return
     const sentMs = this.nowMs
     way.lastArrivalMs = Math.max(way.lastArrivalMs, sentMs + way.delayMs)
     this.after(way.lastArrivalMs - sentMs, () => {
@@ -155,13 +163,6 @@ export abstract class Plant extends VirtualClock {
     this.after(beatMs + 10, beat)
   }
 
-  private opened(a: string, b: string): void {
-    this.after(20, () => {
-      this.agent(a).sayAllTo(b)
-      this.agent(b).sayAllTo(a)
-    })
-  }
-
   isolate(a: string, b: string, which: readonly Layer[] = layers): void {
     this.network.block(a, b, which)
     this.network.block(b, a, which)
@@ -180,18 +181,39 @@ export abstract class Plant extends VirtualClock {
 
   /** The stream between two agents breaks, and is there again soon. */
   tear(a: string, b: string): void {
-    for (const way of [this.network.way(a, b), this.network.way(b, a)]) Object.assign(way, { tornAtMs: this.nowMs, hungUpUntilMs: this.nowMs + reconnectMs })
+    const way = this.network.way(a, b)
+    if (way.hungUp) return
+    for (const w of [way, way.back]) Object.assign(w, { tornAtMs: this.nowMs, hungUp: true })
+    this.changed()
     for (const host of [a, b]) this.agent(host).wake()
-    this.after(reconnectMs - 20, () => this.opened(a, b))
+    const again = () => {
+      if (!this.network.connected(a, b, 'agent')) {
+        this.after(reconnectMs, again)
+        return
+      }
+      for (const w of [way, way.back]) {
+        w.hungUp = false
+        this.joins(w.from, w.to, 0)
+      }
+      this.changed()
+    }
+    this.after(reconnectMs, again)
+  }
+
+  slow(from: string, to: string, delayMs: number): void {
+    this.network.slow(this.network.way(from, to), delayMs, this.nowMs)
+    this.changed()
+    // Somebody is silent until the first slow word arrives.
+    for (const host of [from, to]) for (const ms of [beatMs * 2 + 10, beatMs * 3, beatMs * 4]) this.after(ms, () => this.agent(host).wake())
   }
 
   cut(host: string): void {
-    for (const other of this.hosts) if (other !== host) this.isolate(host, other)
+    for (const other of this.voters) if (other !== host) this.isolate(host, other)
   }
 
   heal(): void {
     const closed = this.network.closed()
-    this.network.clear()
+    this.network.clear(this.nowMs)
     for (const way of closed) this.joins(way.from, way.to, 20)
     this.changed()
   }

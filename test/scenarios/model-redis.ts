@@ -49,6 +49,7 @@ export class ModelRedis {
   running = false
   /** Stopped by a signal, or busy for ever: the process lives and answers nothing. */
   frozen = false
+  thawedMs = Number.NEGATIVE_INFINITY
   answersFromMs = 0
   loadedFromMs = 0
   role: 'primary' | 'replica' = 'replica'

@@ -7,6 +7,18 @@ import type { World } from './world.ts'
 /** JSON has no Infinity. */
 const neverMs = 1e12
 
+const noRedis: RedisProbe = {
+  process: false,
+  pid: null,
+  facts: null,
+  unansweredMs: 0,
+  factsAgeMs: Number.MAX_SAFE_INTEGER,
+  trouble: 'a witness has no data',
+  busy: false,
+  fence: null,
+  backlog: null,
+}
+
 export class ModelSenses {
   private readonly world: World
   private readonly host: string
@@ -23,7 +35,7 @@ export class ModelSenses {
   constructor(world: World, host: string) {
     this.world = world
     this.host = host
-    this.ways = world.hosts.filter((h) => h !== host).map((h) => world.network.way(h, host))
+    this.ways = world.voters.filter((h) => h !== host).map((h) => world.network.way(h, host))
   }
 
   /** Another life of the agent. */
@@ -48,6 +60,7 @@ export class ModelSenses {
   }
 
   redis(nowMs: number): RedisProbe {
+    if (this.host === this.world.policy.witness) return noRedis
     const redis = this.world.redis(this.host)
     if (redis.answers(nowMs)) {
       this.facts = redis.facts(nowMs)
@@ -64,8 +77,8 @@ export class ModelSenses {
       process: redis.running,
       pid: this.knownPid,
       facts: this.facts,
-      unansweredMs: this.waitingSinceMs === null ? 0 : nowMs - this.waitingSinceMs,
-      factsAgeMs: Number.isFinite(this.factsAtMs) ? nowMs - this.factsAtMs : Number.MAX_SAFE_INTEGER,
+      unansweredMs: this.waitingSinceMs === null ? 0 : this.ageMs(this.waitingSinceMs),
+      factsAgeMs: Number.isFinite(this.factsAtMs) ? this.ageMs(this.factsAtMs) : Number.MAX_SAFE_INTEGER,
       trouble: null,
       busy: false,
       fence: this.world.agent(this.host).fence,
@@ -107,7 +120,7 @@ export class ModelSenses {
     const known = this.words.get(peer)
     const heardMs = Math.min(lastHeardMs(way, nowMs), deafSinceMs)
     // Connections of another life of this agent were not heard by this one.
-    const silentMs = heardMs < startedMs ? neverMs : nowMs - heardMs
+    const silentMs = heardMs < startedMs ? neverMs : this.ageMs(heardMs)
     const refused = world.refuses(way)
     const { hostLossMs } = world.policy
     if (refused && known !== undefined) known.receivedMs = nowMs - neverMs
@@ -115,10 +128,23 @@ export class ModelSenses {
       host: peer,
       agent: refused ? 'refused' : silentMs < hostLossMs * suspectShare ? 'alive' : 'silent',
       silentMs,
-      contactMs: refused ? 0 : silentMs,
+      contactMs: this.contactMs(way, nowMs, startedMs, deafSinceMs),
       statement: known?.statement ?? null,
-      statementAgeMs: known === undefined ? neverMs : nowMs - known.receivedMs,
+      statementAgeMs: known === undefined ? neverMs : this.ageMs(known.receivedMs),
       redisReach: refused || silentMs > hostLossMs / 3 + 10 ? world.reach(host, peer) : 'not asked',
     }
+  }
+
+  /** Of another life of this agent's nothing is known: each link is a new one. */
+  private contactMs(way: Way, nowMs: number, startedMs: number, deafSinceMs: number): number {
+    if (this.world.policy.quorum === 0) return neverMs
+    const atMs = Math.min(this.world.network.contactAtMs(way.back, nowMs), deafSinceMs)
+    return atMs < startedMs ? neverMs : this.ageMs(atMs)
+  }
+
+  /** By the clock of this host. */
+  private ageMs(sinceMs: number): number {
+    const agent = this.world.agent(this.host)
+    return agent.ownMs(this.world.nowMs) - agent.ownMs(sinceMs)
   }
 }

@@ -51,13 +51,13 @@ export function createVrrp(
   const hosts = new Map(all.map((h) => [h.host, h]))
   const priorityOf = (h: VrrpHost) => (h.yields ? 1 : h.priority)
   const downMs = (h: VrrpHost) => hostLossMs + ((256 - priorityOf(h)) * hostLossMs) / 3 / 256
-  const heardBy = (from: VrrpHost, to: VrrpHost) => from !== to && from.vrrp === 'MASTER' && !from.frozen && hears(from.host, to.host)
+  const heardBy = (from: VrrpHost, to: VrrpHost) => from !== to && from.vrrp === 'MASTER' && from.alive && !from.frozen && hears(from.host, to.host)
   const beats = (a: VrrpHost, b: VrrpHost) => priorityOf(a) > priorityOf(b) || (priorityOf(a) === priorityOf(b) && a.host > b.host)
 
   function giveUp(h: VrrpHost, nowMs: number): void {
-    if (h.vrrp === 'MASTER' && h.alive) {
+    if (h.vrrp === 'MASTER') {
       for (const other of all) {
-        if (other.frozen || !heardBy(h, other)) continue
+        if (other.frozen || !other.alive || !heardBy(h, other)) continue
         const last = other.hearing ? nowMs : other.heardMs
         // The skew that orders those who wait remains of the down interval.
         Object.assign(other, { hearing: false, heardMs: Math.min(last, nowMs - hostLossMs + handBackMs) })
@@ -70,20 +70,21 @@ export function createVrrp(
     const moved: string[] = []
     const before = all.map((h) => h.vrrp)
     for (const h of all) {
-      if (h.frozen) continue
-      if (!h.alive || !h.allowed) giveUp(h, nowMs)
+      if (h.frozen || !h.alive) continue
+      if (!h.allowed) giveUp(h, nowMs)
       else if (h.vrrp === 'FAULT') Object.assign(h, { vrrp: 'BACKUP', hearing: false, heardMs: nowMs })
     }
-    for (const m of all) if (m.vrrp === 'MASTER' && !m.frozen && all.some((o) => heardBy(o, m) && beats(o, m))) m.vrrp = 'BACKUP'
+    for (const m of all) if (m.vrrp === 'MASTER' && m.alive && !m.frozen && all.some((o) => heardBy(o, m) && beats(o, m))) m.vrrp = 'BACKUP'
     for (const h of all) {
-      if (h.vrrp !== 'BACKUP' || h.frozen) continue
+      if (h.vrrp !== 'BACKUP' || h.frozen || !h.alive) continue
       const hearing = all.some((m) => heardBy(m, h))
       if (h.hearing && !hearing) h.heardMs = nowMs
       h.hearing = hearing
       if (!hearing && nowMs >= h.heardMs + downMs(h)) h.vrrp = 'MASTER'
     }
     for (const [i, h] of all.entries()) {
-      h.vipSinceMs = h.vrrp === 'MASTER' ? (h.vipSinceMs ?? nowMs) : null
+      // What a dead keepalived held stays on the interface.
+      if (h.alive) h.vipSinceMs = h.vrrp === 'MASTER' ? (h.vipSinceMs ?? nowMs) : null
       // What it had been given by hand before goes with what it gives up.
       if (before[i] === 'MASTER' && h.vrrp !== 'MASTER' && h.alive) h.strayFromMs = null
       if (before[i] !== h.vrrp) moved.push(h.host)
@@ -93,7 +94,7 @@ export function createVrrp(
 
   function nextMs(): number {
     let nextMs = Number.POSITIVE_INFINITY
-    for (const h of all) if (h.vrrp === 'BACKUP' && !h.hearing && !h.frozen) nextMs = Math.min(nextMs, h.heardMs + downMs(h))
+    for (const h of all) if (h.vrrp === 'BACKUP' && !h.hearing && !h.frozen && h.alive) nextMs = Math.min(nextMs, h.heardMs + downMs(h))
     return nextMs
   }
   return { hosts, step, nextMs }

@@ -3,7 +3,7 @@
  * redis and an agent per host, one client at the group's address. Deterministic: the same calls give the same story.
  */
 import type { Action, ActionKind, Event } from '../../src/model/action.ts'
-import type { RequestResult } from '../../src/model/state.ts'
+import { freshState, type RequestResult } from '../../src/model/state.ts'
 import type { Request, VipAnswerer } from '../../src/model/view.ts'
 import type { StepHook } from './model-agent.ts'
 import type { MemberOptions } from './model-group.ts'
@@ -12,6 +12,9 @@ import { quickMs } from './model-network.ts'
 import { Plant } from './model-plant.ts'
 import { newId, nothing, type Dataset, type ModelRedis } from './model-redis.ts'
 import { actsOf, storyOf, taleOf } from './told.ts'
+
+/** How often an agent looks whether its keepalived lives. */
+const keepaliveCheckMs = 500
 
 /** How often a link that is not there is tried again. */
 const retryMs = 100
@@ -46,18 +49,16 @@ export class World extends Plant {
 
   // ── faults ──
   powerOff(host: string): void {
-    this.redis(host).die()
+    if (host !== this.policy.witness) this.redis(host).die()
     this.network.power(host, false)
     this.killAgent(host)
     const vrrp = this.vrrp.hosts.get(host)
-    if (vrrp !== undefined) Object.assign(vrrp, { alive: false, allowed: false, strayFromMs: null })
+    if (vrrp !== undefined) Object.assign(vrrp, { alive: false, allowed: false, vrrp: 'FAULT', vipSinceMs: null, strayFromMs: null })
     this.changed()
   }
 
   powerOn(host: string): void {
     this.network.power(host, true)
-    const vrrp = this.vrrp.hosts.get(host)
-    if (vrrp !== undefined) vrrp.alive = true
     this.startAgent(host)
   }
 
@@ -83,7 +84,7 @@ export class World extends Plant {
   }
 
   freeze(host: string): void {
-    this.redis(host).frozen = true
+    if (host !== this.policy.witness) this.redis(host).frozen = true
     this.changed()
   }
 
@@ -95,9 +96,11 @@ export class World extends Plant {
   }
 
   /** The whole host stands still, as a virtual machine does while it is moved: then it goes on as if nothing had been. */
-  suspend(host: string, forMs: number): void {
+  suspend(host: string, forMs: number, clock: 'goes on' | 'stops' = 'goes on'): void {
     const keepalived = this.vrrp.hosts.get(host)
-    this.stall(host, forMs)
+    if (clock === 'stops') this.agent(host).halt(forMs)
+    else this.agent(host).stall(forMs)
+    this.after(forMs, () => this.changed())
     this.freeze(host)
     const untilMs = Math.max(this.nowMs + forMs, this.suspended.get(host) ?? 0)
     this.suspended.set(host, untilMs)
@@ -112,42 +115,93 @@ export class World extends Plant {
 
   thaw(host: string): void {
     if (this.suspended.has(host)) return
-    this.redis(host).frozen = false
+    if (host === this.policy.witness) return
+    const redis = this.redis(host)
+    const wasFrozen = redis.frozen
+    redis.frozen = false
+    if (wasFrozen) redis.thawedMs = this.nowMs
     this.changed()
+    // It answers what was asked meanwhile.
+    if (wasFrozen) this.after(1, () => this.agent(host).wake())
+  }
+
+  /** The disk of an agent is lost, or comes from a snapshot of long ago: it begins anew and remembers nothing. */
+  forget(host: string): void {
+    this.killAgent(host)
+    const agent = this.agent(host)
+    agent.onDisk = freshState('sessions', host)
+    agent.state = agent.onDisk
+    this.startAgent(host)
   }
 
   killAgent(host: string): void {
     this.agent(host).kill()
     this.changed()
-    for (const other of this.hosts) if (other !== host && this.linked(host, other, 'agent')) this.after(quickMs, () => this.agent(other).wake())
+    for (const other of this.voters) if (other !== host && this.linked(host, other, 'agent')) this.after(quickMs, () => this.agent(other).wake())
   }
 
   startAgent(host: string): void {
     if (this.network.isOff(host) || this.agent(host).up) return
     // A new agent calls the others at once; they try again to call it, from time to time.
-    for (const other of this.hosts) {
+    for (const other of this.voters) {
       if (other === host) continue
       this.joins(host, other, 20)
       this.joins(other, host, this.agent(other).up ? retryMs : 20)
     }
     this.agent(host).start()
+    this.watchKeepalived(host)
     this.changed()
+  }
+
+  /** It dies without a word, and the address stays on the interface. Only an agent starts it again. */
+  killKeepalived(host: string): void {
+    const keepalived = this.vrrp.hosts.get(host)
+    if (keepalived === undefined || !keepalived.alive) return
+    keepalived.alive = false
+    this.changed()
+    this.after(keepaliveCheckMs, () => this.watchKeepalived(host))
+  }
+
+  /** As long as an agent lives. */
+  private watchKeepalived(host: string): void {
+    const agent = this.agent(host)
+    if (!agent.up) return
+    this.startKeepalived(host)
+    if (this.vrrp.hosts.get(host)?.alive !== false) return
+    agent.wake()
+    this.after(keepaliveCheckMs, () => this.watchKeepalived(host))
+  }
+
+  /** Not allowed to hold the address, and without the one that the last one left behind. */
+  private startKeepalived(host: string): void {
+    const keepalived = this.vrrp.hosts.get(host)
+    const agent = this.agent(host)
+    if (keepalived === undefined || keepalived.alive || keepalived.frozen || this.network.isOff(host) || this.nowMs < agent.standsUntilMs) return
+    Object.assign(keepalived, { alive: true, allowed: false, yields: false, vrrp: 'FAULT', vipSinceMs: null })
+    this.changed()
+    agent.wake()
   }
 
   /** The group as an operator meets it: every agent up; runs until a primary serves and all replicas follow. */
   begin(): this {
-    for (const host of this.hosts) this.startAgent(host)
+    for (const host of this.voters) this.startAgent(host)
     this.untilWhole()
     return this
   }
 
   ask(host: string, kind: Request['kind'], more: { to?: string; dryRun?: boolean } = {}): string {
-    return this.agent(host).ask({ kind, to: more.to ?? null, dryRun: more.dryRun ?? false })
+    return this.agent(host).ask({
+      kind,
+      to: more.to ?? null,
+      dryRun: more.dryRun ?? false,
+      ...(kind === 'accept' ? { reason: 'these are the true ones' } : {}),
+    })
   }
 
   // ── the client ──
   addressOn(): readonly string[] {
-    return [...this.vrrp.hosts.values()].filter((h) => h.vipSinceMs !== null || h.strayFromMs !== null).map((h) => h.host)
+    const holders = [...this.vrrp.hosts.values()].filter((h) => h.vipSinceMs !== null || h.strayFromMs !== null)
+    return holders.sort((a, b) => (b.vipSinceMs ?? 0) - (a.vipSinceMs ?? 0)).map((h) => h.host)
   }
 
   /** Who of the segment answers for the address, as `host` hears it. */

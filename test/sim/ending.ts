@@ -26,16 +26,16 @@ export function end(w: World, story: Story, rules: Rules): void {
 
 function repair(w: World, story: Story, core: readonly string[]): void {
   w.heal()
-  const standsUntilMs = Math.max(...w.hosts.map((h) => w.agent(h).standsUntilMs))
+  const standsUntilMs = Math.max(...w.voters.map((h) => w.agent(h).standsUntilMs))
   w.run(Math.max(0, standsUntilMs - w.nowMs) + 1)
-  for (const h of w.hosts) {
-    if (!core.includes(h)) {
+  for (const [i, h] of w.voters.entries()) {
+    if (!bit(story.healed, i)) {
       w.powerOff(h)
       continue
     }
     w.powerOn(h)
     w.thaw(h)
-    Object.assign(w.redis(h), { lagging: false, transferMs: 20, readMs: 10 })
+    if (h !== w.policy.witness) Object.assign(w.redis(h), { lagging: false, transferMs: 20, readMs: 10 })
     w.agent(h).diskFull = false
     w.startAgent(h)
   }
@@ -67,6 +67,7 @@ function wrong(w: World, core: readonly string[]): string | null {
     const attached = w.state(h).phase === 'replica' && redis.linkUp && redis.offset === offset && redis.log === log
     if (!attached && !hasRefused(w, h)) return `${h} is not attached to ${primary}, and has not said why`
   }
+  for (const h of core) if (w.vrrp.hosts.get(h)?.alive === false) return `the keepalived of ${h} is dead`
   const address = w.addressOn()
   return address.length === 1 && address[0] === primary ? null : `${primary} serves, and the address is on ${address.join() || 'nobody'}`
 }
@@ -81,19 +82,32 @@ function waitsForOneOf(because: string, away: readonly string[]): boolean {
   return away.some((a) => new RegExp(`\\b${a}\\b`).test(because)) || /its agent is silent|no agent listens there/.test(because)
 }
 
+function isFit(w: World, h: string): boolean {
+  const { view } = w.agent(h)
+  return view !== null && ownFitness(w.state(h), view, w.policy).fit
+}
+
+/** It says why it must not be promoted, or leaves it to one that says so. */
+function refuses(w: World, h: string): boolean {
+  const { view } = w.agent(h)
+  if (view === null) return false
+  const found = elect(w.state(h), view, w.policy)
+  return found.result === 'refuse' || (found.result === 'other' && found.host !== h && w.agent(found.host).lastAlarmMs > w.nowMs - 1000)
+}
+
 /** Nobody may serve by the rules: every dataset was lost or is of unknown history, or who may have more is still away. */
 function explainOrOverrule(w: World, core: readonly string[], rules: Rules): void {
   if (w.hosts.some((h) => isServing(w, h))) return
   const away = w.hosts.filter((h) => !core.includes(h))
   if (away.length > 0 && core.some((h) => waitsForOneOf(w.agent(h).lastBecause, away))) return
-  const fit = core.filter((h) => {
-    const { view } = w.agent(h)
-    // Only an operator may choose between less data and a member that is not to be primary; the alarm names the two.
-    return view !== null && ownFitness(w.state(h), view, w.policy).fit && elect(w.state(h), view, w.policy).result !== 'refuse'
-  })
+  // Only an operator may choose between less data and a member that is not to be primary; the alarm names the two.
+  const fit = core.filter((h) => isFit(w, h) && !refuses(w, h))
   if (fit.length > 0) throw new BrokenRule(`nobody serves ${boundMs} ms after the healing, and ${fit.join()} could`)
   const [most = ''] = [...core.filter((h) => w.vrrp.hosts.has(h) && !w.state(h).partial)].sort((a, b) => countOf(w.redis(b).log) - countOf(w.redis(a).log))
   rules.overruled = true
-  w.ask(most, 'failover')
-  if (!w.runUntil(w.nowMs + boundMs / 2, () => isWhole(w, core))) throw new BrokenRule(`not whole after an operator chose ${most}: ${wrong(w, core) ?? ''}`)
+  const asked = w.ask(most, 'failover')
+  if (w.runUntil(w.nowMs + boundMs / 2, () => isWhole(w, core))) return
+  // Those who have the data are away, or never to be primary: the operator is told what to do instead.
+  if (/is empty and \w has data/.test(w.results.get(asked)?.message ?? '')) return
+  throw new BrokenRule(`not whole after an operator chose ${most}: ${wrong(w, core) ?? ''}`)
 }

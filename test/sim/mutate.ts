@@ -13,7 +13,9 @@ import type { Seek, Sought } from './seek.ts'
 const otherTests: readonly string[] = [
   'test/scenarios',
   'test/table',
-  ...['decide', 'election', 'following', 'handover', 'invariants', 'learn', 'position', 'situation', 'vouching'].map((name) => `test/unit/${name}.test.ts`),
+  ...['decide', 'election', 'following', 'handover', 'invariants', 'learn', 'position', 'situation', 'voting', 'vouching'].map(
+    (name) => `test/unit/${name}.test.ts`,
+  ),
 ]
 
 interface Verdict {

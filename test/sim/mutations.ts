@@ -17,6 +17,9 @@ const fitness = 'src/decide/fitness.ts'
 const election = 'src/decide/election.ts'
 const following = 'src/decide/following.ts'
 const responses = 'src/decide/responses.ts'
+const position = 'src/decide/position.ts'
+const voting = 'src/decide/voting.ts'
+const lease = 'src/decide/lease.ts'
 const handover = 'src/decide/handover.ts'
 const resync = 'src/decide/resync.ts'
 const streamTest = 'test/scenarios/stream.test.ts'
@@ -61,6 +64,9 @@ export const mutations: readonly Mutation[] = [
   drop('most data first', fitness, 'comparePositions(a.position, b.position) ||', ''),
   drop('data that are being read are waited for', election, 'word.redis?.loading === false', 'true'),
   drop('others are waited for, a while', election, 'if (sinceGoneMs >= electionWaitMs)', 'if (true)'),
+  drop('who gave an epoch away may serve on', election, 'if (giver !== null) return wait', 'if (giver === ``) return wait'),
+  drop('who has more already is not outrun', election, 'if (ahead.length > 0) return wait', 'if (ahead.length > 99) return wait'),
+  drop('who is just reconnecting is waited for', election, '? reconnectWaitMs : electionWaitMs', '? electionWaitMs : electionWaitMs'),
   drop('waiting counts only while one listens', election, ' || view.agentUptimeMs < newcomerMs', ''),
   drop(
     'who did not see the primary go waits for all',
@@ -79,7 +85,7 @@ export const mutations: readonly Mutation[] = [
   drop(
     'every later epoch counts',
     'src/decide/position.ts',
-    'Math.min(sharedUntil, ...later.map((e) => e.startOffset - 1))',
+    'Math.min(sharedUntil, ...later.map((e) => leavesAt(e, entry) - 1))',
     'Math.min(sharedUntil, (later[0]?.startOffset ?? 0) - 1)',
   ),
   drop('beyond its own id the bytes are its own', 'src/decide/position.ts', 'Math.min(sharedUntil, ...later', 'Math.min(...later'),
@@ -113,9 +119,56 @@ export const mutations: readonly Mutation[] = [
     'return true',
   ),
   drop('an outlived claim is not carried out', responses, 'if (unheard.length > 0 && view.agentUptimeMs < lonelyWaitMs)', 'if (false)'),
+  drop('a claim that was outlived is compared again', responses, 'if (richer !== undefined) return resign', 'if (richer?.host === ``) return resign'),
   drop('a claim belongs to one process', responses, '(state.servingRunId !== null && state.servingRunId !== facts.runId) || facts.syncing', 'facts.syncing'),
   drop('all agree who holds an epoch that two claimed', 'src/decide/learn.ts', '(word.holder === next.holder || !winsTie(next, word))', 'word.epoch > 0'),
   drop('what cannot be remembered is not promoted', 'src/decide/memory.ts', "(next.phase === 'promoting' ||", "(next.phase === 'fresh' ||"),
+  drop('an epoch names the one that it goes on with', position, 'later.after !== undefined && later.after < entry.epoch', 'later.after === -1'),
+  drop('what no later epoch has is kept, not only what the next one lacks', position, ': Math.min(...later)', ': (later[0] ?? null)'),
+  drop(
+    'an epoch counts from its first byte, not from its id',
+    position,
+    'if (offset >= entry.startOffset - 1) return entry',
+    'if (offset >= 0) return entry',
+    'test/unit/position.test.ts',
+  ),
+  drop('a middle that has less is not replicated from', following, 'facts.offset > word.redis.offset', 'facts.offset < 0'),
+  drop(
+    'who has just started elects nobody beside others',
+    election,
+    'if (policy.quorum === 0 && view.agentUptimeMs < newcomerMs &&',
+    'if (policy.quorum < 0 &&',
+  ),
+  // ── votes and leases ──
+  drop('one vote per epoch', voting, ' && vote.epoch > (voter.vote?.epoch ?? 0)', ''),
+  drop('a vote is remembered before it is told', 'src/decide/memory.ts', 'if (votes) return true', 'if (false) return true'),
+  drop('more than half elect', voting, 'if (count >= policy.quorum) return', 'if (count >= 1) return'),
+  drop('no vote to less data than here', voting, ' || hasMore(ctx, candidate)', ''),
+  drop('no vote for another while the elected one may serve', voting, ' || isBound(ctx, candidate.host)', ''),
+  drop('a late ballot elects nobody', voting, 'if (askedForMs > ballotRetryMs && count > 1)', 'if (askedForMs < 0)', 'test/unit/voting.test.ts'),
+  drop('no vote while the lease may last', situation, 'quietMs < policy.voteSilenceMs', 'quietMs < 0'),
+  drop(
+    'a stream that was torn is no silence',
+    situation,
+    "(peer.agent === 'silent' || reach !== 'refused')",
+    "peer.agent === 'silent'",
+    'test/unit/voting.test.ts',
+  ),
+  drop(
+    'who has not listened for so long has heard no silence',
+    situation,
+    'Math.min(peer.silentMs, view.agentUptimeMs)',
+    'peer.silentMs',
+    'test/unit/voting.test.ts',
+  ),
+  drop('without a lease no writes', lease, 'if (!holdsLease(state, view, policy)) return holdWrites(ctx)', ''),
+  drop('writes are held again until they are', lease, 'actions: [hold], events: held', 'actions: state.writesHeldSinceMs === null ? [hold] : [], events: held'),
+  drop('who voted for another carries no lease', lease, 'if (hasVotedAgainst(state, peer)) return false\n', ''),
+  drop('who has no agent may have voted before', lease, "if (peer.agent === 'alive') return true", 'return true'),
+  drop('a primary whose voters have voted for another resigns', lease, 'if (lost.length > 0) return', 'if (lost.length > 99) return'),
+  drop('a candidate that stands no more carries the lease', lease, "return vote.to !== peer.host || statement.seesHolder !== 'serves'", 'return true'),
+  drop('a young primary has no lease for nothing', lease, 'view.agentUptimeMs < youngMs(policy)', 'view.agentUptimeMs < newcomerMs'),
+  drop('no epoch is given away without a lease', handover, 'if (!holdsLease(state, view, ctx.policy)) return', 'if (handover.id === ``) return'),
   // ── switchover ──
   drop(
     'the target has agreed',

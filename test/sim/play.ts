@@ -12,6 +12,7 @@ export interface Played {
 }
 
 const names = ['a', 'b', 'c', 'd', 'e']
+const witnessName = 'w'
 
 export function play(story: Story, tells = false): Played {
   const world = begin(story, tells)
@@ -20,8 +21,8 @@ export function play(story: Story, tells = false): Played {
     const snipers = new Snipers()
     world.afterEach = rules.look
     for (const [i, step] of story.steps.entries()) {
-      if (tells) world.note('──', `${i + 1}. ${tell(step)}`)
-      if (step.kind === 'failover') rules.overruled = true
+      if (tells) world.note('──', `${i + 1}. ${tell(step, story.members)}`)
+      if (step.kind === 'failover' || step.kind === 'accept') rules.overruled = true
       take(world, story, snipers, step)
     }
     snipers.leave(world)
@@ -35,8 +36,17 @@ export function play(story: Story, tells = false): Played {
 }
 
 function begin(story: Story, tells: boolean): World {
-  const { members, external, neverPrimary, latenessMs } = story
-  const world = new World({ members: names.slice(0, members).map((host, i) => ({ host, neverPrimary: i === neverPrimary })), external })
+  const { members, witness, external, neverPrimary, priorities, cascade, latenessMs } = story
+  const world = new World({
+    members: names.slice(0, members).map((host, i) => ({
+      host,
+      neverPrimary: i === neverPrimary,
+      priority: priorities === 'equal' ? 100 : priorities === 'rising' ? 50 + 10 * i : 100 - 10 * i,
+      ...(cascade === i ? { replicateFrom: names[i - 1] ?? 'a' } : {}),
+    })),
+    external,
+    ...(witness ? { witness: witnessName } : {}),
+  })
   world.tells = tells
   world.timerLatenessMs = latenessMs
   if (external) for (const h of world.hosts) world.supervisorStarts(h, 'empty')
@@ -46,18 +56,25 @@ function begin(story: Story, tells: boolean): World {
   return world
 }
 
-export function tell(step: Step): string {
+function nameAt(index: number, members: number): string {
+  return index >= members ? witnessName : (names[index] ?? '?')
+}
+
+export function tell(step: Step, members: number): string {
   const { kind, ...rest } = step
   const words = Object.entries(rest).map(([key, value]) => {
-    if (key === 'host' || key === 'other' || key === 'to') return `${key === 'host' ? '' : `${key} `}${value === null ? 'anybody' : names[Number(value)]}`
+    if (key === 'host' || key === 'other' || key === 'to')
+      return `${key === 'host' ? '' : `${key} `}${value === null ? 'anybody' : nameAt(Number(value), members)}`
     return `${key} ${Array.isArray(value) ? value.join('+') : String(value)}`
   })
   return [kind, ...words].join(' ')
 }
 
 export function tellStory(story: Story): string {
-  const { members, external, neverPrimary, latenessMs, healed } = story
-  const head = `${members} members${external ? ', external redis' : ''}${neverPrimary === null ? '' : `, ${names[neverPrimary] ?? '?'} never primary`}, timers ${latenessMs} ms late`
-  const core = names.slice(0, members).filter((_, i) => (healed & (1 << i)) !== 0)
-  return [head, ...story.steps.map((s, i) => `  ${i + 1}. ${tell(s)}`), `  healed in the end: ${core.join(', ')}`].join('\n')
+  const { members, witness, external, neverPrimary, priorities, cascade, latenessMs, healed } = story
+  const order = priorities === 'falling' ? '' : `, ${priorities} priorities`
+  const middle = cascade === null ? '' : `, ${names[cascade] ?? '?'} replicates from ${names[cascade - 1] ?? '?'}`
+  const head = `${members} members${witness ? ' and a witness' : ''}${order}${middle}${external ? ', external redis' : ''}${neverPrimary === null ? '' : `, ${names[neverPrimary] ?? '?'} never primary`}, timers ${latenessMs} ms late`
+  const core = [...names.slice(0, members), ...(witness ? [witnessName] : [])].filter((_, i) => (healed & (1 << i)) !== 0)
+  return [head, ...story.steps.map((s, i) => `  ${i + 1}. ${tell(s, members)}`), `  healed in the end: ${core.join(', ')}`].join('\n')
 }

@@ -9,7 +9,17 @@ export interface Regression {
   readonly story: Story
 }
 
-const usual: Omit<Story, 'steps'> = { members: 3, external: false, neverPrimary: null, latenessMs: 0, healed: 7 }
+const usual: Omit<Story, 'steps'> = {
+  members: 3,
+  witness: false,
+  external: false,
+  neverPrimary: null,
+  priorities: 'falling',
+  cascade: null,
+  latenessMs: 0,
+  healed: 7,
+}
+const voted: Omit<Story, 'steps'> = { ...usual, members: 2, witness: true }
 const two: Omit<Story, 'steps'> = { ...usual, members: 2, healed: 3 }
 
 function story(group: Omit<Story, 'steps'>, ...steps: readonly Step[]): Story {
@@ -194,6 +204,129 @@ export const regressions: readonly Regression[] = [
       { kind: 'wait', ms: 363.9 },
       { kind: 'crash', host: 1 },
       { kind: 'write', count: 1 },
+    ),
+  },
+  {
+    accident: 'two candidates did not hear each other, both heard all voters: each was elected, in two epochs, by the same votes',
+    story: story(
+      { ...usual, witness: true, healed: 15 },
+      { kind: 'deafen', host: 1, other: 2 },
+      { kind: 'wait', ms: 547.8 },
+      { kind: 'crash', host: 0 },
+      { kind: 'wait', ms: 100 },
+    ),
+  },
+  {
+    accident: 'a primary came back to voters that had voted for another, who was never elected: it held its writes back for ever',
+    story: story({ ...usual, witness: true, neverPrimary: 0, healed: 15 }, { kind: 'disk-full', host: 0 }, { kind: 'suspend', host: 1, ms: 2500 }),
+  },
+  {
+    accident: 'the witness voted and died; the old primary took the answer of its kernel, that no agent listens, for contact',
+    story: story({ ...voted, priorities: 'rising' }, { kind: 'cut', host: 1 }, { kind: 'wait', ms: 469.8 }, { kind: 'kill-agent', host: 2 }),
+  },
+  {
+    accident: 'a group had just begun: the primary believed in its lease for as long as its voters were too young to vote, and a timer longer',
+    story: story({ ...voted, latenessMs: 30 }, { kind: 'cut', host: 0 }, { kind: 'wait', ms: 401.7 }),
+  },
+  {
+    accident: 'the redis of a primary was stopped when its writes were to be held back; nobody asked it again when it went on',
+    story: story({ ...voted, priorities: 'rising' }, { kind: 'freeze', host: 1 }, { kind: 'cut', host: 1 }, { kind: 'wait', ms: 205.8 }),
+  },
+  {
+    accident: 'the witness was gone and a replica that had been cut off came back as a candidate: the primary counted on neither, for ever',
+    story: story({ ...usual, witness: true, external: true }, { kind: 'cut', host: 2 }, { kind: 'wait', ms: 241.8 }),
+  },
+  {
+    accident: 'an agent was started in an election, and elected its member at the moment at which the others chose another without it',
+    story: story(
+      { ...usual, members: 4, priorities: 'rising', latenessMs: 60, healed: 15 },
+      { kind: 'kill-agent', host: 2 },
+      { kind: 'crash', host: 3 },
+      { kind: 'write', count: 3 },
+    ),
+  },
+  {
+    accident: 'replicate_from: a replica with more data was sent to a middle that lagged, and fetched everything anew from it',
+    story: story(
+      { ...usual, members: 5, cascade: 2, healed: 31 },
+      { kind: 'lag', host: 1 },
+      { kind: 'write', count: 1 },
+      { kind: 'suspend', host: 0, ms: 2500 },
+    ),
+  },
+  {
+    accident: 'forced, a member of the epoch before the last took over at the same offset: the writes of the last epoch passed for shared',
+    story: story(
+      { ...usual, neverPrimary: 2 },
+      { kind: 'isolate', host: 0, other: 1, layers: ['agent', 'redis', 'vrrp'] },
+      { kind: 'write', count: 1 },
+      { kind: 'power-off', host: 2 },
+      { kind: 'wait', ms: 353.8 },
+      { kind: 'power-on', host: 2 },
+      { kind: 'wait', ms: 232.5 },
+      { kind: 'write', count: 1 },
+      { kind: 'crash', host: 1 },
+    ),
+  },
+  {
+    accident: 'two epochs began without the diverged writes, the later one earlier: only those that the first had dropped were kept',
+    story: story(
+      { ...usual, members: 5, healed: 31 },
+      { kind: 'save', host: 4 },
+      { kind: 'write', count: 1 },
+      { kind: 'cut', host: 4 },
+      { kind: 'wait', ms: 308.9 },
+      { kind: 'crash', host: 4 },
+      { kind: 'write', count: 2 },
+    ),
+  },
+  {
+    accident: 'the giver of an epoch lost its agent before its redis refused writes: another was elected beside it',
+    story: story(usual, { kind: 'die-at', host: 0, nth: 12 }, { kind: 'switchover', host: 0, to: 2 }, { kind: 'wait', ms: 371 }),
+  },
+  {
+    accident: 'the stream between two replicas was torn in an election: the one that had hung took the silence of the other for an answer',
+    story: story(
+      { ...usual, external: true },
+      { kind: 'freeze', host: 2 },
+      { kind: 'write', count: 1 },
+      { kind: 'crash', host: 0 },
+      { kind: 'tear', host: 2, other: 1 },
+    ),
+  },
+  {
+    accident: 'an agent died between claiming an epoch and promoting its redis; back again, it promoted what the others had gone on from',
+    story: story(
+      { ...usual, healed: 3 },
+      { kind: 'cut', host: 1 },
+      { kind: 'write', count: 1 },
+      { kind: 'die-at', host: 1, nth: 4 },
+      { kind: 'wait', ms: 1000 },
+    ),
+  },
+  {
+    accident: 'forced into an epoch whose predecessor it had only heard of, a member did not say that its own history left that one out',
+    story: story(
+      { ...usual, members: 5, healed: 31 },
+      { kind: 'failover', host: 4 },
+      { kind: 'write', count: 3 },
+      { kind: 'split', mask: 15 },
+      { kind: 'wait', ms: 260 },
+      { kind: 'failover', host: 0 },
+      { kind: 'write', count: 1 },
+    ),
+  },
+  {
+    accident: 'the target of a switchover was restarted as a primary by its supervisor while it waited for the giver: it accepted writes',
+    story: story(
+      { ...voted, external: true, latenessMs: 60 },
+      { kind: 'switchover', host: 0, to: null },
+      { kind: 'wait', ms: 5 },
+      { kind: 'wait', ms: 1 },
+      { kind: 'restart-old', host: 1 },
+      { kind: 'wait', ms: 100 },
+      { kind: 'slow', host: 0, other: 1, ms: 60 },
+      { kind: 'wait', ms: 783.9 },
     ),
   },
 ]

@@ -2,10 +2,12 @@
  * What is never true, whatever happens: looked at after every step of the world. Each rule has the number that it has in
  * `src/decide/invariants.ts` and in the design; the first that is broken ends the history.
  */
+import { electionWaitMs } from '../../src/model/policy.ts'
 import { ownFitness } from '../../src/decide/fitness.ts'
 import { countOf, has, onlyIn, type Log } from '../scenarios/model-log.ts'
 import type { ModelRedis } from '../scenarios/model-redis.ts'
 import type { World } from '../scenarios/world.ts'
+import { OneWriter, reactionMs } from './one-writer.ts'
 
 /** Two that serve one epoch and have heard each other for so long is one too many. */
 const sameEpochMs = 200
@@ -37,7 +39,10 @@ export class Rules {
   /** An operator has overridden the rules. */
   overruled = false
 
+  private readonly oneWriter: OneWriter | null
+
   constructor(world: World, external: boolean) {
+    this.oneWriter = world.policy.quorum > 0 ? new OneWriter(world, external) : null
     this.world = world
     this.external = external
     this.seen = world.hosts.map(() => ({ runId: '', role: 'replica', log: null, epoch: 0, epochOnDisk: 0, startedMs: -1 }))
@@ -65,6 +70,8 @@ export class Rules {
       }
       if (redis.role === 'primary' && redis.running) primaries += 1
     }
+    const doubled = this.oneWriter?.look() ?? null
+    if (doubled !== null && !this.overruled) this.fail(doubled)
     if (w.assertions.length > 0) this.fail(`the core tripped over itself: ${w.assertions[0]}`)
     const well = this.isWell()
     if (well && !this.wasWell) this.wellSinceMs = w.nowMs
@@ -72,7 +79,7 @@ export class Rules {
     // A disk that fills makes its member unfit from one moment to the next, also in the middle of an election.
     if (!well)
       this.parted ||=
-        w.hosts.some((h) => w.agent(h).diskFull) || !w.network.isWhole() || w.network.isTorn(w.nowMs) || w.hosts.some((h) => w.nowMs < w.agent(h).standsUntilMs)
+        w.voters.some((h) => w.agent(h).diskFull) || !w.network.isWhole() || w.network.isTorn() || w.voters.some((h) => w.nowMs < w.agent(h).standsUntilMs)
     if (primaries > 1) this.twoPrimaries()
     else this.twoSinceMs = null
   }
@@ -87,11 +94,12 @@ export class Rules {
 
   private isWell(): boolean {
     const { world: w } = this
-    if (!w.network.isWhole() || w.network.isTorn(w.nowMs)) return false
-    for (const host of w.hosts) {
+    if (!w.network.isWhole() || w.network.isTorn()) return false
+    for (const host of w.voters) {
       const agent = w.agent(host)
-      if (!agent.up || !agent.durable || agent.diskFull || w.nowMs < agent.standsUntilMs || w.redis(host).frozen) return false
+      if (!agent.up || !agent.durable || agent.diskFull || w.nowMs < agent.standsUntilMs) return false
     }
+    for (const host of w.hosts) if (w.redis(host).frozen || w.vrrp.hosts.get(host)?.alive === false) return false
     return true
   }
 
@@ -103,7 +111,8 @@ export class Rules {
     const lost = gone.filter((write) => !w.kept.some((k) => write.at >= k.fromAt && has(k.log, write)))
     // Nobody but its own agent can make a redis let go of an old primary that has joined the new lineage.
     if (!this.wasAwake(host)) return
-    if (lost.length > 0) this.fail(`INV-6: ${host} gave ${lost.length} writes up without a copy`)
+    // An operator named an empty dataset the true one: a replica that was cut off meanwhile follows it by itself.
+    if (lost.length > 0 && !(this.overruled && now === null)) this.fail(`INV-6: ${host} gave ${lost.length} writes up without a copy`)
     if (now === null && !this.overruled) this.fail(`INV-1: ${host} gave ${countOf(before)} writes up to an empty dataset`)
   }
 
@@ -136,15 +145,20 @@ export class Rules {
     const agent = w.agent(other)
     const { view } = agent
     if (!agent.up || !agent.durable || view === null || w.nowMs - view.nowMs > knownMs || w.network.heardSinceMs(other, by, w.nowMs) < knownMs) return false
-    const way = w.network.way(other, by)
-    if (way.delayMs > 20 || w.nowMs - way.tornAtMs < knownMs || w.nowMs - w.agent(by).standsUntilMs < knownMs || !w.redis(other).answers(w.nowMs)) return false
+    // What one does not hear in time it cannot answer to, and who waits for longer than an election waits is not waited for.
+    if (w.voters.some((v) => v !== other && this.anyDelay(other, v)) || w.nowMs - w.agent(by).standsUntilMs < knownMs || !w.redis(other).answers(w.nowMs))
+      return false
     return ownFitness(w.state(other), view, w.policy).fit
   }
 
   /** INV-3, as strictly as members without a third party can keep it. */
   private twoPrimaries(): void {
     const { world: w } = this
-    const writers = w.hosts.filter((h) => w.redis(h).role === 'primary' && w.redis(h).answers(w.nowMs) && !w.redis(h).loading(w.nowMs))
+    // A redis that was stopped takes no order before it goes on; its agent, which fences it then, needs a moment.
+    const writers = w.hosts.filter((h) => {
+      const redis = w.redis(h)
+      return redis.role === 'primary' && redis.answers(w.nowMs) && !redis.loading(w.nowMs) && w.nowMs - redis.thawedMs > reactionMs
+    })
     if (writers.length < 2) {
       this.twoSinceMs = null
       return
@@ -153,7 +167,13 @@ export class Rules {
     const serving = writers.filter((h) => w.agent(h).up && w.state(h).phase === 'primary')
     for (const a of serving) {
       for (const b of serving) {
-        if (a < b && w.state(a).epoch === w.state(b).epoch && w.network.heardSinceMs(a, b, w.nowMs) > sameEpochMs && !this.anyDelay(a, b))
+        if (
+          a < b &&
+          w.nowMs - this.twoSinceMs > sameEpochMs &&
+          w.state(a).epoch === w.state(b).epoch &&
+          w.network.heardSinceMs(a, b, w.nowMs) > sameEpochMs &&
+          !this.anyDelay(a, b)
+        )
           this.fail(`INV-3: ${a} and ${b} both serve epoch ${w.state(a).epoch}, and hear each other`)
       }
     }
@@ -164,10 +184,13 @@ export class Rules {
 
   private anyDelay(a: string, b: string): boolean {
     const { network, nowMs } = this.world
-    return [network.way(a, b), network.way(b, a)].some((way) => way.delayMs > 20 || way.lastArrivalMs > nowMs + 5)
+    return [network.way(a, b), network.way(b, a)].some(
+      (way) => way.delayMs > 20 || way.lastArrivalMs > nowMs + 5 || (way.lastArrivalMs > nowMs - electionWaitMs && nowMs - way.quickSinceMs < knownMs),
+    )
   }
 
   private fail(what: string): never {
+    this.world.note('──', what)
     throw new BrokenRule(what)
   }
 }

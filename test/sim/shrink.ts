@@ -49,9 +49,12 @@ function withoutSteps(story: Story, stillBreaks: (s: Story) => boolean): Story {
 }
 
 function simplerGroups(story: Story): readonly Story[] {
-  const all = 2 ** story.members - 1
+  const all = 2 ** (story.witness ? story.members + 1 : story.members) - 1
   return [
-    ...(story.members > 2 ? [{ ...story, members: story.members - 1, healed: 2 ** (story.members - 1) - 1, neverPrimary: null }] : []),
+    ...(story.members > 2 ? [{ ...story, members: story.members - 1, healed: Math.floor(all / 2), neverPrimary: null, cascade: null }] : []),
+    ...(story.witness ? [{ ...story, witness: false, healed: Math.floor(all / 2) }] : []),
+    ...(story.cascade !== null ? [{ ...story, cascade: null }] : []),
+    ...(story.priorities !== 'falling' ? [{ ...story, priorities: 'falling' as const }] : []),
     ...(story.external ? [{ ...story, external: false }] : []),
     ...(story.neverPrimary !== null ? [{ ...story, neverPrimary: null }] : []),
     ...(story.latenessMs > 0 ? [{ ...story, latenessMs: 0 }] : []),
@@ -63,6 +66,7 @@ function simplerSteps(step: Step): readonly Step[] {
   if (step.kind === 'wait') return [...new Set([0, 1, 10, 100, 1000, Math.round(step.ms)])].filter((ms) => ms < step.ms).map((ms) => ({ ...step, ms }))
   if (step.kind === 'write' && step.count > 1) return [{ ...step, count: 1 }]
   if (step.kind === 'write-beside') return [{ kind: 'write', count: step.count }]
+  if (step.kind === 'halt') return [{ ...step, kind: 'suspend' }]
   if (step.kind === 'suspend') return [{ ...step, kind: 'stall' }]
   if (step.kind === 'restart-old') return [{ kind: 'crash', host: step.host }]
   if (step.kind === 'deafen') return [{ kind: 'isolate', host: step.host, other: step.other, layers: ['agent', 'redis', 'vrrp'] }]

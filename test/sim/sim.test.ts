@@ -13,6 +13,7 @@ describe('fault histories', () => {
   test('no rule is broken in any', { timeout: 60_000 + seconds * 1000 }, () => {
     const { found, histories } = seek({ from: 1, seconds, histories: 6000, atMost: 1 })
     expect(found.map(report).join('\n')).toBe('')
+    // A machine that is busy with other things plays fewer; below this the step says nothing.
     expect(histories).toBeGreaterThan(100)
   })
 

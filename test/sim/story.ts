@@ -24,6 +24,9 @@ type Hosted =
   | 'resume'
   | 'failover'
   | 'reinit'
+  | 'accept'
+  | 'kill-keepalived'
+  | 'forget'
 
 export type Step =
   | { readonly kind: 'wait'; readonly ms: number }
@@ -34,7 +37,7 @@ export type Step =
   | { readonly kind: Hosted; readonly host: number }
   /** Its agent dies at the nth step of its loop from now: between remembering and acting, or between two actions. */
   | { readonly kind: 'die-at'; readonly host: number; readonly nth: number }
-  | { readonly kind: 'stall' | 'suspend' | 'clock'; readonly host: number; readonly ms: number }
+  | { readonly kind: 'stall' | 'suspend' | 'halt' | 'clock'; readonly host: number; readonly ms: number }
   | { readonly kind: 'isolate'; readonly host: number; readonly other: number; readonly layers: readonly Layer[] }
   | { readonly kind: 'deafen' | 'tear'; readonly host: number; readonly other: number }
   | { readonly kind: 'slow'; readonly host: number; readonly other: number; readonly ms: number }
@@ -44,10 +47,15 @@ export type Step =
   | { readonly kind: 'heal' }
 
 export interface Story {
+  /** Hosts are counted from 0; the witness comes after the members. */
   readonly members: number
+  readonly witness: boolean
   readonly external: boolean
   /** This member is never promoted; null: all may be. */
   readonly neverPrimary: number | null
+  readonly priorities: 'falling' | 'equal' | 'rising'
+  /** This member replicates from the one before it; null: all replicate from the primary. */
+  readonly cascade: number | null
   /** How late the agents' timers are. */
   readonly latenessMs: number
   readonly steps: readonly Step[]
@@ -68,23 +76,26 @@ export function storyOf(seed: number, members?: number): Story {
       [1, 4],
       [1, 5],
     ] as const)
+  const witness = d.oneIn(3)
   const external = d.oneIn(4)
   const neverPrimary = d.oneIn(8) ? d.int(count) : null
+  const priorities = d.pick(['falling', 'falling', 'equal', 'rising'] as const)
+  const cascade = count > 2 && d.oneIn(4) ? 1 + d.int(count - 1) : null
   const latenessMs = d.pick([0, 10, 30, 60])
   const steps: Step[] = []
   const length = shortest + d.int(longest - shortest + 1)
   while (steps.length < length) {
-    steps.push(fault(d, count))
+    steps.push(fault(d, witness ? count + 1 : count))
     steps.push(d.oneIn(3) ? { kind: 'write', count: 1 + d.int(4) } : { kind: 'wait', ms: pause(d) })
   }
-  return { members: count, external, neverPrimary, latenessMs, steps, healed: core(d, count) }
+  return { members: count, witness, external, neverPrimary, priorities, cascade, latenessMs, steps, healed: core(d, count, witness) }
 }
 
-/** All, or a majority. */
-function core(d: Dice, count: number): number {
-  const all = 2 ** count - 1
-  if (count < 3 || !d.oneIn(4)) return all
-  return all & ~(1 << d.int(count))
+/** All, or a majority; the witness may be the one that is missing. */
+function core(d: Dice, count: number, witness: boolean): number {
+  const all = 2 ** (witness ? count + 1 : count) - 1
+  if ((count < 3 && !witness) || !d.oneIn(4)) return all
+  return all & ~(1 << (count < 3 ? count : d.int(witness ? count + 1 : count)))
 }
 
 /** Mostly in the middle of things; sometimes until all is calm again. */
@@ -127,8 +138,12 @@ const faults: readonly (readonly [number, Draw])[] = [
   [2, hosted('resume')],
   [1, hosted('failover')],
   [1, hosted('reinit')],
+  [1, hosted('accept')],
+  [2, hosted('kill-keepalived')],
+  [1, hosted('forget')],
   [2, (d, host) => ({ kind: 'stall', host, ms: d.pick([20, 80, 150, 400, 1500]) })],
   [2, (d, host) => ({ kind: 'suspend', host, ms: d.pick([50, 200, 600, 2500]) })],
+  [1, (d, host) => ({ kind: 'halt', host, ms: d.pick([50, 200, 600, 2500]) })],
   [1, (d, host) => ({ kind: 'clock', host, ms: d.pick([-3_600_000, -500, 500, 3_600_000]) })],
   [
     3,

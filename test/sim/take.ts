@@ -26,7 +26,7 @@ export class Snipers {
 }
 
 export function nameOf(w: World, index: number): string {
-  return w.hosts[index % w.hosts.length] ?? 'a'
+  return w.voters[index % w.voters.length] ?? 'a'
 }
 
 export function take(w: World, story: Story, snipers: Snipers, s: Step): void {
@@ -41,12 +41,17 @@ export function take(w: World, story: Story, snipers: Snipers, s: Step): void {
       w.heal()
       return
     case 'split':
-      for (const [i, a] of w.hosts.entries()) for (const [j, b] of w.hosts.entries()) if (i < j && bit(s.mask, i) !== bit(s.mask, j)) w.isolate(a, b)
+      for (const [i, a] of w.voters.entries()) for (const [j, b] of w.voters.entries()) if (i < j && bit(s.mask, i) !== bit(s.mask, j)) w.isolate(a, b)
       return
   }
   const host = nameOf(w, s.host)
   if ('other' in s) {
     between(w, host, nameOf(w, s.other), s)
+    return
+  }
+  if (s.kind === 'forget') {
+    // Members have data that belong to what they remember; a witness has nothing else.
+    if (host === w.policy.witness && !w.network.isOff(host)) w.forget(host)
     return
   }
   const agent = w.agent(host)
@@ -62,6 +67,9 @@ export function take(w: World, story: Story, snipers: Snipers, s: Step): void {
       return
     case 'suspend':
       if (!w.network.isOff(host)) w.suspend(host, s.ms)
+      return
+    case 'halt':
+      if (!w.network.isOff(host)) w.suspend(host, s.ms, 'stops')
       return
     case 'clock':
       agent.wallOffMs += s.ms
@@ -85,9 +93,16 @@ export function take(w: World, story: Story, snipers: Snipers, s: Step): void {
     case 'disk-free':
       agent.diskFull = s.kind === 'disk-full'
       return
+    case 'kill-keepalived':
+      w.killKeepalived(host)
+      return
+  }
+  if (host === w.policy.witness) return
+  switch (s.kind) {
     case 'pause':
     case 'resume':
     case 'failover':
+    case 'accept':
     case 'reinit':
       w.ask(host, s.kind)
       return
@@ -124,7 +139,11 @@ function restart(w: World, story: Story, host: string, empty: boolean): void {
     return
   }
   w.run(50)
-  const watched = w.hosts.every((h) => w.agent(h).up && w.nowMs >= w.agent(h).standsUntilMs && !w.redis(h).frozen)
+  const watched =
+    !w.network.isTorn() &&
+    !w.network.isSlow() &&
+    w.network.speaksWhereItReplicates() &&
+    w.hosts.every((h) => w.agent(h).up && w.nowMs >= w.agent(h).standsUntilMs && !w.redis(h).frozen)
   if (!watched) return
   w.supervisorStarts(host, empty ? 'empty' : 'old')
   w.run(30 + story.latenessMs)
@@ -135,7 +154,7 @@ function between(w: World, host: string, other: string, s: Extract<Step, { other
   if (s.kind === 'isolate') w.isolate(host, other, s.layers)
   else if (s.kind === 'deafen') w.deafen(host, other)
   else if (s.kind === 'tear') w.tear(host, other)
-  else if (s.kind === 'slow') w.network.way(host, other).delayMs = s.ms
+  else if (s.kind === 'slow') w.slow(host, other, s.ms)
 }
 
 /** A client on the same switch as the host: of all who hold the address, those that the host can reach answer it. */

@@ -23,6 +23,34 @@ describe('the replica b, after a went', () => {
     expect(elect(state('b', { gone: gone(true, 61) }), view('b', peers), abc).result).toBe('me')
   })
 
+  test('a live replica that has more already is not outrun, however late it learns that the primary went', () => {
+    const more = (fit: boolean) => [silent('a'), peer(word('c', { fit, redis: facts({ offset: 1001 }) }))]
+    expect(elect(state('b', { gone: gone(true, 5000) }), view('b', more(true)), abc)).toMatchObject({ result: 'wait', forHosts: ['c'] })
+    expect(elect(state('b', { gone: gone(true, 5000) }), view('b', more(false)), abc).result).toBe('me')
+  })
+
+  test('one whose stream has just ended and whose redis answers is waited for until it can be heard again', () => {
+    const torn = silent('c', { agent: 'refused', silentMs: 70, redisReach: 'answers' })
+    expect(elect(state('b', { gone: gone(true, 249) }), view('b', [resigned, torn]), abc)).toMatchObject({ result: 'wait', forHosts: ['c'] })
+    expect(elect(state('b', { gone: gone(true, 250) }), view('b', [resigned, torn]), abc).result).toBe('me')
+    const dead = { ...torn, redisReach: 'refused' as const }
+    expect(elect(state('b', { gone: gone(true, 60) }), view('b', [resigned, dead]), abc).result).toBe('me')
+  })
+
+  test('an epoch that was given away and not taken: not while the redis of the silent giver answers', () => {
+    const given = state('b', { epoch: 2, holder: 'c', gone: { epoch: 2, fresh: true, atMs: nowMs - 60_000 } })
+    const untaken = peer(word('c', { epoch: 2, holder: 'c', gone: 2 }))
+    const giver = (redisReach: 'answers' | 'silent') => silent('a', { agent: 'refused', redisReach })
+    expect(elect(given, view('b', [giver('answers'), untaken]), abc)).toMatchObject({ result: 'wait', forHosts: ['a'] })
+    expect(elect(given, view('b', [giver('silent'), untaken]), abc).result).toBe('me')
+  })
+
+  test('an agent that has just started elects nobody while others may be choosing without it', () => {
+    const peers = [resigned, peer(word('c', { gone: 1, redis: facts({ offset: 900 }) }))]
+    expect(elect(state('b', { gone: gone(true) }), view('b', peers, { agentUptimeMs: 499 }), abc).result).toBe('wait')
+    expect(elect(state('b', { gone: gone(true) }), view('b', peers, { agentUptimeMs: 500 }), abc).result).toBe('me')
+  })
+
   test('a live replica with more data: the other', () => {
     const peers = [resigned, peer(word('c', { gone: 1, redis: facts({ offset: 1001 }) }))]
     expect(elect(state('b', { gone: gone(true) }), view('b', peers), abc)).toMatchObject({ result: 'other', host: 'c' })

@@ -23,6 +23,7 @@ describe('positionOf', () => {
       { replid: 'x', replid2: 'id-2', secondOffset: 1501, offset: 2100 },
       { kind: 'known', epoch: 2, offset: 2100, divergedBytes: 600 },
     ],
+    ['the id of an epoch of which no byte has come', { replid: 'id-3', offset: 1500 }, { kind: 'known', epoch: 2, offset: 1500, divergedBytes: 0 }],
     ['a stranger with keys', { replid: 'x', offset: 9999, keys: 3 }, { kind: 'foreign' }],
     ['a stranger without', { replid: 'x', offset: 0, keys: 0 }, { kind: 'empty' }],
     ['no id at all is not the id of an entry without one', { replid: '', keys: 3 }, { kind: 'foreign' }],

@@ -11,6 +11,18 @@ import { facts, peer, policy, probe, silent, state, view, vrrp, word } from './b
 const abc = policy('a', 'b', 'c')
 const taken = { keepalived: vrrp({ vrrp: 'MASTER' as const, vipHere: true }) }
 
+test('a fenced member does not stand for the address while it waits in an election; a replica keeps what VRRP gave it', () => {
+  const gone = { epoch: 1, fresh: false, atMs: 1 }
+  const vip = (phase: 'fenced' | 'replica') =>
+    decide(
+      state('b', { phase, gone }),
+      view('b', [silent('a', { redisReach: 'silent' })], { keepalived: vrrp({ vrrp: 'MASTER', vipHere: true, allowed: true }) }),
+      policy(),
+    )
+  expect(vip('fenced').actions).toContainEqual({ kind: 'vip', allowed: false })
+  expect(vip('replica').actions.map((a) => a.kind)).not.toContain('vip')
+})
+
 describe('the holder is not gone', () => {
   test('as long as its redis has not been asked', () => {
     expect(decide(state('b'), view('b', [silent('a', { redisReach: 'not asked' })], taken), policy()).diagnosis).toBe('holder-unclear')
@@ -19,6 +31,14 @@ describe('the holder is not gone', () => {
   test('when it speaks of an epoch before the one it was given', () => {
     const given = state('c', { epoch: 2, holder: 'b' })
     expect(decide(given, view('c', [silent('a'), peer(word('b', { epoch: 1 }))], taken), abc).diagnosis).toBe('holder-unclear')
+  })
+
+  test('between the giving of an epoch and its taking: only the giver may say that nothing came of it', () => {
+    const given = state('b', { epoch: 2, holder: 'c' })
+    const untaken = peer(word('c', { epoch: 2, holder: 'c' }))
+    const giver = peer(word('a', { epoch: 2, holder: 'c', phase: 'handed' }))
+    expect(decide(given, view('b', [giver, untaken], taken), abc).diagnosis).toBe('holder-unclear')
+    expect(decide(given, view('b', [peer(word('a', { epoch: 2, holder: 'c', phase: 'fenced' })), untaken], taken), abc).diagnosis).toBe('holder-gone')
   })
 
   test('when another hears it: what was remembered of a loss is forgotten', () => {
@@ -67,6 +87,7 @@ test('half a dataset is not promoted by force', () => {
 })
 
 test('without memory no epoch is claimed or given away; what makes safer is done', () => {
+  expect(needsMemory(state('b'), state('b', { vote: { epoch: 2, to: 'c', atMs: 0 } })), 'a vote that was forgotten would be given twice').toBe(true)
   expect((['promoting', 'handing', 'handed'] as const).map((phase) => needsMemory(state('b'), state('b', { phase })))).toEqual([true, true, true])
   expect(needsMemory(state('b'), state('b', { phase: 'fenced' }))).toBe(false)
   expect(withoutMemory([{ kind: 'promote' }, { kind: 'vip', allowed: true }, { kind: 'vip', allowed: false }])).toEqual([{ kind: 'vip', allowed: false }])

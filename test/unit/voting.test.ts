@@ -73,9 +73,57 @@ describe('the witness', () => {
     expect(decideAsWitness(witness(), view('w', cut, { ...blind, agentUptimeMs: 6300 }), slow).next.vote?.to).toBe('b')
   })
 
+  test('votes for nobody else while the one it elected may serve: until its lease is over, or its own vote is another', () => {
+    const voted = witness({ vote: { epoch: 2, to: 'c', atMs: nowMs - 187 } })
+    const longAgo = witness({ vote: { epoch: 2, to: 'c', atMs: nowMs - 188 } })
+    const c = (vote: { epoch: number; to: string }) => peer(word('c', { gone: 1, seesHolder: 'gone', vote }))
+    const votesFor = (before: State, other: PeerProbe) => decideAsWitness(before, view('w', [longSilent, other, asks(3)], blind), abw).next.vote?.to
+    expect(votesFor(voted, silent('c'))).toBe('c')
+    expect(votesFor(longAgo, silent('c'))).toBe('b')
+    expect(votesFor(longAgo, c({ epoch: 2, to: 'c' }))).toBe('c')
+    expect(votesFor(voted, c({ epoch: 3, to: 'b' }))).toBe('b')
+  })
+
+  test('does not vote on a stream that has just ended, nor on a silence to which it has not listened', () => {
+    const torn = silent('a', { agent: 'refused', silentMs: 100, redisReach: 'silent' })
+    expect(decideAsWitness(witness(), view('w', [torn, asks(2)], blind), abw).next.vote).toBeNull()
+    const dead = { ...torn, redisReach: 'refused' as const }
+    expect(decideAsWitness(witness(), view('w', [dead, asks(2)], blind), abw).next.vote?.to).toBe('b')
+    const slow = { ...abw, hostLossMs: 1000, leaseMs: 800, voteSilenceMs: 1250 }
+    const never = silent('a', { silentMs: 1e12, redisReach: 'silent' })
+    expect(decideAsWitness(witness(), view('w', [never, asks(2)], { ...blind, agentUptimeMs: 1200 }), slow).next.vote).toBeNull()
+    expect(decideAsWitness(witness(), view('w', [never, asks(2)], { ...blind, agentUptimeMs: 1300 }), slow).next.vote?.to).toBe('b')
+  })
+
   test('does not vote when it cannot remember, or stood still itself', () => {
     expect(decideAsWitness(witness(), view('w', [longSilent, asks(2)], { ...blind, durable: false }), abw).next.vote).toBeNull()
     expect(decideAsWitness(witness(), view('w', [longSilent, asks(2)], { ...blind, stalledMs: 150 }), abw).next.vote).toBeNull()
+  })
+})
+
+describe('the lease of the primary a', () => {
+  const serving = state('a', { phase: 'primary' })
+  const behind = (more: Partial<Statement>) => holdsLease(serving, view('a', [silent('b', { contactMs: 1e12 }), watching(more)]), abw)
+
+  test('stands on nobody who has voted for another since, but on a candidate that hears this primary again', () => {
+    expect(behind({})).toBe(true)
+    expect(behind({ vote: { epoch: 2, to: 'b' } })).toBe(false)
+    expect(behind({ vote: { epoch: 1, to: 'b' } })).toBe(true)
+    const candidate = (seesHolder: Statement['seesHolder']) => peer(word('b', { vote: { epoch: 2, to: 'b' }, seesHolder }))
+    const alone = (other: PeerProbe) => holdsLease(serving, view('a', [other, silent('w', { contactMs: 1e12 })]), abw)
+    expect(alone(candidate('serves'))).toBe(true)
+    expect(alone(candidate('gone'))).toBe(false)
+  })
+
+  test('ends with the epoch when those who would make the quorum have voted for another: it resigns', () => {
+    const outvoted = view('a', [silent('b', { contactMs: 1e12 }), watching({ vote: { epoch: 2, to: 'b' } })], { redis: probe({ facts: primaryFacts() }) })
+    expect(decide(serving, outvoted, abw).next.phase).toBe('fenced')
+  })
+
+  test('of an agent that has just started ends before voters that are as young may vote', () => {
+    const young = (agentUptimeMs: number) =>
+      holdsLease(serving, view('a', [silent('b', { contactMs: 1e12 }), silent('w', { contactMs: 1e12 })], { agentUptimeMs }), abw)
+    expect([young(430), young(440)]).toEqual([true, false])
   })
 })
 
@@ -100,6 +148,16 @@ describe('the replica b, after a resigned', () => {
     const { next, actions } = decide(standing, view('b', [resigned, watching({ vote: { epoch: 4, to: 'b' } })]), abw)
     expect(next).toMatchObject({ phase: 'promoting', epoch: 4, holder: 'b' })
     expect(actions.map((a) => a.kind)).toContain('promote')
+  })
+
+  test('a majority that comes when its voters may have voted for another is none: it asks anew, in another epoch', () => {
+    const abcw = { ...policy('a', 'b', 'c'), witness: 'w', quorum: 3 }
+    const vote = { epoch: 4, to: 'b' }
+    const peers = [resigned, peer(word('c', { gone: 1, seesHolder: 'gone', vote })), watching({ vote })]
+    const asked = (ms: number) => decide(ready({ vote: { ...vote, atMs: nowMs - ms } }), view('b', peers), abcw).next
+    expect(asked(150)).toMatchObject({ phase: 'promoting', epoch: 4 })
+    expect(asked(151)).toMatchObject({ phase: 'replica', vote: { epoch: 4 } })
+    expect(asked(501)).toMatchObject({ phase: 'replica', vote: { epoch: 5, to: 'b' } })
   })
 
   test('a vote in another epoch, or of somebody who is not heard any more, does not count', () => {

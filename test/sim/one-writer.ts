@@ -1,0 +1,94 @@
+/**
+ * INV-3 in its strong form, for groups with a witness: at most one member accepts writes AT ALL, whatever is cut from whom.
+ * Who may nevertheless is listed here, exactly as wide as ADR 9 says: each exception is a sentence of its limits.
+ */
+import { isServingPhase, newcomerMs } from '../../src/decide/situation.ts'
+import type { World } from '../scenarios/world.ts'
+
+/** From the moment an agent runs again until its redis refuses writes: a look, an fsync, an action, and what its timers are late. */
+export const reactionMs = 10
+
+interface Excuse {
+  /** Its agent could not act, and something stood between it and the others: nobody could hold anything back there. */
+  helpless: boolean
+  untilMs: number
+  /** The excuse of one that is at work again ends by itself. */
+  wasDead: boolean
+  wasHalted: boolean
+  runId: string
+  /** Paused on one side of a cut. */
+  paused: boolean
+}
+
+export class OneWriter {
+  private readonly world: World
+  private readonly excuses: readonly Excuse[]
+  private readonly external: boolean
+
+  constructor(world: World, external: boolean) {
+    this.world = world
+    this.external = external
+    this.excuses = world.hosts.map(() => ({ helpless: false, untilMs: 0, wasDead: false, wasHalted: false, runId: '', paused: false }))
+  }
+
+  /** To be called at every change. null: all is well. */
+  look(): string | null {
+    const { world: w } = this
+    let writers = 0
+    let named = ''
+    for (let i = 0; i < w.hosts.length; i += 1) {
+      const host = w.hosts[i] ?? ''
+      const excuse = this.excuses[i] as Excuse
+      this.judge(host, excuse)
+      const redis = w.redis(host)
+      const accepts = redis.role === 'primary' && !redis.refusesWrites && w.nowMs >= redis.pausedUntilMs && redis.answers(w.nowMs) && !redis.loading(w.nowMs)
+      if (!accepts || excuse.helpless || excuse.paused || w.nowMs < excuse.untilMs) continue
+      writers += 1
+      named = named === '' ? host : `${named} and ${host}`
+    }
+    return writers > 1 ? `INV-3: ${named} accept writes, and there is a witness` : null
+  }
+
+  private judge(host: string, excuse: Excuse): void {
+    const { world: w } = this
+    const agent = w.agent(host)
+    const redis = w.redis(host)
+    const { nowMs } = w
+    // An agent that is dead or hung on a primary that is cut off holds nothing back.
+    if (!agent.up || nowMs < agent.standsUntilMs) {
+      excuse.wasDead = !agent.up
+      excuse.wasHalted = agent.isHalted(nowMs)
+      excuse.helpless ||= nowMs < excuse.untilMs || redis.frozen || this.isApart(host)
+    } else if (excuse.helpless || excuse.wasDead) {
+      const lateMs = reactionMs + w.timerLatenessMs
+      // One that has just been started cannot know for its first half second; a clock that stood still has not counted the lease.
+      const graceMs = excuse.wasDead ? newcomerMs : excuse.wasHalted ? w.policy.leaseMs : 0
+      excuse.untilMs = Math.max(excuse.untilMs, (excuse.wasDead ? agent.startedMs : agent.standsUntilMs) + graceMs + lateMs)
+      excuse.helpless = false
+      excuse.wasDead = false
+      excuse.wasHalted = false
+    }
+    // A redis that was stopped takes no order; what waits in its sockets comes before the agent's next.
+    excuse.untilMs = Math.max(excuse.untilMs, redis.thawedMs + reactionMs)
+    // Its supervisor may start an external redis as a primary.
+    if (this.external && redis.runId !== excuse.runId)
+      excuse.untilMs = Math.max(excuse.untilMs, nowMs, redis.loadedFromMs) + 50 + reactionMs + w.timerLatenessMs
+    excuse.runId = redis.runId
+    // While automatic failover is paused nothing is held back; who was not paused, or resumed, on the other side of a cut may elect.
+    const { paused, phase } = w.state(host)
+    if (paused.on && isServingPhase(phase)) excuse.paused ||= this.isPausedAlone()
+    else if (excuse.paused) {
+      excuse.paused = false
+      excuse.untilMs = Math.max(excuse.untilMs, nowMs + reactionMs)
+    }
+  }
+
+  private isApart(host: string): boolean {
+    const { network, voters } = this.world
+    return voters.some((v) => v !== host && !(network.connected(host, v, 'agent') && network.connected(host, v, 'redis') && network.connected(host, v, 'vrrp')))
+  }
+
+  private isPausedAlone(): boolean {
+    return this.world.voters.some((v) => !this.world.state(v).paused.on)
+  }
+}
