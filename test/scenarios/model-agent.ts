@@ -176,7 +176,9 @@ export class ModelAgent {
       this.later(unreadMs, () => this.read())
       return
     }
-    for (const message of this.unread.splice(0)) this.take(message)
+    const messages = this.unread
+    this.unread = []
+    for (const message of messages) this.take(message)
   }
 
   private take(message: Message): void {
@@ -339,7 +341,12 @@ export class ModelAgent {
       actedAll: this.actedAll,
       redis: senses.redis(nowMs),
       keepalived: senses.keepalived(),
-      peers: senses.peers(nowMs, this.startedMs, this.deafSinceMs()),
+      // A stream keeps its order: what waits to be read is read before the echo that came after it.
+      peers: senses.peers(
+        nowMs,
+        this.startedMs,
+        this.unread.length > 0 ? Math.min(this.deafSinceMs(), this.stood.untilMs - this.stood.forMs) : this.deafSinceMs(),
+      ),
       checks: senses.checks(nowMs),
       request: this.requests[0] ?? null,
     }

@@ -17,6 +17,7 @@ const noRedis: RedisProbe = {
   busy: false,
   fence: null,
   backlog: null,
+  settings: null,
 }
 
 export class ModelSenses {

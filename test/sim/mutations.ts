@@ -24,9 +24,8 @@ const handover = 'src/decide/handover.ts'
 const resync = 'src/decide/resync.ts'
 const streamTest = 'test/scenarios/stream.test.ts'
 const resyncTest = 'test/unit/resync.test.ts'
-const lease = 'src/decide/lease.ts'
 const durability = 'test/scenarios/durability.test.ts'
-const voting = 'test/unit/voting.test.ts'
+const votingTest = 'test/unit/voting.test.ts'
 
 function drop(guard: string, file: string, from: string, to = '', test?: string): Mutation {
   return { guard, file, from, to, ...(test === undefined ? {} : { test }) }
@@ -272,11 +271,17 @@ export const mutations: readonly Mutation[] = [
   drop('at a heal the gateway alone proves nothing', lease, '(view.checks?.forMs ?? 0) >= lonelyWaitMs', 'true', durability),
   drop('who had stopped does not go on at the first answer of its gateway', lease, 'mayBeReplaced ? wasReaching(view, policy) : ', '', durability),
   drop('a gateway that was not asked refuses no writes', lease, "ctx.view.checks?.reach === 'silent'", 'true', 'test/unit/lease.test.ts'),
-  drop('a lease that may last is waited for', situation, 'policy.leased && peer.agent', 'policy.quorum > 99 && peer.agent', voting),
-  drop('the guard is not overruled by a new agent', lease, '!mayBeReplaced && view.agentUptimeMs', 'view.agentUptimeMs', voting),
-  drop('what is refused is not lifted before it may be', 'src/decide/decide.ts', ' && next.writesHeldSinceMs === null', '', voting),
-  drop('writes are held while redis is slow', lease, "situation.claim === 'mine' && state.phase === 'primary'", 'false', voting),
-  drop('a broken-off switchover lets no writes go without a lease', handover, 'if (!holdsLease(state, view, ctx.policy)) return', 'if (false) return', voting),
+  drop('a lease that may last is waited for', situation, 'policy.leased && (peer.agent', 'policy.quorum > 99 && (peer.agent', votingTest),
+  drop('the guard is not overruled by a new agent', lease, '!mayBeReplaced && view.agentUptimeMs', 'view.agentUptimeMs', votingTest),
+  drop('what is refused is not lifted before it may be', 'src/decide/decide.ts', ' && next.writesHeldSinceMs === null', '', votingTest),
+  drop('writes are held while redis is slow', lease, "situation.claim === 'mine' && state.phase === 'primary'", 'false', votingTest),
+  drop(
+    'a broken-off switchover lets no writes go without a lease',
+    handover,
+    'if (!holdsLease(state, view, ctx.policy)) return',
+    'if (false) return',
+    votingTest,
+  ),
   drop('safe: redis is to ask for a replica before it is promoted', 'src/decide/decide.ts', 'ctx.policy.safe && !inForce', 'false', durability),
   drop(
     'safe: two members elect with two votes',
