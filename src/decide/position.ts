@@ -121,7 +121,8 @@ export function continuationOf(facts: RedisFacts, epoch: number, lineage: Lineag
   const parent = earlier.findLast((e) => e.replid !== '' && (e.replid === facts.replid2 || e.replid === facts.replid))
   if (parent !== undefined) {
     const end = facts.secondOffset > 0 ? facts.secondOffset - 1 : facts.offset
-    return earlier.some((e) => e.epoch > parent.epoch) ? { epoch: parent.epoch, offset: end, atLeast: end } : undefined
+    // By the number: the epoch in between may only have been heard of.
+    return parent.epoch < epoch - 1 ? { epoch: parent.epoch, offset: end, atLeast: end } : undefined
   }
   const position = positionOf(facts, earlier)
   return position.kind === 'noted' ? { epoch: position.epoch, offset: position.offset, atLeast: position.atLeast } : undefined

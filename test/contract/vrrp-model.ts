@@ -11,7 +11,7 @@ export function openVrrpModel(): VrrpUnderTest {
     return world.changed()
   }
   return {
-    start: (host) => set(host, { alive: true, allowed: false }),
+    start: (host) => set(host, { alive: true, allowed: false, strayFromMs: null }),
     allow: (host, allowed) => set(host, { allowed }),
     allowNobodyKnows: (host) => set(host, { allowed: false }),
     yield: (host, yields) => set(host, { yields }),
@@ -22,7 +22,7 @@ export function openVrrpModel(): VrrpUnderTest {
     deafen: (a, b) => world.block((from, to) => from === a && to === b),
     heal: () => world.block(null),
     state: (host) => (world.host(host).alive ? world.host(host).vrrp : null),
-    holders: () => Promise.resolve(vrrpHosts.filter((host) => world.host(host).vipSinceMs !== null)),
+    holders: () => Promise.resolve(vrrpHosts.filter((host) => world.host(host).vipSinceMs !== null || world.host(host).strayFromMs !== null)),
     nowMs: () => world.nowMs,
     until: async (what, isSo) => {
       const endMs = world.nowMs + limitMs

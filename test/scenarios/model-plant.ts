@@ -44,7 +44,7 @@ export abstract class Plant extends VirtualClock {
     this.hosts = members.map((m) => m.host)
     this.voters = votersOf(group)
     this.policy = policyOf(group, (h) => `ip-${h}`)
-    this.network = new Network(this.voters, this.policy.quorum > 0)
+    this.network = new Network(this.voters, this.policy.leased)
     this.vrrp = createVrrp(
       members.filter((m) => !m.neverPrimary),
       group.failover.hostLossMs,

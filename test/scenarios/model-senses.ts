@@ -138,7 +138,7 @@ export class ModelSenses {
 
   /** Of another life of this agent's nothing is known: each link is a new one. */
   private contactMs(way: Way, nowMs: number, startedMs: number, deafSinceMs: number): number {
-    if (this.world.policy.quorum === 0) return neverMs
+    if (!this.world.policy.leased) return neverMs
     const atMs = Math.min(this.world.network.contactAtMs(way.back, nowMs), deafSinceMs)
     return atMs < startedMs ? neverMs : this.ageMs(atMs)
   }

@@ -83,8 +83,9 @@ export function createVrrp(
       if (!hearing && nowMs >= h.heardMs + downMs(h)) h.vrrp = 'MASTER'
     }
     for (const [i, h] of all.entries()) {
-      // What a dead keepalived held stays on the interface.
       if (h.alive) h.vipSinceMs = h.vrrp === 'MASTER' ? (h.vipSinceMs ?? nowMs) : null
+      // What a dead keepalived held stays on the interface.
+      else if (h.vipSinceMs !== null) Object.assign(h, { vipSinceMs: null, strayFromMs: nowMs })
       // What it had been given by hand before goes with what it gives up.
       if (before[i] === 'MASTER' && h.vrrp !== 'MASTER' && h.alive) h.strayFromMs = null
       if (before[i] !== h.vrrp) moved.push(h.host)

@@ -177,7 +177,7 @@ export class World extends Plant {
     const keepalived = this.vrrp.hosts.get(host)
     const agent = this.agent(host)
     if (keepalived === undefined || keepalived.alive || keepalived.frozen || this.network.isOff(host) || this.nowMs < agent.standsUntilMs) return
-    Object.assign(keepalived, { alive: true, allowed: false, yields: false, vrrp: 'FAULT', vipSinceMs: null })
+    Object.assign(keepalived, { alive: true, allowed: false, yields: false, vrrp: 'FAULT', vipSinceMs: null, strayFromMs: null })
     this.changed()
     agent.wake()
   }

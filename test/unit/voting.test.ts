@@ -48,7 +48,8 @@ describe('the witness', () => {
     const recalled = peer(word('c', { phase: 'replica', seesHolder: 'gone', votesHeard: [{ from: 'w', epoch: 2, to: 'c' }] }))
     const { next } = decideAsWitness(witness(), view('w', [longSilent, asks(2), recalled], blind), { ...policy('a', 'b', 'c'), witness: 'w', quorum: 3 })
     expect(next.vote).toMatchObject({ epoch: 2, to: 'c' })
-    const later = decideAsWitness(next, view('w', [longSilent, asks(3), recalled], blind), abw).next.vote
+    const moved = peer(word('c', { phase: 'replica', seesHolder: 'gone', vote: { epoch: 3, to: 'b' } }))
+    const later = decideAsWitness(next, view('w', [longSilent, asks(3), moved], blind), abw).next.vote
     expect(later, 'the next epoch asks anew').toMatchObject({ epoch: 3, to: 'b' })
     expect(
       decideAsWitness(witness({ vote: { epoch: 4, to: 'b', atMs: 1 } }), view('w', [recalled], blind), abw).next.vote?.epoch,
@@ -263,9 +264,8 @@ describe('the primary a', () => {
     expect(next).toMatchObject({ phase: 'primary', writesHeldSinceMs: nowMs })
   })
 
-  test('could not hold them: it is tried again', () => {
-    expect(kinds(serving({ writesHeldSinceMs: nowMs - 20 }), touch(1e12, 1e12), { actedAll: false })).toEqual(['pause-writes'])
-    expect(kinds(serving({ writesHeldSinceMs: nowMs - 20 }), touch(1e12, 1e12))).toEqual([])
+  test('holds them again each time: a redis that was busy when it was told first may not have taken it', () => {
+    expect(kinds(serving({ writesHeldSinceMs: nowMs - 20 }), touch(1e12, 1e12))).toEqual(['pause-writes'])
   })
 
   test('that was elected elsewhere: fenced first, then the pause ends', () => {
