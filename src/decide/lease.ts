@@ -153,13 +153,14 @@ function youngMs(policy: Policy): number {
  * have voted before it died.
  */
 function inTouch(state: State, view: View, policy: Policy): number {
-  return view.peers.filter((p) => p.contactMs < policy.leaseMs && standsBehind(state, view, p)).length
+  return view.peers.filter((p) => p.contactMs < policy.leaseMs && standsBehind(state, view, policy, p)).length
 }
 
-function standsBehind(state: State, view: View, peer: PeerProbe): boolean {
+function standsBehind(state: State, view: View, policy: Policy, peer: PeerProbe): boolean {
   const { statement, statementAgeMs } = peer
   if (hasVotedAgainst(state, peer)) return false
-  if (peer.agent === 'alive') return true
+  // Without votes a host where no agent listens promotes nobody.
+  if (peer.agent === 'alive' || policy.quorum === 0) return true
   return statement !== null && (state.writesHeldSinceMs === null || statementAgeMs < view.nowMs - state.writesHeldSinceMs)
 }
 
