@@ -62,21 +62,13 @@ export function register(program: Command): void {
       .option('--json', 'machine-readable')
       .action(async (group, options, command) => {
         const session = await openSession(command.optsWithGlobals() as unknown as Globals)
-        const told: string[] = []
-        let refused = ''
-        for (const member of groupOf(session, group).members) {
-          try {
-            const result = await send(session, member.host, group, { kind, to: null, dryRun: false })
-            if (result.ok) told.push(member.host)
-            else refused = result.message
-          } catch (error) {
-            if (!(error instanceof OperatorError)) throw error
-            refused = error.message
-          }
-        }
+        const hosts = groupOf(session, group).members.map((m) => m.host)
+        const answers = await Promise.all(hosts.map((host) => tell(session, host, group, kind)))
+        const told = answers.flatMap((a) => (a.refused === null ? [a.host] : []))
+        const refused = answers.find((a) => a.refused !== null)?.refused ?? ''
         if (told.length === 0)
           throw new OperatorError('HF301', `no agent of ${group} could be told: ${refused}`, 'the agents of the group must run to be paused')
-        const missed = groupOf(session, group).members.length - told.length
+        const missed = hosts.length - told.length
         report(
           `automatic failover of ${group} is ${kind === 'pause' ? 'paused' : 'on'} (told: ${told.join(', ')}${missed > 0 ? '; the others will hear of it from these' : ''})`,
           options.json === true,
@@ -114,6 +106,24 @@ export function register(program: Command): void {
       report(result.message, false, {})
       if (!result.ok) throw new OperatorError('HF303', result.message, 'see the log of the agent')
     })
+}
+
+/** A member that is cut off is not waited for long: it hears of it from the others as soon as it can. */
+const tellDeadlineMs = 3000
+
+async function tell(
+  session: Session,
+  host: string,
+  group: string,
+  kind: 'pause' | 'resume',
+): Promise<{ readonly host: string; readonly refused: string | null }> {
+  try {
+    const result = await send(session, host, group, { kind, to: null, dryRun: false }, tellDeadlineMs)
+    return { host, refused: result.ok ? null : result.message }
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error
+    return { host, refused: error.message }
+  }
 }
 
 function report(message: string, json: boolean, data: object): void {

@@ -51,6 +51,21 @@ describe.skipIf(problems.length > 0)('an operator', { timeout: 60_000 }, () => {
     expect(await rig.until('resumed everywhere', 'sessions', (s) => !s.paused && s.health === 'ok', 5000)).toBeTruthy()
   })
 
+  test('pauses while a member is cut off: is answered soon, and that member hears of it at the heal', async () => {
+    const rig = theRig()
+    const { primary } = await rig.untilOk()
+    const replica = primary === 'red-a' ? 'red-b' : 'red-a'
+    // Its redis too: cut off alone it would promote itself.
+    await rig.lab.power(replica, 'off')
+    const startedMs = performance.now()
+    const paused = await rig.cli('pause', 'sessions')
+    expect([paused.code, paused.stdout]).toEqual([0, expect.stringContaining(`told: ${primary}; the others will hear of it`)])
+    expect(performance.now() - startedMs).toBeLessThan(6000)
+    await rig.lab.power(replica, 'on')
+    expect(await rig.untilOk()).toMatchObject({ paused: true })
+    expect(await rig.cli('resume', 'sessions')).toMatchObject({ code: 0 })
+  })
+
   test('fills a replica anew: clients notice nothing, progress is shown; the primary is refused', async () => {
     const rig = theRig()
     const before = await rig.untilOk()

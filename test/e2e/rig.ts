@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFailed } from 'vitest'
 import type { GroupStatus } from '../../src/cli/ask.ts'
+import { OperatorError } from '../../src/model/error.ts'
 import type { MarkReport } from '../../src/lab/ack-log.ts'
 import type { Lab } from '../../src/lab/lab.ts'
 import { raiseLab, takeDown } from '../../src/lab/lab.ts'
@@ -83,7 +84,8 @@ async function raiseRig(name: string, yaml: string, options: RigOptions): Promis
     const lab = await raiseLab({ name: `t-${name}`, configFile, startAgents: options.agents ?? true, baseDir: base, entry, clients: 2 })
     return new Rig(lab, base)
   } catch (error) {
-    await takeDown(`t-${name}`, { baseDir: base })
+    // Of that name there is one already, of somebody else's run.
+    if (!(error instanceof OperatorError && error.code === 'HF502')) await takeDown(`t-${name}`, { baseDir: base })
     await rm(base, { recursive: true, force: true })
     throw error
   }
