@@ -55,27 +55,49 @@ function recordOf(file: string): FenceRecord | null {
 
 /** Idempotent, also half done: the values are written down once, and set each time. What cannot be fenced so is fenced as ever. */
 export async function fenceWrites(hands: FenceHands, runId: string): Promise<Outcome> {
+  return (await setFence(hands, runId)).outcome
+}
+
+/** `record`: by what it can be lifted; null: fenced otherwise. */
+async function setFence(hands: FenceHands, runId: string): Promise<{ readonly outcome: Outcome; readonly record: FenceRecord | null }> {
+  const soft = async () => ({ outcome: await softFence(hands), record: null })
   const file = writeFenceFile(hands.config.paths, hands.group.name)
   try {
     let record = recordOf(file)
     if (record === null || record.runId !== runId) {
       record = await readValues(hands, runId)
-      if (record === null) return softFence(hands)
+      if (record === null) return await soft()
+      // Ours, and its record is lost: to remember it as the user's would refuse writes for ever.
+      if (record.toWrite === unreachable) record = { ...record, toWrite: '0' }
       await writeDurably(file, JSON.stringify(record))
       known.set(file, record)
     }
     const lag = record.maxLag === '0' ? await command(hands, 'CONFIG', 'SET', `${record.names}-max-lag`, anyLag) : done
     const fence = lag.done ? await command(hands, 'CONFIG', 'SET', `${record.names}-to-write`, unreachable) : lag
-    if (!fence.done) return softFence(hands)
+    if (!fence.done) return await soft()
     if (!record.inForce) {
       const confirmed = { ...record, inForce: true }
       await writeDurably(file, JSON.stringify(confirmed))
       known.set(file, confirmed)
     }
-    return done
+    return { outcome: done, record }
   } catch {
-    return softFence(hands) // a disk that takes nothing must not leave a second writer
+    return await soft() // a disk that takes nothing must not leave a second writer
   }
+}
+
+/**
+ * The same by somebody beside the agent. It remembers nothing from one time to the next: the agent may have lifted what was set the last
+ * time. And if it lifts at this very moment, its record is gone afterwards: then the values are put back here, or they would stay.
+ */
+export async function fenceFromOutside(hands: FenceHands, runId: string): Promise<Outcome> {
+  const file = writeFenceFile(hands.config.paths, hands.group.name)
+  known.delete(file)
+  const { outcome, record } = await setFence(hands, runId)
+  known.delete(file)
+  if (record === null || recordOf(file) !== null) return outcome
+  const open = await setValues(hands, record.names, record)
+  return open.done ? failed('the agent lifted the fence at the same moment') : open
 }
 
 async function readValues(hands: Linked, runId: string): Promise<FenceRecord | null> {
@@ -128,5 +150,7 @@ export async function liftFence(hands: RedisHands): Promise<Outcome> {
     return failed(`cannot remove ${file}: ${(error as Error).message}`)
   }
   known.set(file, null)
-  return done
+  // The guard may have set it between the two. From here on it finds no record, and puts the values back itself.
+  const after = await readValues(hands, record.runId)
+  return after?.toWrite === unreachable ? setValues(hands, record.names, hands.group.durability === 'safe' ? safeValues(record) : record) : done
 }

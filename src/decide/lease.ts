@@ -158,9 +158,11 @@ function inTouch(state: State, view: View, policy: Policy): number {
 
 function standsBehind(state: State, view: View, policy: Policy, peer: PeerProbe): boolean {
   const { statement, statementAgeMs } = peer
-  if (hasVotedAgainst(state, peer)) return false
   // Without votes a host where no agent listens promotes nobody.
-  if (peer.agent === 'alive' || policy.quorum === 0) return true
+  if (policy.quorum === 0) return true
+  if (hasVotedAgainst(state, peer)) return false
+  // Who is back after a silence echoes before it has said what it voted meanwhile.
+  if (peer.agent === 'alive') return heard(peer) !== null
   return statement !== null && (state.writesHeldSinceMs === null || statementAgeMs < view.nowMs - state.writesHeldSinceMs)
 }
 

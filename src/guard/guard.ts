@@ -10,7 +10,7 @@ import { stateFile } from '../model/paths.ts'
 import type { RedisFacts } from '../model/view.ts'
 import { setVip } from '../act/keepalived.ts'
 import { killClients } from '../act/redis.ts'
-import { fenceWrites } from '../act/write-fence.ts'
+import { fenceFromOutside } from '../act/write-fence.ts'
 import { askChecks } from '../observe/checks.ts'
 import { factsFromInfo } from '../redis/info.ts'
 import { openRedis, type RedisLink } from '../redis/link.ts'
@@ -22,7 +22,8 @@ const redisDeadlineMs = 500
 
 export type Finding = 'not ours' | 'reached' | 'fenced' | 'failed'
 
-export async function guardGroup(plan: GuardPlan, group: GuardedGroup): Promise<Finding> {
+/** `isStale`: asked again before anything is done, because an agent that comes back meanwhile does it itself, and better. */
+export async function guardGroup(plan: GuardPlan, group: GuardedGroup, isStale: () => boolean): Promise<Finding> {
   if (!mayServe(plan, group)) return 'not ours'
   const password = group.passwordFile === null ? undefined : readFileSync(group.passwordFile, 'utf8').replace(/\r?\n$/, '')
   const link = await redisLink('127.0.0.1', group.port, password)
@@ -31,7 +32,7 @@ export async function guardGroup(plan: GuardPlan, group: GuardedGroup): Promise<
     const own = await factsOf(link)
     if (own?.role !== 'primary') return 'not ours'
     if ((await reachesEnough(group)) && !(await isReplaced(group, own, password))) return 'reached'
-    return await fence(plan, group, link, own.runId)
+    return isStale() ? await fence(plan, group, link, own.runId) : 'reached'
   } finally {
     link.close()
   }
@@ -50,10 +51,11 @@ function mayServe(plan: GuardPlan, group: GuardedGroup): boolean {
 async function fence(plan: GuardPlan, group: GuardedGroup, link: RedisLink, runId: string): Promise<Finding> {
   const hands = { link: () => link, config: plan, group }
   // THE FENCE FIRST, and the address last: what ends connections needs it.
-  const fenced = await fenceWrites(hands, runId)
+  const fenced = await fenceFromOutside(hands, runId)
+  if (!fenced.done) return 'failed'
   await killClients(hands)
   const withdrawn = setVip(plan.paths, group.name, false)
-  return fenced.done && withdrawn.done ? 'fenced' : 'failed'
+  return withdrawn.done ? 'fenced' : 'failed'
 }
 
 /** Counts hosts, not agents: a kernel that refuses has an agent that votes for nobody. */

@@ -5,25 +5,27 @@
 import { readFileSync } from 'node:fs'
 import type { GuardPlan } from '../model/guard.ts'
 import { beatFile } from '../model/paths.ts'
+import { staleAfterS } from '../render/guard.ts'
 import { guardGroup } from './guard.ts'
 
 const lookForMs = 800
 const lookEveryMs = 100
 
-function beatOf(plan: GuardPlan): string {
+/** As the script finds it: both by the clock of /proc/uptime. */
+function isStale(plan: GuardPlan): boolean {
+  const uptimeS = Number.parseFloat(readFileSync('/proc/uptime', 'latin1'))
   try {
-    return readFileSync(beatFile(plan.paths), 'latin1')
+    return uptimeS - Number.parseFloat(readFileSync(beatFile(plan.paths), 'latin1')) > staleAfterS
   } catch {
-    return ''
+    return true
   }
 }
 
 const plan = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as GuardPlan
-const stale = beatOf(plan)
 const untilMs = performance.now() + lookForMs
 do {
   // One group that fails must not leave the others without a guard.
-  await Promise.allSettled(plan.groups.map((group) => guardGroup(plan, group)))
+  await Promise.allSettled(plan.groups.map((group) => guardGroup(plan, group, () => isStale(plan))))
   await new Promise((resolve) => setTimeout(resolve, lookEveryMs))
-} while (performance.now() < untilMs && beatOf(plan) === stale)
+} while (performance.now() < untilMs && isStale(plan))
 process.exit(0)

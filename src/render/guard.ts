@@ -13,7 +13,7 @@ import { policyOf } from '../model/policy.ts'
 export const guardScript = 'holdfast_guard'
 
 /** The agent beats twice a second. Less than one missed beat is a busy machine. */
-const staleAfterCs = 100
+export const staleAfterS = 1
 
 export function isGuarded(group: GroupConfig, host: string): boolean {
   const { leased, auto } = policyOf(group, () => '')
@@ -55,7 +55,7 @@ export function renderGuardScript(config: Config, program: string): string {
 beat=0.00
 read -r beat 2>/dev/null < ${beatFile(config.paths)}
 read -r now idle < /proc/uptime
-[ $((\${now%.*}\${now#*.} - \${beat%.*}\${beat#*.})) -le ${staleAfterCs} ] && exit 0
+[ $((\${now%.*}\${now#*.} - \${beat%.*}\${beat#*.})) -le ${staleAfterS * 100} ] && exit 0
 ${program} ${guardPlanFile(config.paths)} >/dev/null 2>&1
 exit 0
 `

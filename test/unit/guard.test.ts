@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, wri
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { fenceWrites, liftFence, requireReplica, writeFence } from '../../src/act/write-fence.ts'
+import { fenceFromOutside, fenceWrites, liftFence, requireReplica, writeFence } from '../../src/act/write-fence.ts'
 import { startBeat } from '../../src/agent/beat.ts'
 import { parseConfig } from '../../src/config/load.ts'
 import { guardGroup, reachesEnough } from '../../src/guard/guard.ts'
@@ -129,6 +129,7 @@ describe.skipIf(noRedis)('the program', () => {
   })
 
   const plan = () => ({ paths: redises.hands(primary).config.paths, groups: [] })
+  const stale = (): boolean => true
   const dead = { ip: '255.255.255.255', ports: [9] }
   function group(more: Partial<GuardedGroup> = {}): GuardedGroup {
     return { name: 'sessions', port: primary.port, passwordFile: null, voters: [dead], members: [], needed: 1, checkIps: [], ...more }
@@ -137,7 +138,7 @@ describe.skipIf(noRedis)('the program', () => {
 
   test('nobody is reached: writes are refused by the fence that the agent knows, and the address is withdrawn', async () => {
     remember({})
-    expect(await guardGroup(plan(), group())).toBe('fenced')
+    expect(await guardGroup(plan(), group(), stale)).toBe('fenced')
     await expect(primary.call('SET', 'x', '1')).rejects.toThrow(/NOREPLICAS|closed/)
     expect(readFileSync(vipAllowedFile(plan().paths, 'sessions'), 'utf8')).toBe('0\n')
     expect(writeFence(plan().paths, 'sessions', true)?.inForce).toBe(true)
@@ -149,7 +150,7 @@ describe.skipIf(noRedis)('the program', () => {
     ['a kernel refuses', () => [{ ip: '127.0.0.1', ports: [refusing] }]],
   ])('%s: nothing is touched', async (_how, voters) => {
     remember({})
-    expect(await guardGroup(plan(), group({ voters: [dead, ...voters()] }))).toBe('reached')
+    expect(await guardGroup(plan(), group({ voters: [dead, ...voters()] }), stale)).toBe('reached')
     expect(await primary.call('SET', 'x', '1')).toBe('OK')
     expect(readFileSync(vipAllowedFile(plan().paths, 'sessions'), 'utf8')).toBe('1\n')
   })
@@ -165,7 +166,7 @@ describe.skipIf(noRedis)('the program', () => {
     ['the operator has paused: nobody is elected', { paused: { on: true } }],
   ])('%s: nothing is touched', async (_why, state) => {
     remember(state)
-    expect(await guardGroup(plan(), group())).toBe('not ours')
+    expect(await guardGroup(plan(), group(), stale)).toBe('not ours')
     expect(await primary.call('SET', 'x', '1')).toBe('OK')
   })
 
@@ -175,15 +176,56 @@ describe.skipIf(noRedis)('the program', () => {
     for (let i = 0; i < 100 && !(await other.facts()).linkUp; i += 1) await new Promise((resolve) => setTimeout(resolve, 50))
     const members = [{ ip: '127.0.0.1', port: other.port }]
     const voters = [{ ip: '127.0.0.1', ports: [other.port] }]
-    expect(await guardGroup(plan(), group({ voters, members }))).toBe('reached')
+    expect(await guardGroup(plan(), group({ voters, members }), stale)).toBe('reached')
     await other.call('REPLICAOF', 'NO', 'ONE')
-    expect(await guardGroup(plan(), group({ voters, members }))).toBe('fenced')
+    expect(await guardGroup(plan(), group({ voters, members }), stale)).toBe('fenced')
     primary = await again(primary)
+  })
+
+  test('the agent beats again while it looks: nothing is touched', async () => {
+    remember({})
+    expect(await guardGroup(plan(), group(), () => false)).toBe('reached')
+    expect(await primary.call('SET', 'x', '1')).toBe('OK')
+  })
+
+  test('the agent lifts the fence while the guard sets it again: writes go on, whoever is last', async () => {
+    remember({})
+    const hands = redises.hands(primary)
+    const id = /run_id:(\w+)/.exec(String(await primary.call('INFO', 'server')))?.[1] ?? ''
+    /** Something else happens right after this command of the other. */
+    const meanwhile = (command: RegExp, act: () => Promise<unknown>): typeof hands => {
+      let done = false
+      const call: typeof primary.link.call = async (words, deadlineMs) => {
+        const answer = await primary.link.call(words, deadlineMs)
+        if (!done && command.test(words.join(' '))) {
+          done = true
+          await act()
+        }
+        return answer
+      }
+      return { ...hands, link: () => ({ ...primary.link, call }) }
+    }
+    expect((await fenceFromOutside(hands, id)).done).toBe(true)
+    const outside = await fenceFromOutside(
+      meanwhile(/SET .*to-write 99/, () => liftFence(hands)),
+      id,
+    )
+    expect(outside).toMatchObject({ done: false })
+    expect(await primary.call('SET', 'x', '1')).toBe('OK')
+    expect((await fenceFromOutside(hands, id)).done).toBe(true)
+    const lifted = await liftFence(meanwhile(/SET .*to-write 0/, () => primary.call('CONFIG', 'SET', 'min-replicas-to-write', '99')))
+    expect(lifted).toEqual({ done: true })
+    expect(await primary.call('SET', 'x', '2')).toBe('OK')
+    // Its record is lost: what is ours is never remembered as the user's.
+    await primary.call('CONFIG', 'SET', 'min-replicas-to-write', '99')
+    expect((await fenceFromOutside(hands, id)).done).toBe(true)
+    expect((await liftFence(hands)).done).toBe(true)
+    expect(await primary.call('SET', 'x', '3')).toBe('OK')
   })
 
   test('a replica is nobody to be fenced', async () => {
     const replica = await redises.start('--replicaof', '127.0.0.1 1')
-    expect(await guardGroup(plan(), group({ port: replica.port }))).toBe('not ours')
+    expect(await guardGroup(plan(), group({ port: replica.port }), stale)).toBe('not ours')
   })
 
   test('durability: safe: a limit that is off is set, a stricter one stays, and a fence that is lifted leaves no gap', async () => {

@@ -106,6 +106,13 @@ describe('the lease of the primary a', () => {
   const serving = state('a', { phase: 'primary' })
   const behind = (more: Partial<Statement>) => holdsLease(serving, view('a', [silent('b', { contactMs: 1e12 }), watching(more)]), abw)
 
+  test('stands on nobody who echoes and has not spoken yet: what it voted while it was not heard comes after its first echo', () => {
+    const back = (more: Partial<PeerProbe>) => holdsLease(serving, view('a', [silent('b', { contactMs: 1e12 }), { ...watching({}), ...more }]), abw)
+    expect(back({})).toBe(true)
+    expect(back({ statement: null })).toBe(false)
+    expect(back({ statementAgeMs: 4000 })).toBe(false)
+  })
+
   test('stands on nobody who has voted for another since, but on a candidate that hears this primary again', () => {
     expect(behind({})).toBe(true)
     expect(behind({ vote: { epoch: 2, to: 'b' } })).toBe(false)
