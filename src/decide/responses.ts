@@ -183,6 +183,7 @@ function finishPromotion(ctx: Context): Draft {
     why: state.claim?.why ?? '',
     atWallMs: view.nowWallMs,
     ...(continues === undefined ? {} : { continues }),
+    ...(facts.secondOffset > 0 ? { from: facts.replid2 } : {}),
     ...(state.claim?.accepted === true ? { accepted: true } : {}),
   }
   const from = before?.holder ?? null
