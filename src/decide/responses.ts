@@ -73,11 +73,17 @@ function hold(ctx: Context): Draft {
   const fresh = voucher !== null && (peerOf(ctx.view, voucher)?.statementAgeMs ?? 0) < busyTickMs
   const ask: readonly Action[] = voucher === null || fresh ? [] : [{ kind: 'poke', host: voucher }]
   // Somebody else hears the holder: it was not lost after all, and has gone on writing since.
-  const next: State = voucher === null || state.gone === null ? state : { ...state, gone: null }
+  const next: State = voucher === null || state.gone === null ? state : { ...state, gone: null, detached: freshnessOf(state, state.gone) }
   const redisWhy = ctx.view.redis.trouble ?? `redis is ${situation.redis}`
   const because =
     situation.holderWhy === '' || ctx.view.redis.trouble !== null ? [situation.holderWhy, redisWhy].filter((w) => w !== '').join('; ') : situation.holderWhy
   return { ...holdStill(ctx, because, wakeInMs), next, actions: [...fence, ...ask] }
+}
+
+/** What let go of the holder in an election that came to nothing has no link any more, and was as fresh then as one whose link has just dropped. */
+function freshnessOf(state: State, gone: NonNullable<State['gone']>): State['detached'] {
+  if (!gone.fresh || gone.epoch !== state.epoch) return state.detached
+  return { epoch: gone.epoch, atMs: gone.atMs, ...(gone.runId == null ? {} : { runId: gone.runId }) }
 }
 
 function serve(ctx: Context): Draft {
