@@ -290,8 +290,14 @@ function electNow(ctx: Context): Draft {
   if (election.result === 'other') return { ...holdStill(ctx, `${situation.holderWhy}; ${election.because}`, busyTickMs), actions: detach(ctx), vip: false }
   return {
     ...holdStill(ctx, `${situation.holderWhy}; waits for ${election.forHosts.join(', ') || 'a fit member'}: ${election.because}`, busyTickMs),
-    actions: detach(ctx),
+    actions: [...detach(ctx), ...askAnew(ctx, election.forHosts)],
   }
+}
+
+/** Who has not seen the primary go says nothing new by itself, and may have received more since it spoke last (INV-4). */
+function askAnew(ctx: Context, hosts: readonly string[]): readonly Action[] {
+  const asked = hosts.map((h) => peerOf(ctx.view, h)).filter((p) => heard(p) !== null && (p?.statementAgeMs ?? 0) >= busyTickMs)
+  return asked.flatMap((p) => (p === undefined ? [] : [{ kind: 'poke', host: p.host } as const]))
 }
 
 /** Without a witness a quorum of two is both of them: that is what was asked for with `safe`, and only a person can go on without one. */

@@ -393,4 +393,15 @@ export const regressions: readonly Regression[] = [
       { kind: 'power-off', host: 3 },
     ),
   },
+  {
+    accident: 'a member that had not seen the primary go, and had received more since it spoke last, was not asked again in an election',
+    story: story(
+      { ...usual, priorities: 'rising' },
+      { kind: 'lag', host: 1 },
+      { kind: 'write', count: 1 },
+      { kind: 'isolate', host: 2, other: 0, layers: ['agent', 'redis'] },
+      { kind: 'crash', host: 2 },
+      { kind: 'wait', ms: 100 },
+    ),
+  },
 ]
