@@ -155,13 +155,10 @@ export class Network {
     return this.all.some((w) => w.hungUp)
   }
 
-  /** Where a redis can reach another, their agents can speak. */
-  speaksWhereItReplicates(): boolean {
-    return this.all.every((w) => w.agent || !w.redis)
-  }
-
-  isSlow(): boolean {
-    return this.all.some((w) => w.delayMs > quickMs)
+  /** Where the redis of one reaches that of the other, their agents can speak, at once. */
+  speaksPromptly(a: string, b: string): boolean {
+    const way = this.way(a, b)
+    return [way, way.back].every((w) => (w.agent || !w.redis) && !w.hungUp && w.delayMs === quickMs)
   }
 
   power(host: string, on: boolean): void {

@@ -8,7 +8,7 @@ import { lateMs } from '../scenarios/model-network.ts'
 import { countOf, has, onlyIn, type Log } from '../scenarios/model-log.ts'
 import type { ModelRedis } from '../scenarios/model-redis.ts'
 import type { World } from '../scenarios/world.ts'
-import { OneWriter, reactionMs } from './one-writer.ts'
+import { OneWriter, thawedMs } from './one-writer.ts'
 
 /** Two that serve one epoch and have heard each other for so long is one too many. */
 const sameEpochMs = 200
@@ -24,7 +24,8 @@ interface Seen {
   epoch: number
   epochOnDisk: number
   startedMs: number
-  /** The epoch that its agent knew of when the full sync began that its redis is in. */
+  /** The latest epoch that its agent knew of while its redis took orders; what that was when the full sync began that it is in. */
+  ordersOfEpoch: number
   fillsInEpoch: number | null
 }
 
@@ -48,7 +49,16 @@ export class Rules {
     this.oneWriter = world.policy.quorum > 0 ? new OneWriter(world, external) : null
     this.world = world
     this.external = external
-    this.seen = world.hosts.map(() => ({ runId: '', role: 'replica', log: null, epoch: 0, epochOnDisk: 0, startedMs: -1, fillsInEpoch: null }))
+    this.seen = world.hosts.map(() => ({
+      runId: '',
+      role: 'replica',
+      log: null,
+      epoch: 0,
+      epochOnDisk: 0,
+      startedMs: -1,
+      ordersOfEpoch: 0,
+      fillsInEpoch: null,
+    }))
   }
 
   readonly look = (): void => {
@@ -63,7 +73,7 @@ export class Rules {
       const redis = w.redis(host)
       this.epochRises(host, seen)
       if (redis.runId !== seen.runId) Object.assign(seen, { runId: redis.runId, role: redis.role, log: redis.log })
-      if (redis.syncUntilMs !== null) seen.fillsInEpoch ??= w.state(host).epoch
+      if (redis.syncUntilMs !== null) seen.fillsInEpoch ??= seen.ordersOfEpoch
       else {
         if (redis.log !== seen.log && redis.running) {
           this.gaveUp(host, seen, redis.log)
@@ -71,6 +81,7 @@ export class Rules {
         }
         seen.fillsInEpoch = null
       }
+      if (redis.answers(w.nowMs) && w.nowMs - redis.thawedMs > thawedMs) seen.ordersOfEpoch = w.state(host).epoch
       if (redis.role !== seen.role) {
         seen.role = redis.role
         if (redis.role === 'primary' && redis.running) this.promoted(host, redis)
@@ -119,8 +130,9 @@ export class Rules {
     const lost = gone.filter((write) => !w.kept.some((k) => write.at >= k.fromAt && has(k.log, write)))
     // Nobody but its own agent can make a redis let go of an old primary that has joined the new lineage.
     if (!this.wasAwake(host)) return
-    // An operator made other data the true ones: a replica that was cut off meanwhile follows them by itself, before its agent hears of it.
-    if (this.overruled && this.isForcedAfter(seen.fillsInEpoch ?? w.state(host).epoch)) return
+    // An operator made other data the true ones: a replica that was cut off, or stopped, meanwhile follows them by itself, before its agent
+    // hears of it, or it takes its agent's orders.
+    if (this.overruled && this.isForcedAfter(seen.fillsInEpoch ?? seen.ordersOfEpoch)) return
     if (lost.length > 0) this.fail(`INV-6: ${host} gave ${lost.length} writes up without a copy`)
     if (now === null && !w.state(host).lineage.some((e) => e.accepted === true))
       this.fail(`INV-1: ${host} gave ${countOf(before)} writes up to an empty dataset`)
@@ -174,7 +186,7 @@ export class Rules {
     const writers = w.hosts.filter((h) => {
       const redis = w.redis(h)
       // One that refuses writes may be left a primary for as long as it waits for its turn to be filled.
-      return redis.role === 'primary' && !redis.refusesWrites && redis.answers(w.nowMs) && !redis.loading(w.nowMs) && w.nowMs - redis.thawedMs > reactionMs
+      return redis.role === 'primary' && !redis.refusesWrites && redis.answers(w.nowMs) && !redis.loading(w.nowMs) && w.nowMs - redis.thawedMs > thawedMs
     })
     if (writers.length < 2) {
       this.twoSinceMs = null
