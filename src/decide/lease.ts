@@ -97,8 +97,8 @@ export function holdsLease(state: State, view: View, policy: Policy): boolean {
   // Who was cut off may have been replaced, and its gateway answers before anybody can say so.
   const mayBeReplaced = state.writesHeldSinceMs !== null || isWriteFenced(view)
   if (policy.checks && (mayBeReplaced ? wasReaching(view, policy) : reachesCheck(view, policy))) return true
-  // An agent that was restarted cannot know yet. One whose writes were held or refused before goes on with that.
-  if (!mayBeReplaced && view.agentUptimeMs < youngMs(policy)) return true
+  // An agent that was restarted cannot know yet. One that was in touch before can, and so can one whose writes were held or refused before.
+  if (!mayBeReplaced && view.agentUptimeMs < youngMs(policy) && !wasInTouch(view, policy)) return true
   // The votes were the first proof.
   return policy.quorum > 0 && state.vote?.to === state.host && state.vote.epoch === state.epoch && view.nowMs - state.vote.atMs < policy.leaseMs
 }
@@ -154,6 +154,11 @@ function youngMs(policy: Policy): number {
  */
 function inTouch(state: State, view: View, policy: Policy): number {
   return view.peers.filter((p) => p.contactMs < policy.leaseMs && standsBehind(state, view, policy, p)).length
+}
+
+/** In this life of the agent. From then on silence is silence, also by a clock that stands still now and then. */
+function wasInTouch(view: View, policy: Policy): boolean {
+  return view.peers.filter((p) => p.statement !== null && p.contactMs < view.agentUptimeMs).length >= needed(policy)
 }
 
 function standsBehind(state: State, view: View, policy: Policy, peer: PeerProbe): boolean {

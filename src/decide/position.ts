@@ -125,7 +125,9 @@ export function continuationOf(facts: RedisFacts, epoch: number, lineage: Lineag
     return parent.epoch < epoch - 1 ? { epoch: parent.epoch, offset: end, atLeast: end } : undefined
   }
   const position = positionOf(facts, earlier)
-  return position.kind === 'noted' ? { epoch: position.epoch, offset: position.offset, atLeast: position.atLeast } : undefined
+  if (position.kind === 'noted') return { epoch: position.epoch, offset: position.offset, atLeast: position.atLeast }
+  // Its offset would be read as one of the epoch before, and whoever has less in that would give it up without a copy (INV-6).
+  return position.kind === 'foreign' && earlier.length > 0 ? { epoch: 0, offset: 0, atLeast: 0 } : undefined
 }
 
 /** Negative: `a` has less. A position in the lineage is above an unknown one; unknown ones are not told apart. */
@@ -159,20 +161,24 @@ export function describePosition(position: Position): string {
 
 /**
  * The entries of both, by epoch. Of one holder's own epoch its own word counts (its redis may have taken a new id);
- * where two members claimed one epoch, the one that was promoted with more data, then the lower host name.
+ * where two members claimed one epoch, the one that a later epoch went on with (or the other's writes would pass for kept, INV-6), then
+ * the one that was promoted with more data, then the lower host name. So the latest are merged first.
  */
 export function mergeLineage(known: Lineage, told: Lineage, toldBy: string, limit: number): Lineage {
   if (known.length <= limit && told.every((entry) => known.some((k) => k === entry))) return known
   const byEpoch = new Map(known.map((entry) => [entry.epoch, entry]))
-  for (const entry of told) {
+  for (const entry of told.toReversed()) {
     const rival = byEpoch.get(entry.epoch)
-    if (rival === undefined || betterEntry(entry, rival, toldBy)) byEpoch.set(entry.epoch, entry)
+    if (rival === undefined || betterEntry(entry, rival, toldBy, [...byEpoch.values()])) byEpoch.set(entry.epoch, entry)
   }
   return [...byEpoch.values()].sort((x, y) => x.epoch - y.epoch).slice(-limit)
 }
 
-function betterEntry(entry: LineageEntry, rival: LineageEntry, toldBy: string): boolean {
+function betterEntry(entry: LineageEntry, rival: LineageEntry, toldBy: string, merged: Lineage): boolean {
   if (entry.holder === rival.holder) return entry.holder === toldBy
+  const wentOn = merged.filter((e) => e.epoch > entry.epoch && (e.from === entry.replid || e.from === rival.replid))
+  const last = wentOn.reduce<LineageEntry | null>((latest, e) => (latest === null || e.epoch > latest.epoch ? e : latest), null)
+  if (last !== null) return last.from === entry.replid
   const had = (e: LineageEntry): number => e.continues?.offset ?? e.startOffset - 1
   if (had(entry) !== had(rival)) return had(entry) > had(rival)
   return entry.holder < rival.holder

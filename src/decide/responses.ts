@@ -73,11 +73,17 @@ function hold(ctx: Context): Draft {
   const fresh = voucher !== null && (peerOf(ctx.view, voucher)?.statementAgeMs ?? 0) < busyTickMs
   const ask: readonly Action[] = voucher === null || fresh ? [] : [{ kind: 'poke', host: voucher }]
   // Somebody else hears the holder: it was not lost after all, and has gone on writing since.
-  const next: State = voucher === null || state.gone === null ? state : { ...state, gone: null }
+  const next: State = voucher === null || state.gone === null ? state : { ...state, gone: null, detached: freshnessOf(state, state.gone) }
   const redisWhy = ctx.view.redis.trouble ?? `redis is ${situation.redis}`
   const because =
     situation.holderWhy === '' || ctx.view.redis.trouble !== null ? [situation.holderWhy, redisWhy].filter((w) => w !== '').join('; ') : situation.holderWhy
   return { ...holdStill(ctx, because, wakeInMs), next, actions: [...fence, ...ask] }
+}
+
+/** What let go of the holder in an election that came to nothing has no link any more, and was as fresh then as one whose link has just dropped. */
+function freshnessOf(state: State, gone: NonNullable<State['gone']>): State['detached'] {
+  if (!gone.fresh || gone.epoch !== state.epoch) return state.detached
+  return { epoch: gone.epoch, atMs: gone.atMs, ...(gone.runId == null ? {} : { runId: gone.runId }) }
 }
 
 function serve(ctx: Context): Draft {
@@ -183,6 +189,7 @@ function finishPromotion(ctx: Context): Draft {
     why: state.claim?.why ?? '',
     atWallMs: view.nowWallMs,
     ...(continues === undefined ? {} : { continues }),
+    ...(facts.secondOffset > 0 ? { from: facts.replid2 } : {}),
     ...(state.claim?.accepted === true ? { accepted: true } : {}),
   }
   const from = before?.holder ?? null
@@ -283,8 +290,14 @@ function electNow(ctx: Context): Draft {
   if (election.result === 'other') return { ...holdStill(ctx, `${situation.holderWhy}; ${election.because}`, busyTickMs), actions: detach(ctx), vip: false }
   return {
     ...holdStill(ctx, `${situation.holderWhy}; waits for ${election.forHosts.join(', ') || 'a fit member'}: ${election.because}`, busyTickMs),
-    actions: detach(ctx),
+    actions: [...detach(ctx), ...askAnew(ctx, election.forHosts)],
   }
+}
+
+/** Who has not seen the primary go says nothing new by itself, and may have received more since it spoke last (INV-4). */
+function askAnew(ctx: Context, hosts: readonly string[]): readonly Action[] {
+  const asked = hosts.map((h) => peerOf(ctx.view, h)).filter((p) => heard(p) !== null && (p?.statementAgeMs ?? 0) >= busyTickMs)
+  return asked.flatMap((p) => (p === undefined ? [] : [{ kind: 'poke', host: p.host } as const]))
 }
 
 /** Without a witness a quorum of two is both of them: that is what was asked for with `safe`, and only a person can go on without one. */

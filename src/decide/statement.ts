@@ -4,7 +4,7 @@ import type { State } from '../model/state.ts'
 import type { Policy } from '../model/policy.ts'
 import { isMeasuredSinceGone, ownFitness } from './fitness.ts'
 import { alarmsOf, isStuck, whyDiffers } from './stream.ts'
-import { peerOf, redisAnswers, situationOf } from './situation.ts'
+import { heard, peerOf, redisAnswers, situationOf } from './situation.ts'
 
 export function statementOf(state: State, view: View, policy: Policy): Statement {
   const fitness = ownFitness(state, view, policy)
@@ -19,7 +19,7 @@ export function statementOf(state: State, view: View, policy: Policy): Statement
     answering: redisAnswers(view),
     fit: fitness.fit,
     unfitWhy: fitness.why,
-    gone: state.gone !== null && isMeasuredSinceGone(state, view) ? state.gone.epoch : 0,
+    gone: state.gone !== null && isMeasuredSinceGone(state, view) && isFinal(state, view) ? state.gone.epoch : 0,
     fresh: state.gone?.fresh ?? false,
     seesHolder: seesHolder(state, view, policy),
     vipHere: view.keepalived?.vipHere ?? false,
@@ -28,6 +28,7 @@ export function statementOf(state: State, view: View, policy: Policy): Statement
     paused: state.paused,
     handover: handover === null ? null : { id: handover.id, to: handover.to, epoch: handover.epoch, stage: handover.stage },
     partial: state.partial,
+    ...(state.refusedEpoch === null ? {} : { refuses: true as const }),
     votesHeard: state.votesHeard,
     vote: state.vote === null ? null : { epoch: state.vote.epoch, to: state.vote.to },
     settings: view.redis.settings,
@@ -37,6 +38,16 @@ export function statementOf(state: State, view: View, policy: Policy): Statement
     syncTookMs: Math.round(view.watch.attempts.tookMs),
     preparedId: state.prepared !== null && state.prepared.runId === view.redis.facts?.runId ? state.prepared.id : null,
   }
+}
+
+/**
+ * At a heal redis is in touch again before any agent is: what it receives until it has been let go of, nobody would compare (INV-4).
+ * A stream that has ended together with the process that gave it brings nothing more.
+ */
+function isFinal(state: State, view: View): boolean {
+  const { facts } = view.redis
+  if (facts?.upstream == null || facts.upstream.port === 1) return true
+  return !facts.linkUp && state.holder !== null && heard(peerOf(view, state.holder))?.process === false
 }
 
 /**

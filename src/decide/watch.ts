@@ -63,7 +63,8 @@ function watchIdle(before: Watch['idle'], state: State, view: View, policy: Poli
   const needy = seen.filter(({ facts }) => !isFilling(facts, holder, source) && !facts.linkUp && needsFullSync(facts, source)).map((m) => m.host)
   // Its agent is heard, its redis is down or just starting: two that come back in one moment must not overlook each other.
   const unknown = view.peers.filter((p) => heard(p) !== null && !seen.some((m) => m.host === p.host)).map((p) => p.host)
-  const waiting = [...needy, ...unknown].filter((host) => host !== holder.host)
+  // Who refuses to follow waits for an operator, and is not to be waited for.
+  const waiting = [...needy, ...unknown].filter((host) => host !== holder.host && heard(peerOf(view, host))?.refuses !== true)
   const free = waiting.length > 0 && freeSlots(view, policy, holder, source) > 0
   return waiting.map((host) => ({ host, sinceMs: free ? (before.find((i) => i.host === host)?.sinceMs ?? view.nowMs) : view.nowMs }))
 }

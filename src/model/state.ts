@@ -26,6 +26,8 @@ export interface LineageEntry {
    * its first. Offsets that begin anew are told by a first byte that is not the next one.
    */
   readonly continues?: { readonly epoch: number; readonly offset: number; readonly atLeast: number }
+  /** The replication id whose history it went on with: of two who claimed the epoch before, that one's is the one that was kept. */
+  readonly from?: string
   /** An operator named this holder's data the true ones: members that had refused to follow then do, after a copy was kept. */
   readonly accepted?: true
 }
@@ -47,7 +49,7 @@ function isEntry(value: unknown): value is LineageEntry {
   const whole = Number.isInteger(e.epoch) && (e.epoch as number) > 0 && typeof e.replid === 'string' && typeof e.holder === 'string'
   const c = e.continues as Partial<NonNullable<LineageEntry['continues']>> | undefined
   const continues = c === undefined || (c !== null && Number.isInteger(c.epoch) && Number.isFinite(c.offset) && Number.isFinite(c.atLeast))
-  return whole && Number.isFinite(e.startOffset) && (e.startOffset as number) >= 0 && continues
+  return whole && Number.isFinite(e.startOffset) && (e.startOffset as number) >= 0 && (e.from === undefined || typeof e.from === 'string') && continues
 }
 
 export interface Paused {

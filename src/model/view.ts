@@ -165,6 +165,8 @@ export interface Statement {
   readonly preparedId: string | null
   /** Half of a full sync may be all that it has. */
   readonly partial: boolean
+  /** It does not follow the present primary, and waits for an operator. Absent: it does not refuse, or its agent is of an earlier version. */
+  readonly refuses?: true
   /** Its one vote, its own candidacy included. Only in groups with a witness. */
   readonly vote: { readonly epoch: number; readonly to: string } | null
   /** What the others have voted, as far as it was told here. Absent: an agent of an older version. */

@@ -104,6 +104,9 @@ export class ModelAgent {
     this.actedAll = true
     this.durable = true
     this.standsUntilMs = 0
+    // What stood still was another life.
+    this.stood = { forMs: 0, untilMs: Number.NEGATIVE_INFINITY }
+    if (this.isHalted(nowMs)) this.halted = { ...this.halted, untilMs: nowMs, lagMs: this.halted.lagMs - (this.halted.untilMs - nowMs) }
     const ownMs = this.ownMs(nowMs)
     const { gone, vote, writesHeldSinceMs } = this.onDisk
     this.state = {

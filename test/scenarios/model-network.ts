@@ -17,12 +17,12 @@ export interface Way {
   delayMs: number
   /** Since when it is that slow. */
   slowSinceMs: number
-  /** Since when it is so no more. */
-  quickSinceMs: number
   /** Words sent before then are lost: the stream that carried them was torn. */
   tornAtMs: number
   /** The last word in flight arrives then: a stream keeps its order. */
   lastArrivalMs: number
+  /** The last word that was long on its way, or had to wait behind one, arrives then. */
+  lateUntilMs: number
   /** The stream has ended and no other has come yet. */
   hungUp: boolean
   /** The connection of a new agent is there from then on. */
@@ -46,6 +46,9 @@ export const quickMs = 0.5
 
 /** From the first word of a connection until it has been heard. */
 export const joinedMs = quickMs + 0.1
+
+/** A word that needs longer comes late: what it says may be over. */
+export const lateMs = 20
 
 /** For so long a refusal counts as contact (agent/peers.ts). */
 const refusalCountsMs = 350
@@ -78,8 +81,8 @@ export class Network {
           delayMs: quickMs,
           tornAtMs: -1,
           lastArrivalMs: 0,
+          lateUntilMs: Number.NEGATIVE_INFINITY,
           slowSinceMs: Number.NEGATIVE_INFINITY,
-          quickSinceMs: Number.NEGATIVE_INFINITY,
           hungUp: false,
           joinsAtMs: 0,
           heard: false,
@@ -135,12 +138,9 @@ export class Network {
     return !this.outside.has(host) && !this.off.has(host)
   }
 
-  clear(nowMs: number): void {
+  clear(): void {
     this.outside.clear()
-    for (const way of this.all) {
-      if (way.delayMs > quickMs) way.quickSinceMs = nowMs
-      Object.assign(way, { agent: true, redis: true, vrrp: true, delayMs: quickMs })
-    }
+    for (const way of this.all) Object.assign(way, { agent: true, redis: true, vrrp: true, delayMs: quickMs })
   }
 
   isWhole(): boolean {
@@ -155,13 +155,10 @@ export class Network {
     return this.all.some((w) => w.hungUp)
   }
 
-  /** Where a redis can reach another, their agents can speak. */
-  speaksWhereItReplicates(): boolean {
-    return this.all.every((w) => w.agent || !w.redis)
-  }
-
-  isSlow(): boolean {
-    return this.all.some((w) => w.delayMs > quickMs)
+  /** Where the redis of one reaches that of the other, their agents can speak, at once. */
+  speaksPromptly(a: string, b: string): boolean {
+    const way = this.way(a, b)
+    return [way, way.back].every((w) => (w.agent || !w.redis) && !w.hungUp && w.delayMs === quickMs)
   }
 
   power(host: string, on: boolean): void {

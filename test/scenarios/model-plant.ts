@@ -9,7 +9,7 @@ import type { Follower, PeerProbe } from '../../src/model/view.ts'
 import { ModelAgent, type Message } from './model-agent.ts'
 import { VirtualClock } from './model-clock.ts'
 import { groupOf, type WorldOptions } from './model-group.ts'
-import { Network, joinedMs, layers, type Layer, type Way } from './model-network.ts'
+import { Network, joinedMs, lateMs, layers, type Layer, type Way } from './model-network.ts'
 import { ModelRedis, nobody, resetIds, type Source } from './model-redis.ts'
 import { createVrrp, type Vrrp } from './model-vrrp.ts'
 import type { World } from './world.ts'
@@ -145,6 +145,7 @@ export abstract class Plant extends VirtualClock {
     if (!network.isOpen(way, 'agent') || way.hungUp || this.nowMs < way.joinsAtMs) return
     const sentMs = this.nowMs
     way.lastArrivalMs = Math.max(way.lastArrivalMs, sentMs + way.delayMs)
+    if (way.lastArrivalMs - sentMs > lateMs) way.lateUntilMs = way.lastArrivalMs
     this.after(way.lastArrivalMs - sentMs, () => {
       if (sentMs > way.tornAtMs && network.isOpen(way, 'agent')) this.agent(to).hear(message)
     })
@@ -213,7 +214,7 @@ export abstract class Plant extends VirtualClock {
 
   heal(): void {
     const closed = this.network.closed()
-    this.network.clear(this.nowMs)
+    this.network.clear()
     for (const way of closed) this.joins(way.from, way.to, 20)
     this.changed()
   }

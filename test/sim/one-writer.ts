@@ -8,6 +8,9 @@ import type { World } from '../scenarios/world.ts'
 /** From the moment an agent runs again until its redis refuses writes: a look, an fsync, an action, and what its timers are late. */
 export const reactionMs = 10
 
+/** A redis that goes on answers what waits in its sockets before the first order of its agent, which sees it within a millisecond. */
+export const thawedMs = 5
+
 interface Excuse {
   /** Its agent could not act, and something stood between it and the others: nobody could hold anything back there. */
   helpless: boolean
@@ -69,7 +72,7 @@ export class OneWriter {
       excuse.wasHalted = false
     }
     // A redis that was stopped takes no order; what waits in its sockets comes before the agent's next.
-    excuse.untilMs = Math.max(excuse.untilMs, redis.thawedMs + reactionMs)
+    excuse.untilMs = Math.max(excuse.untilMs, redis.thawedMs + thawedMs)
     // Its supervisor may start an external redis as a primary.
     if (this.external && redis.runId !== excuse.runId)
       excuse.untilMs = Math.max(excuse.untilMs, nowMs, redis.loadedFromMs) + 50 + reactionMs + w.timerLatenessMs

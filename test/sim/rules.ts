@@ -4,10 +4,11 @@
  */
 import { electionWaitMs } from '../../src/model/policy.ts'
 import { ownFitness } from '../../src/decide/fitness.ts'
+import { lateMs } from '../scenarios/model-network.ts'
 import { countOf, has, onlyIn, type Log } from '../scenarios/model-log.ts'
 import type { ModelRedis } from '../scenarios/model-redis.ts'
 import type { World } from '../scenarios/world.ts'
-import { OneWriter, reactionMs } from './one-writer.ts'
+import { OneWriter, thawedMs } from './one-writer.ts'
 
 /** Two that serve one epoch and have heard each other for so long is one too many. */
 const sameEpochMs = 200
@@ -23,6 +24,9 @@ interface Seen {
   epoch: number
   epochOnDisk: number
   startedMs: number
+  /** The latest epoch that its agent knew of while its redis took orders; what that was when the full sync began that it is in. */
+  ordersOfEpoch: number
+  fillsInEpoch: number | null
 }
 
 export class Rules {
@@ -45,7 +49,16 @@ export class Rules {
     this.oneWriter = world.policy.quorum > 0 ? new OneWriter(world, external) : null
     this.world = world
     this.external = external
-    this.seen = world.hosts.map(() => ({ runId: '', role: 'replica', log: null, epoch: 0, epochOnDisk: 0, startedMs: -1 }))
+    this.seen = world.hosts.map(() => ({
+      runId: '',
+      role: 'replica',
+      log: null,
+      epoch: 0,
+      epochOnDisk: 0,
+      startedMs: -1,
+      ordersOfEpoch: 0,
+      fillsInEpoch: null,
+    }))
   }
 
   readonly look = (): void => {
@@ -60,10 +73,15 @@ export class Rules {
       const redis = w.redis(host)
       this.epochRises(host, seen)
       if (redis.runId !== seen.runId) Object.assign(seen, { runId: redis.runId, role: redis.role, log: redis.log })
-      if (redis.log !== seen.log && redis.running && redis.syncUntilMs === null) {
-        this.gaveUp(host, seen.log, redis.log)
-        seen.log = redis.log
+      if (redis.syncUntilMs !== null) seen.fillsInEpoch ??= seen.ordersOfEpoch
+      else {
+        if (redis.log !== seen.log && redis.running) {
+          this.gaveUp(host, seen, redis.log)
+          seen.log = redis.log
+        }
+        seen.fillsInEpoch = null
       }
+      if (redis.answers(w.nowMs) && w.nowMs - redis.thawedMs > thawedMs) seen.ordersOfEpoch = w.state(host).epoch
       if (redis.role !== seen.role) {
         seen.role = redis.role
         if (redis.role === 'primary' && redis.running) this.promoted(host, redis)
@@ -104,16 +122,27 @@ export class Rules {
   }
 
   /** INV-6, INV-1: what a living redis had and has no more must have been copied first, and is not given up to nothing at all. */
-  private gaveUp(host: string, before: Log, now: Log): void {
+  private gaveUp(host: string, seen: Seen, now: Log): void {
+    const before = seen.log
     const gone = onlyIn(before, now)
     if (gone.length === 0) return
     const { world: w } = this
     const lost = gone.filter((write) => !w.kept.some((k) => write.at >= k.fromAt && has(k.log, write)))
     // Nobody but its own agent can make a redis let go of an old primary that has joined the new lineage.
     if (!this.wasAwake(host)) return
-    // An operator named an empty dataset the true one: a replica that was cut off meanwhile follows it by itself.
-    if (lost.length > 0 && !(this.overruled && now === null)) this.fail(`INV-6: ${host} gave ${lost.length} writes up without a copy`)
-    if (now === null && !this.overruled) this.fail(`INV-1: ${host} gave ${countOf(before)} writes up to an empty dataset`)
+    // An operator made other data the true ones: a replica that was cut off, or stopped, meanwhile follows them by itself, before its agent
+    // hears of it, or it takes its agent's orders.
+    if (this.overruled && this.isForcedAfter(seen.fillsInEpoch ?? seen.ordersOfEpoch)) return
+    if (lost.length > 0) this.fail(`INV-6: ${host} gave ${lost.length} writes up without a copy`)
+    if (now === null && !w.state(host).lineage.some((e) => e.accepted === true))
+      this.fail(`INV-1: ${host} gave ${countOf(before)} writes up to an empty dataset`)
+  }
+
+  private isForcedAfter(epoch: number): boolean {
+    return this.world.hosts.some((h) => {
+      const { epoch: last, claim, lineage } = this.world.state(h)
+      return (last > epoch && claim?.source === 'forced') || lineage.some((e) => e.epoch > epoch && e.source === 'forced')
+    })
   }
 
   private wasAwake(host: string): boolean {
@@ -146,8 +175,7 @@ export class Rules {
     const { view } = agent
     if (!agent.up || !agent.durable || view === null || w.nowMs - view.nowMs > knownMs || w.network.heardSinceMs(other, by, w.nowMs) < knownMs) return false
     // What one does not hear in time it cannot answer to, and who waits for longer than an election waits is not waited for.
-    if (w.voters.some((v) => v !== other && this.anyDelay(other, v)) || w.nowMs - w.agent(by).standsUntilMs < knownMs || !w.redis(other).answers(w.nowMs))
-      return false
+    if (this.cameLate(other, by, electionWaitMs) || w.nowMs - w.agent(by).standsUntilMs < knownMs || !w.redis(other).answers(w.nowMs)) return false
     return ownFitness(w.state(other), view, w.policy).fit
   }
 
@@ -157,7 +185,8 @@ export class Rules {
     // A redis that was stopped takes no order before it goes on; its agent, which fences it then, needs a moment.
     const writers = w.hosts.filter((h) => {
       const redis = w.redis(h)
-      return redis.role === 'primary' && redis.answers(w.nowMs) && !redis.loading(w.nowMs) && w.nowMs - redis.thawedMs > reactionMs
+      // One that refuses writes may be left a primary for as long as it waits for its turn to be filled.
+      return redis.role === 'primary' && !redis.refusesWrites && redis.answers(w.nowMs) && !redis.loading(w.nowMs) && w.nowMs - redis.thawedMs > thawedMs
     })
     if (writers.length < 2) {
       this.twoSinceMs = null
@@ -172,7 +201,7 @@ export class Rules {
           w.nowMs - this.twoSinceMs > sameEpochMs &&
           w.state(a).epoch === w.state(b).epoch &&
           w.network.heardSinceMs(a, b, w.nowMs) > sameEpochMs &&
-          !this.anyDelay(a, b)
+          !this.cameLate(a, b, sameEpochMs)
         )
           this.fail(`INV-3: ${a} and ${b} both serve epoch ${w.state(a).epoch}, and hear each other`)
       }
@@ -182,11 +211,10 @@ export class Rules {
       this.fail(`INV-3: ${writers.join(' and ')} are still primaries ${twoWritersMs} ms after the last disturbance`)
   }
 
-  private anyDelay(a: string, b: string): boolean {
+  /** A word between the two is long on its way, or was until so recently. */
+  private cameLate(a: string, b: string, withinMs: number): boolean {
     const { network, nowMs } = this.world
-    return [network.way(a, b), network.way(b, a)].some(
-      (way) => way.delayMs > 20 || way.lastArrivalMs > nowMs + 5 || (way.lastArrivalMs > nowMs - electionWaitMs && nowMs - way.quickSinceMs < knownMs),
-    )
+    return [network.way(a, b), network.way(b, a)].some((way) => way.delayMs > lateMs || way.lateUntilMs > nowMs - withinMs)
   }
 
   private fail(what: string): never {

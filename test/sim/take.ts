@@ -139,14 +139,16 @@ function restart(w: World, story: Story, host: string, empty: boolean): void {
     return
   }
   w.run(50)
-  const watched =
-    !w.network.isTorn() &&
-    !w.network.isSlow() &&
-    w.network.speaksWhereItReplicates() &&
-    w.hosts.every((h) => w.agent(h).up && w.nowMs >= w.agent(h).standsUntilMs && !w.redis(h).frozen)
-  if (!watched) return
+  if (!w.hosts.every((h) => isWatched(w, h, host))) return
   w.supervisorStarts(host, empty ? 'empty' : 'old')
   w.run(30 + story.latenessMs)
+}
+
+/** Of its own agent, and of those whose redis would follow whatever answers there: each can let go, and hears why. */
+function isWatched(w: World, h: string, host: string): boolean {
+  if (h !== host && w.redis(h).upstream?.host !== `ip-${host}`) return true
+  if (!w.agent(h).up || w.nowMs < w.agent(h).standsUntilMs || w.redis(h).frozen) return false
+  return h === host || w.network.speaksPromptly(h, host)
 }
 
 function between(w: World, host: string, other: string, s: Extract<Step, { other: number }>): void {

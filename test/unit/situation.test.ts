@@ -62,10 +62,16 @@ describe('a link that was alive', () => {
   })
 })
 
-test('an offset that was measured before the primary went is not told as final', () => {
+test('an offset that was measured before the primary went, or may still grow, is not told as final', () => {
   const lost = state('b', { gone: { epoch: 1, fresh: true, atMs: 99_900 } })
-  expect(statementOf(lost, view('b', [silent('a')]), policy()).gone).toBe(1)
-  expect(statementOf(lost, view('b', [silent('a')], { redis: probe({ factsAgeMs: 200 }) }), policy()).gone).toBe(0)
+  const detached = facts({ upstream: { host: '127.0.0.1', port: 1 }, linkUp: false })
+  const told = (peerOfB: ReturnType<typeof silent>, redis: ReturnType<typeof probe>) => statementOf(lost, view('b', [peerOfB], { redis }), policy()).gone
+  expect(told(silent('a'), probe({ facts: detached }))).toBe(1)
+  expect(told(silent('a'), probe({ facts: detached, factsAgeMs: 200 }))).toBe(0)
+  expect(told(silent('a'), probe({ facts: facts({ linkUp: false }) })), 'it may be in touch again').toBe(0)
+  const dead = peer(word('a', { phase: 'fenced', process: false, answering: false }))
+  expect(told(dead, probe({ facts: facts({ linkUp: false }) })), 'nobody gives it any more').toBe(1)
+  expect(told(dead, probe()), 'what it has received may not be read yet').toBe(0)
 })
 
 test('in an election one waits for the others from when one listens, not across a restart or a stall', () => {
