@@ -42,22 +42,22 @@ describe.skipIf(problems.length > 0)('a former primary that still runs', { timeo
     expect([dry.code, dry.stdout]).toEqual([0, expect.stringContaining('would apply')])
     const [some = ''] = lost
     expect(await rig.redisAt('client', vip, 'EXISTS', some), 'a dry run writes nothing').toMatch(/0$/)
-    const safe = await rig.cli('salvage', 'replay', 'sessions', id, '--no-wait')
+    const safe = await rig.cli('salvage', 'replay', 'sessions', id, '--yes')
     expect(safe.stderr + safe.stdout).toMatch(/items applied, 2 left/)
     expect(await rig.redisAt('client', vip, 'EXISTS', ...[...lost].slice(0, 500))).toMatch(new RegExp(`${Math.min(500, lost.size)}$`))
     expect([await rig.redisAt('client', vip, 'GET', 'dark:changed'), await rig.redisAt('client', vip, 'GET', 'dark:counter')], 'not touched unasked').toEqual([
       'newer',
       '',
     ])
-    const twice = await rig.cli('salvage', 'replay', 'sessions', id, '--no-wait')
+    const twice = await rig.cli('salvage', 'replay', 'sessions', id, '--yes')
     expect([twice.code, twice.stderr]).toEqual([1, expect.stringContaining('HF602')])
-    const counter = await rig.cli('salvage', 'replay', 'sessions', id, '--no-wait', '--class', 'counter')
+    const counter = await rig.cli('salvage', 'replay', 'sessions', id, '--yes', '--class', 'counter')
     expect(counter.code, counter.stderr).toBe(0)
-    for (let i = 0; i < 2; i += 1) expect((await rig.cli('salvage', 'replay', 'sessions', id, '--no-wait', '--class', 'counter')).stderr).toContain('HF602')
+    for (let i = 0; i < 2; i += 1) expect((await rig.cli('salvage', 'replay', 'sessions', id, '--yes', '--class', 'counter')).stderr).toContain('HF602')
     expect(await rig.redisAt('client', vip, 'GET', 'dark:counter'), 'once').toMatch(/3$/)
-    const all = await rig.cli('salvage', 'replay', 'sessions', id, '--no-wait', '--class', 'all')
+    const all = await rig.cli('salvage', 'replay', 'sessions', id, '--yes', '--class', 'all')
     expect(all.code, all.stderr).toBe(0)
-    const over = await rig.cli('salvage', 'replay', 'sessions', id, '--no-wait', '--class', 'all')
+    const over = await rig.cli('salvage', 'replay', 'sessions', id, '--yes', '--class', 'all')
     expect([over.code, over.stderr]).toEqual([1, expect.stringMatching(/HF602.*applied already/)])
     expect((await rig.cli('salvage', 'show', 'sessions', 'nothing')).stderr).toContain('HF601')
     const events = (await rig.cli('history', 'sessions', '--events')).stdout
@@ -78,7 +78,7 @@ describe.skipIf(problems.length > 0)('a former primary that still runs', { timeo
     await rig.untilOk()
     const list = JSON.parse((await rig.cli('salvage', 'list', 'sessions', '--json')).stdout) as { kept: KeptEntry[] }
     const id = list.kept.at(-1)?.id ?? ''
-    const command = ['salvage', 'replay', 'sessions', id, '--no-wait', '--class', 'all']
+    const command = ['salvage', 'replay', 'sessions', id, '--yes', '--class', 'all']
     let killed = 0
     for (const deadlineMs of [350, 400, 450, 500, 550, 600, 650, 700, 800]) {
       const { code } = await rig.lab.cli(command, { deadlineMs })
@@ -317,12 +317,12 @@ describe.skipIf(problems.length > 0)('a former primary whose backlog is too shor
     ).toEqual([])
     expect(keys.has('dark:counter')).toBe(true)
     expect(show.sinceForkUnknown).toMatch(/backlog begins/)
-    const safe = await rig.cli('salvage', 'replay', 'sessions', id, '--no-wait')
+    const safe = await rig.cli('salvage', 'replay', 'sessions', id, '--yes')
     expect([safe.code, safe.stderr], 'nothing is known to be safe').toEqual([1, expect.stringContaining('HF602')])
-    const all = await rig.cli('salvage', 'replay', 'sessions', id, '--no-wait', '--class', 'all')
+    const all = await rig.cli('salvage', 'replay', 'sessions', id, '--yes', '--class', 'all')
     expect(all.code, all.stderr).toBe(0)
     expect(await rig.redisAt('client', vip, 'GET', 'dark:counter')).toMatch(/3$/)
-    expect((await rig.cli('salvage', 'replay', 'sessions', id, '--no-wait', '--class', 'all')).stderr).toContain('HF602')
+    expect((await rig.cli('salvage', 'replay', 'sessions', id, '--yes', '--class', 'all')).stderr).toContain('HF602')
     await writer.cleanup()
     await writer.close()
     await rig.expectNoBrokenRule()
