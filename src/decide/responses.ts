@@ -11,7 +11,7 @@ import { candidateFromWord, isFresh, wasFresh } from './fitness.ts'
 import { follow } from './following.ts'
 import { answerSwitchover, handOver, isHandedToMe, isOfferedToMe } from './handover.ts'
 import { comparePositions, continuationOf, mergeLineage, positionOf } from './position.ts'
-import { isCutOff, withLease, withLeaseWhileSlow } from './lease.ts'
+import { holdsLease, isCutOff, lostVoters, withLease, withLeaseWhileSlow } from './lease.ts'
 import { heard, isServingPhase, isWriteFenced, peerOf, voucherOf } from './situation.ts'
 import { startRedis } from './starting.ts'
 import { isStuck } from './stream.ts'
@@ -170,6 +170,10 @@ function finishPromotion(ctx: Context): Draft {
     const richer = state.claim?.source === 'forced' ? undefined : policy.members.find((m) => m.host !== state.host && hasMoreThanHere(ctx, m.host))
     // Claimed in an election that is over: its agent died before it could promote, and the others have gone on (INV-4).
     if (richer !== undefined) return resign(ctx, `epoch ${state.epoch} was claimed and not taken; ${richer.host} has more data now`)
+    const lost = lostVoters(state, view, policy)
+    if (lost.length > 0) return resign(ctx, `epoch ${state.epoch} was claimed and not taken; ${lost.join(' and ')} have voted for another since`)
+    if (state.claim?.source !== 'forced' && !holdsLease(state, view, policy))
+      return holdStill(ctx, `epoch ${state.epoch} is claimed, but its votes are old and no quorum is heard: another may have been elected`, busyTickMs)
     const unheard = policy.members.filter((m) => m.host !== state.host && heard(peerOf(view, m.host)) === null).map((m) => m.host)
     if (isCutOff(view, policy))
       return holdStill(ctx, `epoch ${state.epoch} is claimed, but this host hears no member and reaches none of check_ips`, busyTickMs)

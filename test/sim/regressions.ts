@@ -404,4 +404,14 @@ export const regressions: readonly Regression[] = [
       { kind: 'wait', ms: 100 },
     ),
   },
+  {
+    accident: 'an agent that had counted its votes stood still before it promoted its redis, and did it when another had been elected',
+    story: story(
+      { ...voted, members: 5, healed: 63 },
+      { kind: 'wait', ms: 100 },
+      { kind: 'crash', host: 0 },
+      { kind: 'wait', ms: 7.7 },
+      { kind: 'stall', host: 1, ms: 400 },
+    ),
+  },
 ]
