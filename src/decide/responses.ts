@@ -39,7 +39,8 @@ export const respond: Record<ResponseName, (ctx: Context) => Draft> = {
  * An external primary whose agent is not heard: if the link dies, whatever answers there next may be a redis that somebody
  * restarted empty, and redis would follow it by itself within a second (INV-1). So the replica lets go until the primary's agent
  * speaks again, or the election takes over. A redis that Holdfast starts is born fenced, but who has held the group may serve again
- * alone after a while, from an older disk: its replica lets go before that, also where the link only seems to live.
+ * alone after a while, from an older disk: its replica lets go before that, also where the link only seems to live. And an epoch of which
+ * others have told may have begun on the very host that this replica is attached to, with other data (INV-6).
  */
 function letsGo(ctx: Context): boolean {
   const { state, view, policy, situation } = ctx
@@ -48,7 +49,8 @@ function letsGo(ctx: Context): boolean {
   const holder = state.holder === null ? undefined : peerOf(view, state.holder)
   const unreachable = holder !== undefined && (holder.redisReach === 'silent' || holder.redisReach === 'refused')
   const mayBeAnother = policy.external ? facts?.linkUp === false : unreachable && holder.silentMs >= lonelyWaitMs / 2
-  return mayBeAnother && facts !== null && !facts.syncing && facts.upstream !== null && facts.upstream.port !== 1
+  const joined = state.lineage.some((e) => e.epoch === state.epoch && e.replid === facts?.replid)
+  return (mayBeAnother || !joined) && facts !== null && !facts.syncing && facts.upstream !== null && facts.upstream.port !== 1
 }
 
 /** Waits, but a promise that the phase made is kept: only a serving phase leaves a primary unfenced. */
@@ -57,7 +59,7 @@ function hold(ctx: Context): Draft {
   if (letsGo(ctx)) {
     const facts = ctx.view.redis.facts
     const detached = facts !== null && isFresh(facts) && !isStuck(ctx.view) ? { epoch: state.epoch, atMs: ctx.view.nowMs, runId: facts.runId } : state.detached
-    const because = `${situation.holderWhy}; the link to it is down, and nobody says what answers there next`
+    const because = `${situation.holderWhy}; what answers next where this replica is attached nobody says`
     return { ...holdStill(ctx, because, busyTickMs / 2), next: { ...state, detached }, actions: [{ kind: 'soft-fence' }] }
   }
   const unfenced = (situation.redis === 'primary' || situation.redis === 'other-primary') && !isWriteFenced(ctx.view)

@@ -414,4 +414,16 @@ export const regressions: readonly Regression[] = [
       { kind: 'stall', host: 1, ms: 400 },
     ),
   },
+  {
+    accident: 'a replica was told by another of an epoch that its old primary was forced into with other data, and stayed attached to it',
+    story: story(
+      { ...usual, latenessMs: 10 },
+      { kind: 'restart-empty', host: 2 },
+      { kind: 'isolate', host: 0, other: 1, layers: ['agent', 'redis', 'vrrp'] },
+      { kind: 'crash', host: 0 },
+      { kind: 'wait', ms: 89.9 },
+      { kind: 'failover', host: 0 },
+      { kind: 'wait', ms: 9 },
+    ),
+  },
 ]
