@@ -148,11 +148,11 @@ function restart(w: World, story: Story, snipers: Snipers, host: string, empty: 
   w.run(30 + story.latenessMs)
 }
 
-/** Of its own agent, and of those whose redis would follow whatever answers there: each can let go, and hears why. */
+/** Its own agent, and those of whoever follows what answers there: each can let go. And all that it speaks to hear at once who serves. */
 function isWatched(w: World, h: string, host: string): boolean {
+  if (h !== host && !w.network.speaksPromptly(h, host)) return false
   if (h !== host && w.redis(h).upstream?.host !== `ip-${host}`) return true
-  if (!w.agent(h).up || w.nowMs < w.agent(h).standsUntilMs || w.redis(h).frozen) return false
-  return h === host || w.network.speaksPromptly(h, host)
+  return w.agent(h).up && w.nowMs >= w.agent(h).standsUntilMs && !w.redis(h).frozen
 }
 
 function between(w: World, host: string, other: string, s: Extract<Step, { other: number }>): void {
