@@ -1,6 +1,7 @@
 /** Actions in order, the first failure ends the list. The record is total by type: an action without an executor does not compile. */
 import type { Action, ActionKind } from '../model/action.ts'
-import { done, type Outcome } from '../model/outcome.ts'
+import { promoteWithinMs } from '../model/policy.ts'
+import { done, waiting, type Outcome } from '../model/outcome.ts'
 import { dropAddress } from './address.ts'
 import { setVip } from './keepalived.ts'
 import { acceptConnections, refuseConnections } from './nftables.ts'
@@ -14,6 +15,8 @@ import { fenceWrites, liftFence, requireReplica } from './write-fence.ts'
 
 export interface Hands extends RedisHands {
   /** Called before and after each action; tests stop the agent there. */
+  /** How old the look is that is being acted on. */
+  readonly lookAgeMs: () => number
   readonly step: (when: 'before' | 'after', kind: ActionKind) => void
   readonly pid: () => number | null
   readonly poke: (host: string) => void
@@ -66,10 +69,17 @@ export async function carryOut(actions: readonly Action[], hands: Hands): Promis
     const startedMs = performance.now()
     const execute = executors[action.kind] as (action: Action, hands: Hands) => Outcome | Promise<Outcome>
     hands.step('before', action.kind)
-    const outcome = await execute(action, hands)
+    const outcome = isOutlived(action, hands.lookAgeMs()) ? waiting(outlived) : await execute(action, hands)
     hands.step('after', action.kind)
     results.push({ action, outcome, tookMs: performance.now() - startedMs })
     if (!outcome.done) break
   }
   return results
+}
+
+const outlived = 'the promotion was decided too long ago; it is decided anew'
+
+/** Others may have been elected since, on votes that were free again (INV-3). */
+function isOutlived(action: Action, lookAgeMs: number): boolean {
+  return action.kind === 'promote' && lookAgeMs > promoteWithinMs
 }

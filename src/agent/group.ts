@@ -145,6 +145,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
     },
     diskChanged: () => disk?.changed(),
     note: (text, kind = 'started') => record({ kind, epoch: state.epoch, text }),
+    lookAgeMs: () => monotonicMs() - (last?.view.nowMs ?? 0),
     step: (when, kind) => crashPoint(`${state.phase}/${when}:${kind}`),
     pid: () => last?.view.redis.pid ?? null,
     poke: options.poke,
@@ -261,7 +262,8 @@ export function startGroup(options: GroupOptions): GroupLoop {
     if (worthKeeping || acted) {
       journal.append({ atWallMs: view.nowWallMs, rule: decision.rule, because: decision.because, view, actions: results, next: decision.next })
     }
-    schedule(failure !== undefined ? Math.max(decision.wakeAtMs, monotonicMs() + 50) : acted ? monotonicMs() : decision.wakeAtMs)
+    const againAtOnce = failure === undefined ? acted : failure.action.kind === 'promote' && !failure.outcome.done && failure.outcome.waiting === true
+    schedule(failure !== undefined && !againAtOnce ? Math.max(decision.wakeAtMs, monotonicMs() + 50) : againAtOnce ? monotonicMs() : decision.wakeAtMs)
   }
 
   /** A refusal is decided anew in every cycle for as long as it lasts; the log needs it once. */

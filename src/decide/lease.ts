@@ -172,7 +172,7 @@ function standsBehind(state: State, view: View, policy: Policy, peer: PeerProbe)
 }
 
 /** Those who have voted for another, where they would make the quorum: whoever is to serve has to be elected anew. */
-function lostVoters(state: State, view: View, policy: Policy): readonly string[] {
+export function lostVoters(state: State, view: View, policy: Policy): readonly string[] {
   if (policy.quorum === 0 || inTouch(state, view, policy) + 1 >= policy.quorum) return []
   const lost = view.peers.filter((p) => p.contactMs < policy.leaseMs && heard(p) !== null && hasVotedAgainst(state, p))
   return inTouch(state, view, policy) + 1 + lost.length >= policy.quorum ? lost.map((p) => p.host) : []

@@ -11,7 +11,7 @@ import { candidateFromWord, isFresh, wasFresh } from './fitness.ts'
 import { follow } from './following.ts'
 import { answerSwitchover, handOver, isHandedToMe, isOfferedToMe } from './handover.ts'
 import { comparePositions, continuationOf, mergeLineage, positionOf } from './position.ts'
-import { isCutOff, withLease, withLeaseWhileSlow } from './lease.ts'
+import { holdsLease, isCutOff, lostVoters, withLease, withLeaseWhileSlow } from './lease.ts'
 import { heard, isServingPhase, isWriteFenced, peerOf, voucherOf } from './situation.ts'
 import { startRedis } from './starting.ts'
 import { isStuck } from './stream.ts'
@@ -39,7 +39,8 @@ export const respond: Record<ResponseName, (ctx: Context) => Draft> = {
  * An external primary whose agent is not heard: if the link dies, whatever answers there next may be a redis that somebody
  * restarted empty, and redis would follow it by itself within a second (INV-1). So the replica lets go until the primary's agent
  * speaks again, or the election takes over. A redis that Holdfast starts is born fenced, but who has held the group may serve again
- * alone after a while, from an older disk: its replica lets go before that, also where the link only seems to live.
+ * alone after a while, from an older disk: its replica lets go before that, also where the link only seems to live. And an epoch of which
+ * others have told may have begun on the very host that this replica is attached to, with other data (INV-6).
  */
 function letsGo(ctx: Context): boolean {
   const { state, view, policy, situation } = ctx
@@ -48,7 +49,8 @@ function letsGo(ctx: Context): boolean {
   const holder = state.holder === null ? undefined : peerOf(view, state.holder)
   const unreachable = holder !== undefined && (holder.redisReach === 'silent' || holder.redisReach === 'refused')
   const mayBeAnother = policy.external ? facts?.linkUp === false : unreachable && holder.silentMs >= lonelyWaitMs / 2
-  return mayBeAnother && facts !== null && !facts.syncing && facts.upstream !== null && facts.upstream.port !== 1
+  const joined = state.lineage.some((e) => e.epoch === state.epoch && e.replid === facts?.replid)
+  return (mayBeAnother || !joined) && facts !== null && !facts.syncing && facts.upstream !== null && facts.upstream.port !== 1
 }
 
 /** Waits, but a promise that the phase made is kept: only a serving phase leaves a primary unfenced. */
@@ -57,7 +59,7 @@ function hold(ctx: Context): Draft {
   if (letsGo(ctx)) {
     const facts = ctx.view.redis.facts
     const detached = facts !== null && isFresh(facts) && !isStuck(ctx.view) ? { epoch: state.epoch, atMs: ctx.view.nowMs, runId: facts.runId } : state.detached
-    const because = `${situation.holderWhy}; the link to it is down, and nobody says what answers there next`
+    const because = `${situation.holderWhy}; what answers next where this replica is attached nobody says`
     return { ...holdStill(ctx, because, busyTickMs / 2), next: { ...state, detached }, actions: [{ kind: 'soft-fence' }] }
   }
   const unfenced = (situation.redis === 'primary' || situation.redis === 'other-primary') && !isWriteFenced(ctx.view)
@@ -170,6 +172,10 @@ function finishPromotion(ctx: Context): Draft {
     const richer = state.claim?.source === 'forced' ? undefined : policy.members.find((m) => m.host !== state.host && hasMoreThanHere(ctx, m.host))
     // Claimed in an election that is over: its agent died before it could promote, and the others have gone on (INV-4).
     if (richer !== undefined) return resign(ctx, `epoch ${state.epoch} was claimed and not taken; ${richer.host} has more data now`)
+    const lost = lostVoters(state, view, policy)
+    if (lost.length > 0) return resign(ctx, `epoch ${state.epoch} was claimed and not taken; ${lost.join(' and ')} have voted for another since`)
+    if (state.claim?.source !== 'forced' && !holdsLease(state, view, policy))
+      return holdStill(ctx, `epoch ${state.epoch} is claimed, but its votes are old and no quorum is heard: another may have been elected`, busyTickMs)
     const unheard = policy.members.filter((m) => m.host !== state.host && heard(peerOf(view, m.host)) === null).map((m) => m.host)
     if (isCutOff(view, policy))
       return holdStill(ctx, `epoch ${state.epoch} is claimed, but this host hears no member and reaches none of check_ips`, busyTickMs)

@@ -66,6 +66,12 @@ const refuseShare = 0.25
 /** An election whose votes were split, or given to somebody who died, is begun anew after this long. */
 export const ballotRetryMs = 150
 
+/**
+ * A promotion is carried out so soon after the look that it was decided on, or not at all: a slow disk or a host that stood still may have
+ * taken longer than the voters are bound. With `ballotRetryMs`, less than a voter's silence.
+ */
+export const promoteWithinMs = 30
+
 /** Writes held back are held so long by redis itself, should the agent die meanwhile. Renewed well before. */
 export const holdWritesMs = 10_000
 

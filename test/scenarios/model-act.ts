@@ -1,6 +1,7 @@
 /** The executors of `src/act/` over the model world: what an action does to the redis, the keepalived and the peers of its host. */
 import type { Action, ActionKind } from '../../src/model/action.ts'
 import type { View } from '../../src/model/view.ts'
+import { promoteWithinMs } from '../../src/model/policy.ts'
 import { keysFrom, keysOf } from './model-log.ts'
 import { nobody, nothing } from './model-redis.ts'
 import type { World } from './world.ts'
@@ -27,6 +28,12 @@ const needsLink: readonly ActionKind[] = [
   'cycle-link',
   'require-replica',
 ]
+
+export const outlived = 'promote: decided too long ago'
+
+export function isOutlived(action: Action, lookAgeMs: number): boolean {
+  return action.kind === 'promote' && lookAgeMs > promoteWithinMs
+}
 
 /** null: done. */
 export function perform(world: World, host: string, memory: ActMemory, action: Action): string | null {

@@ -15,7 +15,7 @@ import { needsMemory, withoutMemory } from '../../src/decide/memory.ts'
 import { statementOf } from '../../src/decide/statement.ts'
 import { freshWatch } from '../../src/model/watch.ts'
 import { watch } from '../../src/decide/watch.ts'
-import { perform } from './model-act.ts'
+import { isOutlived, outlived, perform } from './model-act.ts'
 import { newId } from './model-redis.ts'
 import { sameState, saysTheSame } from './model-same.ts'
 import { ModelSenses } from './model-senses.ts'
@@ -181,7 +181,12 @@ export class ModelAgent {
     }
     const messages = this.unread
     this.unread = []
+    // All of them before it looks: each stream keeps its order, and an echo that has been read came after the words before it.
+    const { running } = this
+    this.running = true
     for (const message of messages) this.take(message)
+    this.running = running
+    if (!running && this.again) this.wake()
   }
 
   private take(message: Message): void {
@@ -290,7 +295,7 @@ export class ModelAgent {
     for (const result of this.state.results) world.results.set(result.id, result)
     const acted = decision.actions.some((a) => a.kind !== 'poke' && a.kind !== 'pause-writes')
     const nowMs = this.ownMs(world.nowMs)
-    this.end(failure !== null ? Math.max(decision.wakeAtMs, nowMs + 50) : acted ? nowMs : decision.wakeAtMs)
+    this.end(failure !== null && failure !== outlived ? Math.max(decision.wakeAtMs, nowMs + 50) : acted || failure === outlived ? nowMs : decision.wakeAtMs)
   }
 
   private end(atMs: number): void {
@@ -320,7 +325,8 @@ export class ModelAgent {
     }
     if (this.stopsAt('before', action)) return
     const { world, host } = this
-    const failure = world.failures.get(`${host}/${action.kind}`) ?? perform(world, host, this, action)
+    const late = this.view !== null && isOutlived(action, this.ownMs(world.nowMs) - this.view.nowMs) ? outlived : null
+    const failure = late ?? world.failures.get(`${host}/${action.kind}`) ?? perform(world, host, this, action)
     if (world.tells && action.kind !== 'poke') world.done.push({ atMs: world.nowMs, host, kind: action.kind, ok: failure === null, action })
     this.later(action.kind === 'poke' ? 0 : 1, () => {
       if (this.stopsAt('after', action)) return

@@ -2,29 +2,8 @@
  * Stories that once broke a rule, each the shortest of its kind, with a line on the accident. They are kept as stories, not as
  * seeds: what a seed tells changes with every new fault. `script/sim` prints a new one ready to be put here.
  */
-import type { Step, Story } from './story.ts'
-
-export interface Regression {
-  readonly accident: string
-  readonly story: Story
-}
-
-const usual: Omit<Story, 'steps'> = {
-  members: 3,
-  witness: false,
-  external: false,
-  neverPrimary: null,
-  priorities: 'falling',
-  cascade: null,
-  latenessMs: 0,
-  healed: 7,
-}
-const voted: Omit<Story, 'steps'> = { ...usual, members: 2, witness: true }
-const two: Omit<Story, 'steps'> = { ...usual, members: 2, healed: 3 }
-
-function story(group: Omit<Story, 'steps'>, ...steps: readonly Step[]): Story {
-  return { ...group, steps }
-}
+import { moreRegressions } from './more-regressions.ts'
+import { story, two, usual, voted, type Regression } from './regression.ts'
 
 export const regressions: readonly Regression[] = [
   {
@@ -329,79 +308,5 @@ export const regressions: readonly Regression[] = [
       { kind: 'wait', ms: 783.9 },
     ),
   },
-  {
-    accident: 'a young agent whose clock stood still took the time in which it could not know for the time in which it had been cut off',
-    story: story(voted, { kind: 'split', mask: 1 }, { kind: 'halt', host: 0, ms: 200 }, { kind: 'wait', ms: 416 }),
-  },
-  {
-    accident: 'forced with data of an epoch of its own that had lost the tie, a member passed for one that went on where the others were',
-    story: story(
-      { ...usual, members: 4, external: true, neverPrimary: 1, healed: 15 },
-      { kind: 'cut', host: 3 },
-      { kind: 'write', count: 1 },
-      { kind: 'cut', host: 0 },
-      { kind: 'wait', ms: 100 },
-      { kind: 'wait', ms: 180.7 },
-      { kind: 'crash', host: 2 },
-      { kind: 'write', count: 4 },
-    ),
-  },
-  {
-    accident: 'two claimed one epoch, a third went on with the data of the one that loses ties: the writes of the other passed for kept',
-    story: story(
-      { ...usual, priorities: 'equal' },
-      { kind: 'cut', host: 1 },
-      { kind: 'cut', host: 0 },
-      { kind: 'wait', ms: 1000 },
-      { kind: 'heal' },
-      { kind: 'write', count: 1 },
-      { kind: 'split', mask: 5 },
-      { kind: 'wait', ms: 53 },
-      { kind: 'isolate', host: 2, other: 0, layers: ['agent', 'redis', 'vrrp'] },
-      { kind: 'wait', ms: 1000 },
-      { kind: 'heal' },
-      { kind: 'write', count: 1 },
-    ),
-  },
-  {
-    accident: 'told as final by a replica that was still attached, an offset grew at the heal, after the others had compared it',
-    story: story(
-      { ...usual, priorities: 'rising' },
-      { kind: 'split', mask: 3 },
-      { kind: 'write', count: 1 },
-      { kind: 'write', count: 3 },
-      { kind: 'write', count: 4 },
-      { kind: 'write', count: 1 },
-      { kind: 'write', count: 1 },
-      { kind: 'wait', ms: 180.5 },
-    ),
-  },
-  {
-    accident: 'an empty member waited for one to be filled first that refused to follow',
-    story: story({ ...usual, neverPrimary: 2, priorities: 'rising' }, { kind: 'crash', host: 0 }, { kind: 'crash', host: 1 }),
-  },
-  {
-    accident: 'a former primary that refuses writes waited for its turn behind one that refused to follow',
-    story: story(
-      usual,
-      { kind: 'failover', host: 2 },
-      { kind: 'wait', ms: 97.9 },
-      { kind: 'accept', host: 3 },
-      { kind: 'write', count: 1 },
-      { kind: 'save', host: 3 },
-      { kind: 'write', count: 3 },
-      { kind: 'power-off', host: 3 },
-    ),
-  },
-  {
-    accident: 'a member that had not seen the primary go, and had received more since it spoke last, was not asked again in an election',
-    story: story(
-      { ...usual, priorities: 'rising' },
-      { kind: 'lag', host: 1 },
-      { kind: 'write', count: 1 },
-      { kind: 'isolate', host: 2, other: 0, layers: ['agent', 'redis'] },
-      { kind: 'crash', host: 2 },
-      { kind: 'wait', ms: 100 },
-    ),
-  },
+  ...moreRegressions,
 ]

@@ -94,10 +94,15 @@ export class Rules {
     const well = this.isWell()
     if (well && !this.wasWell) this.wellSinceMs = w.nowMs
     this.wasWell = well
+    // Nothing answers on a host whose agent is dead and whose redis is stopped: it is as good as cut off.
     // A disk that fills makes its member unfit from one moment to the next, also in the middle of an election.
     if (!well)
       this.parted ||=
-        w.voters.some((h) => w.agent(h).diskFull) || !w.network.isWhole() || w.network.isTorn() || w.voters.some((h) => w.nowMs < w.agent(h).standsUntilMs)
+        w.voters.some((h) => w.agent(h).diskFull) ||
+        w.hosts.some((h) => !w.agent(h).up && w.redis(h).frozen) ||
+        !w.network.isWhole() ||
+        w.network.isTorn() ||
+        w.voters.some((h) => w.nowMs < w.agent(h).standsUntilMs)
     if (primaries > 1) this.twoPrimaries()
     else this.twoSinceMs = null
   }

@@ -19,6 +19,10 @@ export class Snipers {
     }
   }
 
+  aimsAt(host: string): boolean {
+    return this.left.has(host)
+  }
+
   leave(w: World): void {
     this.left.clear()
     w.stepHook = null
@@ -110,12 +114,12 @@ export function take(w: World, story: Story, snipers: Snipers, s: Step): void {
       w.ask(host, 'switchover', s.to === null ? {} : { to: nameOf(w, s.to) })
       return
     default:
-      onRedis(w, story, host, s.kind)
+      onRedis(w, story, snipers, host, s.kind)
       return
   }
 }
 
-function onRedis(w: World, story: Story, host: string, kind: Step['kind']): void {
+function onRedis(w: World, story: Story, snipers: Snipers, host: string, kind: Step['kind']): void {
   const redis = w.redis(host)
   if (kind === 'crash') w.crash(host)
   else if (kind === 'save') redis.save()
@@ -124,14 +128,14 @@ function onRedis(w: World, story: Story, host: string, kind: Step['kind']): void
   else if (kind === 'lag' || kind === 'catch-up') redis.lagging = kind === 'lag'
   else if (kind === 'long-load') redis.readMs = redis.readMs > 10 ? 10 : 600
   else if (kind === 'long-sync') redis.transferMs = redis.transferMs > 20 ? 20 : 900
-  else if (kind === 'restart-old' || kind === 'restart-empty') restart(w, story, host, kind === 'restart-empty')
+  else if (kind === 'restart-old' || kind === 'restart-empty') restart(w, story, snipers, host, kind === 'restart-empty')
 }
 
 /**
  * A process that dies and comes back. Of an external redis: by its supervisor, which leaves the agents the time to let go of it. One
  * that races with the failover, or has no living agent beside it, is beyond what can be kept safe (`explain` warns of it).
  */
-function restart(w: World, story: Story, host: string, empty: boolean): void {
+function restart(w: World, story: Story, snipers: Snipers, host: string, empty: boolean): void {
   w.crash(host)
   if (w.network.isOff(host)) return
   if (!story.external) {
@@ -139,16 +143,16 @@ function restart(w: World, story: Story, host: string, empty: boolean): void {
     return
   }
   w.run(50)
-  if (!w.hosts.every((h) => isWatched(w, h, host))) return
+  if (snipers.aimsAt(host) || !w.hosts.every((h) => isWatched(w, h, host))) return
   w.supervisorStarts(host, empty ? 'empty' : 'old')
   w.run(30 + story.latenessMs)
 }
 
-/** Of its own agent, and of those whose redis would follow whatever answers there: each can let go, and hears why. */
+/** Its own agent, and those of whoever follows what answers there: each can let go. And all that it speaks to hear at once who serves. */
 function isWatched(w: World, h: string, host: string): boolean {
+  if (h !== host && !w.network.speaksPromptly(h, host)) return false
   if (h !== host && w.redis(h).upstream?.host !== `ip-${host}`) return true
-  if (!w.agent(h).up || w.nowMs < w.agent(h).standsUntilMs || w.redis(h).frozen) return false
-  return h === host || w.network.speaksPromptly(h, host)
+  return w.agent(h).up && w.nowMs >= w.agent(h).standsUntilMs && !w.redis(h).frozen
 }
 
 function between(w: World, host: string, other: string, s: Extract<Step, { other: number }>): void {

@@ -168,6 +168,33 @@ describe('the replica b, after a resigned', () => {
     expect(asked(501)).toMatchObject({ phase: 'replica', vote: { epoch: 5, to: 'b' } })
   })
 
+  test('a claim that could not be carried out at once is as good as its votes, or as the quorum that is heard', () => {
+    const claimed = (ms: number) =>
+      ready({ phase: 'promoting', epoch: 4, holder: 'b', vote: { epoch: 4, to: 'b', atMs: nowMs - ms }, claim: { source: 'failover', why: '' } })
+    const kinds = (ms: number, w: PeerProbe) =>
+      decide(
+        claimed(ms),
+        view(
+          'b',
+          [resigned, w].map((p) => ({ ...p, contactMs: 400 })),
+        ),
+        abw,
+      ).actions.map((a) => a.kind)
+    expect(kinds(119, watching())).toContain('promote')
+    expect(kinds(121, watching()), 'it may have voted for another, and that is not read yet').not.toContain('promote')
+    const heardNow = (vote: Statement['vote']) =>
+      decide(
+        claimed(400),
+        view('b', [
+          { ...resigned, contactMs: 400 },
+          { ...watching({ vote }), contactMs: 5 },
+        ]),
+        abw,
+      )
+    expect(heardNow({ epoch: 4, to: 'b' }).actions.map((a) => a.kind)).toContain('promote')
+    expect(heardNow({ epoch: 5, to: 'c' }).actions.map((a) => a.kind)).not.toContain('promote')
+  })
+
   test('a vote in another epoch, or of somebody who is not heard any more, does not count', () => {
     const standing = ready({ vote: { epoch: 4, to: 'b', atMs: nowMs } })
     for (const other of [watching({ vote: { epoch: 3, to: 'b' } }), { ...watching({ vote: { epoch: 4, to: 'b' } }), agent: 'silent' as const }])
@@ -201,6 +228,12 @@ describe('the primary a', () => {
   const running = { redis: probe({ facts: primaryFacts() }), keepalived: vrrp({ vipHere: true, vrrp: 'MASTER' as const }) }
   const touch = (b: number, w: number): readonly PeerProbe[] => [peer(word('b'), { contactMs: b }), { ...watching(), contactMs: w }]
   const kinds = (s: State, peers: readonly PeerProbe[], more = {}) => decide(s, view('a', peers, { ...running, ...more }), abw).actions.map((a) => a.kind)
+
+  test('is not too young to count once it has been in touch, however slowly its clock runs', () => {
+    const young = { agentUptimeMs: 325 }
+    expect(holdsLease(serving(), view('a', touch(1e12, 1e12), { ...running, ...young }), abw)).toBe(true)
+    expect(holdsLease(serving(), view('a', touch(120, 1e12), { ...running, ...young }), abw)).toBe(false)
+  })
 
   test('serves while one of the two others has heard it within the lease', () => {
     expect(kinds(serving(), touch(119, 1e12))).toEqual([])
