@@ -6,6 +6,7 @@ import type { Action, Event } from '../model/action.ts'
 import { isolatedMs, strayAfterMs, strayUnsureMs, vouchedAfterMs } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { Context } from './draft.ts'
+import { isCutOff } from './lease.ts'
 import { ownFitness } from './fitness.ts'
 import { heard, isServingPhase, voucherOf } from './situation.ts'
 
@@ -17,6 +18,8 @@ export function mayHoldAddress(ctx: Context, next: State): boolean | undefined {
   if (next.phase !== 'replica') return next.phase === 'fresh' ? false : keepIfElecting(ctx)
   if (situation.claim === 'theirs' && situation.holder !== 'serves') {
     if (strayHere(ctx)) return false
+    // Alone, and its gateway silent: nobody but itself hears its claim, and at the heal that claim would draw the clients to a replica.
+    if (isCutOff(view, ctx.policy) && view.checks?.reach === 'silent') return false
     // Nothing is withdrawn while it is unclear who serves. But who has become fit must stand for the address: a member that
     // does not stand for it cannot learn from VRRP that the holder's host is silent.
     return situation.holder === 'unclear' && view.nowMs >= next.vipHoldOffUntilMs && ownFitness(next, view, ctx.policy).fit ? true : undefined

@@ -52,6 +52,7 @@ describe('check_ips', () => {
     cutOff(w, 'b')
     w.run(10_000)
     expect(w.writeAt('a')).toBe('OK')
+    expect(w.vrrp.hosts.get('b')?.allowed, 'at the heal its claim would draw the clients to a replica').toBe(false)
     w.network.clearGateway('b')
     w.run(1500)
     w.heal()

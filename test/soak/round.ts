@@ -79,6 +79,9 @@ function emptyResult(round: number, faults: readonly Fault[]): RoundResult {
   return { round, kinds: faults.map((fault) => fault.kind), ...nothing }
 }
 
+/** A redis that was killed has its data again after this long, at the most: started, found, filled. */
+const attachedWithinMs = 3000
+
 interface Killed {
   readonly host: string
   readonly fromMs: number
@@ -90,6 +93,7 @@ async function carryOut(ground: Ground, cast: Cast, faults: readonly Fault[], sa
   const startMs = Date.now()
   const due: { atMs: number; act: () => Promise<unknown> }[] = []
   const killed: Killed[] = []
+  const absent: Killed[] = []
   const answers: Promise<void>[] = []
   const inOrder = (): typeof due => due.sort((a, b) => a.atMs - b.atMs)
   for (const fault of faults) {
@@ -107,7 +111,12 @@ async function carryOut(ground: Ground, cast: Cast, faults: readonly Fault[], sa
         // A process that was alone since an earlier fault may take with it what it acknowledged since then.
         const sinceMs =
           fault === faults[0] && fault.kind !== 'power-cut-of-all' ? beganMs - inFlightMs : startMs - (fault.kind === 'power-cut-of-all' ? wellWithinMs : 0)
-        for (const host of broken.killed) killed.push({ host, fromMs: sinceMs, toMs: Date.now() + 1500 })
+        for (const host of broken.killed) {
+          // The last copy: what was in no file yet is gone with it, from the first write of the round on.
+          const last = ground.members.every((other) => other === host || absent.some((a) => a.host === other && a.toMs > beganMs))
+          killed.push({ host, fromMs: last ? startMs - wellWithinMs : sinceMs, toMs: Date.now() + 1500 })
+          absent.push({ host, fromMs: beganMs, toMs: Date.now() + (broken.end === null ? 0 : fault.forMs) + attachedWithinMs })
+        }
         if (broken.answer !== null) answers.push(broken.answer.then(say))
         const { end } = broken
         if (end !== null) due.push({ atMs: Date.now() - startMs + fault.forMs, act: async () => say(`end of ${fault.kind}${await ended(end)}`) })
