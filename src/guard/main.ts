@@ -3,9 +3,8 @@
  * the script's next turn, so that a cut is not missed between two; ends as soon as the agent beats again.
  */
 import { readFileSync } from 'node:fs'
-import type { GuardPlan } from '../model/guard.ts'
+import { staleAfterS, type GuardPlan } from '../model/guard.ts'
 import { beatFile } from '../model/paths.ts'
-import { staleAfterS } from '../render/guard.ts'
 import { guardGroup } from './guard.ts'
 
 const lookForMs = 800

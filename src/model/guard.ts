@@ -20,3 +20,6 @@ export interface GuardPlan {
   readonly paths: Config['paths']
   readonly groups: readonly GuardedGroup[]
 }
+
+/** The agent beats twice a second. Less than one missed beat is a busy machine. */
+export const staleAfterS = 1

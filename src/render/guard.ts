@@ -5,15 +5,12 @@
  */
 import type { Config, GroupConfig } from '../model/config.ts'
 import { votersOf } from '../model/config.ts'
-import type { GuardPlan } from '../model/guard.ts'
+import { staleAfterS, type GuardPlan } from '../model/guard.ts'
 import { beatFile, guardPlanFile } from '../model/paths.ts'
 import { policyOf } from '../model/policy.ts'
 
 /** keepalived's name for it. */
 export const guardScript = 'holdfast_guard'
-
-/** The agent beats twice a second. Less than one missed beat is a busy machine. */
-export const staleAfterS = 1
 
 export function isGuarded(group: GroupConfig, host: string): boolean {
   const { leased, auto } = policyOf(group, () => '')
