@@ -2,7 +2,7 @@
 import { done, failed, type Outcome } from '../model/outcome.ts'
 import { parseInfo } from '../redis/info.ts'
 import { knock } from '../redis/psync.ts'
-import { command, type RedisHands } from './redis.ts'
+import { command, setting, type RedisHands } from './redis.ts'
 
 const deadlineMs = 500
 
@@ -26,7 +26,7 @@ export async function growBacklog(hands: RedisHands, bytes: number): Promise<Out
 export async function openBacklog(hands: RedisHands): Promise<Outcome> {
   if (await isOpen(hands)) return done
   const before = new Map<string, string>()
-  for (const name of ['repl-diskless-sync', 'repl-diskless-sync-delay']) before.set(name, await setting(hands, name))
+  for (const name of ['repl-diskless-sync', 'repl-diskless-sync-delay']) before.set(name, await setting(hands, name, deadlineMs))
   const set = async (diskless: string, delayS: string): Promise<boolean> =>
     (await command(hands, 'CONFIG', 'SET', 'repl-diskless-sync-delay', delayS)).done &&
     (await command(hands, 'CONFIG', 'SET', 'repl-diskless-sync', diskless)).done
@@ -45,11 +45,6 @@ export async function openBacklog(hands: RedisHands): Promise<Outcome> {
 async function isOpen(hands: RedisHands): Promise<boolean> {
   const info = await hands.link()?.call(['INFO', 'replication'], deadlineMs)
   return info?.ok === true && parseInfo(String(info.value)).get('repl_backlog_active') === '1'
-}
-
-async function setting(hands: RedisHands, name: string): Promise<string> {
-  const answer = await hands.link()?.call(['CONFIG', 'GET', name], deadlineMs)
-  return answer?.ok === true && Array.isArray(answer.value) ? String(answer.value[1] ?? '') : ''
 }
 
 export function mayGrowBacklog(hands: RedisHands): boolean {

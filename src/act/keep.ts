@@ -13,7 +13,7 @@ import { capture, fetchPiece } from '../redis/psync.ts'
 import { databaseAtEnd, isWrite, streamParser } from '../salvage/stream.ts'
 import { keysOf } from '../salvage/keys.ts'
 import { syncFolder, writeDurably } from './durable.ts'
-import { command, type RedisHands } from './redis.ts'
+import { command, setting, type RedisHands } from './redis.ts'
 
 const commandDeadlineMs = 1000
 /** At 100 MB/s, which loopback exceeds many times, six times the largest backlog that this asks for. */
@@ -203,7 +203,7 @@ export async function keepDataset(hands: RedisHands, name: string, fork: Fork): 
   const file = `${dir}/${id}.rdb`
   if (await exists(`${dir}/${id}.json`)) return done
   if (!(await exists(file))) {
-    const saved = await savedRdb(hands, link, fields, { name, offset })
+    const saved = await savedRdb(hands, fields, { name, offset })
     if (typeof saved !== 'string') return saved
     await mkdir(dir, { recursive: true, mode: 0o750 })
     try {
@@ -236,12 +236,8 @@ export async function keepDataset(hands: RedisHands, name: string, fork: Fork): 
 }
 
 /** The path of the save that was begun for this and has ended; otherwise what is to be waited for. */
-async function savedRdb(hands: RedisHands, link: NonNullable<ReturnType<RedisHands['link']>>, fields: InfoFields, wanted: Save): Promise<string | Outcome> {
-  const setting = async (name: string): Promise<string> => {
-    const answer = await link.call(['CONFIG', 'GET', name], commandDeadlineMs)
-    return answer.ok && Array.isArray(answer.value) ? String(answer.value[1]) : ''
-  }
-  const [dir, rdb] = [await setting('dir'), await setting('dbfilename')]
+async function savedRdb(hands: RedisHands, fields: InfoFields, wanted: Save): Promise<string | Outcome> {
+  const [dir, rdb] = [await setting(hands, 'dir', commandDeadlineMs), await setting(hands, 'dbfilename', commandDeadlineMs)]
   if (dir === '' || rdb === '') return failed('redis does not say where it saves')
   const running = fields.get('rdb_bgsave_in_progress') === '1'
   if (saves.get(hands)?.name !== wanted.name) {

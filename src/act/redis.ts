@@ -38,6 +38,12 @@ export async function command(hands: Linked, ...args: string[]): Promise<Outcome
   return answer.ok ? done : failed(`${args[0] ?? ''}: ${answer.why}`)
 }
 
+/** One CONFIG value; '' where redis does not tell it. */
+export async function setting(hands: Linked, name: string, deadlineMs: number): Promise<string> {
+  const answer = await hands.link()?.call(['CONFIG', 'GET', name], deadlineMs)
+  return answer?.ok === true && Array.isArray(answer.value) ? String(answer.value[1] ?? '') : ''
+}
+
 async function replicaOf(hands: Linked, host: string, port: string): Promise<Outcome> {
   const outcome = await command(hands, 'REPLICAOF', host, port)
   // Before redis 5.0 the command has its old name.

@@ -139,9 +139,10 @@ export async function liftFence(hands: RedisHands): Promise<Outcome> {
   if (record === null) return done
   const now = await readValues(hands, record.runId)
   if (now === null) return failed('redis does not tell its min-replicas values, so the write fence cannot be lifted')
+  // They may be from before `safe` was asked for: not one write is let through between.
+  const own = hands.group.durability === 'safe' ? safeValues(record) : record
   if (now.toWrite === unreachable) {
-    // They may be from before `safe` was asked for: not one write is let through between.
-    const open = await setValues(hands, record.names, hands.group.durability === 'safe' ? safeValues(record) : record)
+    const open = await setValues(hands, record.names, own)
     if (!open.done) return open
   }
   try {
@@ -152,5 +153,5 @@ export async function liftFence(hands: RedisHands): Promise<Outcome> {
   known.set(file, null)
   // The guard may have set it between the two. From here on it finds no record, and puts the values back itself.
   const after = await readValues(hands, record.runId)
-  return after?.toWrite === unreachable ? setValues(hands, record.names, hands.group.durability === 'safe' ? safeValues(record) : record) : done
+  return after?.toWrite === unreachable ? setValues(hands, record.names, own) : done
 }

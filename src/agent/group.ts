@@ -262,8 +262,9 @@ export function startGroup(options: GroupOptions): GroupLoop {
     if (worthKeeping || acted) {
       journal.append({ atWallMs: view.nowWallMs, rule: decision.rule, because: decision.because, view, actions: results, next: decision.next })
     }
-    const againAtOnce = failure === undefined ? acted : failure.action.kind === 'promote' && !failure.outcome.done && failure.outcome.waiting === true
-    schedule(failure !== undefined && !againAtOnce ? Math.max(decision.wakeAtMs, monotonicMs() + 50) : againAtOnce ? monotonicMs() : decision.wakeAtMs)
+    const outlived = failure?.action.kind === 'promote' && !failure.outcome.done && failure.outcome.waiting === true
+    if (outlived || (failure === undefined && acted)) schedule(monotonicMs())
+    else schedule(failure === undefined ? decision.wakeAtMs : Math.max(decision.wakeAtMs, monotonicMs() + 50))
   }
 
   /** A refusal is decided anew in every cycle for as long as it lasts; the log needs it once. */

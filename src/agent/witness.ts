@@ -7,9 +7,9 @@ import type { Config, GroupConfig } from '../model/config.ts'
 import { eventsFile } from '../model/paths.ts'
 import { policyOf, statementMs } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
-import type { RedisProbe, Statement, View } from '../model/view.ts'
+import type { Statement, View } from '../model/view.ts'
 import { statementOf } from '../decide/statement.ts'
-import { decideAsWitness } from '../decide/witness.ts'
+import { decideAsWitness, noRedis } from '../decide/witness.ts'
 import { monotonicMs, type StallMeter } from './clock.ts'
 import type { GroupLoop } from './group.ts'
 import { lineFile, type Log, type LoggedEvent } from './log-files.ts'
@@ -26,19 +26,6 @@ export interface WitnessOptions extends PeerSigns {
   readonly startedMs: number
   readonly say: (host: string, statement: Statement) => void
   readonly log: Log
-}
-
-const noRedis: RedisProbe = {
-  process: false,
-  pid: null,
-  facts: null,
-  unansweredMs: 0,
-  factsAgeMs: Number.MAX_SAFE_INTEGER,
-  trouble: 'a witness has no data',
-  busy: false,
-  fence: null,
-  backlog: null,
-  settings: null,
 }
 
 export function startWitness(options: WitnessOptions): GroupLoop {

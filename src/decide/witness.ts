@@ -2,11 +2,25 @@
 import type { Event } from '../model/action.ts'
 import { busyTickMs, tickMs, type Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
-import type { View } from '../model/view.ts'
+import type { RedisProbe, View } from '../model/view.ts'
 import { holdStill, type Context } from './draft.ts'
 import { learn } from './learn.ts'
 import { situationOf } from './situation.ts'
 import { withVote } from './voting.ts'
+
+/** What its View says of a redis. */
+export const noRedis: RedisProbe = {
+  process: false,
+  pid: null,
+  facts: null,
+  unansweredMs: 0,
+  factsAgeMs: Number.MAX_SAFE_INTEGER,
+  trouble: 'a witness has no data',
+  busy: false,
+  fence: null,
+  backlog: null,
+  settings: null,
+}
 
 export interface WitnessDecision {
   /** Durable before it is told. */

@@ -1,4 +1,5 @@
 /** What an agent of the model world sees and has heard: its redis, its keepalived, its peers. As `observe/` and `agent/senses.ts`. */
+import { noRedis } from '../../src/decide/witness.ts'
 import { suspectShare } from '../../src/model/policy.ts'
 import type { ChecksProbe, KeepalivedProbe, PeerProbe, RedisFacts, RedisProbe, Statement } from '../../src/model/view.ts'
 import { lastHeardMs, type Way } from './model-network.ts'
@@ -6,19 +7,6 @@ import type { World } from './world.ts'
 
 /** JSON has no Infinity. */
 const neverMs = 1e12
-
-const noRedis: RedisProbe = {
-  process: false,
-  pid: null,
-  facts: null,
-  unansweredMs: 0,
-  factsAgeMs: Number.MAX_SAFE_INTEGER,
-  trouble: 'a witness has no data',
-  busy: false,
-  fence: null,
-  backlog: null,
-  settings: null,
-}
 
 export class ModelSenses {
   private readonly world: World
