@@ -6,7 +6,7 @@
 import { rm } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import type { Rig } from './rig.ts'
-import { hostLines, problems, rigFor, twoHosts, vip } from './rig.ts'
+import { hostLines, pairAndWitness, problems, rigFor, twoHosts, vip } from './rig.ts'
 
 /** Longer than any wait after which a member that may might promote itself. */
 const outlastMs = 4500
@@ -107,15 +107,7 @@ describe.skipIf(problems.length > 0)('a power cut of two members', { timeout: 90
 })
 
 describe.skipIf(problems.length > 0)('a power cut of two members and their witness', { timeout: 90_000 }, () => {
-  const config = `${hostLines(2)}
-  red-w: { ip: 192.168.77.3 }
-groups:
-  sessions:
-    members: [red-a, red-b]
-    witness: red-w
-    vip: 192.168.77.9/24
-`
-  const theRig = rigFor('coldw', config)
+  const theRig = rigFor('coldw', pairAndWitness)
   const members = ['red-a', 'red-b']
   const hosts = [...members, 'red-w']
 

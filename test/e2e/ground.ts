@@ -51,3 +51,13 @@ export function hostLines(count: number): string {
 }
 
 export const vip = '192.168.77.9'
+
+/** Two members and a witness. */
+export const pairAndWitness = `${hostLines(2)}
+  red-w: { ip: 192.168.77.3 }
+groups:
+  sessions:
+    members: [red-a, red-b]
+    witness: red-w
+    vip: 192.168.77.9/24
+`

@@ -6,16 +6,8 @@ import type { Ack } from '../../src/lab/writer-process.ts'
 import { readFile, stat } from 'node:fs/promises'
 import { afterAll, describe, expect, test } from 'vitest'
 import { startWriter } from '../../src/lab/writer.ts'
-import { hostLines, poll, problems, rigFor, vip, type Rig } from './rig.ts'
+import { pairAndWitness, poll, problems, rigFor, vip, type Rig } from './rig.ts'
 
-const config = `${hostLines(2)}
-  red-w: { ip: 192.168.77.3 }
-groups:
-  sessions:
-    members: [red-a, red-b]
-    witness: red-w
-    vip: 192.168.77.9/24
-`
 /** A second until the beat is stale or the next turn comes, the start of the program, a quarter of a second of questions. */
 const boundMs = 2500
 const figures: string[] = []
@@ -23,7 +15,7 @@ const figures: string[] = []
 afterAll(() => console.info(figures.join('\n')))
 
 describe.skipIf(problems.length > 0)('the guard of a primary whose agent is', { timeout: 60_000 }, () => {
-  const theRig = rigFor('guard', config)
+  const theRig = rigFor('guard', pairAndWitness)
 
   test.each([1, 2, 3, 4, 5].flatMap((round) => [['killed', round] as const, ['stopped', round] as const]))(
     '%s: nothing changes for clients; then the host is cut off: writes end there (round %i)',

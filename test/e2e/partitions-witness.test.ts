@@ -4,16 +4,8 @@
  */
 import { describe, test } from 'vitest'
 import { expectRefused, playIncident, type Incident } from './partition.ts'
-import { hostLines, problems, rigFor } from './rig.ts'
+import { pairAndWitness, problems, rigFor } from './rig.ts'
 
-const config = `${hostLines(2)}
-  red-w: { ip: 192.168.77.3 }
-groups:
-  sessions:
-    members: [red-a, red-b]
-    witness: red-w
-    vip: 192.168.77.9/24
-`
 const members = ['red-a', 'red-b']
 const w = 'red-w'
 /** Acknowledged on the wrong side before the lease ended: at one write a millisecond and client. */
@@ -227,6 +219,6 @@ const incidents: readonly Incident[] = [
 ]
 
 describe.skipIf(problems.length > 0)('partitions of two members and a witness', { timeout: 90_000 }, () => {
-  const theRig = rigFor('partw', config)
+  const theRig = rigFor('partw', pairAndWitness)
   test.each(incidents)('$name', async (incident) => void (await playIncident(theRig(), members, incident)))
 })

@@ -299,5 +299,5 @@ export class Rig {
   }
 }
 
-export { hostLines, twoHosts } from './ground.ts'
+export { hostLines, pairAndWitness, twoHosts } from './ground.ts'
 export { entry, poll, problems, run, vip }

@@ -6,21 +6,13 @@ import { describe, expect, test } from 'vitest'
 import type { WriterHandle } from '../../src/lab/writer.ts'
 import { startWriter } from '../../src/lab/writer.ts'
 import type { Rig } from './rig.ts'
-import { hostLines, problems, rigFor, vip } from './rig.ts'
+import { pairAndWitness, problems, rigFor, vip } from './rig.ts'
 
-const config = `${hostLines(2)}
-  red-w: { ip: 192.168.77.3 }
-groups:
-  sessions:
-    members: [red-a, red-b]
-    witness: red-w
-    vip: 192.168.77.9/24
-`
 /** Of the lease: what the primary may still acknowledge after the cut, and lose; plus what its agent needs to act. */
 const windowMs = 200
 
 describe.skipIf(problems.length > 0)('two members and a witness', { timeout: 60_000 }, () => {
-  const theRig = rigFor('witness', config)
+  const theRig = rigFor('witness', pairAndWitness)
 
   test('redis is killed: the vote costs a few milliseconds', async () => {
     const rig = theRig()

@@ -2,6 +2,7 @@
 import { defaults } from '../../src/config/defaults.ts'
 import type { KeepalivedProbe, PeerProbe, RedisFacts, RedisProbe, Statement, View } from '../../src/model/view.ts'
 import type { GroupConfig } from '../../src/model/config.ts'
+import type { Kept } from '../../src/model/kept.ts'
 import type { Policy } from '../../src/model/policy.ts'
 import { freshWatch } from '../../src/model/watch.ts'
 import { freshState, type LineageEntry, type State } from '../../src/model/state.ts'
@@ -168,6 +169,33 @@ export function groupConfig(hosts: readonly string[], more: Partial<GroupConfig>
     maxFullSyncs: defaults.maxFullSyncs,
     failover: { auto: true, hostLossMs: defaults.hostLossMs, unresponsiveMs: defaults.unresponsiveMs, maxPauseMs: 500 },
     salvage: { maxBytes: defaults.salvageMaxMib * 1024 ** 2, maxAgeMs: defaults.salvageMaxAgeDays * 24 * 3_600_000 },
+    ...more,
+  }
+}
+
+/** Kept writes of host a, which left epoch 1; nobody has looked at them. */
+export function keptWrites(more: Partial<Kept> = {}): Kept {
+  return {
+    format: 1,
+    id: 'epoch-1-from-a',
+    group: 'sessions',
+    host: 'a',
+    kind: 'commands',
+    epoch: 1,
+    replid: 'id-1',
+    fromOffset: 1001,
+    toOffset: 1040,
+    bytes: 40,
+    commands: 2,
+    keys: 1,
+    databases: [0],
+    startDatabase: 0,
+    forkedAtWallMs: 1,
+    keptAtWallMs: 2,
+    sha256: 'x',
+    why: '',
+    seenAtWallMs: null,
+    seenBy: null,
     ...more,
   }
 }

@@ -4,33 +4,13 @@ import { tmpdir } from 'node:os'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { keptStore, type KeptStore } from '../../src/agent/kept-store.ts'
 import { agentRoutes } from '../../src/api/routes.ts'
-import type { Kept, ReplayLine } from '../../src/model/kept.ts'
+import type { ReplayLine } from '../../src/model/kept.ts'
+import { keptWrites } from './builders.ts'
 import { surface } from './wire.ts'
 
 let dir: string
 let store: KeptStore
-const manifest: Kept = {
-  format: 1,
-  id: 'epoch-1-from-a-offset-40',
-  group: 'sessions',
-  host: 'a',
-  kind: 'commands',
-  epoch: 1,
-  replid: 'id-1',
-  fromOffset: 31,
-  toOffset: 40,
-  bytes: 10,
-  commands: 1,
-  keys: 1,
-  databases: [0],
-  startDatabase: 0,
-  forkedAtWallMs: 1,
-  keptAtWallMs: 2,
-  sha256: 'x',
-  why: '',
-  seenAtWallMs: null,
-  seenBy: null,
-}
+const manifest = keptWrites({ id: 'epoch-1-from-a-offset-40', fromOffset: 31, toOffset: 40, bytes: 10, commands: 1 })
 const line = (what: ReplayLine['what'], items: readonly string[] = [], text = ''): ReplayLine => ({ atWallMs: 3, by: 'anna', run: 'r', what, items, text })
 
 beforeEach(() => {

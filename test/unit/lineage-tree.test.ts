@@ -7,7 +7,7 @@ import { treeOf } from '../../src/cli/lineage-tree.ts'
 import type { KeptEntry } from '../../src/model/kept.ts'
 import type { LineageEntry } from '../../src/model/state.ts'
 import type { RedisFacts } from '../../src/model/view.ts'
-import { entry, facts, state, word } from './builders.ts'
+import { entry, facts, keptWrites, state, word } from './builders.ts'
 
 function answer(host: string, lineage: readonly LineageEntry[], redis: Partial<RedisFacts> = {}): AgentAnswer {
   const epoch = lineage.at(-1)?.epoch ?? 0
@@ -27,29 +27,7 @@ function answer(host: string, lineage: readonly LineageEntry[], redis: Partial<R
   }
 }
 const silent: AgentAnswer = { host: 'z', ok: false, why: 'HF301 nobody there', groups: [] }
-const kept: KeptEntry = {
-  format: 1,
-  id: 'epoch-1-from-a',
-  group: 'sessions',
-  host: 'a',
-  kind: 'commands',
-  epoch: 1,
-  replid: 'id-1',
-  fromOffset: 1001,
-  toOffset: 1040,
-  bytes: 40,
-  commands: 2,
-  keys: 1,
-  databases: [0],
-  startDatabase: 0,
-  forkedAtWallMs: 1,
-  keptAtWallMs: 2,
-  sha256: 'x',
-  why: '',
-  seenAtWallMs: null,
-  seenBy: null,
-  replay: null,
-}
+const kept: KeptEntry = { ...keptWrites(), replay: null }
 const line = [entry(1, 'a', 0), entry(2, 'b', 1001)]
 const plain = stripVTControlCharacters
 
