@@ -42,6 +42,8 @@ export function openDiskSense(paths: Config['paths'], group: GroupConfig, userCo
   let last: RedisFacts | null = null
   /** The process whose origin has been settled: by a note, or as unknown. */
   let judged = ''
+  /** What the process that does not answer yet is reading. */
+  let reading: DiskProbe | null = null
   let otherwise = { runId: '', is: false }
 
   async function noted(): Promise<PositionNote | null> {
@@ -103,7 +105,12 @@ export function openDiskSense(paths: Config['paths'], group: GroupConfig, userCo
 
   return {
     look: async (probe, state) => {
-      if (probe.process === false) return { ...probe, disk: await beforeStart() }
+      if (probe.process === false) {
+        reading = await beforeStart()
+        return { ...probe, disk: reading }
+      }
+      if (probe.facts !== null && !probe.facts.loading) reading = null
+      if (reading !== null) return { ...probe, disk: reading }
       // Whoever ends it: what it leaves is looked at anew.
       if (probe.process === true) stale = true
       const { facts } = probe

@@ -5,13 +5,15 @@
  */
 import type { DiskProbe, RdbSeen } from '../model/disk.ts'
 import type { Lineage } from '../model/state.ts'
-import { describePosition, positionOfRdb, positionOfRestored } from './position.ts'
+import { describePosition, positionOfRdb, positionOfRestored, type Position } from './position.ts'
 
 export interface DiskVerdict {
   /** null: there is nothing to load. */
   readonly load: 'aof' | 'rdb' | null
   /** Redis cannot read it, so it must not be started from it. */
   readonly unreadable: string | null
+  /** Of what would be loaded. */
+  readonly position: Position
   readonly text: string
 }
 
@@ -21,19 +23,19 @@ const aboutTheFile = /\b(RDB|AOF|append only|loading the DB|loading DB|signature
 
 export function judgeDisk(disk: DiskProbe, lineage: Lineage, nowWallMs: number): DiskVerdict {
   const load = fileToLoad(disk)
-  if (load === null) return { load, unreadable: null, text: 'its disk is empty' }
+  if (load === null) return { load, unreadable: null, position: empty, text: 'its disk is empty' }
   const name = load === 'aof' ? 'the AOF' : 'dump.rdb'
   const seen = load === 'aof' ? disk.aof : disk.rdb
   const why = seen?.ok === false ? seen.why : disk.failures >= loadAttempts && aboutTheFile.test(disk.lastWords) ? disk.lastWords : null
-  if (why !== null) return { load, unreadable: why, text: `its disk is not readable: ${name}: ${why}` }
-  const text = load === 'aof' ? describeAof(disk, lineage) : describeRdb(disk, lineage, nowWallMs)
+  if (why !== null) return { load, unreadable: why, position: foreign, text: `its disk is not readable: ${name}: ${why}` }
+  const { position, text } = load === 'aof' ? describeAof(disk, lineage) : describeRdb(disk, lineage, nowWallMs)
   const other =
     load === 'rdb' && disk.wantsAof
       ? '; AOF is turned on when that is loaded'
       : load === 'aof' && !disk.wantsAof
         ? '; AOF is turned off when that is loaded'
         : ''
-  return { load, unreadable: null, text: `its disk has ${text}${other}` }
+  return { load, unreadable: null, position, text: `its disk has ${text}${other}` }
 }
 
 function fileToLoad(disk: DiskProbe): 'aof' | 'rdb' | null {
@@ -45,26 +47,33 @@ function fileToLoad(disk: DiskProbe): 'aof' | 'rdb' | null {
   return hasAof && preferAof ? 'aof' : 'rdb'
 }
 
-function describeAof(disk: DiskProbe, lineage: Lineage): string {
+type Described = Pick<DiskVerdict, 'position' | 'text'>
+const empty: Position = { kind: 'empty' }
+const foreign: Position = { kind: 'foreign' }
+
+function describeAof(disk: DiskProbe, lineage: Lineage): Described {
   const { aof, note } = disk
-  if (aof?.ok !== true) return ''
+  if (aof?.ok !== true) return { position: foreign, text: '' }
   const file = `an AOF of ${aof.bytes} bytes, which names no history`
-  if (note === null) return `${file}, and nothing was noted of it`
-  if (typeof note.aof !== 'object' || note.aof.base !== aof.base) return `${file}, and is not the one that was noted: of unknown history`
+  if (note === null) return { position: foreign, text: `${file}, and nothing was noted of it` }
+  if (typeof note.aof !== 'object' || note.aof.base !== aof.base)
+    return { position: foreign, text: `${file}, and is not the one that was noted: of unknown history` }
   const about = Math.max(0, note.offset + aof.bytes - note.aof.bytes)
-  return `${file}; as was noted: ${describePosition(positionOfRestored({ ...note, about, atLeast: Math.min(note.sureOffset, about) }, lineage))}`
+  const position = positionOfRestored({ ...note, about, atLeast: Math.min(note.sureOffset, about) }, lineage)
+  return { position, text: `${file}; as was noted: ${describePosition(position)}` }
 }
 
-function describeRdb(disk: DiskProbe, lineage: Lineage, nowWallMs: number): string {
+function describeRdb(disk: DiskProbe, lineage: Lineage, nowWallMs: number): Described {
   const { rdb, note } = disk
-  if (rdb?.ok !== true) return ''
+  if (rdb?.ok !== true) return { position: foreign, text: '' }
   const noted = rdb.replid === '' && note?.rdb?.fields === rdb.fields ? note.rdb : null
   const position =
     note !== null && noted !== null
       ? positionOfRestored({ ...note, about: noted.sureOffset, atLeast: noted.sureOffset }, lineage)
       : positionOfRdb(rdb.replid, rdb.offset, lineage)
   const data = rdb.empty ? 'no data' : position.kind === 'foreign' ? `data ${describePosition(position)}` : describePosition(position)
-  return `${data} (dump.rdb${ageOf(rdb, nowWallMs)}${rdb.writtenBy === '' ? '' : `, by redis ${rdb.writtenBy}`})`
+  const text = `${data} (dump.rdb${ageOf(rdb, nowWallMs)}${rdb.writtenBy === '' ? '' : `, by redis ${rdb.writtenBy}`})`
+  return { position: rdb.empty ? empty : position, text }
 }
 
 function ageOf(rdb: Extract<RdbSeen, { ok: true }>, nowWallMs: number): string {

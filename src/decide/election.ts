@@ -6,6 +6,7 @@
 import type { View } from '../model/view.ts'
 import type { State } from '../model/state.ts'
 import { electionWaitMs, lonelyWaitMs, reconnectWaitMs, stallLimitMs, type Policy } from '../model/policy.ts'
+import { whyAwaitHolder } from './behind.ts'
 import { candidateFromWord, candidateOf, compareCandidates, isMeasuredSinceGone, memberOf, ownFitness, type Candidate } from './fitness.ts'
 import { comparePositions, describePosition, estimateSlackBytes, isPlaced, mayHaveMore, type Position } from './position.ts'
 import { heard, newcomerMs, peerOf } from './situation.ts'
@@ -103,6 +104,8 @@ function judgeMyself(state: State, view: View, policy: Policy, field: Field): El
   if (richer !== undefined) {
     return refuse(state, policy, richer, mine)
   }
+  const behind = fresh ? whyAwaitHolder(state, view, field.me.position) : null
+  if (behind !== null) return wait([state.holder ?? ''], behind)
   const doubt = fresh ? undefined : [...field.others, ...field.barred].find((c) => isDoubtful(state, c, field.me))
   if (doubt !== undefined) return refuseToGuess(state, field.me, doubt)
   if (unheard.length === 0 && unmeasured.length === 0) return me(`all members were heard; most data are here (${compared})`)

@@ -6,6 +6,7 @@ import type { Fork } from '../model/action.ts'
 import type { Restored } from '../model/disk.ts'
 import type { RedisFacts } from '../model/view.ts'
 import type { Lineage, LineageEntry } from '../model/state.ts'
+import type { Told } from '../model/watch.ts'
 
 export type Position =
   | { readonly kind: 'empty' }
@@ -128,6 +129,15 @@ export function continuationOf(facts: RedisFacts, epoch: number, lineage: Lineag
   if (position.kind === 'noted') return { epoch: position.epoch, offset: position.offset, atLeast: position.atLeast }
   // Its offset would be read as one of the epoch before, and whoever has less in that would give it up without a copy (INV-6).
   return position.kind === 'foreign' && earlier.length > 0 ? { epoch: 0, offset: 0, atLeast: 0 } : undefined
+}
+
+/** How many bytes that the primary has told of are not here: Infinity where the two cannot be subtracted. */
+export function missingBytes(position: Position, told: Told | null | undefined, lineage: Lineage): number {
+  if (told == null) return 0
+  const entry = lineage.findLast((e) => e.replid === told.replid)
+  if (entry === undefined || !isPlaced(position)) return Number.POSITIVE_INFINITY
+  const between = lineage.filter((e) => e.epoch > position.epoch && e.epoch <= entry.epoch)
+  return between.some(countsAnew) ? Number.POSITIVE_INFINITY : Math.max(0, told.offset - position.offset)
 }
 
 /** Negative: `a` has less. A position in the lineage is above an unknown one; unknown ones are not told apart. */

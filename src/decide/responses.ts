@@ -3,7 +3,9 @@ import type { Action, Event } from '../model/action.ts'
 import type { ResponseName } from '../model/decision.ts'
 import { busyTickMs, lonelyWaitMs, tickMs } from '../model/policy.ts'
 import { maxLineage, type LineageEntry, type LineageSource, type State } from '../model/state.ts'
+import type { Told } from '../model/watch.ts'
 import { countsBytes } from './backlog.ts'
+import { isDraining } from './behind.ts'
 import { bootstrap } from './bootstrap.ts'
 import { answerId, claimEpoch, holdStill, offsetOf, type Context, type Draft } from './draft.ts'
 import { elect } from './election.ts'
@@ -249,12 +251,19 @@ function electSuccessor(ctx: Context): Draft {
   if (ctx.state.phase === 'handed') return takeBack(ctx, [])
   const known = ctx.state.gone?.epoch === ctx.state.epoch ? ctx.state.gone : null
   const gone = known ?? { epoch: ctx.state.epoch, fresh: wasFresh(ctx.state, view), atMs: view.nowMs, runId: view.redis.facts?.runId ?? null }
-  const state: State = { ...ctx.state, gone }
+  const state: State = { ...ctx.state, gone: { ...gone, told: furthest(gone.told, view.watch.told) } }
   const detected: readonly Event[] =
     known === null ? [{ kind: 'detected', epoch: state.epoch + 1, text: ctx.situation.holderWhy, data: { from: state.holder } }] : []
   const noted: Context = { ...ctx, state }
-  const draft = electNow(noted)
+  const text = `${ctx.situation.holderWhy}; the end of its stream is still being read here`
+  const draft = isDraining(state, view, ctx.policy) ? holdStill(noted, text, 2) : electNow(noted)
   return { ...draft, events: [...detected, ...draft.events] }
+}
+
+/** The last word of a primary may come after its end was found, and an agent that starts again has forgotten all. */
+function furthest(known: Told | null | undefined, told: Told | null): Told | null {
+  if (known == null || told === null) return known ?? told
+  return told.replid === known.replid && told.offset > known.offset ? told : known
 }
 
 /** As long as nobody serves, nothing here may accept writes or follow a process that comes back with other data. */

@@ -2,6 +2,8 @@
 import type { Statement, View } from '../model/view.ts'
 import type { State } from '../model/state.ts'
 import type { Policy } from '../model/policy.ts'
+import { wordOfDisk } from './behind.ts'
+import { judgeDisk } from './disk.ts'
 import { isMeasuredSinceGone, ownFitness } from './fitness.ts'
 import { alarmsOf, isStuck, whyDiffers } from './stream.ts'
 import { heard, peerOf, redisAnswers, situationOf } from './situation.ts'
@@ -34,10 +36,16 @@ export function statementOf(state: State, view: View, policy: Policy): Statement
     settings: view.redis.settings,
     trueCopy: !isStuck(view) && whyDiffers(state, view) === null,
     alarms: alarmsOf(state, view, policy),
+    ...onDisk(state, view),
     syncStarts: view.watch.attempts.startsAtMs.length,
     syncTookMs: Math.round(view.watch.attempts.tookMs),
     preparedId: state.prepared !== null && state.prepared.runId === view.redis.facts?.runId ? state.prepared.id : null,
   }
+}
+
+function onDisk(state: State, view: View): Pick<Statement, 'onDisk'> {
+  const { disk } = view.redis
+  return disk == null ? {} : { onDisk: wordOfDisk(judgeDisk(disk, state.lineage, view.nowWallMs)) }
 }
 
 /**

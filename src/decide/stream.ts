@@ -3,7 +3,7 @@
  * errors, or go to another database. Finds it, names it, and does the little that can be done about it. Pure.
  */
 import type { Event } from '../model/action.ts'
-import { cycleAgainMs, stuckMs, syncLoopStarts, type Policy } from '../model/policy.ts'
+import { cycleAgainMs, lagAlarmMs, stuckMs, syncLoopStarts, underWayBytes, type Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { View } from '../model/view.ts'
 import type { Draft, Context } from './draft.ts'
@@ -53,6 +53,11 @@ export function alarmsOf(state: State, view: View, policy: Policy): readonly str
   if (standsStill(view) && cycledBefore(state, view) && view.nowMs - (state.linkCycled?.atMs ?? view.nowMs) >= stuckMs)
     alarms.push(
       `its offset does not follow that of ${state.holder ?? 'its primary'}, and a new link did not help: look at the network between them and at CLIENT PAUSE`,
+    )
+  const { lagsSinceMs } = view.watch.stream
+  if (lagsSinceMs !== null && !isStuck(view) && view.nowMs - lagsSinceMs >= lagAlarmMs)
+    alarms.push(
+      `it is more than ${underWayBytes / 1024} KiB behind ${state.holder ?? 'its primary'} for ${lagAlarmMs / 1000} s and more: should that host be lost now, those writes would be missing; look at the network between them and at the load here`,
     )
   if (attempts.startsAtMs.length >= syncLoopStarts && facts?.linkUp === false) alarms.push('its full sync was begun again and again, and it never caught up')
   const theirs = state.holder === null || state.holder === state.host ? null : (heard(peerOf(view, state.holder))?.settings ?? null)

@@ -33,6 +33,8 @@ export function standForElection(state: State, view: View, policy: Policy): Ball
   // Who voted for this member may vote for another after `voteSilenceMs`: a majority that is older than that is none.
   if (askedForMs > ballotRetryMs && count > 1)
     return askedForMs > staleBallotMs ? candidacy(state, view, votes) : { result: 'waiting', vote: mine, because: `has ${tally}, too late` }
+  if (count >= policy.quorum && mine.gave !== undefined && mayStillServe(view, policy, mine.gave))
+    return { result: 'waiting', vote: mine, because: `has ${tally}, but ${mine.gave.to} may still use its vote in epoch ${mine.gave.epoch}` }
   if (count >= policy.quorum) return { result: 'elected', epoch: mine.epoch, because: `has ${tally}` }
   // A vote in this epoch is gone for good. The next epoch asks everybody anew.
   const contested = votes.some((v) => v.epoch >= mine.epoch && v.to !== state.host)
@@ -47,7 +49,10 @@ function candidacy(state: State, view: View, votes: readonly { readonly epoch: n
   // The primary that resigns has voted already, in the epoch after its own: if for this member, that is the one to stand in.
   const offered = highest > Math.max(state.epoch, state.vote?.epoch ?? 0) && votes.every((v) => v.epoch < highest || v.to === state.host)
   const epoch = offered ? highest : highest + 1
-  return { result: 'waiting', vote: { epoch, to: state.host, atMs: view.nowMs }, because: `asks for votes in epoch ${epoch}` }
+  const gave = state.vote === null ? undefined : state.vote.to === state.host ? state.vote.gave : state.vote
+  const bound = gave !== undefined && gave.epoch > state.epoch
+  const vote = { epoch, to: state.host, atMs: view.nowMs, ...(bound ? { gave: { epoch: gave.epoch, to: gave.to, atMs: gave.atMs } } : {}) }
+  return { result: 'waiting', vote, because: `asks for votes in epoch ${epoch}` }
 }
 
 /**
@@ -110,7 +115,11 @@ function asksFor(word: Statement, voter: State): boolean {
 function isBound(ctx: Context, candidate: string): boolean {
   const { state, view, policy } = ctx
   const { vote } = state
-  if (vote === null || vote.epoch <= state.epoch || vote.to === candidate || vote.to === state.host) return false
+  return vote !== null && vote.epoch > state.epoch && vote.to !== candidate && vote.to !== state.host && mayStillServe(view, policy, vote)
+}
+
+/** It has voted in a later epoch since, so it takes nothing up in that one any more; or nothing holds its lease there. */
+function mayStillServe(view: View, policy: Policy, vote: Vote): boolean {
   const peer = peerOf(view, vote.to)
   const since = heard(peer)?.vote ?? null
   if (since !== null && since.epoch > vote.epoch) return false

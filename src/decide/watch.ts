@@ -2,7 +2,7 @@
  * Folds one more look at the world into what only several looks can tell: whether the own stream follows, whether the full syncs of
  * the members get on, how often the own one began anew. Pure; `agent/` keeps the result and puts it into the next View.
  */
-import { stallLimitMs, syncLoopWindowMs, stuckMs, type Policy } from '../model/policy.ts'
+import { stallLimitMs, syncLoopWindowMs, stuckMs, underWayBytes, type Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { RedisFacts, View } from '../model/view.ts'
 import { freshWatch, type SyncWatch, type Watch } from '../model/watch.ts'
@@ -22,8 +22,17 @@ export function watch(before: Watch, state: State, view: Look, policy: Policy): 
   const stream = watchStream(before.stream, state, view, source)
   const attempts = watchAttempts(before.attempts, view, source)
   const idle = calm ? freshWatch.idle : watchIdle(before.idle, state, { ...view, watch: { ...before, syncs } }, policy, members, source)
-  const same = stream === before.stream && attempts === before.attempts && syncs === before.syncs && idle === before.idle
-  return same ? before : { stream, syncs, idle, attempts }
+  const told = hear(before.told, state, source)
+  const same = told === before.told && stream === before.stream && attempts === before.attempts && syncs === before.syncs && idle === before.idle
+  return same ? before : { told, stream, syncs, idle, attempts }
+}
+
+/** Kept when nothing is heard any more, for that is when it is needed; another stream begins anew. */
+function hear(before: Watch['told'], state: State, source: RedisFacts | null): Watch['told'] {
+  const replid = state.holder === state.host ? undefined : state.lineage.at(-1)?.replid
+  const known = before?.replid === replid ? before : null
+  if (source === null || source.replid !== replid) return known
+  return known !== null && known.offset >= source.offset ? known : { replid: source.replid, offset: source.offset }
 }
 
 /** What this agent saw only before it stood still, or redis before it answered again, is not held against the stream. */
@@ -34,14 +43,17 @@ function watchStream(before: Watch['stream'], state: State, view: Look, source: 
   const { runId, offset } = facts
   const same = before.runId === runId && before.offset === offset
   const latched = before.runId === runId ? before.stuckSinceMs : null
-  if (!redisAnswers(view) || view.stalledMs > stallLimitMs) return { runId, offset, aheadSinceMs: null, stuckSinceMs: latched }
+  if (!redisAnswers(view) || view.stalledMs > stallLimitMs) return { runId, offset, aheadSinceMs: null, stuckSinceMs: latched, lagsSinceMs: null }
   // Nothing is known of the primary: what was found before stays, for this may be the moment in which it is needed.
-  if (source === null || source.replid !== facts.replid) return { runId, offset, aheadSinceMs: same ? before.aheadSinceMs : null, stuckSinceMs: latched }
-  if (same && offset >= source.offset && before.aheadSinceMs === null && before.stuckSinceMs === null) return before
-  if (offset >= source.offset) return { runId, offset, aheadSinceMs: null, stuckSinceMs: null }
+  if (source === null || source.replid !== facts.replid)
+    return { runId, offset, aheadSinceMs: same ? before.aheadSinceMs : null, stuckSinceMs: latched, lagsSinceMs: null }
+  if (same && offset >= source.offset && before.aheadSinceMs === null && before.stuckSinceMs === null && before.lagsSinceMs === null) return before
+  if (offset >= source.offset) return { runId, offset, aheadSinceMs: null, stuckSinceMs: null, lagsSinceMs: null }
   const aheadSinceMs = same ? (before.aheadSinceMs ?? view.nowMs) : view.nowMs
   const stuck = view.nowMs - aheadSinceMs >= stuckMs
-  return { runId, offset, aheadSinceMs, stuckSinceMs: latched ?? (stuck ? view.nowMs : null) }
+  const lags = source.offset - offset > underWayBytes
+  const lagsSinceMs = lags ? ((before.runId === runId ? before.lagsSinceMs : null) ?? view.nowMs) : null
+  return { runId, offset, aheadSinceMs, stuckSinceMs: latched ?? (stuck ? view.nowMs : null), lagsSinceMs }
 }
 
 /** A save at the source counts as progress: the sync waits for it, and cannot show any. */

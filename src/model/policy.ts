@@ -88,6 +88,21 @@ export const reconnectWaitMs = 250
 export const maxStaleS = 10
 
 /**
+ * Of a replica that has less than its primary told: so much may have been under way. More is missing, and the primary's disk may have it.
+ * A false alarm costs the time in which the primary's agent starts redis again.
+ */
+export const underWayBytes = 64 * 1024
+
+/** A burst of writes over a slow wire may take a while; one that lags for so long is told. */
+export const lagAlarmMs = 5000
+
+/** A dead primary's kernel still sends what was written to it; a replica that is busy has yet to read it. */
+export const drainMs = 100
+
+/** An agent starts its redis at once: a primary that has none after so long will not have one soon. */
+export const restartWaitMs = 2000
+
+/**
  * A replica whose offset stands for so long while the primary is known to be ahead does not follow, whatever its link says. Several
  * statements and any honest stall fit in; redis itself takes 60 s (repl-timeout) to find out, and not always does.
  */

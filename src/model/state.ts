@@ -2,6 +2,7 @@
  * What one member must remember about its group across a crash of its agent or host. Durable BEFORE the first action
  * that relies on it. Plain JSON with a format number.
  */
+import type { Told } from './watch.ts'
 
 /**
  * fresh: never belonged to a running group.  replica: follows (or waits to follow) `holder`.
@@ -87,8 +88,8 @@ export interface State {
   readonly lineage: Lineage
   /** run id of the redis process that serves as primary, or is to: a restarted one must not be mistaken for it. */
   readonly servingRunId: string | null
-  /** The epoch whose primary this member saw gone, whether its own link was alive then (that of the redis process `runId`), and when (monotonic). */
-  readonly gone: { readonly epoch: number; readonly fresh: boolean; readonly atMs: number; readonly runId?: string | null } | null
+  /** The primary of `epoch` was seen gone here. */
+  readonly gone: Gone | null
   /** A full sync was seen to begin and not seen to end: the dataset may be partial. */
   readonly partial: boolean
   /**
@@ -125,10 +126,23 @@ export interface State {
   readonly syncPause: { readonly starts: number; readonly untilMs: number; readonly times: number } | null
 }
 
+export interface Gone {
+  readonly epoch: number
+  /** Was the own link alive then (that of the redis process `runId`)? */
+  readonly fresh: boolean
+  /** Monotonic. */
+  readonly atMs: number
+  readonly runId?: string | null
+  /** How far the primary is known to have been. Absent: it never told, or an agent of an earlier version wrote this. */
+  readonly told?: Told | null
+}
+
 export interface Vote {
   readonly epoch: number
   readonly to: string
   readonly atMs: number
+  /** Of a candidate: whom it had elected before, in an epoch of which it has not heard since. */
+  readonly gave?: Omit<Vote, 'gave'>
 }
 
 export interface VoteHeard {

@@ -106,7 +106,7 @@ export interface RedisProbe {
   readonly bornFenced?: Fact
   /** The write fence that this agent has begun to set (on disk) and not lifted since. `inForce`: redis has confirmed it. */
   readonly fence: { readonly runId: string; readonly inForce: boolean } | null
-  /** What the next start would find. Looked at while no process runs; null or absent: one runs, or it is not Holdfast's to start. */
+  /** What the next start would find, or what a process reads that does not answer yet. null or absent: it answers, or it is not Holdfast's to start. */
   readonly disk?: DiskProbe | null
   /** This process was started with `appendonly` other than configured, to load the right file: it is to be set. */
   readonly aofOwed?: 'yes' | 'no' | null
@@ -177,6 +177,11 @@ export interface Statement {
   readonly trueCopy?: boolean
   /** What is wrong with this member's data or settings, for people. */
   readonly alarms?: readonly string[]
+  /**
+   * While its redis does not run or still reads its disk: what is there, at most. `null`: nothing that the group's history has.
+   * Absent: not known, or its redis answers.
+   */
+  readonly onDisk?: { readonly epoch: number; readonly offset: number } | null
   /** Full syncs that this member began without ever having caught up since the first, and how long the last one took. */
   readonly syncStarts?: number
   readonly syncTookMs?: number

@@ -4,6 +4,8 @@
  * Nothing safety relies on stands here alone: an agent that has just started knows none of it.
  */
 export interface Watch {
+  /** The furthest that the primary of this epoch has told of its stream. What a replica has less when it is gone, it misses. */
+  readonly told: Told | null
   /** The own replica's stream. */
   readonly stream: {
     readonly runId: string
@@ -12,6 +14,8 @@ export interface Watch {
     readonly aheadSinceMs: number | null
     /** Since when that counts as not following. Ends only when all that the primary was known to have has arrived. */
     readonly stuckSinceMs: number | null
+    /** Since when more is missing than can be under way, whether it moves or not. */
+    readonly lagsSinceMs: number | null
   }
   /** Full syncs of the members, the own one included, as far as their progress can be seen. */
   readonly syncs: readonly SyncWatch[]
@@ -28,8 +32,14 @@ export interface SyncWatch {
   readonly sinceMs: number
 }
 
+export interface Told {
+  readonly replid: string
+  readonly offset: number
+}
+
 export const freshWatch: Watch = {
-  stream: { runId: '', offset: 0, aheadSinceMs: null, stuckSinceMs: null },
+  told: null,
+  stream: { runId: '', offset: 0, aheadSinceMs: null, stuckSinceMs: null, lagsSinceMs: null },
   syncs: [],
   idle: [],
   attempts: { startsAtMs: [], syncing: false, leftBytes: -1, tookMs: 0 },

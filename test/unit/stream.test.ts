@@ -23,7 +23,7 @@ function looks(steps: readonly (readonly [ms: number, own: number, told: number]
   return known
 }
 
-const stuck: Watch = { ...freshWatch, stream: { runId: 'run-1', offset: 1000, aheadSinceMs: nowMs - stuckMs, stuckSinceMs: nowMs } }
+const stuck: Watch = { ...freshWatch, stream: { runId: 'run-1', offset: 1000, aheadSinceMs: nowMs - stuckMs, stuckSinceMs: nowMs, lagsSinceMs: null } }
 
 describe('does the stream follow?', () => {
   test('it stands while the primary is ahead, for as long as it takes: stuck', () => {

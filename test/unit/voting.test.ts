@@ -17,6 +17,8 @@ const watching = (more: Partial<Statement> = {}): PeerProbe =>
 const asks = (epoch: number, more: Partial<Statement> = {}): PeerProbe => peer(word('b', { gone: 1, seesHolder: 'gone', vote: { epoch, to: 'b' }, ...more }))
 const witness = (more: Partial<State> = {}): State => ({ ...freshState('sessions', 'w'), epoch: 1, holder: 'a', lineage: [entry(1, 'a', 0)], ...more })
 const longSilent = silent('a', { silentMs: 190, redisReach: 'silent' })
+/** The process at the other end is dead, and its stream has been read to its end. */
+const ended = { redis: probe({ facts: facts({ linkUp: false, linkDownS: 0 }) }) }
 const blind = { redis: probe({ process: false, facts: null }), keepalived: null }
 
 describe('the witness', () => {
@@ -144,16 +146,16 @@ describe('the replica b, after a resigned', () => {
   })
 
   test('stands for election, durably, before it promotes itself', () => {
-    const { next, actions } = decide(ready(), view('b', [resigned, watching()]), abw)
+    const { next, actions } = decide(ready(), view('b', [resigned, watching()], ended), abw)
     expect(next).toMatchObject({ phase: 'replica', epoch: 1, vote: { epoch: 2, to: 'b' } })
     expect(actions.map((a) => a.kind)).not.toContain('promote')
   })
 
   test('promotes itself with two of three votes, in the epoch that was voted on', () => {
     const standing = ready({ vote: { epoch: 4, to: 'b', atMs: nowMs } })
-    const alone = decide(standing, view('b', [resigned, watching()]), abw)
+    const alone = decide(standing, view('b', [resigned, watching()], ended), abw)
     expect(alone.next.phase).toBe('replica')
-    const { next, actions } = decide(standing, view('b', [resigned, watching({ vote: { epoch: 4, to: 'b' } })]), abw)
+    const { next, actions } = decide(standing, view('b', [resigned, watching({ vote: { epoch: 4, to: 'b' } })], ended), abw)
     expect(next).toMatchObject({ phase: 'promoting', epoch: 4, holder: 'b' })
     expect(actions.map((a) => a.kind)).toContain('promote')
   })
@@ -162,7 +164,7 @@ describe('the replica b, after a resigned', () => {
     const abcw = { ...policy('a', 'b', 'c'), witness: 'w', quorum: 3 }
     const vote = { epoch: 4, to: 'b' }
     const peers = [resigned, peer(word('c', { gone: 1, seesHolder: 'gone', vote })), watching({ vote })]
-    const asked = (ms: number) => decide(ready({ vote: { ...vote, atMs: nowMs - ms } }), view('b', peers), abcw).next
+    const asked = (ms: number) => decide(ready({ vote: { ...vote, atMs: nowMs - ms } }), view('b', peers, ended), abcw).next
     expect(asked(150)).toMatchObject({ phase: 'promoting', epoch: 4 })
     expect(asked(151)).toMatchObject({ phase: 'replica', vote: { epoch: 4 } })
     expect(asked(501)).toMatchObject({ phase: 'replica', vote: { epoch: 5, to: 'b' } })
@@ -198,7 +200,7 @@ describe('the replica b, after a resigned', () => {
   test('a vote in another epoch, or of somebody who is not heard any more, does not count', () => {
     const standing = ready({ vote: { epoch: 4, to: 'b', atMs: nowMs } })
     for (const other of [watching({ vote: { epoch: 3, to: 'b' } }), { ...watching({ vote: { epoch: 4, to: 'b' } }), agent: 'silent' as const }])
-      expect(decide(standing, view('b', [resigned, other]), abw).next.phase).toBe('replica')
+      expect(decide(standing, view('b', [resigned, other], ended), abw).next.phase).toBe('replica')
   })
 
   test('the vote that a told with its resignation is taken up in its epoch', () => {
@@ -206,7 +208,7 @@ describe('the replica b, after a resigned', () => {
     const ballot = standForElection(ready(), view('b', [voted, watching()]), abw)
     expect(ballot).toMatchObject({ result: 'waiting', vote: { epoch: 2, to: 'b' } })
     const standing = ready({ vote: { epoch: 2, to: 'b', atMs: nowMs } })
-    expect(decide(standing, view('b', [voted, silent('w')]), abw).next).toMatchObject({ phase: 'promoting', epoch: 2 })
+    expect(decide(standing, view('b', [voted, silent('w')], ended), abw).next).toMatchObject({ phase: 'promoting', epoch: 2 })
   })
 
   test('an epoch whose votes were split is given up after a while, for the next', () => {
@@ -219,7 +221,7 @@ describe('the replica b, after a resigned', () => {
   test('b does not vote for a candidate with less data', () => {
     const lesser = peer(word('c', { gone: 1, vote: { epoch: 2, to: 'c' }, redis: facts({ offset: 900 }) }))
     const abc = { ...policy('a', 'b', 'c'), witness: 'w', voters: 4, quorum: 3, leased: true }
-    expect(decide(ready(), view('b', [resigned, lesser, watching()]), abc).next.vote).toMatchObject({ to: 'b' })
+    expect(decide(ready(), view('b', [resigned, lesser, watching()], ended), abc).next.vote).toMatchObject({ to: 'b' })
   })
 })
 
