@@ -78,7 +78,6 @@ export function failoversFrom(events: readonly LoggedEvent[]): readonly Failover
       const vipUp = events.find((e) => e.kind === 'vip-up' && e.host === promoted.host && e.atWallMs > promoted.atWallMs - 1000)
       const startedAtMs = Math.min(...[promoted, detected, fenced, vipUp].map((e) => e?.atWallMs ?? Number.MAX_SAFE_INTEGER))
       const rejoined = same.find((e) => e.kind === 'rejoined' && typeof e.data?.['divergedBytes'] === 'number')
-      const estimated = promoted.data?.['notReplicatedBytes']
       const after = (event: LoggedEvent | undefined) => (event === undefined ? undefined : event.atWallMs - startedAtMs)
       return {
         epoch: promoted.epoch,
@@ -88,14 +87,7 @@ export function failoversFrom(events: readonly LoggedEvent[]): readonly Failover
         why: promoted.text,
         startedAtMs,
         timeline: withoutUndefined({ detectedMs: after(detected), fencedMs: after(fenced), promotedMs: after(promoted), vipUpMs: after(vipUp) }),
-        notReplicatedBytes:
-          source === 'switchover'
-            ? 0
-            : typeof rejoined?.data?.['divergedBytes'] === 'number'
-              ? rejoined.data['divergedBytes']
-              : typeof estimated === 'number'
-                ? estimated
-                : null,
+        notReplicatedBytes: source === 'switchover' ? 0 : greatest(rejoined?.data?.['divergedBytes'], promoted.data?.['notReplicatedBytes']),
       }
     })
 }
@@ -129,4 +121,10 @@ function drawFailovers(failovers: readonly FailoverRecord[]): string {
 
 function drawEvents(events: readonly LoggedEvent[]): string {
   return events.map((e) => `${new Date(e.atWallMs).toISOString()} ${e.host} epoch ${e.epoch} ${e.kind}: ${e.text}\n`).join('')
+}
+
+/** What the former primary had when it came back, and what it had told before: its disk may have had less, and its last word was not its last write. */
+function greatest(...bytes: readonly unknown[]): number | null {
+  const known = bytes.filter((b): b is number => typeof b === 'number')
+  return known.length === 0 ? null : Math.max(...known)
 }

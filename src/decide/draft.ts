@@ -52,7 +52,7 @@ export function claimEpoch(ctx: Context, epoch: number, source: LineageSource, b
     // A promotion without an election (the first one, a switchover, an operator's word) uses up the vote of its epoch as well.
     vote: ctx.state.vote?.epoch === epoch ? ctx.state.vote : { epoch, to: ctx.state.host, atMs: ctx.view.nowMs },
     writesHeldSinceMs: null,
-    claim: { source, why: because },
+    claim: { source, why: because, ...(ctx.state.gone?.told == null ? {} : { told: ctx.state.gone.told }) },
     refusedEpoch: null,
   }
   return { next, actions: [{ kind: 'promote' }], events: [], because, wakeInMs: 0, vip: true }

@@ -201,7 +201,8 @@ function finishPromotion(ctx: Context): Draft {
     ...(state.claim?.accepted === true ? { accepted: true } : {}),
   }
   const from = before?.holder ?? null
-  const lastSeen = from === null ? null : (peerOf(view, from)?.statement?.redis?.offset ?? null)
+  // Not by what it says now: that may be of a process which has read an older disk.
+  const lastSeen = from === null ? null : (state.claim?.told?.offset ?? peerOf(view, from)?.statement?.redis?.offset ?? null)
   const lostBytes = lastSeen === null || from === state.host ? null : Math.max(0, lastSeen - (entry.startOffset - 1))
   return {
     next: { ...state, phase: 'primary', lineage: mergeLineage(state.lineage, [entry], state.host, maxLineage), servingRunId: facts.runId, claim: null },

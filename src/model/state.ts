@@ -105,8 +105,8 @@ export interface State {
   readonly prepared: { readonly id: string; readonly from: string; readonly epoch: number; readonly runId: string } | null
   /** After giving a stray VIP back: not allowed again before this time (monotonic). */
   readonly vipHoldOffUntilMs: number
-  /** How and why `epoch` was claimed; becomes the lineage entry once redis has told its new replication id. */
-  readonly claim: { readonly source: LineageSource; readonly why: string; readonly accepted?: true } | null
+  /** How and why `epoch` was claimed, and how far the primary before it is known to have been; becomes the lineage entry once redis has told its new replication id. */
+  readonly claim: { readonly source: LineageSource; readonly why: string; readonly accepted?: true; readonly told?: Told | null } | null
   /** The epoch that this member first refused to follow: only an operator's word for a later one overrules the refusal. */
   readonly refusedEpoch: number | null
   /** The one vote of this member in `epoch`, its own candidacy included; `atMs` monotonic. Durable BEFORE it is told. */

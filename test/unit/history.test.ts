@@ -32,6 +32,14 @@ describe('failoversFrom', () => {
     })
   })
 
+  test('it came back empty: what it had told before is what is missing', () => {
+    const [record] = failoversFrom([
+      event(8, 'b', 'promoted', 2, { to: 'b', from: 'a', source: 'failover', notReplicatedBytes: 12 }),
+      event(400, 'a', 'rejoined', 2, { from: 'a', to: 'b', divergedBytes: 0 }),
+    ])
+    expect(record?.notReplicatedBytes).toBe(12)
+  })
+
   test('a lost host: VRRP moved the address before any agent had its proof; the old primary is fenced when it comes back', () => {
     const [record] = failoversFrom([
       event(0, 'b', 'vip-up', 1, { to: 'b' }),
