@@ -79,6 +79,8 @@ export interface GroupLoop {
 
 const maxRequests = 16
 const roomEveryMs = 5000
+/** A disk that was full: whoever has made room is not to wait. */
+const roomAgainMs = 500
 const maxTroubles = 32
 /** An agent that stood still for longer does not know whether the address still belongs here. */
 const hadAddressMs = 1000
@@ -168,7 +170,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
   /** Never waited for: a slow disk must not hold up a cycle. */
   function lookForRoom(): void {
     const nowMs = monotonicMs()
-    if (nowMs - room.askedMs < roomEveryMs) return
+    if (nowMs - room.askedMs < (room.enough ? roomEveryMs : roomAgainMs)) return
     room = { ...room, askedMs: nowMs }
     void hasRoom(config.paths).then((enough) => {
       if (!enough) complain(`less than 1 MB is free under ${config.paths.state}: this member could not remember a promotion (HF205)`)

@@ -247,6 +247,9 @@ function judge(
   const alarming = members.filter((m) => m.alarms.length > 0)
   if (alarming.length > 0) return ['degraded', alarming.map((m) => `${m.host}: ${m.alarms.join('; ')}`).join('; ')]
   if (!members.some((m) => m.host !== primary && m.fit)) return ['degraded', 'no replica is fit to take over']
+  const barred = members.filter((m) => !m.fit && group.members.find((g) => g.host === m.host)?.neverPrimary !== true)
+  if (barred.length > 0)
+    return ['degraded', barred.map((m) => `${m.host} may not ${m.host === primary ? 'be promoted again' : 'take over'}: ${m.why}`).join('; ')]
   if (group.witness !== undefined && !witnessUp)
     return ['degraded', `the witness ${group.witness} does not answer: if another host is lost too, nobody can be elected`]
   return ['ok', `${primary} serves, every replica streams`]

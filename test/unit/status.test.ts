@@ -42,6 +42,17 @@ describe('composeStatus', () => {
     expect(composeStatus(group, [a, unfit], ips)).toMatchObject({ health: 'degraded', because: 'no replica is fit to take over' })
   })
 
+  test('one of two replicas may not take over, and not because that was asked for: degraded, with the reason', () => {
+    const three = groupConfig(['a', 'b', 'c'], { vip: { ip: '10.0.0.9', prefix: 24 } })
+    const full = answer('c', { state: state('c'), statement: word('c', { fit: false, unfitWhy: 'its state directory cannot be written' }), view: null })
+    expect(composeStatus(three, [a, b, full], { ...ips, c: 'ip-c' })).toMatchObject({
+      health: 'degraded',
+      because: 'c may not take over: its state directory cannot be written',
+    })
+    const wanted = { ...three, members: three.members.map((m) => (m.host === 'c' ? { ...m, neverPrimary: true } : m)) }
+    expect(composeStatus(wanted, [a, b, full], { ...ips, c: 'ip-c' }).health).toBe('ok')
+  })
+
   test('a replica streams and is no true copy: degraded, with the reason, also where another one is fit', () => {
     const alarming = answer('b', { state: state('b'), statement: word('b', { alarms: ['it has 4 databases'] }), view: null })
     expect(composeStatus(group, [a, alarming], ips)).toMatchObject({ health: 'degraded', because: 'b: it has 4 databases' })
