@@ -69,11 +69,9 @@ export function register(program: Command): void {
         if (told.length === 0)
           throw new OperatorError('HF301', `no agent of ${group} could be told: ${refused}`, 'the agents of the group must run to be paused')
         const missed = hosts.length - told.length
-        report(
-          `automatic failover of ${group} is ${kind === 'pause' ? 'paused' : 'on'} (told: ${told.join(', ')}${missed > 0 ? '; the others will hear of it from these' : ''})`,
-          options.json === true,
-          { group, told, ok: true },
-        )
+        const word = `automatic failover of ${group} is ${kind === 'pause' ? 'paused' : 'on'} (told: ${told.join(', ')}${missed > 0 ? '; the others will hear of it from these' : ''})`
+        const warnings = [...new Set(answers.flatMap((a) => a.warning))]
+        report([word, ...warnings].join('\n'), options.json === true, { group, told, ok: true })
       })
   }
 
@@ -116,13 +114,13 @@ async function tell(
   host: string,
   group: string,
   kind: 'pause' | 'resume',
-): Promise<{ readonly host: string; readonly refused: string | null }> {
+): Promise<{ readonly host: string; readonly refused: string | null; readonly warning: readonly string[] }> {
   try {
     const result = await send(session, host, group, { kind, to: null, dryRun: false }, tellDeadlineMs)
-    return { host, refused: result.ok ? null : result.message }
+    return { host, refused: result.ok ? null : result.message, warning: result.message.split('; ').slice(1) }
   } catch (error) {
     if (!(error instanceof OperatorError)) throw error
-    return { host, refused: error.message }
+    return { host, refused: error.message, warning: [] }
   }
 }
 

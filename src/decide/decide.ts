@@ -16,14 +16,14 @@ import { learn } from './learn.ts'
 import { forceFailover, isForced } from './forcing.ts'
 import { withoutHeldWrites } from './lease.ts'
 import { respond } from './responses.ts'
-import { isServingPhase, redisAnswers, situationOf } from './situation.ts'
+import { heard, isServingPhase, peerOf, redisAnswers, situationOf } from './situation.ts'
 import { withStream } from './stream.ts'
 import { respondTo } from './table.ts'
 import { mayHoldAddress, strayRule, withVip, yieldRule } from './vip.ts'
 import { withVote } from './voting.ts'
 
 export function decide(state: State, view: View, policy: Policy): Decision {
-  const learned = withOperatorPause(learn(state, view), view)
+  const learned = withOperatorPause(learn(state, view), view, policy)
   const situation = situationOf(learned.state, view, policy)
   const ctx: Context = { state: learned.state, view, policy, situation }
   const row = diagnose(situation)
@@ -96,14 +96,19 @@ function aofRule(ctx: Context, draft: Draft): readonly Action[] {
   return facts.linkUp || isServingPhase(draft.next.phase) ? [{ kind: 'settle-aof', to: aofOwed }] : []
 }
 
-function withOperatorPause(state: State, view: View): { readonly state: State; readonly events: readonly Event[] } {
+function withOperatorPause(state: State, view: View, policy: Policy): { readonly state: State; readonly events: readonly Event[] } {
   const request = view.request
   if (request === null || (request.kind !== 'pause' && request.kind !== 'resume')) return { state, events: [] }
   const on = request.kind === 'pause'
   const message = on ? 'automatic failover is paused' : 'automatic failover is on'
+  const holder = state.holder === state.host ? null : state.holder
+  const blind = !on && policy.leased && holder !== null && heard(peerOf(view, holder)) === null
+  const untold = blind
+    ? `; ${holder} is not heard and may still accept writes as it may while it is paused: nobody is promoted before it has heard of this, or by hand (holdfast failover ${state.group} --to HOST --force)`
+    : ''
   const next: State = { ...state, paused: { on, atWallMs: Math.max(view.nowWallMs, state.paused.atWallMs + 1), by: request.by } }
   return {
-    state: { ...next, results: [...next.results, { id: request.id, ok: true, message }].slice(-8) },
+    state: { ...next, results: [...next.results, { id: request.id, ok: true, message: `${message}${untold}` }].slice(-8) },
     events: [{ kind: on ? 'paused' : 'resumed', epoch: state.epoch, text: `${message} (by ${request.by})` }],
   }
 }

@@ -11,6 +11,7 @@ export function learn(state: State, view: View): State {
   for (const peer of view.peers) {
     if (peer.statement !== null) next = learnOfVotes(learnFrom(next, peer.statement), peer.statement, view.nowMs)
   }
+  next = learnWhoKnows(next, view)
   const { facts, process } = view.redis
   if (facts === null || process === false) return next
   next = forgetFreshness(next, facts)
@@ -76,6 +77,14 @@ function learnFrom(state: State, word: Statement): State {
   if (word.epoch < next.epoch || word.epoch === 0 || word.holder === null) return next
   if (word.epoch === next.epoch && (word.holder === next.holder || !winsTie(next, word))) return next
   return { ...next, epoch: word.epoch, holder: word.holder, gone: null }
+}
+
+function learnWhoKnows(state: State, view: View): State {
+  const { holder, paused, pauseKnown } = state
+  const atWallMs = holder === null ? undefined : view.peers.find((p) => p.host === holder)?.statement?.paused.atWallMs
+  if (holder === null || paused.atWallMs === 0 || atWallMs !== paused.atWallMs || (pauseKnown?.host === holder && pauseKnown.atWallMs === atWallMs))
+    return state
+  return { ...state, pauseKnown: { host: holder, atWallMs } }
 }
 
 /**

@@ -90,9 +90,9 @@ export function withoutHeldWrites(state: State, draft: Draft): Draft {
   return { ...draft, next: { ...draft.next, writesHeldSinceMs: null }, actions: [...draft.actions, { kind: 'resume-writes' }] }
 }
 
-/** May this primary acknowledge writes? Always where nobody can be promoted unasked: by votes of all, or while the operator has paused. */
+/** May this primary acknowledge writes? Always where nobody can be promoted unasked: by votes of all, or while all have been told of a pause. */
 export function holdsLease(state: State, view: View, policy: Policy): boolean {
-  if (!policy.leased || !policy.auto || state.paused.on) return true
+  if (!policy.leased || !policy.auto || isPausedForAll(state, view, policy)) return true
   if (inTouch(state, view, policy) >= needed(policy)) return true
   // Who was cut off may have been replaced, and its gateway answers before anybody can say so.
   const mayBeReplaced = state.writesHeldSinceMs !== null || isWriteFenced(view)
@@ -101,6 +101,13 @@ export function holdsLease(state: State, view: View, policy: Policy): boolean {
   if (!mayBeReplaced && view.agentUptimeMs < youngMs(policy) && !wasInTouch(view, policy)) return true
   // The votes were the first proof.
   return policy.quorum > 0 && state.vote?.to === state.host && state.vote.epoch === state.epoch && view.nowMs - state.vote.atMs < policy.leaseMs
+}
+
+/** So many know of the pause that the others are no quorum. Who knows votes for nobody, and after a resume not before this primary knows too. */
+function isPausedForAll(state: State, view: View, policy: Policy): boolean {
+  if (!state.paused.on) return false
+  const know = view.peers.filter((p) => p.statement?.paused.on === true && p.statement.paused.atWallMs === state.paused.atWallMs).length
+  return policy.quorum === 0 ? know === view.peers.length : view.peers.length - know < policy.quorum
 }
 
 /** When the lease will end if nobody is heard from again, in ms from now. */

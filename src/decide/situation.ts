@@ -89,9 +89,24 @@ function holderOf(state: State, view: View, policy: Policy): readonly [HolderWor
     return ['unclear', `this agent itself stood still for ${Math.round(view.stalledMs)} ms: what it did not hear proves nothing`]
   const voucher = voucherOf(state, view)
   if (voucher !== null) return ['unclear', `${holder} is not heard here, but ${voucher} says that it serves`]
+  if (mayServePaused(state, policy, holder))
+    return [
+      'unclear',
+      `${holder} has not been heard since automatic failover was ${state.paused.on ? 'paused' : 'resumed'}: it may serve as it may while it is paused`,
+    ]
   // Only now: what an agent remembers of before its restart, before it stood still or before a heal may be long outlived (INV-3).
   if (state.gone?.epoch === state.epoch) return ['gone', `${holder} was found gone before and is still not heard`]
   return bySilence(view, policy, peer)
+}
+
+/**
+ * A paused primary serves without a lease, because all others know of the pause. One of them may be told of the resume while the primary
+ * cannot be: until it has been heard to know, only an operator can say that it does not serve (INV-3).
+ */
+export function mayServePaused(state: State, policy: Policy, holder: string): boolean {
+  const { paused, pauseKnown } = state
+  if (!policy.leased || paused.atWallMs === 0) return false
+  return pauseKnown?.host !== holder || pauseKnown.atWallMs !== paused.atWallMs
 }
 
 /**

@@ -73,7 +73,8 @@ export function voteOfTheDead(ctx: Context): Vote | null {
 export function withVote(ctx: Context, draft: Draft): Draft {
   const { view, policy, situation } = ctx
   const { next } = draft
-  if (policy.quorum === 0 || !view.durable || isServingPhase(next.phase) || next.phase === 'handed') return draft
+  // A paused primary counts on those that know of the pause.
+  if (policy.quorum === 0 || !view.durable || next.paused.on || isServingPhase(next.phase) || next.phase === 'handed') return draft
   if (mayHaveForgotten(view, policy))
     return { ...draft, because: `has only just started: whom it voted for before, and who counts on that, it must hear first; ${draft.because}` }
   if (situation.claim !== 'theirs' || situation.holder !== 'gone') return draft

@@ -100,6 +100,8 @@ export interface State {
   /** When this replica let go of a primary that nobody vouches for, its link having just died (monotonic). */
   readonly detached: { readonly epoch: number; readonly atMs: number; readonly runId?: string } | null
   readonly paused: Paused
+  /** The holder that was last heard to know what `paused` says, and of which word: until it knows of a resume it may serve without a lease. */
+  readonly pauseKnown: { readonly host: string; readonly atWallMs: number } | null
   readonly handover: Handover | null
   /** Target of a switchover: what it agreed to, and with which redis process. Another process may have other data. */
   readonly prepared: { readonly id: string; readonly from: string; readonly epoch: number; readonly runId: string } | null
@@ -166,6 +168,7 @@ export function freshState(group: string, host: string): State {
     partialOf: null,
     detached: null,
     paused: { on: false, atWallMs: 0, by: '' },
+    pauseKnown: null,
     handover: null,
     prepared: null,
     vipHoldOffUntilMs: 0,

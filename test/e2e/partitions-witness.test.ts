@@ -2,7 +2,7 @@
  * Two members and a witness (ADR 9): at most one member accepts writes at any time, whoever is cut from whom. Only an agent that is
  * dead or frozen on a primary that is cut off holds nothing back. More incidents of this shape: witness.test.ts.
  */
-import { describe, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { expectRefused, playIncident, type Incident } from './partition.ts'
 import { pairAndWitness, problems, rigFor } from './rig.ts'
 
@@ -32,6 +32,35 @@ const incidents: readonly Incident[] = [
     act: async (s) => {
       await s.split([s.primary, 'client2'], [s.replica, w, 'client'])
       await s.lasts(1500)
+    },
+  },
+  {
+    name: 'paused, and the primary is cut off: it goes on writing; resumed on the other side, nobody is promoted before it knows',
+    twoWritersMs: 0,
+    primary: 'stays',
+    keptAtMost: 0,
+    act: async (s) => {
+      await s.rig.cli('pause', 'sessions')
+      await s.split([s.primary, 'client2'], [s.replica, w, 'client'])
+      await s.lasts(1200)
+      const resumed = await s.rig.cli('resume', 'sessions')
+      expect(resumed.stdout).toContain(`${s.primary} is not heard and may still accept writes`)
+      await s.lasts(1500)
+      expect(await s.here.steady({ acks: 100, withinMs: 1000 }), 'its side still writes').toBe(true)
+      expect((await s.rig.cli('status', 'sessions')).stdout).toContain('has not been heard since automatic failover was resumed')
+    },
+  },
+  {
+    name: 'cut off, and then paused on its side only: the others cannot know, so its lease ends as ever',
+    twoWritersMs: 0,
+    primary: 'moves',
+    keptAtMost: ofOneLease,
+    act: async (s) => {
+      await s.split([s.primary, 'client'], [s.replica, w, 'client2'])
+      await s.rig.cli('pause', 'sessions')
+      await s.lasts(1500)
+      await s.heal()
+      await s.rig.cli('resume', 'sessions')
     },
   },
   {

@@ -2,7 +2,7 @@
  * INV-3 in its strong form, for groups with a witness: at most one member accepts writes AT ALL, whatever is cut from whom.
  * Who may nevertheless is listed here, exactly as wide as ADR 9 says: each exception is a sentence of its limits.
  */
-import { isServingPhase, newcomerMs } from '../../src/decide/situation.ts'
+import { newcomerMs } from '../../src/decide/situation.ts'
 import type { World } from '../scenarios/world.ts'
 
 /** From the moment an agent runs again until its redis refuses writes: a look, an fsync, an action, and what its timers are late. */
@@ -19,8 +19,6 @@ interface Excuse {
   wasDead: boolean
   wasHalted: boolean
   runId: string
-  /** Paused on one side of a cut. */
-  paused: boolean
 }
 
 export class OneWriter {
@@ -31,7 +29,7 @@ export class OneWriter {
   constructor(world: World, external: boolean) {
     this.world = world
     this.external = external
-    this.excuses = world.hosts.map(() => ({ helpless: false, untilMs: 0, wasDead: false, wasHalted: false, runId: '', paused: false }))
+    this.excuses = world.hosts.map(() => ({ helpless: false, untilMs: 0, wasDead: false, wasHalted: false, runId: '' }))
   }
 
   /** To be called at every change. null: all is well. */
@@ -45,7 +43,7 @@ export class OneWriter {
       this.judge(host, excuse)
       const redis = w.redis(host)
       const accepts = redis.role === 'primary' && !redis.refusesWrites && w.nowMs >= redis.pausedUntilMs && redis.answers(w.nowMs) && !redis.loading(w.nowMs)
-      if (!accepts || excuse.helpless || excuse.paused || w.nowMs < excuse.untilMs) continue
+      if (!accepts || excuse.helpless || w.nowMs < excuse.untilMs) continue
       writers += 1
       named = named === '' ? host : `${named} and ${host}`
     }
@@ -77,21 +75,10 @@ export class OneWriter {
     if (this.external && redis.runId !== excuse.runId)
       excuse.untilMs = Math.max(excuse.untilMs, nowMs, redis.loadedFromMs) + 50 + reactionMs + w.timerLatenessMs
     excuse.runId = redis.runId
-    // While automatic failover is paused nothing is held back; who was not paused, or resumed, on the other side of a cut may elect.
-    const { paused, phase } = w.state(host)
-    if (paused.on && isServingPhase(phase)) excuse.paused ||= this.isPausedAlone()
-    else if (excuse.paused) {
-      excuse.paused = false
-      excuse.untilMs = Math.max(excuse.untilMs, nowMs + reactionMs)
-    }
   }
 
   private isApart(host: string): boolean {
     const { network, voters } = this.world
     return voters.some((v) => v !== host && !(network.connected(host, v, 'agent') && network.connected(host, v, 'redis') && network.connected(host, v, 'vrrp')))
-  }
-
-  private isPausedAlone(): boolean {
-    return this.world.voters.some((v) => !this.world.state(v).paused.on)
   }
 }

@@ -323,10 +323,9 @@ describe('the primary a', () => {
     expect(holdsLease(serving({ writesHeldSinceMs: 1 }), young, abw)).toBe(false)
   })
 
-  test('without a witness, or while the operator has paused, nobody can be elected against it', () => {
+  test('without a witness nobody can be elected against it', () => {
     const alone = view('a', touch(1e12, 1e12))
     expect(holdsLease(serving(), alone, policy())).toBe(true)
-    expect(holdsLease(serving({ paused: { on: true, atWallMs: 1, by: 'me' } }), alone, abw)).toBe(true)
     expect(holdsLease(serving(), alone, abw)).toBe(false)
   })
 
