@@ -60,13 +60,27 @@ export function ownFitness(state: State, view: View, policy: Policy): Fitness {
   if (differs !== null) return no(differs)
   const position = positionOf(facts, state.lineage)
   if (state.epoch > 0 && !isPlaced(position)) return no(position.kind === 'empty' ? 'it is empty' : 'its data are of unknown history')
-  if (isPlaced(position) && position.divergedBytes > 0) return no('it holds diverged writes')
+  if (isPlaced(position) && position.divergedBytes > 0 && !isAllThatIsLeft(state, view, policy)) return no('it holds diverged writes')
   if (state.gone === null && state.phase === 'replica' && isStuck(view)) return no(`its offset stands at ${facts.offset} and does not follow the primary's`)
   // A link that dropped a moment ago may be the first sign of a dying primary: unfit would mean to refuse its address.
   if (facts.role === 'replica' && state.gone === null && state.phase === 'replica' && !wasFresh(state, view)) {
     return no(`its replication link is down${facts.linkDownS === null ? '' : ` for ${facts.linkDownS} s`}`)
   }
   return { fit: true, why: '' }
+}
+
+/**
+ * What the later history had is nowhere any more: every other member has been asked since, and is empty. To go on with what is here can
+ * wipe nobody, and not to would leave the group without a primary for ever.
+ */
+function isAllThatIsLeft(state: State, view: View, policy: Policy): boolean {
+  return policy.members.every((member) => {
+    if (member.host === state.host) return true
+    const word = heard(peerOf(view, member.host))
+    const candidate = word === null ? null : candidateFromWord(policy, word, state)
+    const settled = word?.redis?.loading === false && !word.redis.syncing && !word.partial && !isServingPhase(word.phase)
+    return settled && candidate?.position.kind === 'empty' && (word.gone >= state.epoch || word.host === state.holder)
+  })
 }
 
 /** What is known of the data of a redis that does not run. */

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { elect } from '../../src/decide/election.ts'
 import { ownFitness } from '../../src/decide/fitness.ts'
+import type { PeerProbe, Statement } from '../../src/model/view.ts'
 import { entry, facts, nowMs, peer, policy, probe, silent, state, view, word } from './builders.ts'
 
 const abc = policy('a', 'b', 'c')
@@ -95,6 +96,39 @@ describe('the former holder a, back again', () => {
     expect(elect({ ...back, gone: gone(true, 100) }, view('a', [silent('b')]), policy()).result).toBe('wait')
     expect(elect(back, view('a', [silent('b')], { agentUptimeMs: 100 }), policy()).result).toBe('wait')
     expect(elect(back, view('a', [silent('b')]), policy()).result).toBe('me')
+  })
+})
+
+describe('the old primary a, cut off when b was promoted, and b has lost all that it had', () => {
+  const back = state('a', {
+    phase: 'fenced',
+    epoch: 2,
+    holder: 'b',
+    lineage: [entry(1, 'a', 0), entry(2, 'b', 901)],
+    gone: { epoch: 2, fresh: false, atMs: nowMs - 500 },
+  })
+  const empty = facts({ replid: 'new', offset: 0, keys: 0, upstream: { host: '127.0.0.1', port: 1 } })
+  const b = (more: Partial<Statement> = {}) =>
+    peer(word('b', { epoch: 2, phase: 'fenced', holder: 'b', fit: false, unfitWhy: 'it is empty', redis: empty, ...more }))
+
+  test('its diverged data are all that is left: it serves, rather than nobody for ever', () => {
+    expect(elect(back, view('a', [b()]), policy())).toMatchObject({ result: 'me' })
+  })
+
+  test.each<[string, PeerProbe]>([
+    ['b is not heard: its disk may have what it wrote', silent('b')],
+    ['b is still loading', b({ redis: { ...empty, loading: true } })],
+    ['b has half of a full sync', b({ partial: true })],
+    ['b has data of an unknown history', b({ redis: { ...empty, keys: 1 } })],
+    ['b has what it wrote', b({ fit: true, redis: facts({ replid: 'id-2', offset: 950 }) })],
+    ['the redis of b does not run', b({ answering: false, process: false })],
+  ])('not while %s', (_what, other) => {
+    expect(elect(back, view('a', [other]), policy()).result).not.toBe('me')
+  })
+
+  test('not while a third member may have it', () => {
+    expect(elect(back, view('a', [b(), silent('c')]), abc).result).not.toBe('me')
+    expect(elect(back, view('a', [b(), peer(word('c', { epoch: 2, holder: 'b', gone: 2, redis: empty }))]), abc).result).toBe('me')
   })
 })
 
