@@ -15,6 +15,7 @@ import { freshWatch } from '../model/watch.ts'
 import type { KeepalivedProbe, Request, Statement, View } from '../model/view.ts'
 import { carryOut, type ActionResult, type Hands } from '../act/act.ts'
 import { mayGrowBacklog } from '../act/backlog.ts'
+import { requiredReplica } from '../act/min-replicas.ts'
 import { mayRaiseBuffer } from '../act/stream.ts'
 import { writeFence } from '../act/write-fence.ts'
 import { decide } from '../decide/decide.ts'
@@ -197,6 +198,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
         backlog: mayGrowBacklog(hands) ? redisProbe.backlog : null,
         settings: settings === null || mayRaiseBuffer(hands) ? settings : { ...settings, replicaBuffer: null },
         fence: writeFence(config.paths, group.name, stalledMs > stallLimitMs),
+        required: requiredReplica(config.paths, group.name),
       },
       keepalived: senses.keepalived(last?.decision.diagnosis === 'i-serve' || last?.decision.diagnosis === 'holder-serves'),
       peers,
