@@ -129,7 +129,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
     wake,
     vipCame: () => record({ kind: 'vip-up', epoch: state.epoch, text: `the address ${group.vip?.ip ?? ''} is on ${host}`, data: { to: host } }),
   })
-  const disk: DiskSense | null = group.process === 'direct' ? openDiskSense(config.paths, group, options.userConf, complain) : null
+  const disk: DiskSense = openDiskSense(config.paths, group, options.userConf, redis.files, complain)
   const hands: Hands = {
     config,
     group,
@@ -141,10 +141,10 @@ export function startGroup(options: GroupOptions): GroupLoop {
     settingsChanged: redis.settingsChanged,
     exited: (text, failures, words) => {
       options.log('warn', text)
-      disk?.exited(failures, words)
+      disk.exited(failures, words)
       wake()
     },
-    diskChanged: () => disk?.changed(),
+    diskChanged: () => disk.changed(),
     note: (text, kind = 'started') => record({ kind, epoch: state.epoch, text }),
     lookAgeMs: () => monotonicMs() - (last?.view.nowMs ?? 0),
     step: (when, kind) => crashPoint(`${state.phase}/${when}:${kind}`),
@@ -179,8 +179,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
 
   async function observe(): Promise<View> {
     lookForRoom()
-    const probed = await redis.probe(monotonicMs())
-    const redisProbe = disk === null ? probed : await disk.look(probed, state)
+    const redisProbe = await disk.look(await redis.probe(monotonicMs()), state)
     const { settings } = redisProbe
     const peers = senses.peers()
     const stalledMs = options.stall.stalledMs()
