@@ -45,8 +45,8 @@ export interface MinReplicas {
 export function safeLimits(group: GroupConfig, userConf: string | undefined): { readonly own: MinReplicas; readonly ours: MinReplicas } | null {
   if (group.durability !== 'safe') return null
   const given = [...readConf(userConf ?? '').lines.map(({ directive, args }): Directive => [directive, ...args]), ...redisKey(group)]
-  const valueOf = (name: string, otherwise: number) => given.findLast(([directive]) => modernName(directive) === name)?.[1] ?? String(otherwise)
-  const own = { toWrite: valueOf('min-replicas-to-write', 0), maxLag: valueOf('min-replicas-max-lag', defaultMaxLagS) }
+  const lastOf = (name: string, otherwise: number) => given.findLast(([directive]) => modernName(directive) === name)?.[1] ?? String(otherwise)
+  const own = { toWrite: lastOf('min-replicas-to-write', 0), maxLag: lastOf('min-replicas-max-lag', defaultMaxLagS) }
   const maxLag = given.some(([directive]) => modernName(directive) === 'min-replicas-max-lag') && Number(own.maxLag) >= 1 ? own.maxLag : String(safeMaxLagS)
   return { own, ours: { toWrite: Number(own.toWrite) >= 1 ? own.toWrite : '1', maxLag } }
 }
