@@ -69,6 +69,8 @@ export interface RedisFacts {
     readonly usedBytes: number
     /** A background save is under way: a full sync waits for it and shows no progress. */
     readonly saving: boolean
+    /** That it was asked for since it was started. Absent in the words of an older agent. */
+    readonly fullSyncs?: number
   }
 }
 
