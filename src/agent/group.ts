@@ -29,6 +29,7 @@ import { monotonicMs, type StallMeter } from './clock.ts'
 import { crashPoint } from './crash-point.ts'
 import { openDiskSense, type DiskSense } from './disk-sense.ts'
 import { lineFile, type Log, type LoggedEvent } from './log-files.ts'
+import { alarmNews } from './news.ts'
 import { openSenses, type PeerSigns } from './senses.ts'
 import { hasRoom, saveState } from './store.ts'
 import { takeTurns } from './turns.ts'
@@ -103,7 +104,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
   let said = { text: '', atMs: 0 }
   let mustSay = false
   const told = new Map<string, number>()
-  let lastAlarm = ''
+  const isNews = alarmNews()
   let durable = true
   let room = { enough: true, askedMs: Number.NEGATIVE_INFINITY }
   let actedAll = true
@@ -256,7 +257,8 @@ export function startGroup(options: GroupOptions): GroupLoop {
     if (failure !== undefined && !failure.outcome.done) complain(failure.outcome.why, failure.outcome.waiting === true ? 'waiting' : 'alarm')
     else if (view.redis.trouble !== null) complain(view.redis.trouble)
     else if (durable && room.enough) told.clear()
-    if (failure === undefined) for (const event of decision.events) if (event.kind !== 'detected' && isNews(event)) record(event)
+    if (failure === undefined)
+      for (const event of decision.events) if (event.kind !== 'detected' && (event.kind !== 'alarm' || isNews(event.text, view.nowMs))) record(event)
     if (view.request !== null) requests.shift()
     for (const result of state.results) settle(result)
     const acted = results.some((r) => !renewals.includes(r.action.kind))
@@ -266,14 +268,6 @@ export function startGroup(options: GroupOptions): GroupLoop {
     const outlived = failure?.action.kind === 'promote' && !failure.outcome.done && failure.outcome.waiting === true
     if (outlived || (failure === undefined && acted)) schedule(monotonicMs())
     else schedule(failure === undefined ? decision.wakeAtMs : Math.max(decision.wakeAtMs, monotonicMs() + 50))
-  }
-
-  /** A refusal is decided anew in every cycle for as long as it lasts; the log needs it once. */
-  function isNews(event: Event): boolean {
-    if (event.kind !== 'alarm') return true
-    const known = event.text === lastAlarm
-    lastAlarm = event.text
-    return !known
   }
 
   function complain(why: string, kind: 'alarm' | 'waiting' = 'alarm'): void {
