@@ -41,7 +41,8 @@ for (const fenced of [true, false]) {
       await rig.expectNoBrokenRule()
     })
 
-    test.runIf(fenced)('a replica that is restarted is known to follow the same history: nothing is kept of it', async () => {
+    if (!fenced) return
+    test('a replica that is restarted is known to follow the same history: nothing is kept of it', async () => {
       const rig = theRig()
       const { primary } = await rig.untilOk()
       const replica = primary === 'red-a' ? 'red-b' : 'red-a'
