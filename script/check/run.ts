@@ -12,7 +12,6 @@ import { checkResult, exitCodeOf, finalLine, type SkipReason, type StepResult, s
 
 const tailLines = 40
 const interrupt = new AbortController()
-const logs = mkdtempSync(join(tmpdir(), 'holdfast-test-'))
 const say = (line: string): void => console.log(line)
 
 process.on('SIGINT', () => interrupt.abort())
@@ -22,13 +21,14 @@ process.exitCode = await main()
 async function main(): Promise<number> {
   const options = readOptions()
   if (typeof options === 'number') return options
+  const logs = mkdtempSync(join(tmpdir(), 'holdfast-test-'))
   const results: StepResult[] = []
   for (const step of steps.filter(({ name }) => options.only.length === 0 || options.only.includes(name))) {
     if (interrupt.signal.aborted) break
-    results.push(await timed(step, options.quick))
+    results.push(await timed(step, options.quick, logs))
   }
   if (interrupt.signal.aborted) results.push(checkResult('all steps', ['interrupted: the steps after this one were not run']))
-  return sumUp(results)
+  return sumUp(results, logs)
 }
 
 function readOptions(): { readonly quick: boolean; readonly only: readonly string[] } | number {
@@ -49,13 +49,13 @@ function readOptions(): { readonly quick: boolean; readonly only: readonly strin
   return 2
 }
 
-async function timed(step: Step, quick: boolean): Promise<StepResult> {
+async function timed(step: Step, quick: boolean, logs: string): Promise<StepResult> {
   say(`▸ ${step.name} …`)
   const startedMs = performance.now()
   const logFile = join(logs, `${step.name}.log`)
   let result: StepResult
   try {
-    result = await runStep(step, quick, logFile)
+    result = await runStep(step, quick, logs, logFile)
   } catch (error) {
     result = checkResult(step.name, [`the step itself broke: ${(error as Error).stack ?? String(error)}`])
   }
@@ -71,7 +71,7 @@ async function timed(step: Step, quick: boolean): Promise<StepResult> {
   return result
 }
 
-async function runStep(step: Step, quick: boolean, logFile: string): Promise<StepResult> {
+async function runStep(step: Step, quick: boolean, logs: string, logFile: string): Promise<StepResult> {
   if (step.kind === 'look') {
     const { failures, notes } = step.look()
     for (const note of notes) say(`  ${note}`)
@@ -85,10 +85,10 @@ async function runStep(step: Step, quick: boolean, logFile: string): Promise<Ste
     const failure = ended.timedOut ? `no end within ${step.deadlineMs / 1000} s` : `${step.argv[0]} ended with code ${ended.code}`
     return checkResult(step.name, ended.code === 0 ? [] : [failure])
   }
-  return runSuite(step, quick && step.slow ? '--quick leaves it out' : why, options)
+  return runSuite(step, quick && step.slow ? '--quick leaves it out' : why, logs, options)
 }
 
-async function runSuite(step: Extract<Step, { kind: 'suite' }>, leaveOut: string | null, options: CommandOptions): Promise<StepResult> {
+async function runSuite(step: Extract<Step, { kind: 'suite' }>, leaveOut: string | null, logs: string, options: CommandOptions): Promise<StepResult> {
   const [report, reasons] = [join(logs, `${step.name}.json`), join(logs, `${step.name}.skips.json`)]
   const argv = [
     'node_modules/.bin/vitest',
@@ -109,7 +109,7 @@ async function runSuite(step: Extract<Step, { kind: 'suite' }>, leaveOut: string
   return leaveOut === null ? result : { ...result, skips: [`all ${result.count.skipped} tests of ${step.name}: ${leaveOut}`] }
 }
 
-function sumUp(results: readonly StepResult[]): number {
+function sumUp(results: readonly StepResult[], logs: string): number {
   const count = total(results)
   const failed = results.filter((result) => result.count.failed > 0)
   if (failed.length > 0) say(`\nfailed: ${failed.map(({ name }) => name).join(', ')} (logs: ${logs}; one step alone: script/test --only ${failed[0]?.name})`)

@@ -11,7 +11,8 @@ import { follow, killClients, killRedis, pauseWrites, promote, resumeWrites, sof
 import { setAside } from './set-aside.ts'
 import { settleAof, startRedis, wipeRedis } from './start.ts'
 import { cycleLink, raiseReplicaBuffer } from './stream.ts'
-import { fenceWrites, liftFence, requireReplica } from './write-fence.ts'
+import { requireReplica, waiveReplica } from './require-replica.ts'
+import { fenceWrites, liftFence } from './write-fence.ts'
 
 export interface Hands extends RedisHands {
   /** Called before and after each action; tests stop the agent there. */
@@ -45,7 +46,8 @@ const executors: Executors = {
   'keep-writes': (action, hands) => keepWrites(hands, action.name, action.fork),
   'fence-writes': (action, hands) => fenceWrites(hands, action.runId),
   'open-backlog': (_action, hands) => openBacklog(hands),
-  'require-replica': (_action, hands) => requireReplica(hands),
+  'require-replica': (action, hands) => requireReplica(hands, action.runId),
+  'waive-replica': (action, hands) => waiveReplica(hands, action.runId),
   'grow-backlog': (action, hands) => growBacklog(hands, action.bytes),
   'cycle-link': (_action, hands) => cycleLink(hands),
   'raise-replica-buffer': (action, hands) => raiseReplicaBuffer(hands, action.bytes),

@@ -2,7 +2,7 @@
  * A file of redis that it cannot read is moved to what is kept (INV-6), where a person can mend it; never deleted, never written over.
  * One rename: it is in one place or the other, whatever happens.
  */
-import { mkdir, rename, stat } from 'node:fs/promises'
+import { mkdir, readdir, rename, stat } from 'node:fs/promises'
 import type { Kept } from '../model/kept.ts'
 import { done, failed, type Outcome } from '../model/outcome.ts'
 import { aofDirName, keptDir, oldAofName, rdbName, redisDataDir } from '../model/paths.ts'
@@ -12,14 +12,16 @@ import type { RedisHands } from './redis.ts'
 export async function setAside(hands: RedisHands, file: 'aof' | 'rdb', why: string): Promise<Outcome> {
   const { paths } = hands.config
   const [from, to] = [redisDataDir(paths, hands.group.name), keptDir(paths, hands.group.name)]
-  const id = `unreadable-from-${hands.member.host}-${Date.now()}`
+  const first = `unreadable-from-${hands.member.host}-${Date.now()}`
   try {
     await mkdir(to, { recursive: true, mode: 0o750 })
     for (const name of file === 'rdb' ? [rdbName] : [aofDirName, oldAofName]) {
-      const found = await stat(`${from}/${name}`).catch(() => null)
-      if (found === null) continue
-      const kept = file === 'rdb' ? `${to}/${id}.rdb` : `${to}/${id}-${name}`
-      if (file === 'rdb') await writeDurably(`${to}/${id}.json`, JSON.stringify(manifest(hands, id, found.size, why)))
+      const bytes = await bytesIn(`${from}/${name}`)
+      if (bytes === null) continue
+      // The AOF of an older redis may lie beside the folder of the present one.
+      const id = name === oldAofName ? `${first}-old` : first
+      const kept = `${to}/${id}.${file}`
+      await writeDurably(`${to}/${id}.json`, JSON.stringify(manifest(hands, id, file, bytes, why)))
       await rename(`${from}/${name}`, kept)
       hands.note(`${name} cannot be read (${why}): it was kept as ${kept}`, 'kept')
     }
@@ -32,13 +34,22 @@ export async function setAside(hands: RedisHands, file: 'aof' | 'rdb', why: stri
   }
 }
 
-function manifest(hands: RedisHands, id: string, bytes: number, why: string): Kept {
+/** Of a file, or of the files in a folder; null: neither is there. */
+export async function bytesIn(path: string): Promise<number | null> {
+  const found = await stat(path).catch(() => null)
+  if (found === null) return null
+  if (!found.isDirectory()) return found.size
+  const sizes = await Promise.all((await readdir(path)).map((name) => stat(`${path}/${name}`)))
+  return sizes.reduce((sum, { size }) => sum + size, 0)
+}
+
+function manifest(hands: RedisHands, id: string, file: 'aof' | 'rdb', bytes: number, why: string): Kept {
   return {
     format: 1,
     id,
     group: hands.group.name,
     host: hands.member.host,
-    kind: 'dataset',
+    kind: file === 'aof' ? 'aof' : 'dataset',
     epoch: 0,
     replid: '',
     fromOffset: null,
@@ -52,6 +63,7 @@ function manifest(hands: RedisHands, id: string, bytes: number, why: string): Ke
     keptAtWallMs: Date.now(),
     sha256: null,
     why: `redis cannot read it: ${why}`,
+    unreadable: true,
     seenAtWallMs: null,
     seenBy: null,
   }

@@ -11,7 +11,8 @@ import { done, failed, type Outcome } from '../model/outcome.ts'
 import { groupRunDir, redisConfFile, redisDataDir, redisLogFile } from '../model/paths.ts'
 import { readProcess } from '../observe/process.ts'
 import { versionOf } from '../redis/info.ts'
-import { otherAofMark, renderRedisConf } from '../render/redis-conf.ts'
+import { otherAofMark, renderRedisConf, safeLimits } from '../render/redis-conf.ts'
+import { rememberStart } from './min-replicas.ts'
 import { command, killRedis, type RedisHands } from './redis.ts'
 
 const versionDeadlineMs = 5000
@@ -36,7 +37,7 @@ export async function startRedis(hands: RedisHands, load?: 'aof' | 'rdb'): Promi
   const agoMs = performance.now() - record.startedAtMs
   if (record.failures > 0 && agoMs < backoffMs)
     return failed(`redis ended at once, tried again every ${backoffMs / 1000} s: ${whyItEnded(hands, record.logFrom)}`)
-  const prepared = await writeRedisConf(hands, load)
+  const prepared = await prepareStart(hands, load)
   if (!prepared.done) return prepared
   const logFile = redisLogFile(hands.config.paths, hands.group.name)
   try {
@@ -67,6 +68,17 @@ export async function startRedis(hands: RedisHands, load?: 'aof' | 'rdb'): Promi
     })
   } catch (error) {
     return failed(`cannot start redis: ${(error as Error).message}`)
+  }
+}
+
+async function prepareStart(hands: RedisHands, load?: 'aof' | 'rdb'): Promise<Outcome> {
+  const written = await writeRedisConf(hands, load)
+  if (!written.done) return written
+  try {
+    await rememberStart(hands, safeLimits(hands.group, hands.userConf))
+    return done
+  } catch (error) {
+    return failed(`cannot prepare redis: ${(error as Error).message}`)
   }
 }
 

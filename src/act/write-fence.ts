@@ -7,22 +7,18 @@ import { readFileSync } from 'node:fs'
 import type { Config } from '../model/config.ts'
 import { done, failed, type Outcome } from '../model/outcome.ts'
 import { writeFenceFile } from '../model/paths.ts'
-import { safeMaxLagS } from '../render/redis-conf.ts'
 import { removeDurably, writeDurably } from './durable.ts'
+import { readLimits, rememberOwn, safeValues, setLimits, type LimitsRead } from './min-replicas.ts'
 import { command, softFence, type Linked, type RedisHands } from './redis.ts'
 
 /** No group has so many replicas; a value of ours is told from a user's by it. */
 const unreachable = '99'
 /** With a lag of 0 redis would not look at all. */
 const anyLag = '10'
-const deadlineMs = 1000
 
-interface FenceRecord {
+interface FenceRecord extends LimitsRead {
   /** The process whose values were changed. */
   readonly runId: string
-  readonly names: 'min-replicas' | 'min-slaves'
-  readonly toWrite: string
-  readonly maxLag: string
   /** Redis has confirmed it. An agent that dies before sets it again. */
   readonly inForce: boolean
 }
@@ -65,8 +61,9 @@ async function setFence(hands: FenceHands, runId: string): Promise<{ readonly ou
   try {
     let record = recordOf(file)
     if (record === null || record.runId !== runId) {
-      record = await readValues(hands, runId)
-      if (record === null) return await soft()
+      const values = await readLimits(hands)
+      if (values === null) return await soft()
+      record = { ...values, runId, inForce: false }
       // Ours, and its record is lost: to remember it as the user's would refuse writes for ever.
       if (record.toWrite === unreachable) record = { ...record, toWrite: '0' }
       await writeDurably(file, JSON.stringify(record))
@@ -96,40 +93,8 @@ export async function fenceFromOutside(hands: FenceHands, runId: string): Promis
   const { outcome, record } = await setFence(hands, runId)
   known.delete(file)
   if (record === null || recordOf(file) !== null) return outcome
-  const open = await setValues(hands, record.names, record)
+  const open = await setLimits(hands, record.names, record)
   return open.done ? failed('the agent lifted the fence at the same moment') : open
-}
-
-async function readValues(hands: Linked, runId: string): Promise<FenceRecord | null> {
-  const answer = await hands.link()?.call(['CONFIG', 'GET', 'min-*'], deadlineMs)
-  if (answer?.ok !== true || !Array.isArray(answer.value)) return null
-  const words = answer.value.map(String)
-  const setting = (name: string) => (words.includes(name) ? (words[words.indexOf(name) + 1] ?? null) : null)
-  for (const names of ['min-replicas', 'min-slaves'] as const) {
-    const [toWrite, maxLag] = [setting(`${names}-to-write`), setting(`${names}-max-lag`)]
-    if (toWrite !== null && maxLag !== null) return { runId, names, toWrite, maxLag, inForce: false }
-  }
-  return null
-}
-
-/** `durability: safe`: at least one replica, acknowledging. */
-export async function requireReplica(hands: RedisHands): Promise<Outcome> {
-  const now = await readValues(hands, '')
-  return now === null
-    ? failed('redis does not tell its min-replicas values, so durability: safe cannot be kept (is CONFIG renamed?)')
-    : setValues(hands, now.names, safeValues(now))
-}
-
-type Values = Pick<FenceRecord, 'toWrite' | 'maxLag'>
-
-/** Who asks for more replicas keeps that, with the lag that goes with it. Where the limit is off, the lag is redis' default and nobody's choice. */
-function safeValues(own: Values): Values {
-  return Number(own.toWrite) >= 1 ? own : { toWrite: '1', maxLag: String(safeMaxLagS) }
-}
-
-async function setValues(hands: Linked, names: FenceRecord['names'], values: Values): Promise<Outcome> {
-  const lag = await command(hands, 'CONFIG', 'SET', `${names}-max-lag`, values.maxLag)
-  return lag.done ? command(hands, 'CONFIG', 'SET', `${names}-to-write`, values.toWrite) : lag
 }
 
 /** Puts the user's values back, if what stands there is still ours, and forgets them. */
@@ -137,12 +102,13 @@ export async function liftFence(hands: RedisHands): Promise<Outcome> {
   const file = writeFenceFile(hands.config.paths, hands.group.name)
   const record = recordOf(file)
   if (record === null) return done
-  const now = await readValues(hands, record.runId)
+  const now = await readLimits(hands)
   if (now === null) return failed('redis does not tell its min-replicas values, so the write fence cannot be lifted')
   // They may be from before `safe` was asked for: not one write is let through between.
   const own = hands.group.durability === 'safe' ? safeValues(record) : record
   if (now.toWrite === unreachable) {
-    const open = await setValues(hands, record.names, own)
+    await rememberOwn(hands, record.runId, record, own)
+    const open = await setLimits(hands, record.names, own)
     if (!open.done) return open
   }
   try {
@@ -152,6 +118,6 @@ export async function liftFence(hands: RedisHands): Promise<Outcome> {
   }
   known.set(file, null)
   // The guard may have set it between the two. From here on it finds no record, and puts the values back itself.
-  const after = await readValues(hands, record.runId)
-  return after?.toWrite === unreachable ? setValues(hands, record.names, own) : done
+  const after = await readLimits(hands)
+  return after?.toWrite === unreachable ? setLimits(hands, record.names, own) : done
 }

@@ -1,5 +1,5 @@
 /**
- * The disk of a redis that Holdfast starts: looked at while no process runs, and the note of where its dataset stands, which outlives
+ * The disk of a redis: looked at while no process runs, where Holdfast starts it; and the note of where its dataset stands, which outlives
  * what redis forgets. Looks only when something has changed, and writes at a calm rhythm: an idle agent reads no file here. The rules
  * are decide/disk.ts and decide/note.ts.
  */
@@ -14,6 +14,7 @@ import { isStartedOtherwise } from '../act/start.ts'
 import { monotonicMs } from './clock.ts'
 import { mustNote, noteOf, restoredFrom } from '../decide/note.ts'
 import { observeDataDir } from '../observe/data-dir.ts'
+import { usualFiles, type RedisFiles } from '../observe/redis-files.ts'
 import { wantsAof } from '../render/redis-conf.ts'
 
 /** While no redis runs, which is not a calm time. */
@@ -28,8 +29,15 @@ export interface DiskSense {
   readonly changed: () => void
 }
 
-export function openDiskSense(paths: Config['paths'], group: GroupConfig, userConf: string | undefined, complain: (why: string) => void): DiskSense {
-  const dir = redisDataDir(paths, group.name)
+export function openDiskSense(
+  paths: Config['paths'],
+  group: GroupConfig,
+  userConf: string | undefined,
+  externalFiles: () => RedisFiles | null,
+  complain: (why: string) => void,
+): DiskSense {
+  const ours = usualFiles(redisDataDir(paths, group.name))
+  const external = group.process !== 'direct'
   const file = positionNoteFile(paths, group.name)
   const wants = wantsAof(group, userConf)
   let note: PositionNote | null | 'unread' = 'unread'
@@ -64,7 +72,7 @@ export function openDiskSense(paths: Config['paths'], group: GroupConfig, userCo
   async function beforeStart(): Promise<DiskProbe> {
     // Somebody may mend or replace what could not be read.
     if (stale || found === null || monotonicMs() - lookedMs > lookAgainMs) {
-      const seen = await observeDataDir(dir)
+      const seen = await observeDataDir(ours)
       if (found !== null && JSON.stringify(found) !== JSON.stringify(seen)) failed = { failures: 0, words: '' }
       found = seen
       stale = false
@@ -83,11 +91,11 @@ export function openDiskSense(paths: Config['paths'], group: GroupConfig, userCo
     last = facts
   }
 
-  async function withOrigin(facts: RedisFacts, state: State): Promise<RedisFacts> {
+  async function withOrigin(facts: RedisFacts, state: State, files: RedisFiles): Promise<RedisFacts> {
     remember(facts)
     const known = await noted()
     if (mustNote(known, facts, state, since, Date.now())) {
-      const next = noteOf(known, facts, state, await observeDataDir(dir), Date.now())
+      const next = noteOf(known, facts, state, await observeDataDir(files), Date.now())
       if (next !== null) await write(next)
       return facts
     }
@@ -96,15 +104,23 @@ export function openDiskSense(paths: Config['paths'], group: GroupConfig, userCo
     if (restored?.runId === facts.runId) return restored.id === facts.replid || restored.id === facts.replid2 ? { ...facts, restored: restored.value } : facts
     if (judged === facts.runId) return facts
     judged = facts.runId
-    found ??= await observeDataDir(dir)
+    // Nobody has looked before somebody else started it.
+    if (external || found === null) found = await observeDataDir(files)
     const value = restoredFrom(known, facts, found)
     if (value === null) return facts
     await write({ ...known, restored: { runId: facts.runId, id: facts.replid, value } })
     return { ...facts, restored: value }
   }
 
+  async function lookAtExternal(probe: Probe, state: State): Promise<Probe> {
+    const files = externalFiles()
+    if (probe.facts === null || probe.factsAgeMs > 1000 || files === null) return probe
+    return { ...probe, facts: await withOrigin(probe.facts, state, files) }
+  }
+
   return {
     look: async (probe, state) => {
+      if (external) return lookAtExternal(probe, state)
       if (probe.process === false) {
         reading = await beforeStart()
         return { ...probe, disk: reading }
@@ -118,7 +134,7 @@ export function openDiskSense(paths: Config['paths'], group: GroupConfig, userCo
       if (facts === null || probe.factsAgeMs > 1000) return probe
       if (otherwise.runId !== facts.runId) otherwise = { runId: facts.runId, is: isStartedOtherwise(paths, group.name) }
       const owed = otherwise.is && facts.aof != null && facts.aof.enabled !== wants
-      return { ...probe, facts: await withOrigin(facts, state), aofOwed: owed ? (wants ? 'yes' : 'no') : null }
+      return { ...probe, facts: await withOrigin(facts, state, ours), aofOwed: owed ? (wants ? 'yes' : 'no') : null }
     },
     exited: (failures, words) => {
       failed = { failures, words }

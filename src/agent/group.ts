@@ -15,6 +15,7 @@ import { freshWatch } from '../model/watch.ts'
 import type { KeepalivedProbe, Request, Statement, View } from '../model/view.ts'
 import { carryOut, type ActionResult, type Hands } from '../act/act.ts'
 import { mayGrowBacklog } from '../act/backlog.ts'
+import { requiredReplica } from '../act/min-replicas.ts'
 import { mayRaiseBuffer } from '../act/stream.ts'
 import { writeFence } from '../act/write-fence.ts'
 import { decide } from '../decide/decide.ts'
@@ -28,6 +29,7 @@ import { monotonicMs, type StallMeter } from './clock.ts'
 import { crashPoint } from './crash-point.ts'
 import { openDiskSense, type DiskSense } from './disk-sense.ts'
 import { lineFile, type Log, type LoggedEvent } from './log-files.ts'
+import { alarmNews } from './news.ts'
 import { openSenses, type PeerSigns } from './senses.ts'
 import { hasRoom, saveState } from './store.ts'
 import { takeTurns } from './turns.ts'
@@ -104,7 +106,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
   let said = { text: '', atMs: 0 }
   let mustSay = false
   const told = new Map<string, number>()
-  let lastAlarm = ''
+  const isNews = alarmNews()
   let durable = true
   let room = { enough: true, askedMs: Number.NEGATIVE_INFINITY }
   let actedAll = true
@@ -130,7 +132,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
     wake,
     vipCame: () => record({ kind: 'vip-up', epoch: state.epoch, text: `the address ${group.vip?.ip ?? ''} is on ${host}`, data: { to: host } }),
   })
-  const disk: DiskSense | null = group.process === 'direct' ? openDiskSense(config.paths, group, options.userConf, complain) : null
+  const disk: DiskSense = openDiskSense(config.paths, group, options.userConf, redis.files, complain)
   const hands: Hands = {
     config,
     group,
@@ -142,10 +144,10 @@ export function startGroup(options: GroupOptions): GroupLoop {
     settingsChanged: redis.settingsChanged,
     exited: (text, failures, words) => {
       options.log('warn', text)
-      disk?.exited(failures, words)
+      disk.exited(failures, words)
       wake()
     },
-    diskChanged: () => disk?.changed(),
+    diskChanged: () => disk.changed(),
     note: (text, kind = 'started') => record({ kind, epoch: state.epoch, text }),
     lookAgeMs: () => monotonicMs() - (last?.view.nowMs ?? 0),
     step: (when, kind) => crashPoint(`${state.phase}/${when}:${kind}`),
@@ -180,8 +182,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
 
   async function observe(): Promise<View> {
     lookForRoom()
-    const probed = await redis.probe(monotonicMs())
-    const redisProbe = disk === null ? probed : await disk.look(probed, state)
+    const redisProbe = await disk.look(await redis.probe(monotonicMs()), state)
     const { settings } = redisProbe
     const peers = senses.peers()
     const stalledMs = options.stall.stalledMs()
@@ -199,6 +200,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
         backlog: mayGrowBacklog(hands) ? redisProbe.backlog : null,
         settings: settings === null || mayRaiseBuffer(hands) ? settings : { ...settings, replicaBuffer: null },
         fence: writeFence(config.paths, group.name, stalledMs > stallLimitMs),
+        required: requiredReplica(config.paths, group.name),
       },
       keepalived: senses.keepalived(last?.decision.diagnosis === 'i-serve' || last?.decision.diagnosis === 'holder-serves'),
       peers,
@@ -257,7 +259,8 @@ export function startGroup(options: GroupOptions): GroupLoop {
     if (failure !== undefined && !failure.outcome.done) complain(failure.outcome.why, failure.outcome.waiting === true ? 'waiting' : 'alarm')
     else if (view.redis.trouble !== null) complain(view.redis.trouble)
     else if (durable && room.enough) told.clear()
-    if (failure === undefined) for (const event of decision.events) if (event.kind !== 'detected' && isNews(event)) record(event)
+    if (failure === undefined)
+      for (const event of decision.events) if (event.kind !== 'detected' && (event.kind !== 'alarm' || isNews(event.text, view.nowMs))) record(event)
     if (view.request !== null) requests.shift()
     for (const result of state.results) settle(result)
     const acted = results.some((r) => !renewals.includes(r.action.kind))
@@ -267,14 +270,6 @@ export function startGroup(options: GroupOptions): GroupLoop {
     const outlived = failure?.action.kind === 'promote' && !failure.outcome.done && failure.outcome.waiting === true
     if (outlived || (failure === undefined && acted)) schedule(monotonicMs())
     else schedule(failure === undefined ? decision.wakeAtMs : Math.max(decision.wakeAtMs, monotonicMs() + 50))
-  }
-
-  /** A refusal is decided anew in every cycle for as long as it lasts; the log needs it once. */
-  function isNews(event: Event): boolean {
-    if (event.kind !== 'alarm') return true
-    const known = event.text === lastAlarm
-    lastAlarm = event.text
-    return !known
   }
 
   function complain(why: string, kind: 'alarm' | 'waiting' = 'alarm'): void {

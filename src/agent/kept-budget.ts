@@ -22,7 +22,7 @@ export async function tidyKept(dir: string, store: KeptStore, limits: KeptLimits
   for (const { id, why } of remove) {
     const entry = kept.find((k) => k.id === id)
     // The journal stays: it is the record of who replayed what. The manifest goes last, so that half of it is tried again.
-    for (const end of ['resp', 'rdb', 'json']) await rm(`${dir}/${id}.${end}`, { force: true })
+    for (const end of ['resp', 'rdb', 'aof', 'json']) await rm(`${dir}/${id}.${end}`, { recursive: true, force: true })
     tell(
       'kept',
       `${id} was removed: ${why}; seen by ${entry?.seenBy ?? 'nobody'}${entry?.replay == null ? ', not replayed' : `, ${entry.replay.applied} items replayed by ${entry.replay.by}`}`,

@@ -4,9 +4,10 @@
  */
 import { open, readFile, readdir, stat } from 'node:fs/promises'
 import type { Config } from '../model/config.ts'
-import { isKeptId, type Kept, type KeptEntry, type ReplayLine } from '../model/kept.ts'
+import { isKeptId, type Kept, type KeptEntry, type KeptKind, type ReplayLine } from '../model/kept.ts'
 import { keptDir } from '../model/paths.ts'
 import { writeDurably } from '../act/durable.ts'
+import { bytesIn } from '../act/set-aside.ts'
 
 const maxListed = 1000
 const maxPageBytes = 1024 * 1024
@@ -40,15 +41,16 @@ export function keptStore(paths: Config['paths'], group: string, host: string, t
   return {
     list: async () => {
       const names = await readdir(dir).catch((): string[] => [])
-      const ids = [...new Set(names.flatMap((name) => /^(.+)\.(?:resp|rdb)$/.exec(name)?.[1] ?? []))].filter(isKeptId).slice(0, maxListed)
+      const ids = [...new Set(names.flatMap((name) => /^(.+)\.(?:resp|rdb|aof)$/.exec(name)?.[1] ?? []))].filter(isKeptId).slice(0, maxListed)
       const entries = await Promise.all(ids.map(async (id) => ({ kept: await one(id), journal: await readJournal(id) })))
       return entries
-        .flatMap(({ kept, journal }) => (kept === null ? [] : [{ ...kept, replay: summaryOf(journal) }]))
+        .flatMap(({ kept, journal }) => (kept === null ? [] : [{ ...kept, file: fileOf(dir, kept), replay: summaryOf(journal) }]))
         .sort((a, b) => a.keptAtWallMs - b.keptAtWallMs)
     },
     page: async (id, offset, limit) => {
       const kept = await one(id)
-      if (kept === null) return null
+      // An AOF is a folder, and nobody who asks could read it.
+      if (kept === null || kept.kind === 'aof') return null
       const file = await open(fileOf(dir, kept), 'r')
       try {
         const buffer = Buffer.alloc(Math.min(maxPageBytes, Math.max(1, limit)))
@@ -101,8 +103,10 @@ async function appendLine(dir: string, id: string, line: ReplayLine, expectLines
   return known.length + 1
 }
 
+const endings = { commands: 'resp', dataset: 'rdb', aof: 'aof' } as const
+
 export function fileOf(dir: string, kept: Pick<Kept, 'id' | 'kind'>): string {
-  return `${dir}/${kept.id}.${kept.kind === 'commands' ? 'resp' : 'rdb'}`
+  return `${dir}/${kept.id}.${endings[kept.kind]}`
 }
 
 /** The manifest; for a copy without one, what can be said of its file. null: neither. */
@@ -113,19 +117,21 @@ async function readKept(dir: string, id: string, group: string, host: string): P
   } catch {
     // No manifest, or half of one: below.
   }
-  const found = await stat(`${dir}/${id}.rdb`).catch(() => null)
-  if (found === null) return null
+  const kind: KeptKind = (await bytesIn(`${dir}/${id}.aof`)) === null ? 'dataset' : 'aof'
+  const file = fileOf(dir, { id, kind })
+  const [found, bytes] = [await stat(file).catch(() => null), await bytesIn(file)]
+  if (found === null || bytes === null) return null
   return {
     format: 1,
     id,
     group,
     host,
-    kind: 'dataset',
+    kind,
     epoch: Number(/^epoch-(\d+)-/.exec(id)?.[1] ?? 0),
     replid: '',
     fromOffset: null,
     toOffset: Number(/-offset-(\d+)$/.exec(id)?.[1] ?? Number.NaN) || null,
-    bytes: found.size,
+    bytes,
     commands: null,
     keys: null,
     databases: null,
@@ -133,7 +139,8 @@ async function readKept(dir: string, id: string, group: string, host: string): P
     forkedAtWallMs: null,
     keptAtWallMs: Math.round(found.mtimeMs),
     sha256: null,
-    why: 'kept by an earlier version: no manifest',
+    why: kind === 'aof' ? 'redis could not read it; its manifest is lost' : 'kept by an earlier version: no manifest',
+    ...(kind === 'aof' ? { unreadable: true } : {}),
     seenAtWallMs: null,
     seenBy: null,
   }

@@ -17,6 +17,8 @@ const reachAgainMs = 50
 /** Half of what the lease allows, so that an answer is never too old while they come. */
 const checkAgainMs = 40
 const lonelyCheckMs = 400
+/** The next question does not wait for an answer that is late. */
+const maxChecksAsked = 3
 /** In calm only to know that they would answer. */
 const calmCheckMs = 30_000
 /** keepalived tells its new state before or after it has changed the interface; this long after a word the interface is looked at each time. */
@@ -84,7 +86,8 @@ export function openSenses(options: SensesOptions): Senses {
   let straySinceMs: number | null = null
   const answered = new Map<string, number>()
   let askedMs = Number.NEGATIVE_INFINITY
-  const checked = { reach: 'not asked' as ChecksProbe['reach'], askedMs: Number.NEGATIVE_INFINITY, sinceMs: monotonicMs(), asking: false }
+  let lastAskedMs = Number.NEGATIVE_INFINITY
+  const checked = { reach: 'not asked' as ChecksProbe['reach'], askedMs: Number.NEGATIVE_INFINITY, sinceMs: monotonicMs(), asking: 0 }
 
   function probeKeepalived(calm: boolean): KeepalivedProbe | null {
     if (group.vip === undefined || !options.vip) return null
@@ -173,14 +176,18 @@ export function openSenses(options: SensesOptions): Senses {
     if (!policy.checks) return null
     const nowMs = monotonicMs()
     const everyMs = !missesAll(probes) ? calmCheckMs : probes.every((p) => p.silentMs >= longSilentMs) ? lonelyCheckMs : checkAgainMs
-    if (!checked.asking && nowMs - checked.askedMs >= everyMs) askChecksAgain(nowMs)
+    if (checked.asking < maxChecksAsked && nowMs - lastAskedMs >= everyMs) askChecksAgain(nowMs)
     return { reach: checked.reach, ageMs: Math.min(nowMs - checked.askedMs, neverMs), forMs: nowMs - checked.sinceMs }
   }
 
   function askChecksAgain(nowMs: number): void {
-    checked.asking = true
+    checked.asking += 1
+    lastAskedMs = nowMs
     void askChecks(group.checkIps).then((answers) => {
-      Object.assign(checked, { asking: false, reach: answers ? 'answers' : 'silent', askedMs: nowMs })
+      checked.asking -= 1
+      // A younger question has been answered already.
+      if (nowMs < checked.askedMs) return
+      Object.assign(checked, { reach: answers ? 'answers' : 'silent', askedMs: nowMs })
       if (!answers || options.stall.stalledMs() > stallLimitMs) checked.sinceMs = monotonicMs()
       options.wake()
     })

@@ -87,6 +87,12 @@ export interface Bench {
 export async function openBench(session: Session, group: string, id: string): Promise<Bench> {
   const kept = await findKept(session, group, id)
   await markSeen(session, kept)
+  if (kept.kind === 'aof')
+    throw new OperatorError(
+      'HF604',
+      `${kept.id} is an AOF that redis could not read: there is nothing to replay`,
+      `salvage show ${group} ${kept.id} says how to look into it`,
+    )
   const journal = await readJournal(session, kept)
   const [status] = await statusOf(session, group)
   const member = groupOf(session, group).members.find((m) => m.host === status?.primary)

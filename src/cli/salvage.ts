@@ -5,8 +5,9 @@ import pc from 'picocolors'
 import { OperatorError } from '../model/error.ts'
 import type { KeptEntry } from '../model/kept.ts'
 import { groupOf, openSession } from './ask.ts'
+import { howToLook } from '../salvage/look.ts'
 import { countByClass, drawClasses, drawItem, viewOf, type ItemView } from './salvage-draw.ts'
-import { listKept, markSeen, openBench, type Bench } from './salvage-open.ts'
+import { findKept, listKept, markSeen, openBench, type Bench } from './salvage-open.ts'
 import { registerReplay } from './salvage-replay.ts'
 
 type Globals = { readonly config: string }
@@ -42,6 +43,13 @@ export function register(program: Command): void {
       const session = await openSession(command.optsWithGlobals() as unknown as Globals)
       const limit = Number(options.limit)
       if (!Number.isInteger(limit) || limit < 1) throw new OperatorError('HF303', `--limit takes a whole number above 0, not ${options.limit}`, '', 2)
+      const kept = await findKept(session, group, id)
+      // Of a dataset one may still try: the redis-server of this machine may be a newer one.
+      if (kept.unreadable === true && (kept.kind === 'aof' || (options.keys !== true && options.commands !== true))) {
+        await markSeen(session, kept)
+        process.stdout.write(options.json === true ? `${JSON.stringify({ kept, items: [], howToLook: howToLook(kept) }, null, 2)}\n` : drawUnreadable(kept))
+        return
+      }
       const bench = await openBench(session, group, id)
       try {
         process.stdout.write(
@@ -68,7 +76,15 @@ function drawList(kept: readonly KeptEntry[]): string {
       when(k.keptAtWallMs),
       replayWord(k),
     ])
-  return `${table.toString()}\n`
+  const unreadable = kept.filter((k) => k.unreadable === true)
+  return `${table.toString()}\n${unreadable.map((k) => `${k.id}: ${k.why}; on ${k.host}: ${k.file ?? ''}\n`).join('')}`
+}
+
+function drawUnreadable(kept: KeptEntry): string {
+  const known = `${pc.bold(kept.id)} on ${kept.host}: ${kept.why}\n  ${kept.kind}, ${kept.bytes} bytes, kept at ${when(kept.keptAtWallMs)}: ${kept.file ?? ''}\n`
+  return `${known}${howToLook(kept)
+    .map((line) => `  ${line}\n`)
+    .join('')}`
 }
 
 const when = (atWallMs: number): string => new Date(atWallMs).toISOString().replace('T', ' ').slice(0, 19)

@@ -39,6 +39,7 @@ export function decide(state: State, view: View, policy: Policy): Decision {
       ...safeRule(ctx),
       ...withVip(draft.actions, ctx, allowed),
       ...fenceRule(ctx, draft.next),
+      ...waiveRule(ctx),
       ...backlogRule(ctx, draft),
       ...aofRule(ctx, draft),
       ...yieldRule(ctx, draft.next),
@@ -75,7 +76,14 @@ function fenceRule(ctx: Context, next: State): readonly Action[] {
 function safeRule(ctx: Context): readonly Action[] {
   const { facts, fence } = ctx.view.redis
   const inForce = facts === null || facts.goodFollowers !== null || facts.loading || fence !== null || !redisAnswers(ctx.view)
-  return ctx.policy.safe && !inForce ? [{ kind: 'require-replica' }] : []
+  return ctx.policy.safe && !inForce ? [{ kind: 'require-replica', runId: facts.runId }] : []
+}
+
+/** Not `safe` any more. The write fence stands in the same values: first it goes, and gives back what it found. */
+function waiveRule({ view, policy }: Context): readonly Action[] {
+  const { facts, fence, required } = view.redis
+  if (policy.safe || required == null || fence !== null || facts === null || facts.loading || !redisAnswers(view)) return []
+  return [{ kind: 'waive-replica', runId: facts.runId }]
 }
 
 /** In a calm cycle only: nothing that is under way waits for it. */

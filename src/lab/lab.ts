@@ -31,6 +31,8 @@ export interface RaiseOptions {
   /** The command that runs holdfast; by default, as this process was started. */
   readonly entry?: readonly string[]
   readonly clients?: number
+  /** Whose end makes the lab a leftover (leftovers.ts). Absent: it stays until it is taken down. */
+  readonly owner?: ProcessId
   readonly progress?: (line: string) => void
   /** Aborting it takes down what was raised so far. */
   readonly signal?: AbortSignal
@@ -148,7 +150,7 @@ async function raiseSteps(options: RaiseOptions, dir: string): Promise<LabRecord
   const record = recordFrom(options, dir, files)
   await writeRecord(record)
   proceed('making the bridge')
-  await raiseBridge(record.plan)
+  await raiseBridge(record.plan, options.owner)
   for (const node of record.plan.nodes) {
     proceed(`plugging in ${node.name} (${node.ip})`)
     await plugNode(record.plan, node)

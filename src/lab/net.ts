@@ -4,7 +4,7 @@
  * removes every trace. It starts no processes and knows nothing of Redis.
  */
 import { OperatorError } from '../model/error.ts'
-import { endNamespace } from './processes.ts'
+import { endNamespace, type ProcessId } from './processes.ts'
 import type { LabNode, LabPlan } from './plan.ts'
 import { onLinkRoutes } from './plan.ts'
 import type { Faults } from './rules.ts'
@@ -22,9 +22,13 @@ export async function namespaces(): Promise<string[]> {
     .filter((name) => name !== '')
 }
 
-export async function raiseBridge(plan: LabPlan): Promise<void> {
+const ownerWord = 'holdfast-owner'
+
+/** `owner`: the process with whose end the lab has lost its purpose; written on the namespace before there is anything in it. */
+export async function raiseBridge(plan: LabPlan, owner?: ProcessId): Promise<void> {
   const netns = plan.bridgeNetns
   await addNamespace(netns)
+  if (owner !== undefined) await batch(netns, [`link set lo alias "${ownerWord} ${owner.pid} ${owner.startTicks}"`], `marking ${netns}`)
   // Forwarding what was bridged through the namespace's IP rules would only cost time; absent without br_netfilter.
   const knob = '/proc/sys/net/bridge/bridge-nf-call-iptables'
   await must(['ip', 'netns', 'exec', netns, 'sh', '-c', `if [ -w ${knob} ]; then echo 0 > ${knob}; fi`], 'preparing the bridge')
@@ -41,6 +45,13 @@ export async function raiseBridge(plan: LabPlan): Promise<void> {
     'making the bridge',
   )
   await applyRules(plan, baseRules(plan.nodes.map((node) => node.port)))
+}
+
+/** null: a lab that outlives whoever raised it, or no lab of ours. */
+export async function namespaceOwner(netns: string): Promise<ProcessId | null> {
+  const shown = await run(['ip', '-n', netns, 'link', 'show', 'lo'])
+  const found = new RegExp(`alias ${ownerWord} (\\d+) (\\d+)`).exec(shown.stdout)
+  return found === null ? null : { pid: Number(found[1]), startTicks: Number(found[2]) }
 }
 
 /** Makes the node's namespace and plugs it into the bridge: a machine that has booted and runs nothing yet. */

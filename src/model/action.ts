@@ -51,7 +51,9 @@ export type Action =
   /** Has a primary without replicas count its bytes. It takes a new replication id with it. */
   | { readonly kind: 'open-backlog' }
   /** Redis is to take writes only while a replica acknowledges them (`durability: safe`). What the user asks more is kept. */
-  | { readonly kind: 'require-replica' }
+  | { readonly kind: 'require-replica'; readonly runId: string }
+  /** The limits of redis that `durability: safe` had changed are put back: it is not asked for any more. */
+  | { readonly kind: 'waive-replica'; readonly runId: string }
   /** CONFIG SET repl-backlog-size, only ever upward. */
   | { readonly kind: 'grow-backlog'; readonly bytes: number }
   /** Ends the replication link; redis opens another at once and continues where it was. */

@@ -3,13 +3,15 @@
  * PURE: words only. A copy of an older version has no manifest; it is listed with what its file says.
  */
 
+export type KeptKind = 'commands' | 'dataset' | 'aof'
+
 export interface Kept {
   readonly format: 1
   readonly id: string
   readonly group: string
   readonly host: string
-  /** commands: exactly the diverged part of the replication stream. dataset: an RDB of everything. */
-  readonly kind: 'commands' | 'dataset'
+  /** commands: exactly the diverged part of the replication stream. dataset: an RDB of everything. aof: an AOF that redis could not read. */
+  readonly kind: KeptKind
   /** The epoch whose history it belongs to, and the id of that history; '' where it is not known. */
   readonly epoch: number
   readonly replid: string
@@ -28,6 +30,8 @@ export interface Kept {
   /** Of the file; null for a copy without a manifest. */
   readonly sha256: string | null
   readonly why: string
+  /** Redis could not read it when it was kept, so nothing here can say what is in it. Absent: it is whole. */
+  readonly unreadable?: true
   readonly seenAtWallMs: number | null
   readonly seenBy: string | null
 }
@@ -46,6 +50,8 @@ export interface ReplayLine {
 }
 
 export interface KeptEntry extends Kept {
+  /** Where it lies on its host. Absent: its agent is of an earlier version. */
+  readonly file?: string
   /** Items applied so far and the last word of the journal; null: never replayed. */
   readonly replay: { readonly applied: number; readonly lastAtWallMs: number; readonly by: string; readonly complete: boolean } | null
 }

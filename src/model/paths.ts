@@ -109,6 +109,11 @@ export function writeFenceFile(paths: Paths, group: string): string {
   return `${groupStateDir(paths, group)}/write-fence.json`
 }
 
+/** The user's values of what `durability: safe` has changed in redis. */
+export function safeLimitsFile(paths: Paths, group: string): string {
+  return `${groupStateDir(paths, group)}/safe-limits.json`
+}
+
 /** What the guard of a leased primary looks at (render/guard.ts): /proc/uptime as the agent read it last. */
 export function beatFile(paths: Paths): string {
   return `${paths.run}/agent.beat`

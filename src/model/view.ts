@@ -69,6 +69,8 @@ export interface RedisFacts {
     readonly usedBytes: number
     /** A background save is under way: a full sync waits for it and shows no progress. */
     readonly saving: boolean
+    /** That it was asked for since it was started. Absent in the words of an older agent. */
+    readonly fullSyncs?: number
   }
 }
 
@@ -106,6 +108,8 @@ export interface RedisProbe {
   readonly bornFenced?: Fact
   /** The write fence that this agent has begun to set (on disk) and not lifted since. `inForce`: redis has confirmed it. */
   readonly fence: { readonly runId: string; readonly inForce: boolean } | null
+  /** The limits of `durability: safe` that this agent has set (on disk) and not put back. `runId` null: redis was started with them. */
+  readonly required?: { readonly runId: string | null } | null
   /** What the next start would find, or what a process reads that does not answer yet. null or absent: it answers, or it is not Holdfast's to start. */
   readonly disk?: DiskProbe | null
   /** This process was started with `appendonly` other than configured, to load the right file: it is to be set. */

@@ -4,11 +4,11 @@
  */
 import { open, readFile } from 'node:fs/promises'
 import type { AofSeen, DataDir, RdbSeen } from '../model/disk.ts'
-import { aofDirName, oldAofName, rdbName } from '../model/paths.ts'
+import type { RedisFiles } from './redis-files.ts'
 import { endsWell, parseRdbHeader, rdbHeaderBytes, rdbTailBytes } from '../redis/rdb-header.ts'
 
-export async function observeDataDir(dir: string): Promise<DataDir> {
-  const [rdb, aof] = await Promise.all([seeRdb(`${dir}/${rdbName}`), seeAof(dir)])
+export async function observeDataDir(files: RedisFiles): Promise<DataDir> {
+  const [rdb, aof] = await Promise.all([seeRdb(`${files.dir}/${files.rdb}`), seeAof(files)])
   return { rdb, aof }
 }
 
@@ -28,20 +28,20 @@ async function seeRdb(file: string): Promise<RdbSeen | null> {
  * Without a manifest there is no AOF for redis 7, whatever lies in its folder: it begins an empty one. The identity of an AOF is the
  * header of its base, because names and sizes come again.
  */
-async function seeAof(dir: string): Promise<AofSeen | null> {
+async function seeAof({ dir, aofDir, aof }: RedisFiles): Promise<AofSeen | null> {
   const bad = (why: string, changedAtMs = 0, bytes = 0): AofSeen => ({ ok: false, bytes, changedAtMs, why })
-  const manifest = await ends(`${dir}/${aofDirName}/${oldAofName}.manifest`)
+  const manifest = await ends(`${dir}/${aofDir}/${aof}.manifest`)
   if (manifest === null) {
-    const old = await ends(`${dir}/${oldAofName}`)
+    const old = await ends(`${dir}/${aof}`)
     if (old?.ok === false) return bad(old.why)
     if (old === null) return null
     const { bytes, changedAtMs, head } = old
     const header = parseRdbHeader(head)
-    return { ok: true, bytes, changedAtMs, base: header.ok ? header.value.fields : oldAofName, empty: bytes === 0 }
+    return { ok: true, bytes, changedAtMs, base: header.ok ? header.value.fields : aof, empty: bytes === 0 }
   }
   if (!manifest.ok) return bad(manifest.why)
   const files = parts(
-    manifest.bytes > rdbHeaderBytes ? await readFile(`${dir}/${aofDirName}/${oldAofName}.manifest`, 'utf8').catch(() => '') : manifest.head.toString('utf8'),
+    manifest.bytes > rdbHeaderBytes ? await readFile(`${dir}/${aofDir}/${aof}.manifest`, 'utf8').catch(() => '') : manifest.head.toString('utf8'),
   )
   if (files === null) return bad('its manifest is torn or no manifest', manifest.changedAtMs)
   let bytes = 0
@@ -49,7 +49,7 @@ async function seeAof(dir: string): Promise<AofSeen | null> {
   let empty = true
   let { changedAtMs } = manifest
   for (const { name, kind } of files) {
-    const seen = await ends(`${dir}/${aofDirName}/${name}`)
+    const seen = await ends(`${dir}/${aofDir}/${name}`)
     if (seen === null) return bad(`${name} stands in its manifest and is missing`, changedAtMs, bytes)
     if (!seen.ok) return bad(seen.why, changedAtMs, bytes)
     bytes += seen.bytes

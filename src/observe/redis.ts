@@ -5,6 +5,7 @@
 import type { RedisFacts, RedisProbe } from '../model/view.ts'
 import { factsFromInfo } from '../redis/info.ts'
 import { observeBirth } from './birth.ts'
+import type { RedisFiles } from './redis-files.ts'
 import { settingsReader } from './settings.ts'
 import { writeMeter } from './write-meter.ts'
 import { openRedis, type RedisLink, type RedisTarget } from '../redis/link.ts'
@@ -27,6 +28,8 @@ export interface RedisObserver {
   readonly expectProcess: (pid: number) => void
   /** act/ has changed what INFO does not tell. */
   readonly settingsChanged: () => void
+  /** Of an external redis that was born fenced; null: of none that is known. */
+  readonly files: () => RedisFiles | null
   readonly close: () => void
 }
 
@@ -95,9 +98,10 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
     stranger = parsed !== null && target.configFile !== undefined && parsed.configFile !== target.configFile
     trouble = parsed === null ? notRedis(target.port) : stranger ? strangerAt(parsed) : null
     if (parsed === null || stranger) return
+    // Before anything is decided by it: what it has read from disk may be known (disk-sense.ts).
+    if (birth !== null) await within(birth.saw(parsed, current), answerDeadlineMs)
     facts = parsed
     factsAtMs = clock()
-    birth?.saw(parsed)
     meter.saw(parsed, String(answer.value), factsAtMs)
     settings.look(current, parsed, factsAtMs)
     remember(parsed.pid)
@@ -156,6 +160,7 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
       }
     },
     settingsChanged: settings.forget,
+    files: () => birth?.files() ?? null,
     link: () => (stranger ? null : link),
     expectProcess: (pid) => {
       known = readProcess(pid)

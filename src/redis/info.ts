@@ -57,6 +57,7 @@ export function factsFromInfo(text: string): RedisFacts | null {
       backlogFrom: fields.get('repl_backlog_active') === '1' ? num('repl_backlog_first_byte_offset', -1) : -1,
       usedBytes: num('used_memory', 0),
       saving: fields.get('rdb_bgsave_in_progress') === '1',
+      fullSyncs: num('sync_full', 0),
     },
   }
 }

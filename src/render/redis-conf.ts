@@ -33,12 +33,29 @@ export interface RedisConf {
  */
 export const safeMaxLagS = 2
 
-/** The user's own value where it is a limit at all. */
-function safeValue(own: string | undefined, atLeast: number): string {
-  return own !== undefined && Number(own) >= 1 ? own : String(atLeast)
+/** redis' own default: an acknowledgement that is older than ten seconds does not count. */
+const defaultMaxLagS = 10
+
+export interface MinReplicas {
+  readonly toWrite: string
+  readonly maxLag: string
+}
+
+/** What a redis would have of its user's configuration, and what `safe` starts it with instead; null: not safe. */
+export function safeLimits(group: GroupConfig, userConf: string | undefined): { readonly own: MinReplicas; readonly ours: MinReplicas } | null {
+  if (group.durability !== 'safe') return null
+  const given = [...readConf(userConf ?? '').lines.map(({ directive, args }): Directive => [directive, ...args]), ...redisKey(group)]
+  const lastOf = (name: string, otherwise: number) => given.findLast(([directive]) => modernName(directive) === name)?.[1] ?? String(otherwise)
+  const own = { toWrite: lastOf('min-replicas-to-write', 0), maxLag: lastOf('min-replicas-max-lag', defaultMaxLagS) }
+  const maxLag = given.some(([directive]) => modernName(directive) === 'min-replicas-max-lag') && Number(own.maxLag) >= 1 ? own.maxLag : String(safeMaxLagS)
+  return { own, ours: { toWrite: Number(own.toWrite) >= 1 ? own.toWrite : '1', maxLag } }
 }
 
 type Directive = readonly [name: string, ...args: string[]]
+
+function redisKey(group: GroupConfig): readonly Directive[] {
+  return group.redis.map(([name, value]): Directive => [name, ...valueWords(name, value)])
+}
 
 /** Stands in a file that says another `appendonly` than the one configured. */
 export const otherAofMark = 'For this start only: loads the file that held the data; `appendonly` is set as configured when that is done'
@@ -50,7 +67,7 @@ export function wantsAof(group: GroupConfig, userConf: string | undefined): bool
     [],
     group.redis.map(([name]) => name),
   ).kept
-  const extra = group.redis.map(([name, value]): Directive => [name, ...valueWords(name, value)])
+  const extra = redisKey(group)
   return [...kept, ...extra].findLast(([name]) => modernName(name) === 'appendonly')?.[1]?.toLowerCase() === 'yes'
 }
 
@@ -59,8 +76,8 @@ const additive: readonly string[] = ['client-output-buffer-limit', 'loadmodule',
 
 export function renderRedisConf(input: RedisConfInput): RedisConf {
   const { config, group, member, serverVersion } = input
-  const extra = group.redis.map(([name, value]): Directive => [name, ...valueWords(name, value)])
-  const managed = [...managedDirectiveList(input), ...safeList(input, extra)]
+  const extra = redisKey(group)
+  const managed = [...managedDirectiveList(input), ...safeList(input)]
   const user = carryOver(
     input.userConf ?? '',
     managed,
@@ -125,13 +142,12 @@ function managedDirectiveList(input: RedisConfInput): readonly Directive[] {
 }
 
 /** On every member: who is promoted refuses writes from the first moment on, until a replica acknowledges. */
-function safeList({ group, userConf }: RedisConfInput, extra: readonly Directive[]): readonly Directive[] {
-  if (group.durability !== 'safe') return []
-  const given = [...readConf(userConf ?? '').lines.map(({ directive, args }): Directive => [directive, ...args]), ...extra]
-  const own = (name: string) => given.findLast(([directive]) => modernName(directive) === name)?.[1]
+function safeList({ group, userConf }: RedisConfInput): readonly Directive[] {
+  const limits = safeLimits(group, userConf)
+  if (limits === null) return []
   return [
-    ['min-replicas-to-write', safeValue(own('min-replicas-to-write'), 1)],
-    ['min-replicas-max-lag', safeValue(own('min-replicas-max-lag'), safeMaxLagS)],
+    ['min-replicas-to-write', limits.ours.toWrite],
+    ['min-replicas-max-lag', limits.ours.maxLag],
   ]
 }
 

@@ -2,14 +2,14 @@
  * Real keepalived on three hosts of a lab behind the words of a contract: rendered, started and reloaded by the code that agents
  * use, without agents. Its states come from its fifo, who has the address from the interfaces, and all of it goes with the lab.
  */
-import { mkdtemp, rm, unlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ensureKeepalived, setVip } from '../../src/act/keepalived.ts'
 import { plainStanding } from '../../src/render/keepalived.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { raiseLab, type Lab } from '../../src/lab/lab.ts'
+import { ownedDir } from '../../src/lab/leftovers.ts'
 import { namespaceProcesses } from '../../src/lab/processes.ts'
 import { nodeConfigFile } from '../../src/lab/record.ts'
 import { must, poll } from '../../src/lab/run.ts'
@@ -42,10 +42,10 @@ interface Keepalived {
 }
 
 export async function openVrrpReal(): Promise<VrrpUnderTest> {
-  const base = await mkdtemp(join(tmpdir(), 'hf-contract-'))
+  const { dir: base, owner } = await ownedDir('hf-contract-')
   const configFile = join(base, 'holdfast.yaml')
   await writeFile(configFile, yaml)
-  const lab = await raiseLab({ name: `t-vrrp-${process.pid}`, configFile, startAgents: false, baseDir: base, entry: [] })
+  const lab = await raiseLab({ name: `t-vrrp-${process.pid}`, configFile, startAgents: false, baseDir: base, entry: [], owner })
   const all = new Map<VrrpHostName, Keepalived>()
   for (const host of vrrpHosts) all.set(host, await keepalivedOf(lab, host))
   const of = (host: VrrpHostName): Keepalived => all.get(host) as Keepalived

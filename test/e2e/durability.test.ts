@@ -8,7 +8,7 @@ import type { Ack } from '../../src/lab/writer-process.ts'
 import { startWriter } from '../../src/lab/writer.ts'
 import { countIn, keptFiles } from './evidence.ts'
 import type { Rig } from './rig.ts'
-import { hostLines, problems, rigFor, twoHosts, vip } from './rig.ts'
+import { hostLines, problems, rigFor, run, twoHosts, vip } from './rig.ts'
 
 const gateway = '192.168.77.254'
 /** The time of a lease, what the agent needs to act, and that of a loaded machine. */
@@ -52,6 +52,30 @@ describe.skipIf(problems.length > 0)('two members with check_ips', { timeout: 60
     await rig.lab.heal()
     expect(await rig.untilOk()).toMatchObject({ primary, epoch })
     await rig.finishWithin(writer, 500)
+    await rig.expectNoBrokenRule()
+  })
+
+  test('… and the gateway drops whatever TCP it does not serve, as many do: it answers ping, and the primary goes on all the same', async () => {
+    const rig = theRig()
+    const { primary, epoch } = await rig.untilOk()
+    const onGateway = (...argv: string[]) => run(['ip', 'netns', 'exec', rig.lab.record.plan.bridgeNetns, 'nft', ...argv])
+    const writer = await rig.writer()
+    const rules = 'table inet deaf { chain in { type filter hook input priority 0; ip daddr 192.168.77.254 meta l4proto tcp drop; }; }'
+    expect(await onGateway(rules)).toMatchObject({ code: 0 })
+    try {
+      expect((await rig.lab.exec(primary, ['redis-cli', '-h', gateway, '-p', '80', '-t', '1', 'PING'], { deadlineMs: 500 })).code, 'TCP is silent').not.toBe(0)
+      await rig.incident(writer, 'the replica is cut off, ping alone answers', { outageMs: 200, mayBeUnfelt: true, okWithinMs: null }, async () => {
+        await rig.lab.cut(other(primary))
+        await rig.until('it is missed', 'sessions', (s) => s.health === 'degraded', 5000)
+        await new Promise((resolve) => setTimeout(resolve, 3000))
+      })
+    } finally {
+      await onGateway('delete', 'table', 'inet', 'deaf')
+    }
+    await rig.lab.heal()
+    expect(await rig.untilOk()).toMatchObject({ primary, epoch })
+    const report = await rig.finishWithin(writer, 500)
+    figures.push(`check_ips, only ping answers: longest gap of the primary ${Math.round(report.marks[0]?.longestOutage.lengthMs ?? 0)} ms`)
     await rig.expectNoBrokenRule()
   })
 

@@ -18,6 +18,7 @@ function e2eProblems(): readonly string[] {
     ['redis-server', 'redis-server'],
     ['redis-cli', 'redis-tools'],
     ['keepalived', 'keepalived'],
+    ['ping', 'iputils-ping'],
   ] as const) {
     const found = (process.env['PATH'] ?? '').split(':').some((dir) => existsSync(join(dir, program)))
     if (!found) problems.push(`the program ${program} is missing: apt-get install ${packageName}`)

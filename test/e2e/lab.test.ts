@@ -1,15 +1,15 @@
 /** Labs for real: fresh namespaces, plain redis-servers started by hand in them, every fault looked at from both sides. */
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { labProblems } from '../../src/lab/capability.ts'
 import type { Lab } from '../../src/lab/lab.ts'
 import { listLabs, openLab, raiseLab, takeDown } from '../../src/lab/lab.ts'
+import { ownedDir } from '../../src/lab/leftovers.ts'
 import { namespaces } from '../../src/lab/net.ts'
-import { namespaceProcesses } from '../../src/lab/processes.ts'
+import { namespaceProcesses, type ProcessId } from '../../src/lab/processes.ts'
 import { poll, run } from '../../src/lab/run.ts'
 import { startWriter } from '../../src/lab/writer.ts'
 
@@ -40,12 +40,15 @@ groups:
 const redisPort = 6379
 
 let base = ''
+let owner: ProcessId = { pid: 0, startTicks: 0 }
 let configFile = ''
 let entry: readonly string[] = []
 
 beforeAll(async () => {
   if (problems.length > 0) console.warn(`skipped: labs cannot run here: ${problems.join('; ')}`)
-  base = await mkdtemp(join(tmpdir(), 'hf-labs-'))
+  const owned = await ownedDir('hf-labs-')
+  base = owned.dir
+  owner = owned.owner
   configFile = join(base, 'holdfast.yaml')
   await writeFile(configFile, yaml)
   const script = join(base, 'entry.mjs')
@@ -60,7 +63,7 @@ afterAll(async () => {
 })
 
 function raise(name: string, clients = 1): Promise<Lab> {
-  return raiseLab({ name: `t-${name}`, configFile, startAgents: false, baseDir: base, entry, clients })
+  return raiseLab({ name: `t-${name}`, configFile, startAgents: false, baseDir: base, entry, clients, owner })
 }
 
 async function startRedis(lab: Lab, host: string): Promise<void> {

@@ -3,7 +3,7 @@
  * words in which the tests tell their incidents. An incident is: steady writes, something breaks, writes flow again, the
  * group is well again. Nothing here knows the right answer; limits and losses are asserted by the tests themselves.
  */
-import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFailed } from 'vitest'
@@ -12,6 +12,7 @@ import { OperatorError } from '../../src/model/error.ts'
 import type { MarkReport } from '../../src/lab/ack-log.ts'
 import type { Lab } from '../../src/lab/lab.ts'
 import { raiseLab, takeDown } from '../../src/lab/lab.ts'
+import { ownedDir } from '../../src/lab/leftovers.ts'
 import type { RunResult } from '../../src/lab/run.ts'
 import { poll, run } from '../../src/lab/run.ts'
 import type { WriterHandle, WriterOptions } from '../../src/lab/writer.ts'
@@ -76,12 +77,12 @@ export function rigFor(name: string, yaml: string, options: RigOptions = {}): ()
 }
 
 async function raiseRig(name: string, yaml: string, options: RigOptions): Promise<Rig> {
-  const base = await mkdtemp(join(tmpdir(), 'hf-e2e-'))
+  const { dir: base, owner } = await ownedDir('hf-e2e-')
   const configFile = join(base, 'holdfast.yaml')
   await writeFile(configFile, yaml)
   for (const [file, text] of Object.entries(options.files ?? {})) await writeFile(join(base, file), text, { mode: 0o600 })
   try {
-    const lab = await raiseLab({ name: `t-${name}`, configFile, startAgents: options.agents ?? true, baseDir: base, entry, clients: 2 })
+    const lab = await raiseLab({ name: `t-${name}`, configFile, startAgents: options.agents ?? true, baseDir: base, entry, clients: 2, owner })
     return new Rig(lab, base)
   } catch (error) {
     // Of that name there is one already, of somebody else's run.

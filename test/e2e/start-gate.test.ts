@@ -4,6 +4,7 @@
  */
 import { copyFile, mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
+import type { KeptEntry } from '../../src/model/kept.ts'
 import type { Rig } from './rig.ts'
 import { poll, problems, rigFor, twoHosts, vip } from './rig.ts'
 
@@ -54,6 +55,46 @@ describe.skipIf(problems.length > 0)('with an AOF', { timeout: 90_000 }, () => {
     await rig.incident(writer, 'crash, empty', { outageMs: 1000 }, () => rig.lab.kill(primary, 'redis'))
     expect(await events(rig, primary)).toContain('redis is started as a replica of nobody: its disk is empty')
     await rig.finishWithin(writer, 1000)
+    await rig.expectNoBrokenRule()
+  })
+})
+
+describe.skipIf(problems.length > 0)('with an AOF that redis cannot read', { timeout: 90_000 }, () => {
+  const theRig = rigFor('gate-torn', twoHosts(['redis: { appendonly: "yes" }']))
+
+  test('of a replica: kept aside whole and listed with its reason; show says how to look into it, and what it says is true', async () => {
+    const rig = theRig()
+    const { primary } = await rig.untilOk()
+    const replica = other(primary)
+    await rig.redisAt('client', vip, 'EVAL', "for i = 1, 500 do redis.call('set', 'k:' .. i, i) end return 1", '0')
+    await rig.redis(primary, 'WAIT', '1', '2000')
+    await rig.lab.freeze(replica, 'redis')
+    const manifest = `${dataDir(rig, replica)}/appendonlydir/appendonly.aof.manifest`
+    await writeFile(manifest, (await readFile(manifest, 'utf8')).slice(0, 20))
+    await rig.lab.kill(replica, 'redis')
+    const name = await poll(async () => (await keptNames(rig, replica)).find((n) => n.endsWith('.aof')), { withinMs: 10_000 })
+    const id = (name ?? 'none').replace('.aof', '')
+    await rig.untilOk()
+    expect(await rig.redis(replica, 'EXISTS', 'k:1', 'k:500'), 'fetched anew').toMatch(/2/)
+    const listed = (await rig.cli('salvage', 'list', 'sessions')).stdout
+    expect(listed).toContain(`${id}: redis cannot read it: its manifest is torn or no manifest; on ${replica}: `)
+    const { kept } = JSON.parse((await rig.cli('salvage', 'list', 'sessions', '--json')).stdout) as { kept: readonly KeptEntry[] }
+    expect(kept.find((k) => k.id === id)).toMatchObject({
+      kind: 'aof',
+      unreadable: true,
+      host: replica,
+      file: rig.file(replica, 'state', 'sessions', 'kept', `${id}.aof`),
+    })
+    expect(kept.find((k) => k.id === id)?.bytes).toBeGreaterThan(500)
+
+    const shown = await rig.cli('salvage', 'show', 'sessions', id)
+    expect(shown.stdout).toContain('its manifest is torn or no manifest')
+    const said = (begin: string) =>
+      (new RegExp(`^ *(${begin}.*?)(?: +#.*)?$`, 'm').exec(shown.stdout)?.[1] ?? 'false').replaceAll('/tmp/look', rig.file(replica, 'look'))
+    expect((await rig.lab.exec(replica, ['sh', '-c', said('mkdir')])).code).toBe(0)
+    const checked = await rig.lab.exec(replica, ['sh', '-c', said('redis-check-aof')])
+    expect(`${checked.stdout}${checked.stderr}`).toMatch(/manifest/i)
+    expect((await rig.cli('salvage', 'replay', 'sessions', id, '--dry-run')).stderr).toMatch(/HF604.*salvage show/s)
     await rig.expectNoBrokenRule()
   })
 })

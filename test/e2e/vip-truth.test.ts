@@ -26,6 +26,12 @@ describe.skipIf(problems.length > 0)('the address and keepalived', { timeout: 60
     await rig.finishWithin(writer, 500)
     expect(await rig.untilOk()).toMatchObject({ primary, epoch, vipHolder: primary })
     expect(await metric(rig, primary, 'holdfast_vip_repairs_total', 'keepalived restarted')).toBe(2)
+    // And what it says of its replica.
+    expect(await metric(rig, primary, 'holdfast_replica_connected', other(primary))).toBe(1)
+    expect(await metric(rig, primary, 'holdfast_replica_ack_age_seconds', other(primary))).toBeLessThanOrEqual(2)
+    expect(await metric(rig, primary, 'holdfast_replica_lag_bytes', other(primary))).toBeLessThan(10_000)
+    expect(await metric(rig, primary, 'holdfast_full_syncs_total', 'sessions')).toBeGreaterThanOrEqual(1)
+    expect(await metric(rig, other(primary), 'holdfast_link_up', 'sessions')).toBe(1)
   })
 
   test('… and redis with it: the address that was left behind does not lead clients to a dead host', async () => {

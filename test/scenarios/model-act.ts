@@ -102,6 +102,9 @@ export function perform(world: World, host: string, memory: ActMemory, action: A
     case 'require-replica':
       redis.needsReplica = true
       break
+    case 'waive-replica':
+      redis.needsReplica = false
+      break
     case 'keep-writes':
       if (redis.role !== 'primary') return 'keep-writes: NOMASTERLINK'
       world.kept.push({ host, name: action.name, log: redis.log, fromAt: action.fork.fromOffset ?? 0, keys: keysFrom(redis.log, action.fork.fromOffset ?? 0) })

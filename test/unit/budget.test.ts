@@ -1,7 +1,7 @@
 /** The budget of what is kept: seen and old or too much goes, unseen never; and the backlog that is to hold a minute of writes. */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { keptStore } from '../../src/agent/kept-store.ts'
 import { tidyKept } from '../../src/agent/kept-budget.ts'
 import { adviseBacklog } from '../../src/decide/backlog.ts'
@@ -68,6 +68,7 @@ describe('what is kept', () => {
 
   test('on disk: the copy and its manifest go, the journal stays, it is told; half a capture of yesterday goes', async () => {
     const dir = mkdtempSync(`${tmpdir()}/holdfast-budget-`)
+    onTestFinished(() => rmSync(dir, { recursive: true, force: true }))
     const folder = `${dir}/sessions/kept`
     mkdirSync(folder, { recursive: true })
     const store = keptStore({ state: dir, run: dir, redisServer: '', redisSentinel: '', keepalived: '' }, 'sessions', 'a', () => {})
@@ -89,7 +90,6 @@ describe('what is kept', () => {
     const left = (name: string) => existsSync(`${folder}/${name}`)
     expect(['epoch-1-from-a-offset-1.rdb', 'epoch-1-from-a-offset-1.json', 'x.part'].filter(left)).toEqual([])
     expect(['epoch-1-from-a-offset-1.journal', 'epoch-2-from-a-offset-1.rdb', 'y.part'].filter((n) => !left(n))).toEqual([])
-    rmSync(dir, { recursive: true })
   })
 })
 

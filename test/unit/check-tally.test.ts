@@ -1,6 +1,6 @@
 /** What script/test adds up is true: on made-up reports, on a real run of vitest, and when set-up itself fails. */
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -116,9 +116,11 @@ describe.skipIf(true)('some', () => test('left out', () => {}))
     expect(ended.stdout.trimEnd().split('\n').at(-1)).toBe('0 passed, 1 failed, 0 skipped')
   })
 
-  test('script/test: a step that does not exist is wrong usage', () => {
-    const ended = spawnSync(process.execPath, ['--import', 'tsx', 'script/check/run.ts', '--only', 'nothing'], { encoding: 'utf8' })
+  test('script/test: a step that does not exist is wrong usage, and leaves no folder for its logs behind', () => {
+    const env = { ...process.env, TMPDIR: dir }
+    const ended = spawnSync(process.execPath, ['--import', 'tsx', 'script/check/run.ts', '--only', 'nothing'], { encoding: 'utf8', env })
     expect(ended.status).toBe(2)
+    expect(readdirSync(dir).filter((name) => name.startsWith('holdfast-'))).toEqual([])
     expect(ended.stderr).toContain('there is no step nothing')
   })
 })

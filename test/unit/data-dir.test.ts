@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { observeDataDir } from '../../src/observe/data-dir.ts'
+import { usualFiles } from '../../src/observe/redis-files.ts'
 import { parseRdbHeader } from '../../src/redis/rdb-header.ts'
 
 const id = 'bb69da072b798832a84d1ea2ea8fc1de9f16aa12'
@@ -80,13 +81,13 @@ describe('a data directory', () => {
   }
 
   test('that is empty, or not there', async () => {
-    expect(await observeDataDir(dir)).toEqual({ rdb: null, aof: null })
-    expect(await observeDataDir(`${dir}/nowhere`)).toEqual({ rdb: null, aof: null })
+    expect(await observeDataDir(usualFiles(dir))).toEqual({ rdb: null, aof: null })
+    expect(await observeDataDir(usualFiles(`${dir}/nowhere`))).toEqual({ rdb: null, aof: null })
   })
 
   test('with an RDB', async () => {
     put('dump.rdb', whole)
-    expect(await observeDataDir(dir)).toMatchObject({ rdb: { ok: true, bytes: whole.length, replid: id }, aof: null })
+    expect(await observeDataDir(usualFiles(dir))).toMatchObject({ rdb: { ok: true, bytes: whole.length, replid: id }, aof: null })
   })
 
   test.each([
@@ -96,25 +97,25 @@ describe('a data directory', () => {
     ['cut off in its header', whole.subarray(0, 40), /header/],
   ])('whose RDB is %s', async (_what, bytes, why) => {
     put('dump.rdb', bytes)
-    expect((await observeDataDir(dir)).rdb).toMatchObject({ ok: false, why: expect.stringMatching(why) as string })
+    expect((await observeDataDir(usualFiles(dir))).rdb).toMatchObject({ ok: false, why: expect.stringMatching(why) as string })
   })
 
   test('whose RDB is a directory', async () => {
     mkdirSync(`${dir}/dump.rdb`)
-    expect((await observeDataDir(dir)).rdb).toMatchObject({ ok: false })
+    expect((await observeDataDir(usualFiles(dir))).rdb).toMatchObject({ ok: false })
   })
 
   test('with an AOF in parts: what is history does not count, and its base is its identity', async () => {
     putAof()
-    const { aof } = await observeDataDir(dir)
+    const { aof } = await observeDataDir(usualFiles(dir))
     expect(aof).toMatchObject({ ok: true, empty: false, base: expect.stringContaining('ctime=5') as string })
     putAof(undefined, '')
-    expect((await observeDataDir(dir)).aof).toMatchObject({ ok: true, empty: true })
+    expect((await observeDataDir(usualFiles(dir))).aof).toMatchObject({ ok: true, empty: true })
   })
 
   test('with a folder for an AOF and no manifest in it: redis would begin an empty one, so there is none', async () => {
     put('appendonlydir/temp-appendonly.aof.incr', 'x')
-    expect((await observeDataDir(dir)).aof).toBeNull()
+    expect((await observeDataDir(usualFiles(dir))).aof).toBeNull()
   })
 
   test.each([
@@ -125,11 +126,11 @@ describe('a data directory', () => {
   ])('whose AOF has %s', async (_what, damage, why) => {
     putAof()
     damage()
-    expect((await observeDataDir(dir)).aof).toMatchObject({ ok: false, why: expect.stringMatching(why) as string })
+    expect((await observeDataDir(usualFiles(dir))).aof).toMatchObject({ ok: false, why: expect.stringMatching(why) as string })
   })
 
   test('with the one file of redis before 7', async () => {
     put('appendonly.aof', '*1\r\n')
-    expect((await observeDataDir(dir)).aof).toMatchObject({ ok: true, bytes: 4, empty: false })
+    expect((await observeDataDir(usualFiles(dir))).aof).toMatchObject({ ok: true, bytes: 4, empty: false })
   })
 })

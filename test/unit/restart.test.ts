@@ -8,7 +8,7 @@ import { comesBackWith, isBornFenced, restartExposures } from '../../src/config/
 import { explainGroup } from '../../src/decide/explain.ts'
 import type { GroupConfig } from '../../src/model/config.ts'
 import { observeBirth } from '../../src/observe/birth.ts'
-import { poll } from '../../src/lab/run.ts'
+import type { RedisLink } from '../../src/redis/link.ts'
 import { facts, policy, probe, state, view } from './builders.ts'
 
 function group(lines: readonly string[]): GroupConfig {
@@ -95,17 +95,22 @@ describe('explain says it of the redis that runs', () => {
     try {
       const file = join(dir, 'redis.conf')
       await writeFile(file, 'replicaof 127.0.0.1 1\n')
+      const answers: Readonly<Record<string, string>> = { dir: '/data', dbfilename: 'own.rdb', appenddirname: 'own-aof', appendfilename: 'own.aof' }
+      const call = (words: readonly string[]) => Promise.resolve({ ok: true, value: [words[2], answers[words[2] ?? '']] } as const)
+      const link = { call } as unknown as RedisLink
       const birth = observeBirth()
       expect(birth.fenced()).toBe('unknown')
-      birth.saw(facts({ runId: 'one', configFile: file }))
-      expect(await poll(() => (birth.fenced() === true ? true : undefined), { withinMs: 2000 })).toBe(true)
+      await birth.saw(facts({ runId: 'one', configFile: file }), link)
+      expect(birth.fenced()).toBe(true)
+      expect(birth.files()).toEqual({ dir: '/data', rdb: 'own.rdb', aofDir: 'own-aof', aof: 'own.aof' })
       await writeFile(file, 'save ""\n')
-      birth.saw(facts({ runId: 'two', configFile: file }))
-      expect(await poll(() => (birth.fenced() === false ? true : undefined), { withinMs: 2000 })).toBe(true)
-      birth.saw(facts({ runId: 'three', configFile: join(dir, 'gone') }))
-      expect(birth.fenced()).toBe('unknown')
-      birth.saw(facts({ runId: 'four', configFile: '' }))
+      await birth.saw(facts({ runId: 'two', configFile: file }), link)
       expect(birth.fenced()).toBe(false)
+      expect(birth.files(), 'somebody may have written to it before it was seen: its files tell nothing').toBeNull()
+      await birth.saw(facts({ runId: 'three', configFile: join(dir, 'gone') }), link)
+      expect([birth.fenced(), birth.files()]).toEqual(['unknown', null])
+      await birth.saw(facts({ runId: 'four', configFile: '' }), link)
+      expect([birth.fenced(), birth.files()]).toEqual([false, null])
     } finally {
       await rm(dir, { recursive: true })
     }

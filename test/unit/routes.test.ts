@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { agentRoutes, healthCheck, publicRoutes } from '../../src/api/routes.ts'
 import type { GroupSnapshot } from '../../src/agent/group.ts'
 import type { AddressReport } from '../../src/model/address.ts'
-import type { Request } from '../../src/model/view.ts'
+import type { Follower, RedisProbe, Request } from '../../src/model/view.ts'
 import { facts, peer, policy, primaryFacts, probe, state, view, word } from './builders.ts'
 import { surface } from './wire.ts'
 
@@ -89,11 +89,52 @@ describe('metrics', () => {
     expect(lines).toContain('holdfast_vip_incidents_total{group="sessions",state="two"} 3')
     expect(lines).toContain('holdfast_vip_wrong_seconds_total{group="sessions"} 4.5')
     expect(lines).toContain('holdfast_vip_repairs_total{group="sessions",repair="removed"} 2')
-    expect(lines.filter((l) => l.startsWith('# TYPE'))).toHaveLength(4)
+    expect(lines.filter((l) => l.startsWith('# TYPE holdfast_vip'))).toHaveLength(4)
   })
 
-  test('a group without an address has none', async () => {
-    expect(await text(snapshot())).toBe('')
+  test('a group without an address has none, and one that nobody has looked at has nothing', async () => {
+    expect(await text(snapshot())).not.toContain('holdfast_vip')
+    expect(await text(snapshot({ view: null }))).toBe('')
+  })
+
+  const supply = { backlogFrom: 1, usedBytes: 1, saving: false, fullSyncs: 3 }
+  const follower = (ip: string, more: Partial<Follower> = {}): Follower => ({ ip, port: 6379, online: true, offset: 1000, ackAgeS: 0, ...more })
+  const samples = async (found: GroupSnapshot, name: string) => (await text(found)).split('\n').filter((l) => l.startsWith(`holdfast_${name}{`))
+  const serving = (followers: readonly Follower[], more: Partial<RedisProbe> = {}, phase: 'primary' | 'fenced' = 'primary') =>
+    snapshot({
+      state: state('a', { phase }),
+      view: view('a', [], { redis: probe({ facts: primaryFacts({ offset: 1500, followers, supply }), ...more }) }),
+      policy: policy('a', 'b', 'c', { host: 'd', replicateFrom: 'b' }),
+    })
+
+  test('of each replica, from the primary: is it sent the stream, how far behind, how old is its word; who is absent is said', async () => {
+    const seen = serving([follower('ip-b', { ackAgeS: 1 }), follower('10.9.9.9', { offset: 1600 })])
+    const of = (replica: string, value: number, name: string) => `holdfast_replica_${name}{group="sessions",replica="${replica}"} ${value}`
+    // d is to replicate from b: it is not missed here.
+    expect(await samples(seen, 'replica_connected')).toEqual([of('b', 1, 'connected'), of('10.9.9.9:6379', 1, 'connected'), of('c', 0, 'connected')])
+    expect(await samples(seen, 'replica_lag_bytes')).toEqual([of('b', 500, 'lag_bytes'), of('10.9.9.9:6379', 0, 'lag_bytes')])
+    expect(await samples(seen, 'replica_ack_age_seconds')).toEqual([of('b', 1, 'ack_age_seconds'), of('10.9.9.9:6379', 0, 'ack_age_seconds')])
+    expect(await samples(seen, 'full_syncs_total')).toEqual(['holdfast_full_syncs_total{group="sessions"} 3'])
+    expect(await samples(seen, 'link_up')).toEqual([])
+  })
+
+  test('in a full sync it is not connected, and has neither lag nor word; of who does not serve nobody is missed', async () => {
+    const seen = serving([follower('ip-b', { online: false, offset: 0 })], {}, 'fenced')
+    expect(await samples(seen, 'replica_connected')).toEqual(['holdfast_replica_connected{group="sessions",replica="b"} 0'])
+    expect([await samples(seen, 'replica_lag_bytes'), await samples(seen, 'replica_ack_age_seconds')]).toEqual([[], []])
+  })
+
+  test.each<[string, Partial<RedisProbe>]>([
+    ['dead', { process: false }],
+    ['silent for long', { factsAgeMs: 3001 }],
+  ])('a redis that is %s is not told as if it were alive', async (_what, more) => {
+    expect(await text(serving([follower('ip-b')], more))).toBe('')
+  })
+
+  test('a replica says whether its link is up', async () => {
+    expect(await samples(snapshot(), 'link_up')).toEqual(['holdfast_link_up{group="sessions"} 1'])
+    const down = snapshot({ view: view('b', [holder], { redis: probe({ facts: facts({ linkUp: false }) }) }) })
+    expect(await samples(down, 'link_up')).toEqual(['holdfast_link_up{group="sessions"} 0'])
   })
 })
 

@@ -20,11 +20,14 @@ esac
 const dirs: string[] = []
 const pids: number[] = []
 const keepers: Vrrp[] = []
+// By itself, and last (they run from the bottom): one that has ended already fails the other.
 afterEach(async () => {
+  for (const dir of dirs.splice(0)) await rm(dir, { recursive: true, force: true })
+})
+afterEach(() => {
   // First: a keeper that is not closed starts anew what is ended here.
   for (const keeper of keepers.splice(0)) keeper.close()
   for (const pid of pids.splice(0)) process.kill(pid, 'SIGKILL')
-  for (const dir of dirs.splice(0)) await rm(dir, { recursive: true, force: true })
 })
 
 async function configWithTwoGroups(): Promise<Config> {
