@@ -1,6 +1,7 @@
 /** Accidents that the simulator found (test/sim), told as scenarios: each of them once broke a rule. */
 import { expect, test } from 'vitest'
 import { onlyIn } from './model-log.ts'
+import { nothing } from './model-redis.ts'
 import { createWorld } from './world.ts'
 
 test('the agent of the primary is dead, one replica loses sight of its host, the other reaches its redis: nobody is promoted beside it', () => {
@@ -85,4 +86,19 @@ test('never_primary holds against --force as well: the address could not come to
   w.run(100)
   expect(w.results.get(id)).toMatchObject({ ok: false, message: expect.stringContaining('never_primary') as string })
   expect(w.serving()).toEqual(['a'])
+})
+
+test('both served, apart, and the one whose epoch rules has lost all that it had: what the other has is all that is left, and serves', () => {
+  const w = createWorld('a', 'b').begin()
+  w.writes(5)
+  w.isolate('a', 'b')
+  w.until('both serve', () => w.serving().join() === 'a,b', 2000)
+  w.writeAt('a', 'mine')
+  w.writeAt('b', 'gone with its process')
+  w.crash('b')
+  w.redis('b').disk = nothing
+  w.run(50)
+  w.heal()
+  expect(w.untilWhole()).toBe('a')
+  expect(w.keys('b')).toContain('mine')
 })
