@@ -23,8 +23,18 @@ export function watch(before: Watch, state: State, view: Look, policy: Policy): 
   const attempts = watchAttempts(before.attempts, view, source)
   const idle = calm ? freshWatch.idle : watchIdle(before.idle, state, { ...view, watch: { ...before, syncs } }, policy, members, source)
   const told = hear(before.told, state, source)
-  const same = told === before.told && stream === before.stream && attempts === before.attempts && syncs === before.syncs && idle === before.idle
-  return same ? before : { told, stream, syncs, idle, attempts }
+  const readySinceMs = isReady(view) ? (before.readySinceMs ?? view.nowMs) : null
+  const next: Watch = { told, stream, syncs, idle, attempts, readySinceMs }
+  return isSame(before, next) ? before : next
+}
+
+function isSame(a: Watch, b: Watch): boolean {
+  return a.told === b.told && a.stream === b.stream && a.syncs === b.syncs && a.idle === b.idle && a.attempts === b.attempts && a.readySinceMs === b.readySinceMs
+}
+
+function isReady(view: Look): boolean {
+  const { facts } = view.redis
+  return view.durable && facts !== null && !facts.loading && !facts.syncing && redisAnswers(view)
 }
 
 /** Kept when nothing is heard any more, for that is when it is needed; another stream begins anew. */

@@ -99,4 +99,40 @@ export const moreRegressions: readonly Regression[] = [
       { kind: 'wait', ms: 9 },
     ),
   },
+  {
+    accident: 'a replica that had read its data again elected itself in the very moment in which another had given up waiting for it',
+    story: story(
+      { ...usual, priorities: 'rising', latenessMs: 60 },
+      { kind: 'restart-empty', host: 1 },
+      { kind: 'wait', ms: 1000 },
+      { kind: 'crash', host: 2 },
+      { kind: 'wait', ms: 2 },
+      { kind: 'crash', host: 1 },
+    ),
+  },
+  {
+    accident: 'forced into an epoch above which two had voted in vain, a primary resigned at once, because they had',
+    story: story(
+      { ...voted, members: 3, neverPrimary: 0, healed: 15 },
+      { kind: 'isolate', host: 3, other: 2, layers: ['agent', 'redis', 'vrrp'] },
+      { kind: 'power-off', host: 1 },
+      { kind: 'wait', ms: 1000 },
+      { kind: 'restart-empty', host: 2 },
+    ),
+  },
+  {
+    accident: 'a former primary that was off had been empty when it spoke last: nobody might follow another because of that',
+    story: story(
+      { ...usual, latenessMs: 30, healed: 6 },
+      { kind: 'power-off', host: 0 },
+      { kind: 'wait', ms: 10 },
+      { kind: 'failover', host: 2 },
+      { kind: 'write', count: 3 },
+      { kind: 'cut', host: 2 },
+      { kind: 'crash', host: 2 },
+      { kind: 'wait', ms: 2077 },
+      { kind: 'wait', ms: 500 },
+      { kind: 'write', count: 1 },
+    ),
+  },
 ]

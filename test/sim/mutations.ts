@@ -132,12 +132,9 @@ export const mutations: readonly Mutation[] = [
     'test/unit/position.test.ts',
   ),
   drop('a middle that has less is not replicated from', following, 'facts.offset > word.redis.offset', 'facts.offset < 0'),
-  drop(
-    'who has just started elects nobody beside others',
-    election,
-    'if (policy.quorum === 0 && view.agentUptimeMs < newcomerMs &&',
-    'if (policy.quorum < 0 &&',
-  ),
+  drop('who has just started elects nobody beside others', election, 'if (view.agentUptimeMs < newcomerMs) return', 'if (false) return'),
+  drop('nor who could not be chosen until just now', election, 'view.nowMs - readySinceMs < electionWaitMs ?', 'view.nowMs < readySinceMs ?'),
+  drop('also because it could not have remembered', 'src/decide/watch.ts', 'return view.durable && facts', 'return facts', 'test/unit/election.test.ts'),
   // ── votes and leases ──
   drop('one vote per epoch', voting, ' && vote.epoch > (voter.vote?.epoch ?? 0)', ''),
   drop('a vote is remembered before it is told', 'src/decide/memory.ts', 'if (votes) return true', 'if (false) return true'),
@@ -224,6 +221,12 @@ export const mutations: readonly Mutation[] = [
   drop('nor for a sync that gets nowhere', resync, 'view.nowMs - sync.sinceMs < syncStallMs', 'true', resyncTest),
   // ── the operator ──
   drop('pause', responses, 'return ctx.policy.auto && !ctx.state.paused.on', 'return ctx.policy.auto', 'test/scenarios/operator.test.ts'),
+  drop(
+    'what is forced is above every vote',
+    'src/decide/forcing.ts',
+    'Math.max(state.epoch, state.vote?.epoch ?? 0, ...state.votesHeard.map((v) => v.epoch))',
+    'state.epoch',
+  ),
   drop('force does not promote half a dataset', responses, 'if (facts?.syncing === true || state.partial)', 'if (false)', 'test/unit/situation.test.ts'),
   drop('force does not promote an empty member over one with data', responses, 'if (richer !== undefined)', 'if (richer?.host === ``)'),
   drop('force does not promote where the address cannot come', responses, 'if (memberOf(ctx.policy, state.host)?.neverPrimary === true)', 'if (false)'),

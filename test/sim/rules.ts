@@ -2,8 +2,7 @@
  * What is never true, whatever happens: looked at after every step of the world. Each rule has the number that it has in
  * `src/decide/invariants.ts` and in the design; the first that is broken ends the history.
  */
-import { electionWaitMs } from '../../src/model/policy.ts'
-import { ownFitness } from '../../src/decide/fitness.ts'
+import { electionWaitMs, promoteWithinMs } from '../../src/model/policy.ts'
 import { lateMs } from '../scenarios/model-network.ts'
 import { countOf, has, onlyIn, type Log } from '../scenarios/model-log.ts'
 import type { ModelRedis } from '../scenarios/model-redis.ts'
@@ -16,6 +15,8 @@ const sameEpochMs = 200
 export const twoWritersMs = 1000
 /** Who has been heard for so long without a break had the time to say what data it has. */
 const knownMs = 300
+/** A disk that has room again makes its member fit from one moment to the next: from then on the word of it is on its way, and whoever is elected on an older one acts. */
+const toldMs = lateMs + promoteWithinMs
 
 interface Seen {
   runId: string
@@ -181,7 +182,7 @@ export class Rules {
     if (!agent.up || !agent.durable || view === null || w.nowMs - view.nowMs > knownMs || w.network.heardSinceMs(other, by, w.nowMs) < knownMs) return false
     // What one does not hear in time it cannot answer to, and who waits for longer than an election waits is not waited for.
     if (this.cameLate(other, by, electionWaitMs) || w.nowMs - w.agent(by).standsUntilMs < knownMs || !w.redis(other).answers(w.nowMs)) return false
-    return ownFitness(w.state(other), view, w.policy).fit
+    return agent.fitSinceMs !== null && w.nowMs - agent.fitSinceMs > toldMs
   }
 
   /** INV-3, as strictly as members without a third party can keep it. */
