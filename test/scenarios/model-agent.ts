@@ -342,7 +342,7 @@ export class ModelAgent {
     const { world, host, senses } = this
     const { nowMs } = world
     const ownMs = this.ownMs(nowMs)
-    const seen: Omit<View, 'watch'> = {
+    const seen: View = {
       nowMs: ownMs,
       nowWallMs: 1_700_000_000_000 + nowMs + this.wallOffMs,
       group: 'sessions',
@@ -361,9 +361,10 @@ export class ModelAgent {
       ),
       checks: senses.checks(nowMs),
       request: this.requests[0] ?? null,
+      watch: this.watched,
     }
     this.watched = watch(this.watched, this.state, seen, world.policy)
-    return { ...seen, watch: this.watched }
+    return this.watched === seen.watch ? seen : { ...seen, watch: this.watched }
   }
 
   private tell(force: boolean, view: View): void {

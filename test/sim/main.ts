@@ -32,10 +32,10 @@ function tellAll(parts: readonly Sought[]): number {
   const histories = parts.reduce((sum, p) => sum + p.histories, 0)
   const seconds = Math.max(...parts.map((p) => p.seconds))
   for (const one of found) console.log(`${report(one)}\n`)
-  const perJob = Math.round(histories / seconds / parts.length)
-  console.log(
-    `${histories} histories in ${seconds.toFixed(1)} s on ${parts.length} core${parts.length > 1 ? 's' : ''}: ${perJob} a second on each; ${found.length} broke a rule`,
-  )
+  const cpuSeconds = parts.reduce((sum, p) => sum + p.cpuSeconds, 0)
+  const jobs = `${parts.length} job${parts.length > 1 ? 's' : ''}`
+  const perSecond = `${Math.round(histories / seconds)} a second, ${Math.round(histories / cpuSeconds)} per CPU second`
+  console.log(`${histories} histories in ${seconds.toFixed(1)} s, ${jobs}: ${perSecond}; ${found.length} broke a rule`)
   return found.length === 0 ? 0 : 1
 }
 
