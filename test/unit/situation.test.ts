@@ -41,6 +41,15 @@ describe('the holder is not gone', () => {
     expect(decide(given, view('b', [peer(word('a', { epoch: 2, holder: 'c', phase: 'fenced' })), untaken], taken), abc).diagnosis).toBe('holder-gone')
   })
 
+  test('for an agent that has only just started: nobody had the time to speak to it, and what it remembers may be long outlived', () => {
+    const lost = state('b', { gone: { epoch: 1, fresh: true, atMs: 1 } })
+    for (const before of [state('b'), lost]) {
+      const young = (agentUptimeMs: number) => decide(before, view('b', [silent('a')], { ...taken, agentUptimeMs }), policy()).diagnosis
+      expect(young(499)).toBe('holder-unclear')
+      expect(young(500)).toBe('holder-gone')
+    }
+  })
+
   test('when another hears it: what was remembered of a loss is forgotten', () => {
     const lost = state('b', { gone: { epoch: 1, fresh: true, atMs: 1 } })
     const decision = decide(lost, view('b', [silent('a'), peer(word('c', { seesHolder: 'serves' }))], taken), abc)

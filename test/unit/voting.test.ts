@@ -223,6 +223,17 @@ describe('the replica b, after a resigned', () => {
     const abc = { ...policy('a', 'b', 'c'), witness: 'w', voters: 4, quorum: 3, leased: true }
     expect(decide(ready(), view('b', [resigned, lesser, watching()], ended), abc).next.vote).toMatchObject({ to: 'b' })
   })
+
+  test('nor where it may not stand itself, because it did not see the primary go', () => {
+    const abc = { ...policy('a', 'b', 'c'), witness: 'w', voters: 4, quorum: 3, leased: true }
+    const stale = ready({ gone: { ...gone, fresh: false } })
+    const asked = (offset: number) => {
+      const candidate = peer(word('c', { gone: 1, seesHolder: 'gone', vote: { epoch: 2, to: 'c' }, redis: facts({ offset }) }))
+      return decide(stale, view('b', [longSilent, candidate, watching({ seesHolder: 'gone' })], { keepalived: vrrp({ vrrp: 'MASTER' }) }), abc).next.vote
+    }
+    expect(asked(999)).toBeNull()
+    expect(asked(1000)).toMatchObject({ epoch: 2, to: 'c' })
+  })
 })
 
 describe('the primary a', () => {
