@@ -18,6 +18,15 @@ const knownMs = 300
 /** A disk that has room again makes its member fit from one moment to the next: from then on the word of it is on its way, and whoever is elected on an older one acts. */
 const toldMs = lateMs + promoteWithinMs
 
+/** What the documents say that is not kept: ARCHITECTURE ("Limits that were found by playing"), ADR 9. */
+export type Bound =
+  | 'two primaries without votes, and something between them'
+  | 'two writers with votes, one without an agent that could act'
+  | 'two writers where an operator had overruled the rules'
+  | 'a member with more data that was not heard, or too late'
+  | 'writes given up where no agent was awake'
+  | 'writes given up after an operator had overruled the rules'
+
 interface Seen {
   runId: string
   role: 'primary' | 'replica'
@@ -39,12 +48,14 @@ export class Rules {
   private wasWell = true
   private version = -1
   private twoSinceMs: number | null = null
-  /** Something has come between the members in this history: then two writers may be, for a while. */
+  /** Something has come between the members: then two writers may be, until all has been well for a while and one is left. */
   private parted = false
   /** An operator has overridden the rules. */
   overruled = false
 
   private readonly oneWriter: OneWriter | null
+  /** Where a rule would have been broken, had the history stayed within the bounds that it is kept in: which bound it left. */
+  readonly outside = new Set<Bound>()
 
   constructor(world: World, external: boolean) {
     this.oneWriter = world.policy.quorum > 0 ? new OneWriter(world, external) : null
@@ -91,6 +102,8 @@ export class Rules {
     }
     const doubled = this.oneWriter?.look() ?? null
     if (doubled !== null && !this.overruled) this.fail(doubled)
+    if (doubled !== null) this.outside.add('two writers where an operator had overruled the rules')
+    if (this.oneWriter?.excused === true) this.outside.add('two writers with votes, one without an agent that could act')
     if (w.assertions.length > 0) this.fail(`the core tripped over itself: ${w.assertions[0]}`)
     const well = this.isWell()
     if (well && !this.wasWell) this.wellSinceMs = w.nowMs
@@ -105,7 +118,10 @@ export class Rules {
         w.network.isTorn() ||
         w.voters.some((h) => w.nowMs < w.agent(h).standsUntilMs)
     if (primaries > 1) this.twoPrimaries()
-    else this.twoSinceMs = null
+    else {
+      this.twoSinceMs = null
+      if (well && w.nowMs - this.wellSinceMs > twoWritersMs) this.parted = false
+    }
   }
 
   /** On the disk always; in the agent's mind while it lives: what a full disk could not take is forgotten with it. */
@@ -135,10 +151,16 @@ export class Rules {
     const { world: w } = this
     const lost = gone.filter((write) => !w.kept.some((k) => write.at >= k.fromAt && has(k.log, write)))
     // Nobody but its own agent can make a redis let go of an old primary that has joined the new lineage.
-    if (!this.wasAwake(host)) return
+    if (!this.wasAwake(host)) {
+      if (lost.length > 0) this.outside.add('writes given up where no agent was awake')
+      return
+    }
     // An operator made other data the true ones: a replica that was cut off, or stopped, meanwhile follows them by itself, before its agent
     // hears of it, or it takes its agent's orders.
-    if (this.overruled && this.isForcedAfter(seen.fillsInEpoch ?? seen.ordersOfEpoch)) return
+    if (this.overruled && this.isForcedAfter(seen.fillsInEpoch ?? seen.ordersOfEpoch)) {
+      if (lost.length > 0) this.outside.add('writes given up after an operator had overruled the rules')
+      return
+    }
     if (lost.length > 0) this.fail(`INV-6: ${host} gave ${lost.length} writes up without a copy`)
     if (now === null && !w.state(host).lineage.some((e) => e.accepted === true))
       this.fail(`INV-1: ${host} gave ${countOf(before)} writes up to an empty dataset`)
@@ -149,6 +171,12 @@ export class Rules {
       const { epoch: last, claim, lineage } = this.world.state(h)
       return (last > epoch && claim?.source === 'forced') || lineage.some((e) => e.epoch > epoch && e.source === 'forced')
     })
+  }
+
+  /** An operator has chosen other data than these, and this member has not heard of it yet. */
+  private isOverruled(host: string, by: string): boolean {
+    const known = this.world.state(host).lineage
+    return this.world.state(by).lineage.some((e) => e.source === 'forced' && !known.some((k) => k.epoch === e.epoch))
   }
 
   private wasAwake(host: string): boolean {
@@ -170,19 +198,23 @@ export class Rules {
       if (more === 0) continue
       if (source === 'switchover' && !this.external && w.state(other).phase === 'handed' && w.state(other).epoch === state.epoch && w.redis(other).running)
         this.fail(`INV-5: ${host} took the epoch over from ${other} without ${more} of its writes`)
-      if (this.wasKnownFit(other, host) && onlyIn(redis.log, w.redis(other).log).length === 0)
-        this.fail(`INV-4: ${host} was promoted, and ${other}, fit and heard, has ${more} writes more`)
+      if (!this.isFit(other) || onlyIn(redis.log, w.redis(other).log).length > 0 || this.isOverruled(other, host)) continue
+      if (this.wasHeard(other, host)) this.fail(`INV-4: ${host} was promoted, and ${other}, fit and heard, has ${more} writes more`)
+      this.outside.add('a member with more data that was not heard, or too late')
     }
   }
 
-  private wasKnownFit(other: string, by: string): boolean {
+  private isFit(host: string): boolean {
     const { world: w } = this
-    const agent = w.agent(other)
-    const { view } = agent
-    if (!agent.up || !agent.durable || view === null || w.nowMs - view.nowMs > knownMs || w.network.heardSinceMs(other, by, w.nowMs) < knownMs) return false
-    // What one does not hear in time it cannot answer to, and who waits for longer than an election waits is not waited for.
-    if (this.cameLate(other, by, electionWaitMs) || w.nowMs - w.agent(by).standsUntilMs < knownMs || !w.redis(other).answers(w.nowMs)) return false
-    return agent.fitSinceMs !== null && w.nowMs - agent.fitSinceMs > toldMs
+    const { up, durable, view, fitSinceMs } = w.agent(host)
+    return up && durable && view !== null && w.nowMs - view.nowMs <= knownMs && fitSinceMs !== null && w.redis(host).answers(w.nowMs)
+  }
+
+  /** What one does not hear in time it cannot answer to, and who waits for longer than an election waits is not waited for. */
+  private wasHeard(host: string, by: string): boolean {
+    const { world: w } = this
+    if (w.network.heardSinceMs(host, by, w.nowMs) < knownMs || w.nowMs - w.agent(by).standsUntilMs < knownMs) return false
+    return !this.cameLate(host, by, electionWaitMs) && w.nowMs - (w.agent(host).fitSinceMs ?? w.nowMs) > toldMs
   }
 
   /** INV-3, as strictly as members without a third party can keep it. */
@@ -213,6 +245,7 @@ export class Rules {
       }
     }
     if (!this.external && !this.parted && !this.overruled) this.fail(`INV-3: ${writers.join(' and ')} are primaries, and nothing ever came between them`)
+    if (this.oneWriter === null) this.outside.add('two primaries without votes, and something between them')
     if (this.wasWell && w.nowMs - Math.max(this.wellSinceMs, this.twoSinceMs) > twoWritersMs && !this.external)
       this.fail(`INV-3: ${writers.join(' and ')} are still primaries ${twoWritersMs} ms after the last disturbance`)
   }

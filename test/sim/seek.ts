@@ -16,6 +16,8 @@ export interface Sought {
   /** Of this process, shrinking included: on a busy machine less than the time that passed. */
   readonly cpuSeconds: number
   readonly found: readonly Found[]
+  /** Histories that left a documented bound where a rule would else have been broken: how many, by the bound. */
+  readonly outside: Readonly<Record<string, number>>
 }
 
 export interface Seek {
@@ -40,27 +42,29 @@ export function seek(options: Seek): Sought {
   }
   const spentMs = () => performance.now() - startedMs - shrinkingMs
   const found: Found[] = []
+  const outside: Record<string, number> = {}
   let histories = 0
   let shrinkingMs = 0
   if (options.asItIs === true) {
     // A story that was kept for the accident that a guard prevents is the quickest to miss it.
     for (const [i, { story }] of regressions.entries()) {
       const { broken } = play(story)
-      if (broken !== null) return { histories: i + 1, ...spent(), found: [{ seed: -1 - i, broken, shortest: story }] }
+      if (broken !== null) return { histories: i + 1, ...spent(), outside: {}, found: [{ seed: -1 - i, broken, shortest: story }] }
     }
   }
   for (let seed = options.from; found.length < options.atMost; seed += options.stride ?? 1) {
     if (histories >= (options.histories ?? Number.POSITIVE_INFINITY) || spentMs() >= options.seconds * 1000) break
     const story = storyOf(seed, options.members)
-    const { broken } = play(story)
+    const { broken, outside: left } = play(story)
     histories += 1
+    for (const bound of left) outside[bound] = (outside[bound] ?? 0) + 1
     if (broken === null) continue
     const sinceMs = performance.now()
     const shortest = options.asItIs === true ? story : shrink(story, broken)
     found.push({ seed, broken: options.asItIs === true ? broken : (play(shortest).broken ?? broken), shortest })
     shrinkingMs += performance.now() - sinceMs
   }
-  return { histories, ...spent(), found }
+  return { histories, ...spent(), found, outside }
 }
 
 export function report({ seed, broken, shortest }: Found): string {
