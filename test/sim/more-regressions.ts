@@ -121,6 +121,17 @@ export const moreRegressions: readonly Regression[] = [
     ),
   },
   {
+    accident: 'restarted with an old disk, an external redis counted as having reached an epoch that only went on with the id that it had',
+    story: story(
+      { ...usual, external: true },
+      { kind: 'split', mask: 1 },
+      { kind: 'accept', host: 0 },
+      { kind: 'write', count: 1 },
+      { kind: 'restart-old', host: 1 },
+      { kind: 'power-off', host: 0 },
+    ),
+  },
+  {
     accident: 'a former primary that was off had been empty when it spoke last: nobody might follow another because of that',
     story: story(
       { ...usual, latenessMs: 30, healed: 6 },

@@ -127,6 +127,8 @@ export const mutations: readonly Mutation[] = [
     'if (offset >= 0) return entry',
     'test/unit/position.test.ts',
   ),
+  drop('nor does one that was promoted out of sight', position, 'reached(before, sharedUntil, lineage)', 'before'),
+  drop('nor does a disk', position, 'known(reached(entry, offset, lineage), offset, lineage)', 'known(entry, offset, lineage)', 'test/unit/position.test.ts'),
   drop('a middle that has less is not replicated from', following, 'facts.offset > word.redis.offset', 'facts.offset < 0'),
   drop('who has just started elects nobody beside others', election, 'if (view.agentUptimeMs < newcomerMs) return', 'if (false) return'),
   drop('nor who could not be chosen until just now', election, 'view.nowMs - readySinceMs < electionWaitMs ?', 'view.nowMs < readySinceMs ?'),
