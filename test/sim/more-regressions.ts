@@ -121,6 +121,17 @@ export const moreRegressions: readonly Regression[] = [
     ),
   },
   {
+    accident: 'a witness that had forgotten its vote was heard at the heal: the old primary, whose writes were held, let them go beside the elected one',
+    story: story(
+      voted,
+      { kind: 'cut', host: 0 },
+      { kind: 'wait', ms: 932 },
+      { kind: 'tear', host: 0, other: 2 },
+      { kind: 'wait', ms: 82.7 },
+      { kind: 'forget', host: 2 },
+    ),
+  },
+  {
     accident: 'restarted with an old disk, an external redis counted as having reached an epoch that only went on with the id that it had',
     story: story(
       { ...usual, external: true },

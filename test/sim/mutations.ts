@@ -169,6 +169,7 @@ export const mutations: readonly Mutation[] = [
     "if (peer.agent === 'alive') return heard(peer) !== null",
     "if (peer.agent === 'alive') return true",
   ),
+  drop('who may have forgotten its vote carries none that was lost', lease, 'if (statement?.young === true && mayBeReplaced(state, view)) return false\n', ''),
   drop(
     'who has no agent may have voted before',
     lease,
@@ -287,10 +288,10 @@ export const mutations: readonly Mutation[] = [
   // ── partitions without a witness: the histories of the simulator have none of these settings ──
   drop('who is cut off promotes nobody', lease, 'return policy.checks && !hears', 'return false && !hears', durability),
   drop('at a heal the gateway alone proves nothing', lease, '(view.checks?.forMs ?? 0) >= lonelyWaitMs', 'true', durability),
-  drop('who had stopped does not go on at the first answer of its gateway', lease, 'mayBeReplaced ? wasReaching(view, policy) : ', '', durability),
+  drop('who had stopped does not go on at the first answer of its gateway', lease, 'replaced ? wasReaching(view, policy) : ', '', durability),
   drop('a gateway that was not asked refuses no writes', lease, "ctx.view.checks?.reach === 'silent'", 'true', 'test/unit/lease.test.ts'),
   drop('a lease that may last is waited for', situation, 'policy.leased && (peer.agent', 'policy.quorum > 99 && (peer.agent', votingTest),
-  drop('the guard is not overruled by a new agent', lease, '!mayBeReplaced && view.agentUptimeMs', 'view.agentUptimeMs', votingTest),
+  drop('the guard is not overruled by a new agent', lease, '!replaced && view.agentUptimeMs', 'view.agentUptimeMs', votingTest),
   drop('what is refused is not lifted before it may be', 'src/decide/decide.ts', ' && next.writesHeldSinceMs === null', '', votingTest),
   drop('writes are held while redis is slow', lease, "situation.claim === 'mine' && state.phase === 'primary'", 'false', votingTest),
   drop(

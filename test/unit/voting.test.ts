@@ -328,6 +328,16 @@ describe('the primary a', () => {
     expect(next.writesHeldSinceMs).toBeNull()
   })
 
+  test('and who hears it has only just started: that one may have elected another and forgotten it; what was not held goes on', () => {
+    const heardBy = (young: boolean) => view('a', [silent('b', { contactMs: 1e12 }), { ...watching(young ? { young: true } : {}), contactMs: 5 }], running)
+    expect(holdsLease(serving(), heardBy(true), abw)).toBe(true)
+    expect(holdsLease(serving({ writesHeldSinceMs: nowMs - 50 }), heardBy(true), abw)).toBe(false)
+    expect(holdsLease(serving({ writesHeldSinceMs: nowMs - 50 }), heardBy(false), abw)).toBe(true)
+    const says = (agentUptimeMs: number) => statementOf(witness(), view('w', [], { ...blind, agentUptimeMs }), abw).young
+    expect(says(499)).toBe(true)
+    expect(says(500)).toBeUndefined()
+  })
+
   test('its agent has just been restarted: nobody had the time to hear it; but what was held stays held', () => {
     const young = view('a', touch(1e12, 1e12), { agentUptimeMs: 100 })
     expect(holdsLease(serving(), young, abw)).toBe(true)
