@@ -29,7 +29,9 @@ export function watch(before: Watch, state: State, view: Look, policy: Policy): 
 }
 
 function isSame(a: Watch, b: Watch): boolean {
-  return a.told === b.told && a.stream === b.stream && a.syncs === b.syncs && a.idle === b.idle && a.attempts === b.attempts && a.readySinceMs === b.readySinceMs
+  return (
+    a.told === b.told && a.stream === b.stream && a.syncs === b.syncs && a.idle === b.idle && a.attempts === b.attempts && a.readySinceMs === b.readySinceMs
+  )
 }
 
 function isReady(view: Look): boolean {
