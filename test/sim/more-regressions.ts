@@ -1,5 +1,5 @@
 /** The second half of regressions.ts: rivals of one epoch, claims and words that are outlived, who is waited for. */
-import { story, usual, voted, type Regression } from './regression.ts'
+import { story, two, usual, voted, type Regression } from './regression.ts'
 
 export const moreRegressions: readonly Regression[] = [
   {
@@ -118,6 +118,18 @@ export const moreRegressions: readonly Regression[] = [
       { kind: 'power-off', host: 1 },
       { kind: 'wait', ms: 1000 },
       { kind: 'restart-empty', host: 2 },
+    ),
+  },
+  {
+    accident: 'a replica that was far behind took over at once, though the dead primary had all on its disk',
+    story: story(
+      two,
+      { kind: 'lag', host: 1 },
+      { kind: 'burst' },
+      { kind: 'save', host: 0 },
+      { kind: 'wait', ms: 1200 },
+      { kind: 'crash', host: 0 },
+      { kind: 'wait', ms: 500 },
     ),
   },
   {

@@ -240,6 +240,12 @@ export const mutations: readonly Mutation[] = [
   drop('full syncs take turns', following, 'if (waits !== null) return letGo', 'if (waits === ``) return letGo', streamTest),
   drop('nobody waits for ever for its turn', resync, 'view.nowMs - idle.sinceMs < syncTurnMs', 'true', resyncTest),
   drop('nor for a sync that gets nowhere', resync, 'view.nowMs - sync.sinceMs < syncStallMs', 'true', resyncTest),
+  drop(
+    'who is far behind waits for the disk of the dead primary',
+    'src/decide/behind.ts',
+    'if (missing <= underWayBytes) return null',
+    'if (missing >= 0) return null',
+  ),
   // ── the operator ──
   drop('pause', responses, 'return ctx.policy.auto && !ctx.state.paused.on', 'return ctx.policy.auto', 'test/scenarios/operator.test.ts'),
   drop('what is forced is above every vote', forcing, 'Math.max(state.epoch, state.vote?.epoch ?? 0, ...state.votesHeard.map((v) => v.epoch))', 'state.epoch'),

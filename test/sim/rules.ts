@@ -2,7 +2,7 @@
  * What is never true, whatever happens: looked at after every step of the world. Each rule has the number that it has in
  * `src/decide/invariants.ts` and in the design; the first that is broken ends the history.
  */
-import { electionWaitMs, promoteWithinMs } from '../../src/model/policy.ts'
+import { electionWaitMs, promoteWithinMs, underWayBytes } from '../../src/model/policy.ts'
 import { lateMs } from '../scenarios/model-network.ts'
 import { countOf, has, onlyIn, type Log } from '../scenarios/model-log.ts'
 import type { ModelRedis } from '../scenarios/model-redis.ts'
@@ -198,10 +198,24 @@ export class Rules {
       if (more === 0) continue
       if (source === 'switchover' && !this.external && w.state(other).phase === 'handed' && w.state(other).epoch === state.epoch && w.redis(other).running)
         this.fail(`INV-5: ${host} took the epoch over from ${other} without ${more} of its writes`)
+      if (source === 'failover' && this.isPassedOver(other, host))
+        this.fail(`INV-4: ${host}, far behind what ${other} had told, did not wait for the disk there`)
       if (!this.isFit(other) || onlyIn(redis.log, w.redis(other).log).length > 0 || this.isOverruled(other, host)) continue
-      if (this.wasHeard(other, host)) this.fail(`INV-4: ${host} was promoted, and ${other}, fit and heard, has ${more} writes more`)
+      if (this.wasHeard(other, host) && w.nowMs - (w.agent(other).fitSinceMs ?? w.nowMs) > toldMs)
+        this.fail(`INV-4: ${host} was promoted, and ${other}, fit and heard, has ${more} writes more`)
       this.outside.add('a member with more data that was not heard, or too late')
     }
+  }
+
+  /** Its redis died, its agent starts it again: what had been told and not received is on its disk. */
+  private isPassedOver(host: string, by: string): boolean {
+    const { world: w } = this
+    const [dead, promoted] = [w.redis(host), w.redis(by)]
+    const told = w.agent(by).view?.watch.told ?? null
+    if (this.external || told === null || told.offset - promoted.offset <= underWayBytes) return false
+    if (!w.agent(host).up || dead.answers(w.nowMs) || dead.frozen || !this.wasHeard(host, by)) return false
+    const data = dead.running ? dead.log : dead.disk.log
+    return onlyIn(data, promoted.log).length > 0 && onlyIn(promoted.log, data).length === 0
   }
 
   private isFit(host: string): boolean {
@@ -214,7 +228,7 @@ export class Rules {
   private wasHeard(host: string, by: string): boolean {
     const { world: w } = this
     if (w.network.heardSinceMs(host, by, w.nowMs) < knownMs || w.nowMs - w.agent(by).standsUntilMs < knownMs) return false
-    return !this.cameLate(host, by, electionWaitMs) && w.nowMs - (w.agent(host).fitSinceMs ?? w.nowMs) > toldMs
+    return !this.cameLate(host, by, electionWaitMs)
   }
 
   /** INV-3, as strictly as members without a third party can keep it. */
