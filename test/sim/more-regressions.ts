@@ -102,12 +102,12 @@ export const moreRegressions: readonly Regression[] = [
   {
     accident: 'a replica that had read its data again elected itself in the very moment in which another had given up waiting for it',
     story: story(
-      { ...usual, priorities: 'rising', latenessMs: 60 },
-      { kind: 'restart-empty', host: 1 },
+      { ...usual, latenessMs: 60 },
+      { kind: 'restart-empty', host: 0 },
       { kind: 'wait', ms: 1000 },
-      { kind: 'crash', host: 2 },
-      { kind: 'wait', ms: 2 },
       { kind: 'crash', host: 1 },
+      { kind: 'wait', ms: 2 },
+      { kind: 'crash', host: 0 },
     ),
   },
   {

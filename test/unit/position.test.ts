@@ -37,6 +37,11 @@ describe('positionOf', () => {
   })
 })
 
+test('an epoch that restarted from older data has dropped what the one before it still had: all of that is diverged', () => {
+  const restarted = [entry(1, 'a', 0), entry(2, 'b', 1001), entry(3, 'c', 501, { source: 'restart' })]
+  expect(positionOf(facts({ replid: 'id-1', offset: 1000 }), restarted)).toMatchObject({ epoch: 1, divergedBytes: 500 })
+})
+
 test('positionOfRdb: a disk that has the id of an epoch of which no byte had come', () => {
   expect(positionOfRdb('id-3', 1500, lineage)).toEqual({ kind: 'known', epoch: 2, offset: 1500, divergedBytes: 0 })
   expect(positionOfRdb('id-3', 2000, lineage)).toEqual({ kind: 'known', epoch: 3, offset: 2000, divergedBytes: 0 })

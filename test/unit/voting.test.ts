@@ -96,6 +96,8 @@ describe('the witness', () => {
     const never = silent('a', { silentMs: 1e12, redisReach: 'silent' })
     expect(decideAsWitness(witness(), view('w', [never, asks(2)], { ...blind, agentUptimeMs: 1200 }), slow).next.vote).toBeNull()
     expect(decideAsWitness(witness(), view('w', [never, asks(2)], { ...blind, agentUptimeMs: 1300 }), slow).next.vote?.to).toBe('b')
+    const says = (agentUptimeMs: number) => statementOf(witness(), view('w', [never, asks(2)], { ...blind, agentUptimeMs }), slow).seesHolder
+    expect([says(1200), says(1300)]).toEqual(['unclear', 'gone'])
   })
 
   test('does not vote when it cannot remember, or stood still itself', () => {
