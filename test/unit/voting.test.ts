@@ -127,6 +127,15 @@ describe('the lease of the primary a', () => {
     expect(alone(candidate('gone'))).toBe(false)
   })
 
+  test('stands on one without an agent, which votes for nobody; once writes are held only if it has spoken since: it may have voted before it died', () => {
+    const dead = (more: Partial<PeerProbe>) => [silent('b', { contactMs: 1e12 }), { ...watching(), agent: 'refused' as const, contactMs: 0, ...more }]
+    const held = { ...serving, writesHeldSinceMs: nowMs - 50 }
+    expect(holdsLease(serving, view('a', dead({ statementAgeMs: 1e12 })), abw)).toBe(true)
+    expect(holdsLease(serving, view('a', dead({ statement: null, statementAgeMs: 1e12 })), abw)).toBe(false)
+    expect(holdsLease(held, view('a', dead({ statementAgeMs: 51 })), abw)).toBe(false)
+    expect(holdsLease(held, view('a', dead({ statementAgeMs: 49 })), abw)).toBe(true)
+  })
+
   test('ends with the epoch when those who would make the quorum have voted for another: it resigns', () => {
     const outvoted = view('a', [silent('b', { contactMs: 1e12 }), watching({ vote: { epoch: 2, to: 'b' } })], { redis: probe({ facts: primaryFacts() }) })
     expect(decide(serving, outvoted, abw).next.phase).toBe('fenced')
