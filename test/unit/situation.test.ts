@@ -101,6 +101,15 @@ test('half a dataset is not promoted by force', () => {
   expect(decision.next.results).toMatchObject([{ ok: false, message: expect.stringContaining('part of a dataset') as string }])
 })
 
+test('an empty member is not promoted by force over one that has data and may be promoted: that one is named', () => {
+  const request = { id: 'r', kind: 'failover' as const, to: null, by: 'anna', dryRun: false }
+  const empty = { request, redis: probe({ facts: facts({ replid: 'x', keys: 0, offset: 0 }) }) }
+  const forced = (keys: number, rules = abc) => decide(state('b'), view('b', [silent('a'), peer(word('c', { redis: facts({ keys }) }))], empty), rules).next
+  expect(forced(3).results).toMatchObject([{ ok: false, message: expect.stringMatching(/b is empty and c has data/) as string }])
+  expect(forced(0)).toMatchObject({ phase: 'promoting', epoch: 2 })
+  expect(forced(3, policy('a', 'b', { host: 'c', neverPrimary: true }))).toMatchObject({ phase: 'promoting', epoch: 2 })
+})
+
 test('without memory no epoch is claimed or given away; what makes safer is done', () => {
   expect(needsMemory(state('b'), state('b', { vote: { epoch: 2, to: 'c', atMs: 0 } })), 'a vote that was forgotten would be given twice').toBe(true)
   expect((['promoting', 'handing', 'handed'] as const).map((phase) => needsMemory(state('b'), state('b', { phase })))).toEqual([true, true, true])
