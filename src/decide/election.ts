@@ -92,8 +92,9 @@ interface Field {
 function judgeMyself(state: State, view: View, policy: Policy, field: Field): Election {
   const { unheard, unmeasured } = field
   // The others may be electing one of them at this moment, because this member did not say in time what it has. Votes settle that.
-  if (policy.quorum === 0 && view.agentUptimeMs < newcomerMs && field.others.some((c) => c.host !== state.holder))
-    return wait([...unheard, ...unmeasured], 'this agent has only just started, and the others may have chosen without it')
+  const late = policy.quorum === 0 ? whyLate(view) : null
+  if (late !== null && field.others.some((c) => c.host !== state.holder))
+    return wait([...unheard, ...unmeasured], `${late}, and the others may have chosen without it`)
   const mine = describePosition(field.me.position)
   const rivals = field.others.map((c) => `${c.host}: ${describePosition(c.position)}`).join('; ')
   const compared = rivals === '' ? mine : `${mine}, against ${rivals}`
@@ -123,6 +124,13 @@ function judgeMyself(state: State, view: View, policy: Policy, field: Field): El
     return wait(unmeasured, `${whys.join(', ')}, and this member's link was not alive when the primary went`)
   }
   return judgeLonely(state, view, policy, unheard, compared)
+}
+
+/** Until its word has had the time to be heard, and the claim of whoever went on without it to be heard here. */
+function whyLate(view: View): string | null {
+  if (view.agentUptimeMs < newcomerMs) return 'this agent has only just started'
+  const { readySinceMs } = view.watch
+  return readySinceMs !== null && view.nowMs - readySinceMs < electionWaitMs ? 'this member could not be chosen until just now' : null
 }
 
 /** Its stream ended in the middle of the election and its redis lives: it may have more data, and will be heard again soon. */

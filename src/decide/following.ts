@@ -22,7 +22,7 @@ export function follow(ctx: Context): Draft {
   if (upstream === null) return holdStill(ctx, `${holder} is not in this group's configuration`, tickMs)
   const following = facts.upstream?.host === upstream.host && facts.upstream.port === upstream.port && facts.role === 'replica'
   const settled = settle(ctx, word, following)
-  if (following) return { ...settled, next: { ...settled.next, refusedEpoch: null } }
+  if (following) return settled.next.refusedEpoch === null ? settled : { ...settled, next: { ...settled.next, refusedEpoch: null } }
   const entry = state.lineage.find((e) => e.epoch === state.epoch)
   const attached = facts.role === 'replica' && facts.upstream !== null && facts.upstream.port !== 1
   if (entry === undefined) return letGo(ctx, settled, attached, `${holder} is being promoted; wait for its lineage`, busyTickMs)
@@ -77,7 +77,7 @@ function settle(ctx: Context, word: Statement, following: boolean): Draft {
   const { state, view } = ctx
   const actions: Action[] = []
   const events: Event[] = []
-  let next: State = { ...state, phase: 'replica', gone: null, detached: null, handover: null, claim: null, servingRunId: null }
+  let next = asReplica(state)
   // An address that VRRP has not given is not VRRP's to take back (vip.ts, strayRule): this member goes on standing for it.
   const vipHere = view.keepalived?.vipHere === true && view.keepalived.vrrp !== 'BACKUP'
   if (state.phase === 'handed') {
@@ -102,6 +102,13 @@ function settle(ctx: Context, word: Statement, following: boolean): Draft {
   const fitness = ownFitness(next, view, ctx.policy)
   const because = `${word.host} serves epoch ${state.epoch}; this replica is ${fitness.fit ? 'ready to replace it' : `not fit: ${fitness.why}`}${position === null ? '' : ` (${describePosition(position)})`}`
   return { next, actions, events, because, wakeInMs: fitness.fit ? tickMs : tickMs / 4 }
+}
+
+/** One that is nothing else already is left as it is: the usual case, in every cycle. */
+function asReplica(state: State): State {
+  const { phase, gone, detached, handover, claim, servingRunId } = state
+  const settled = phase === 'replica' && [gone, detached, handover, claim, servingRunId].every((it) => it === null)
+  return settled ? state : { ...state, phase: 'replica', gone: null, detached: null, handover: null, claim: null, servingRunId: null }
 }
 
 /**

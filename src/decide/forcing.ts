@@ -4,6 +4,7 @@
  */
 import type { Event } from '../model/action.ts'
 import { tickMs } from '../model/policy.ts'
+import type { State } from '../model/state.ts'
 import { answerRequest, claimEpoch, holdStill, offsetOf, type Context, type Draft } from './draft.ts'
 import { memberOf } from './fitness.ts'
 import { isServingPhase, isWriteFenced } from './situation.ts'
@@ -22,8 +23,17 @@ export function forceFailover(ctx: Context): Draft {
       ...holdStill(ctx, 'dry run', tickMs),
       next: answerRequest(state, ctx, true, `would promote ${state.host} at offset ${offsetOf(view.redis.facts)}`),
     }
-  const draft = withOwnId(ctx, claimEpoch(ctx, state.epoch + 1, 'forced', `forced by ${view.request?.by ?? 'an operator'}`))
-  return { ...draft, next: answerRequest(draft.next, ctx, true, `${state.host} is being promoted to epoch ${state.epoch + 1}`) }
+  const epoch = epochAbove(state)
+  const draft = withOwnId(ctx, claimEpoch(ctx, epoch, 'forced', `forced by ${view.request?.by ?? 'an operator'}`))
+  return { ...draft, next: answerRequest(draft.next, ctx, true, `${state.host} is being promoted to epoch ${epoch}`) }
+}
+
+/**
+ * Above every vote that was told as well: voters who voted for somebody in a later epoch carry no lease for this one, and what an operator
+ * has just made a primary would resign at once.
+ */
+function epochAbove(state: State): number {
+  return 1 + Math.max(state.epoch, state.vote?.epoch ?? 0, ...state.votesHeard.map((v) => v.epoch))
 }
 
 function whyNot(ctx: Context): string | null {
@@ -55,7 +65,7 @@ function withOwnId(ctx: Context, draft: Draft): Draft {
 function acceptLineage(ctx: Context): Draft {
   const { state, view } = ctx
   const { by, reason, dryRun } = view.request ?? { by: 'an operator', reason: '', dryRun: true }
-  const epoch = state.epoch + 1
+  const epoch = epochAbove(state)
   const what = `the data of ${state.host} (offset ${offsetOf(view.redis.facts)}) ${dryRun ? 'would be' : 'are'} the accepted ones from epoch ${epoch} on`
   if (dryRun)
     return { ...holdStill(ctx, 'dry run', tickMs), next: answerRequest(state, ctx, true, `${what}; members with other data would keep a copy and follow`) }

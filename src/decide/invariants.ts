@@ -34,7 +34,8 @@ export function checkInvariants(state: State, view: View, policy: Policy, decisi
   }
   for (const action of actions) {
     if (action.kind === 'follow') {
-      const word = view.peers.find((p) => p.statement?.holder === p.host && isServingPhase(p.statement.phase))?.statement
+      // Of who serves now: a former primary that is off is remembered as serving, with what it had then.
+      const word = next.holder === null ? null : heard(peerOf(view, next.holder))
       const wipes =
         word?.redis != null &&
         word.redis.keys === 0 &&

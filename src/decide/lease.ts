@@ -94,11 +94,10 @@ export function withoutHeldWrites(state: State, draft: Draft): Draft {
 export function holdsLease(state: State, view: View, policy: Policy): boolean {
   if (!policy.leased || !policy.auto || isPausedForAll(state, view, policy)) return true
   if (inTouch(state, view, policy) >= needed(policy)) return true
-  // Who was cut off may have been replaced, and its gateway answers before anybody can say so.
-  const mayBeReplaced = state.writesHeldSinceMs !== null || isWriteFenced(view)
-  if (policy.checks && (mayBeReplaced ? wasReaching(view, policy) : reachesCheck(view, policy))) return true
+  const replaced = mayBeReplaced(state, view)
+  if (policy.checks && (replaced ? wasReaching(view, policy) : reachesCheck(view, policy))) return true
   // An agent that was restarted cannot know yet. One that was in touch before can, and so can one whose writes were held or refused before.
-  if (!mayBeReplaced && view.agentUptimeMs < youngMs(policy) && !wasInTouch(view, policy)) return true
+  if (!replaced && view.agentUptimeMs < youngMs(policy) && !wasInTouch(view, policy)) return true
   // The votes were the first proof.
   return policy.quorum > 0 && state.vote?.to === state.host && state.vote.epoch === state.epoch && view.nowMs - state.vote.atMs < policy.leaseMs
 }
@@ -108,6 +107,11 @@ function isPausedForAll(state: State, view: View, policy: Policy): boolean {
   if (!state.paused.on) return false
   const know = view.peers.filter((p) => p.statement?.paused.on === true && p.statement.paused.atWallMs === state.paused.atWallMs).length
   return policy.quorum === 0 ? know === view.peers.length : view.peers.length - know < policy.quorum
+}
+
+/** Who was cut off may have been replaced. Its gateway, or a voter that has forgotten how it voted, answers before anybody can say so. */
+function mayBeReplaced(state: State, view: View): boolean {
+  return state.writesHeldSinceMs !== null || isWriteFenced(view)
 }
 
 /** When the lease will end if nobody is heard from again, in ms from now. */
@@ -173,6 +177,7 @@ function standsBehind(state: State, view: View, policy: Policy, peer: PeerProbe)
   // Without votes a host where no agent listens promotes nobody.
   if (policy.quorum === 0) return true
   if (hasVotedAgainst(state, peer)) return false
+  if (statement?.young === true && mayBeReplaced(state, view)) return false
   // Who is back after a silence echoes before it has said what it voted meanwhile.
   if (peer.agent === 'alive') return heard(peer) !== null
   return statement !== null && (state.writesHeldSinceMs === null || statementAgeMs < view.nowMs - state.writesHeldSinceMs)

@@ -25,7 +25,10 @@ export function positionOf(facts: RedisFacts, lineage: Lineage): Position {
   if (own !== undefined) return known(reached(own, facts.offset, lineage), facts.offset, lineage)
   const before = lineage.findLast((e) => e.replid !== '' && e.replid === facts.replid2)
   // A redis that was promoted outside our sight: what it shares with us ends where its own id begins.
-  if (before !== undefined) return known(before, Math.max(facts.offset, facts.secondOffset - 1), lineage, facts.secondOffset - 1)
+  if (before !== undefined) {
+    const sharedUntil = facts.secondOffset - 1
+    return known(reached(before, sharedUntil, lineage), Math.max(facts.offset, sharedUntil), lineage, sharedUntil)
+  }
   if (facts.keys === 0) return { kind: 'empty' }
   return facts.restored == null ? { kind: 'foreign' } : positionOfRestored(facts.restored, lineage)
 }
@@ -41,7 +44,7 @@ export function positionOfRestored(restored: Restored, lineage: Lineage): Positi
 /** Of an RDB that no redis has read yet. */
 export function positionOfRdb(replid: string, offset: number | null, lineage: Lineage): Position {
   const entry = lineage.findLast((e) => e.replid !== '' && e.replid === replid)
-  return entry === undefined || offset === null ? { kind: 'foreign' } : known(entry, offset, lineage)
+  return entry === undefined || offset === null ? { kind: 'foreign' } : known(reached(entry, offset, lineage), offset, lineage)
 }
 
 export function isPlaced(position: Position): position is Exclude<Position, { readonly kind: 'empty' | 'foreign' }> {

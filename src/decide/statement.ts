@@ -7,6 +7,7 @@ import { judgeDisk } from './disk.ts'
 import { isMeasuredSinceGone, ownFitness } from './fitness.ts'
 import { alarmsOf, isStuck, whyDiffers } from './stream.ts'
 import { heard, peerOf, redisAnswers, situationOf } from './situation.ts'
+import { mayHaveForgotten } from './voting.ts'
 
 export function statementOf(state: State, view: View, policy: Policy): Statement {
   const fitness = ownFitness(state, view, policy)
@@ -31,6 +32,7 @@ export function statementOf(state: State, view: View, policy: Policy): Statement
     handover: handover === null ? null : { id: handover.id, to: handover.to, epoch: handover.epoch, stage: handover.stage },
     partial: state.partial,
     ...(state.refusedEpoch === null ? {} : { refuses: true as const }),
+    ...(policy.quorum > 0 && mayHaveForgotten(view, policy) ? { young: true as const } : {}),
     votesHeard: state.votesHeard,
     vote: state.vote === null ? null : { epoch: state.vote.epoch, to: state.vote.to },
     settings: view.redis.settings,

@@ -100,7 +100,7 @@ export function withVote(ctx: Context, draft: Draft): Draft {
  * lease that this voter's old vote and contact gave. Until the longest such lease is over it votes for nobody. Whoever is still in
  * touch with it has told it of its epoch by then.
  */
-function mayHaveForgotten(view: View, policy: Policy): boolean {
+export function mayHaveForgotten(view: View, policy: Policy): boolean {
   return view.agentUptimeMs < Math.max(newcomerMs, policy.voteSilenceMs)
 }
 

@@ -21,10 +21,22 @@ export function watch(before: Watch, state: State, view: Look, policy: Policy): 
   const syncs = calm ? freshWatch.syncs : watchSyncs(before.syncs, view, members, source)
   const stream = watchStream(before.stream, state, view, source)
   const attempts = watchAttempts(before.attempts, view, source)
-  const idle = calm ? freshWatch.idle : watchIdle(before.idle, state, { ...view, watch: { ...before, syncs } }, policy, members, source)
+  const idle = calm ? freshWatch.idle : watchIdle({ ...before, syncs }, state, view, policy, members, source)
   const told = hear(before.told, state, source)
-  const same = told === before.told && stream === before.stream && attempts === before.attempts && syncs === before.syncs && idle === before.idle
-  return same ? before : { told, stream, syncs, idle, attempts }
+  const readySinceMs = isReady(view) ? (before.readySinceMs ?? view.nowMs) : null
+  const next: Watch = { told, stream, syncs, idle, attempts, readySinceMs }
+  return isSame(before, next) ? before : next
+}
+
+function isSame(a: Watch, b: Watch): boolean {
+  return (
+    a.told === b.told && a.stream === b.stream && a.syncs === b.syncs && a.idle === b.idle && a.attempts === b.attempts && a.readySinceMs === b.readySinceMs
+  )
+}
+
+function isReady(view: Look): boolean {
+  const { facts } = view.redis
+  return view.durable && facts !== null && !facts.loading && !facts.syncing && redisAnswers(view)
 }
 
 /** Kept when nothing is heard any more, for that is when it is needed; another stream begins anew. */
@@ -69,7 +81,7 @@ function watchSyncs(before: Watch['syncs'], view: Look, members: readonly SeenMe
 }
 
 /** The patience with a member that is to go first runs only while it could go. */
-function watchIdle(before: Watch['idle'], state: State, view: View, policy: Policy, seen: readonly SeenMember[], source: RedisFacts | null): Watch['idle'] {
+function watchIdle(before: Watch, state: State, view: Look, policy: Policy, seen: readonly SeenMember[], source: RedisFacts | null): Watch['idle'] {
   const holder = policy.members.find((m) => m.host === state.holder)
   if (source === null || holder === undefined) return []
   const needy = seen.filter(({ facts }) => !isFilling(facts, holder, source) && !facts.linkUp && needsFullSync(facts, source)).map((m) => m.host)
@@ -77,8 +89,8 @@ function watchIdle(before: Watch['idle'], state: State, view: View, policy: Poli
   const unknown = view.peers.filter((p) => heard(p) !== null && !seen.some((m) => m.host === p.host)).map((p) => p.host)
   // Who refuses to follow waits for an operator, and is not to be waited for.
   const waiting = [...needy, ...unknown].filter((host) => host !== holder.host && heard(peerOf(view, host))?.refuses !== true)
-  const free = waiting.length > 0 && freeSlots(view, policy, holder, source) > 0
-  return waiting.map((host) => ({ host, sinceMs: free ? (before.find((i) => i.host === host)?.sinceMs ?? view.nowMs) : view.nowMs }))
+  const free = waiting.length > 0 && freeSlots({ ...view, watch: before }, policy, holder, source) > 0
+  return waiting.map((host) => ({ host, sinceMs: free ? (before.idle.find((i) => i.host === host)?.sinceMs ?? view.nowMs) : view.nowMs }))
 }
 
 function watchAttempts(before: Watch['attempts'], view: Look, source: RedisFacts | null): Watch['attempts'] {

@@ -173,6 +173,8 @@ export interface Statement {
   readonly refuses?: true
   /** Its one vote, its own candidacy included. Only in groups with a witness. */
   readonly vote: { readonly epoch: number; readonly to: string } | null
+  /** Its agent has only just started and may have forgotten how it voted: it votes for nobody yet, and carries no lease that was lost before. */
+  readonly young?: true
   /** What the others have voted, as far as it was told here. Absent: an agent of an older version. */
   readonly votesHeard?: readonly VoteHeard[]
   /** Absent in the words of an older agent, as is what follows. */

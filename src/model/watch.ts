@@ -23,6 +23,8 @@ export interface Watch {
   readonly idle: readonly { readonly host: string; readonly sinceMs: number }[]
   /** Own full syncs since this replica last had all that its primary had. */
   readonly attempts: { readonly startsAtMs: readonly number[]; readonly syncing: boolean; readonly leftBytes: number; readonly tookMs: number }
+  /** Since when, without a break, the own redis answers with all of its data in memory, and the state can be written; null: not now. */
+  readonly readySinceMs: number | null
 }
 
 export interface SyncWatch {
@@ -43,4 +45,5 @@ export const freshWatch: Watch = {
   syncs: [],
   idle: [],
   attempts: { startsAtMs: [], syncing: false, leftBytes: -1, tookMs: 0 },
+  readySinceMs: null,
 }

@@ -57,6 +57,8 @@ export class ModelAgent {
   lastRule = ''
   lastBecause = ''
   lastAlarmMs = Number.NEGATIVE_INFINITY
+  /** Since when it has been saying that its redis may be promoted. */
+  fitSinceMs: number | null = null
   readonly senses: ModelSenses
   address: AddressWatch
   /** On disk: survives `kill`. */
@@ -101,6 +103,7 @@ export class ModelAgent {
     this.again = false
     this.said = { statement: null, atMs: 0 }
     this.view = null
+    this.fitSinceMs = null
     this.actedAll = true
     this.durable = true
     this.standsUntilMs = 0
@@ -339,7 +342,7 @@ export class ModelAgent {
     const { world, host, senses } = this
     const { nowMs } = world
     const ownMs = this.ownMs(nowMs)
-    const seen: Omit<View, 'watch'> = {
+    const seen: View = {
       nowMs: ownMs,
       nowWallMs: 1_700_000_000_000 + nowMs + this.wallOffMs,
       group: 'sessions',
@@ -358,14 +361,16 @@ export class ModelAgent {
       ),
       checks: senses.checks(nowMs),
       request: this.requests[0] ?? null,
+      watch: this.watched,
     }
     this.watched = watch(this.watched, this.state, seen, world.policy)
-    return { ...seen, watch: this.watched }
+    return this.watched === seen.watch ? seen : { ...seen, watch: this.watched }
   }
 
   private tell(force: boolean, view: View): void {
     const { world } = this
     const statement = statementOf(this.state, view, world.policy)
+    this.fitSinceMs = statement.fit && this.durable ? (this.fitSinceMs ?? world.nowMs) : null
     const { said } = this
     if (!force && world.nowMs - said.atMs < statementMs && said.statement !== null && saysTheSame(said.statement, statement)) return
     this.said = { statement, atMs: world.nowMs }

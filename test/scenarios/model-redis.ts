@@ -1,7 +1,7 @@
 /**
  * A redis as far as safety is concerned: role, replication ids, offsets, a log of writes, a disk, a pause. Behaves like redis 7
  * between hosts of the model world: PSYNC against id and second id, full syncs that take time, NOMASTERLINK, born as a
- * replica of nobody or (external) as an empty primary. Knows nothing of agents. Every write is ten bytes.
+ * replica of nobody or (external) as an empty primary. Knows nothing of agents. Every write is ten bytes, unless said otherwise.
  */
 import type { Follower, RedisFacts } from '../../src/model/view.ts'
 import { append, countOf, type Log } from './model-log.ts'
@@ -195,16 +195,15 @@ export class ModelRedis {
     if (!this.linkUp) return
     this.linkUp = false
     this.linkDownSinceMs = nowMs
-    this.swallowed = false
   }
 
   /** An ordinary client's SET. */
-  write(key: string, nowMs: number): 'OK' | 'READONLY' | 'NOREPLICAS' | 'paused' | 'no answer' {
+  write(key: string, nowMs: number, bytes = bytesPerWrite): 'OK' | 'READONLY' | 'NOREPLICAS' | 'paused' | 'no answer' {
     if (!this.answers(nowMs) || this.loading(nowMs)) return 'no answer'
     if (this.role === 'replica') return 'READONLY'
     if (this.refusesWrites || (this.needsReplica && this.goodFollowers() === 0)) return 'NOREPLICAS'
     if (nowMs < this.pausedUntilMs) return 'paused'
-    if (this.backlogFrom !== noBacklog) this.offset += bytesPerWrite
+    if (this.backlogFrom !== noBacklog) this.offset += bytes
     this.log = append(this.log, key, this.offset)
     return 'OK'
   }
@@ -284,6 +283,7 @@ export class ModelRedis {
   private connect(source: Source, nowMs: number): boolean {
     if (typeof source === 'string' || !source.answers(nowMs) || source.loading(nowMs) || (source.role === 'replica' && !source.linkUp)) return false
     this.linkedTo = source.life
+    this.swallowed = false
     if (this.mayContinue(source)) this.continueFrom(source)
     else {
       source.makeBacklog()

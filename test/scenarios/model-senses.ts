@@ -107,7 +107,8 @@ export class ModelSenses {
     const { world, host } = this
     const peer = way.from
     const known = this.words.get(peer)
-    const heardMs = Math.min(lastHeardMs(way, nowMs), deafSinceMs)
+    // Any word is a sign of life, the first one of a new connection too, which no beat has followed yet.
+    const heardMs = Math.min(Math.max(lastHeardMs(way, nowMs), known?.receivedMs ?? Number.NEGATIVE_INFINITY), deafSinceMs)
     // Connections of another life of this agent were not heard by this one.
     const silentMs = heardMs < startedMs ? neverMs : this.ageMs(heardMs)
     const refused = world.refuses(way)

@@ -10,7 +10,7 @@ import type { MemberOptions } from './model-group.ts'
 import { keysOf, type Log } from './model-log.ts'
 import { quickMs } from './model-network.ts'
 import { Plant } from './model-plant.ts'
-import { newId, nothing, type Dataset, type ModelRedis } from './model-redis.ts'
+import { bytesPerWrite, newId, nothing, type Dataset, type ModelRedis } from './model-redis.ts'
 import { actsOf, storyOf, taleOf } from './told.ts'
 
 /** How often an agent looks whether its keepalived lives. */
@@ -212,14 +212,14 @@ export class World extends Plant {
   }
 
   /** One SET through the address. What comes back is what the client sees. */
-  write(key = newId('k')): ReturnType<ModelRedis['write']> | 'no address' {
+  write(key = newId('k'), bytes = bytesPerWrite): ReturnType<ModelRedis['write']> | 'no address' {
     const [host] = this.addressOn()
-    return host === undefined ? 'no address' : this.writeAt(host, key)
+    return host === undefined ? 'no address' : this.writeAt(host, key, bytes)
   }
 
   /** One SET of a client that reaches the address where it is on this host. */
-  writeAt(host: string, key = newId('k')): ReturnType<ModelRedis['write']> {
-    const answer = this.redis(host).write(key, this.nowMs)
+  writeAt(host: string, key = newId('k'), bytes = bytesPerWrite): ReturnType<ModelRedis['write']> {
+    const answer = this.redis(host).write(key, this.nowMs, bytes)
     if (answer === 'OK') this.acked.push(key)
     // What has left the socket reaches the replicas before the acknowledgement can be acted upon.
     this.changed()

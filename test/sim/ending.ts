@@ -48,7 +48,7 @@ function repair(w: World, story: Story, core: readonly string[]): void {
     for (const h of core) if (!w.redis(h).running) w.supervisorStarts(h, 'old')
   }
   w.run(100)
-  for (const h of core) w.ask(h, 'resume')
+  for (const h of core) if (w.state(h).paused.on) w.ask(h, 'resume')
 }
 
 function isServing(w: World, h: string): boolean {

@@ -32,11 +32,22 @@ function tellAll(parts: readonly Sought[]): number {
   const histories = parts.reduce((sum, p) => sum + p.histories, 0)
   const seconds = Math.max(...parts.map((p) => p.seconds))
   for (const one of found) console.log(`${report(one)}\n`)
-  const perJob = Math.round(histories / seconds / parts.length)
-  console.log(
-    `${histories} histories in ${seconds.toFixed(1)} s on ${parts.length} core${parts.length > 1 ? 's' : ''}: ${perJob} a second on each; ${found.length} broke a rule`,
-  )
+  tellOutside(parts, histories)
+  const cpuSeconds = parts.reduce((sum, p) => sum + p.cpuSeconds, 0)
+  const jobs = `${parts.length} job${parts.length > 1 ? 's' : ''}`
+  const perSecond = `${Math.round(histories / seconds)} a second, ${Math.round(histories / cpuSeconds)} per CPU second`
+  console.log(`${histories} histories in ${seconds.toFixed(1)} s, ${jobs}: ${perSecond}; ${found.length} broke a rule`)
   return found.length === 0 ? 0 : 1
+}
+
+/** Nobody is to hide behind a bound: how often a history left one in which a rule is kept. */
+function tellOutside(parts: readonly Sought[], histories: number): void {
+  const bounds = [...new Set(parts.flatMap((p) => Object.keys(p.outside)))].toSorted()
+  console.log('outside the documented bounds, where a rule would else have been broken:')
+  for (const bound of bounds) {
+    const count = parts.reduce((sum, p) => sum + (p.outside[bound] ?? 0), 0)
+    console.log(`${String(count).padStart(9)} (${((100 * count) / histories).toFixed(2)} %)  ${bound}`)
+  }
 }
 
 /** The same program as a child that was told its share; it answers with what it found. */

@@ -1,5 +1,5 @@
 /** The second half of regressions.ts: rivals of one epoch, claims and words that are outlived, who is waited for. */
-import { story, usual, voted, type Regression } from './regression.ts'
+import { story, two, usual, voted, type Regression } from './regression.ts'
 
 export const moreRegressions: readonly Regression[] = [
   {
@@ -97,6 +97,76 @@ export const moreRegressions: readonly Regression[] = [
       { kind: 'wait', ms: 89.9 },
       { kind: 'failover', host: 0 },
       { kind: 'wait', ms: 9 },
+    ),
+  },
+  {
+    accident: 'a replica that had read its data again elected itself in the very moment in which another had given up waiting for it',
+    story: story(
+      { ...usual, latenessMs: 60 },
+      { kind: 'restart-empty', host: 0 },
+      { kind: 'wait', ms: 1000 },
+      { kind: 'crash', host: 1 },
+      { kind: 'wait', ms: 2 },
+      { kind: 'crash', host: 0 },
+    ),
+  },
+  {
+    accident: 'forced into an epoch above which two had voted in vain, a primary resigned at once, because they had',
+    story: story(
+      { ...voted, members: 3, neverPrimary: 0, healed: 15 },
+      { kind: 'isolate', host: 3, other: 2, layers: ['agent', 'redis', 'vrrp'] },
+      { kind: 'power-off', host: 1 },
+      { kind: 'wait', ms: 1000 },
+      { kind: 'restart-empty', host: 2 },
+    ),
+  },
+  {
+    accident: 'a replica that was far behind took over at once, though the dead primary had all on its disk',
+    story: story(
+      two,
+      { kind: 'lag', host: 1 },
+      { kind: 'burst' },
+      { kind: 'save', host: 0 },
+      { kind: 'wait', ms: 1200 },
+      { kind: 'crash', host: 0 },
+      { kind: 'wait', ms: 500 },
+    ),
+  },
+  {
+    accident: 'a witness that had forgotten its vote was heard at the heal: the old primary, whose writes were held, let them go beside the elected one',
+    story: story(
+      voted,
+      { kind: 'cut', host: 0 },
+      { kind: 'wait', ms: 932 },
+      { kind: 'tear', host: 0, other: 2 },
+      { kind: 'wait', ms: 82.7 },
+      { kind: 'forget', host: 2 },
+    ),
+  },
+  {
+    accident: 'restarted with an old disk, an external redis counted as having reached an epoch that only went on with the id that it had',
+    story: story(
+      { ...usual, external: true },
+      { kind: 'split', mask: 1 },
+      { kind: 'accept', host: 0 },
+      { kind: 'write', count: 1 },
+      { kind: 'restart-old', host: 1 },
+      { kind: 'power-off', host: 0 },
+    ),
+  },
+  {
+    accident: 'a former primary that was off had been empty when it spoke last: nobody might follow another because of that',
+    story: story(
+      { ...usual, latenessMs: 30, healed: 6 },
+      { kind: 'power-off', host: 0 },
+      { kind: 'wait', ms: 10 },
+      { kind: 'failover', host: 2 },
+      { kind: 'write', count: 3 },
+      { kind: 'cut', host: 2 },
+      { kind: 'crash', host: 2 },
+      { kind: 'wait', ms: 2077 },
+      { kind: 'wait', ms: 500 },
+      { kind: 'write', count: 1 },
     ),
   },
 ]

@@ -44,7 +44,7 @@ export async function mutate(seconds: number, only: string | null): Promise<numb
 
 async function judge(copy: string, mutation: Mutation, seconds: number): Promise<Verdict> {
   const file = join(copy, mutation.file)
-  const text = readFileSync(mutation.file, 'utf8')
+  const text = readFileSync(file, 'utf8')
   if (text.split(mutation.from).length !== 2) return { noticed: false, how: `its text is not exactly once in ${mutation.file}: mend the list` }
   writeFileSync(
     file,

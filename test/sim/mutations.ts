@@ -20,6 +20,7 @@ const responses = 'src/decide/responses.ts'
 const position = 'src/decide/position.ts'
 const voting = 'src/decide/voting.ts'
 const lease = 'src/decide/lease.ts'
+const forcing = 'src/decide/forcing.ts'
 const handover = 'src/decide/handover.ts'
 const resync = 'src/decide/resync.ts'
 const streamTest = 'test/scenarios/stream.test.ts'
@@ -42,14 +43,20 @@ export const mutations: readonly Mutation[] = [
   drop('who has not heard of its epoch yet is not gone', situation, 'if (word.epoch < state.epoch) return', 'if (word.epoch < 0) return'),
   drop('only the giver of an epoch says that it was not taken', situation, 'if (giver !== undefined) return', 'if (giver?.host === ``) return'),
   drop("who reaches the holder's redis vouches for it", 'src/decide/statement.ts', "reach === 'primary' || reach === 'answers' ? 'serves' : holder", 'holder'),
-  drop('a voucher clears the memory of a loss', responses, 'voucher === null || state.gone === null ? state : { ...state, gone: null }', 'state'),
+  drop('a voucher clears the memory of a loss', responses, 'voucher === null || state.gone === null ? state', 'true ? state'),
   // ── who may be promoted? ──
   drop('not in the middle of a full sync', fitness, 'if (facts.syncing) return no', 'if (false) return no'),
   drop('not with part of a dataset', fitness, 'if (state.partial) return no', 'if (false) return no'),
   drop('not while it loads', fitness, 'if (facts.loading) return no', 'if (false) return no', 'test/unit/election.test.ts'),
   drop('not without a state directory', fitness, 'if (!view.durable) return no', 'if (false) return no', 'test/unit/election.test.ts'),
-  drop('not empty, not of unknown history', fitness, "if (state.epoch > 0 && position.kind !== 'known') return no", 'if (false) return no'),
-  drop('not with diverged writes', fitness, "if (position.kind === 'known' && position.divergedBytes > 0) return no", 'if (false) return no'),
+  drop('not empty, not of unknown history', fitness, 'if (state.epoch > 0 && !isPlaced(position)) return no', 'if (false) return no'),
+  drop(
+    'not with diverged writes',
+    fitness,
+    'if (isPlaced(position) && position.divergedBytes > 0 && !isAllThatIsLeft(state, view, policy)) return no',
+    'if (false) return no',
+  ),
+  drop('all that is left is what nobody else has', fitness, "candidate?.position.kind === 'empty'", 'true', 'test/unit/election.test.ts'),
   drop('never_primary', fitness, 'if (memberOf(policy, state.host)?.neverPrimary === true) return no', 'if (false) return no'),
   drop('a link that never was is not fresh', fitness, 'facts.linkDownS >= 0 &&', ''),
   drop('freshness ends with the process', 'src/decide/learn.ts', 'gone.runId === facts.runId) return state', 'gone.runId !== ``) return state'),
@@ -62,7 +69,7 @@ export const mutations: readonly Mutation[] = [
   drop('an offset of before is not final', fitness, 'view.redis.factsAgeMs <= Math.max(0, view.nowMs - state.gone.atMs)', 'true'),
   drop('most data first', fitness, 'comparePositions(a.position, b.position) ||', ''),
   drop('data that are being read are waited for', election, 'word.redis?.loading === false', 'true'),
-  drop('others are waited for, a while', election, 'if (sinceGoneMs >= electionWaitMs)', 'if (true)'),
+  drop('others are waited for, a while', election, 'if (sinceGoneMs >= waitMs)', 'if (true)'),
   drop('who gave an epoch away may serve on', election, 'if (giver !== null) return wait', 'if (giver === ``) return wait'),
   drop('who has more already is not outrun', election, 'if (ahead.length > 0) return wait', 'if (ahead.length > 99) return wait'),
   drop('who is just reconnecting is waited for', election, '? reconnectWaitMs : electionWaitMs', '? electionWaitMs : electionWaitMs'),
@@ -77,20 +84,15 @@ export const mutations: readonly Mutation[] = [
   drop('who comes back alone waits a while', election, 'if (waitedMs < lonelyWaitMs) return wait', 'if (false) return wait'),
   // ── what is given up, and how? ──
   drop('never to an empty primary', following, 'if (emptyHolder && state.lineage.length > 1)', 'if (false)', 'test/unit/following.test.ts'),
-  drop('never to an older one', following, "if (!own && entry.source === 'restart')", 'if (false)', 'test/unit/following.test.ts'),
+  drop('never to an older one', following, "if (!own && entry.source === 'restart' && older)", 'if (false)', 'test/unit/following.test.ts'),
   drop('diverged writes are copied first', following, 'if (position.divergedBytes === 0) return', 'if (position.divergedBytes >= 0) return'),
   drop('data of unknown history are copied first', following, "  return { kind: 'keep' }\n}", "  return { kind: 'free' }\n}"),
   drop('the old primary is let go of before the judging', following, 'if (attached && facts.replid !== entry.replid) {', 'if (facts.replid === `never`) {'),
-  drop(
-    'every later epoch counts',
-    'src/decide/position.ts',
-    'Math.min(sharedUntil, ...later.map((e) => leavesAt(e, entry) - 1))',
-    'Math.min(sharedUntil, (later[0]?.startOffset ?? 0) - 1)',
-  ),
-  drop('beyond its own id the bytes are its own', 'src/decide/position.ts', 'Math.min(sharedUntil, ...later', 'Math.min(...later'),
+  drop('every later epoch counts', position, '    if (countsAnew(later)) break\n', '    break\n'),
+  drop('beyond its own id the bytes are its own', position, 'Math.min(sharedUntil, sharedEnd(entry, lineage))', 'sharedEnd(entry, lineage)'),
   // ── fences ──
   drop('a crashed primary resigns', 'src/decide/table.ts', "'i-crashed': cell('resign', 'say so", "'i-crashed': cell('hold', 'say so"),
-  drop('outvoted, it refuses writes', responses, 'actions: [...(answers ? [fence] : []),', 'actions: ['),
+  drop('outvoted, it refuses writes', responses, 'actions: [...(answers ? [fenceOf(ctx)] : []),', 'actions: ['),
   drop(
     'outvoted without redis, it stops serving',
     'src/decide/table.ts',
@@ -122,22 +124,21 @@ export const mutations: readonly Mutation[] = [
   drop('a claim belongs to one process', responses, '(state.servingRunId !== null && state.servingRunId !== facts.runId) || facts.syncing', 'facts.syncing'),
   drop('all agree who holds an epoch that two claimed', 'src/decide/learn.ts', '(word.holder === next.holder || !winsTie(next, word))', 'word.epoch > 0'),
   drop('what cannot be remembered is not promoted', 'src/decide/memory.ts', "(next.phase === 'promoting' ||", "(next.phase === 'fresh' ||"),
-  drop('an epoch names the one that it goes on with', position, 'later.after !== undefined && later.after < entry.epoch', 'later.after === -1'),
-  drop('what no later epoch has is kept, not only what the next one lacks', position, ': Math.min(...later)', ': (later[0] ?? null)'),
+  drop('an epoch names the one that it goes on with', position, 'entry.continues?.epoch ?? entry.epoch - 1', 'entry.epoch - 1'),
+  drop('what no later epoch has is kept, not only what the next one lacks', position, 'sharedEnd(own, lineage) + 1)', 'later[0]?.startOffset ?? 0)'),
   drop(
     'an epoch counts from its first byte, not from its id',
     position,
-    'if (offset >= entry.startOffset - 1) return entry',
+    'if (offset >= entry.startOffset - 1 || countsAnew(entry)) return entry',
     'if (offset >= 0) return entry',
     'test/unit/position.test.ts',
   ),
+  drop('nor does one that was promoted out of sight', position, 'reached(before, sharedUntil, lineage)', 'before'),
+  drop('nor does a disk', position, 'known(reached(entry, offset, lineage), offset, lineage)', 'known(entry, offset, lineage)', 'test/unit/position.test.ts'),
   drop('a middle that has less is not replicated from', following, 'facts.offset > word.redis.offset', 'facts.offset < 0'),
-  drop(
-    'who has just started elects nobody beside others',
-    election,
-    'if (policy.quorum === 0 && view.agentUptimeMs < newcomerMs &&',
-    'if (policy.quorum < 0 &&',
-  ),
+  drop('who has just started elects nobody beside others', election, 'if (view.agentUptimeMs < newcomerMs) return', 'if (false) return'),
+  drop('nor who could not be chosen until just now', election, 'view.nowMs - readySinceMs < electionWaitMs ?', 'view.nowMs < readySinceMs ?'),
+  drop('also because it could not have remembered', 'src/decide/watch.ts', 'return view.durable && facts', 'return facts', 'test/unit/election.test.ts'),
   // ── votes and leases ──
   drop('one vote per epoch', voting, ' && vote.epoch > (voter.vote?.epoch ?? 0)', ''),
   drop('a vote is remembered before it is told', 'src/decide/memory.ts', 'if (votes) return true', 'if (false) return true'),
@@ -161,13 +162,36 @@ export const mutations: readonly Mutation[] = [
     'test/unit/voting.test.ts',
   ),
   drop('without a lease no writes', lease, 'if (!holdsLease(state, view, policy)) return holdWrites(ctx)', ''),
-  drop('writes are held again until they are', lease, 'actions: [hold], events: held', 'actions: state.writesHeldSinceMs === null ? [hold] : [], events: held'),
+  drop(
+    'writes are held again until they are',
+    lease,
+    'if (!mustRefuse) return { ...draft, actions: [hold] }',
+    'if (!mustRefuse) return { ...draft, actions: begins ? [hold] : [] }',
+  ),
   drop('who voted for another carries no lease', lease, 'if (hasVotedAgainst(state, peer)) return false\n', ''),
-  drop('who has no agent may have voted before', lease, "if (peer.agent === 'alive') return true", 'return true'),
+  drop(
+    'who is back echoes before it has said how it voted',
+    lease,
+    "if (peer.agent === 'alive') return heard(peer) !== null",
+    "if (peer.agent === 'alive') return true",
+  ),
+  drop('who may have forgotten its vote carries none that was lost', lease, 'if (statement?.young === true && mayBeReplaced(state, view)) return false\n', ''),
+  drop(
+    'who has no agent may have voted before',
+    lease,
+    'return statement !== null && (state.writesHeldSinceMs === null || statementAgeMs <',
+    'return true || (statementAgeMs <',
+  ),
   drop('a primary whose voters have voted for another resigns', lease, 'if (lost.length > 0) return', 'if (lost.length > 99) return'),
   drop('a candidate that stands no more carries the lease', lease, "return vote.to !== peer.host || statement.seesHolder !== 'serves'", 'return true'),
   drop('a young primary has no lease for nothing', lease, 'view.agentUptimeMs < youngMs(policy)', 'view.agentUptimeMs < newcomerMs'),
-  drop('no epoch is given away without a lease', handover, 'if (!holdsLease(state, view, ctx.policy)) return', 'if (handover.id === ``) return'),
+  drop(
+    'no epoch is given away without a lease',
+    handover,
+    'if (!holdsLease(state, view, ctx.policy)) return',
+    'if (!holdsLease(state, view, ctx.policy) && word === null) return',
+    'test/unit/handover.test.ts',
+  ),
   // ── switchover ──
   drop(
     'the target has agreed',
@@ -222,11 +246,37 @@ export const mutations: readonly Mutation[] = [
   drop('full syncs take turns', following, 'if (waits !== null) return letGo', 'if (waits === ``) return letGo', streamTest),
   drop('nobody waits for ever for its turn', resync, 'view.nowMs - idle.sinceMs < syncTurnMs', 'true', resyncTest),
   drop('nor for a sync that gets nowhere', resync, 'view.nowMs - sync.sinceMs < syncStallMs', 'true', resyncTest),
+  drop(
+    'who is far behind waits for the disk of the dead primary',
+    'src/decide/behind.ts',
+    'if (missing <= underWayBytes) return null',
+    'if (missing >= 0) return null',
+  ),
   // ── the operator ──
+  drop('the end of the stream is read first', 'src/decide/behind.ts', 'view.nowMs - gone.atMs < drainMs', 'false', 'test/unit/behind.test.ts'),
+  drop('an external redis is not drained', 'src/decide/behind.ts', 'policy.external || gone === null', 'gone === null', 'test/unit/behind.test.ts'),
+  drop(
+    'a vote that was given away binds the candidate',
+    voting,
+    'mine.gave !== undefined && mayStillServe(view, policy, mine.gave)',
+    'false',
+    'test/unit/behind.test.ts',
+  ),
+  // ── paused ──
+  drop('a pause that the others were not told of ends no lease', lease, 'isPausedForAll(state, view, policy)', 'state.paused.on', 'test/unit/paused.test.ts'),
+  drop('who knows of a pause votes for nobody', voting, '!view.durable || next.paused.on ||', '!view.durable ||', 'test/unit/paused.test.ts'),
+  drop(
+    'nobody is promoted beside a primary that has not heard of the resume',
+    situation,
+    'if (mayServePaused(state, policy, holder))',
+    'if (false)',
+    'test/unit/paused.test.ts',
+  ),
   drop('pause', responses, 'return ctx.policy.auto && !ctx.state.paused.on', 'return ctx.policy.auto', 'test/scenarios/operator.test.ts'),
-  drop('force does not promote half a dataset', responses, 'if (facts?.syncing === true || state.partial)', 'if (false)', 'test/unit/situation.test.ts'),
-  drop('force does not promote an empty member over one with data', responses, 'if (richer !== undefined)', 'if (richer?.host === ``)'),
-  drop('force does not promote where the address cannot come', responses, 'if (memberOf(ctx.policy, state.host)?.neverPrimary === true)', 'if (false)'),
+  drop('what is forced is above every vote', forcing, 'Math.max(state.epoch, state.vote?.epoch ?? 0, ...state.votesHeard.map((v) => v.epoch))', 'state.epoch'),
+  drop('force does not promote half a dataset', forcing, 'if (facts?.syncing === true || state.partial)', 'if (false)', 'test/unit/situation.test.ts'),
+  drop('force does not promote an empty member over one with data', forcing, 'if (richer !== undefined && !serves)', 'if (richer?.host === ``)'),
+  drop('force does not promote where the address cannot come', forcing, 'if (memberOf(ctx.policy, state.host)?.neverPrimary === true)', 'if (false)'),
   // ── the address ──
   drop(
     'a primary that hears nobody yields',
@@ -269,10 +319,10 @@ export const mutations: readonly Mutation[] = [
   // ── partitions without a witness: the histories of the simulator have none of these settings ──
   drop('who is cut off promotes nobody', lease, 'return policy.checks && !hears', 'return false && !hears', durability),
   drop('at a heal the gateway alone proves nothing', lease, '(view.checks?.forMs ?? 0) >= lonelyWaitMs', 'true', durability),
-  drop('who had stopped does not go on at the first answer of its gateway', lease, 'mayBeReplaced ? wasReaching(view, policy) : ', '', durability),
+  drop('who had stopped does not go on at the first answer of its gateway', lease, 'replaced ? wasReaching(view, policy) : ', '', durability),
   drop('a gateway that was not asked refuses no writes', lease, "ctx.view.checks?.reach === 'silent'", 'true', 'test/unit/lease.test.ts'),
   drop('a lease that may last is waited for', situation, 'policy.leased && (peer.agent', 'policy.quorum > 99 && (peer.agent', votingTest),
-  drop('the guard is not overruled by a new agent', lease, '!mayBeReplaced && view.agentUptimeMs', 'view.agentUptimeMs', votingTest),
+  drop('the guard is not overruled by a new agent', lease, '!replaced && view.agentUptimeMs', 'view.agentUptimeMs', votingTest),
   drop('what is refused is not lifted before it may be', 'src/decide/decide.ts', ' && next.writesHeldSinceMs === null', '', votingTest),
   drop('writes are held while redis is slow', lease, "situation.claim === 'mine' && state.phase === 'primary'", 'false', votingTest),
   drop(

@@ -25,6 +25,8 @@ export class OneWriter {
   private readonly world: World
   private readonly excuses: readonly Excuse[]
   private readonly external: boolean
+  /** Two accept writes at this moment, but for what is listed here. */
+  excused = false
 
   constructor(world: World, external: boolean) {
     this.world = world
@@ -36,6 +38,7 @@ export class OneWriter {
   look(): string | null {
     const { world: w } = this
     let writers = 0
+    let excused = 0
     let named = ''
     for (let i = 0; i < w.hosts.length; i += 1) {
       const host = w.hosts[i] ?? ''
@@ -43,10 +46,15 @@ export class OneWriter {
       this.judge(host, excuse)
       const redis = w.redis(host)
       const accepts = redis.role === 'primary' && !redis.refusesWrites && w.nowMs >= redis.pausedUntilMs && redis.answers(w.nowMs) && !redis.loading(w.nowMs)
-      if (!accepts || excuse.helpless || w.nowMs < excuse.untilMs) continue
+      if (!accepts) continue
+      if (excuse.helpless || w.nowMs < excuse.untilMs) {
+        excused += 1
+        continue
+      }
       writers += 1
       named = named === '' ? host : `${named} and ${host}`
     }
+    this.excused = excused > 0 && writers + excused > 1
     return writers > 1 ? `INV-3: ${named} accept writes, and there is a witness` : null
   }
 

@@ -1,7 +1,7 @@
 /** Plays one story from its begin to its end, under the rules. What comes back is what was broken, if anything. */
 import { World } from '../scenarios/world.ts'
 import { end } from './ending.ts'
-import { BrokenRule, Rules } from './rules.ts'
+import { BrokenRule, Rules, type Bound } from './rules.ts'
 import type { Step, Story } from './story.ts'
 import { Snipers, take } from './take.ts'
 
@@ -9,6 +9,8 @@ export interface Played {
   /** null: all went well. */
   readonly broken: string | null
   readonly world: World
+  /** Which documented bounds it left, where a rule would else have been broken. */
+  readonly outside: readonly Bound[]
 }
 
 const names = ['a', 'b', 'c', 'd', 'e']
@@ -16,8 +18,9 @@ const witnessName = 'w'
 
 export function play(story: Story, tells = false): Played {
   const world = begin(story, tells)
+  const rules = new Rules(world, story.external)
+  const played = (broken: string | null): Played => ({ broken, world, outside: [...rules.outside] })
   try {
-    const rules = new Rules(world, story.external)
     const snipers = new Snipers()
     world.afterEach = rules.look
     for (const [i, step] of story.steps.entries()) {
@@ -28,10 +31,10 @@ export function play(story: Story, tells = false): Played {
     snipers.leave(world)
     if (tells) world.note('──', 'the healing')
     end(world, story, rules)
-    return { broken: null, world }
+    return played(null)
   } catch (error) {
-    if (error instanceof BrokenRule) return { broken: error.message, world }
-    return { broken: `the simulator or the core failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`, world }
+    if (error instanceof BrokenRule) return played(error.message)
+    return played(`the simulator or the core failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
   }
 }
 

@@ -2,20 +2,30 @@
  * What is never true, whatever happens: looked at after every step of the world. Each rule has the number that it has in
  * `src/decide/invariants.ts` and in the design; the first that is broken ends the history.
  */
-import { electionWaitMs } from '../../src/model/policy.ts'
-import { ownFitness } from '../../src/decide/fitness.ts'
+import { electionWaitMs, promoteWithinMs, underWayBytes } from '../../src/model/policy.ts'
 import { lateMs } from '../scenarios/model-network.ts'
 import { countOf, has, onlyIn, type Log } from '../scenarios/model-log.ts'
 import type { ModelRedis } from '../scenarios/model-redis.ts'
 import type { World } from '../scenarios/world.ts'
 import { OneWriter, thawedMs } from './one-writer.ts'
 
-/** Two that serve one epoch and have heard each other for so long is one too many. */
-const sameEpochMs = 200
+/** Two that serve and have heard each other for so long is one too many, whatever their epochs. */
+const heardBothMs = 200
 /** In a network that is whole, with all agents alive, nobody accepts writes beside another for longer than this. */
 export const twoWritersMs = 1000
 /** Who has been heard for so long without a break had the time to say what data it has. */
 const knownMs = 300
+/** A disk that has room again makes its member fit from one moment to the next: from then on the word of it is on its way, and whoever is elected on an older one acts. */
+const toldMs = lateMs + promoteWithinMs
+
+/** What the documents say that is not kept: ARCHITECTURE ("Limits that were found by playing"), ADR 9. */
+export type Bound =
+  | 'two primaries without votes, and something between them'
+  | 'two writers with votes, one without an agent that could act'
+  | 'two writers where an operator had overruled the rules'
+  | 'a member with more data that was not heard, or too late'
+  | 'writes given up where no agent was awake'
+  | 'writes given up after an operator had overruled the rules'
 
 interface Seen {
   runId: string
@@ -38,12 +48,14 @@ export class Rules {
   private wasWell = true
   private version = -1
   private twoSinceMs: number | null = null
-  /** Something has come between the members in this history: then two writers may be, for a while. */
+  /** Something has come between the members: then two writers may be, until all has been well for a while and one is left. */
   private parted = false
   /** An operator has overridden the rules. */
   overruled = false
 
   private readonly oneWriter: OneWriter | null
+  /** Where a rule would have been broken, had the history stayed within the bounds that it is kept in: which bound it left. */
+  readonly outside = new Set<Bound>()
 
   constructor(world: World, external: boolean) {
     this.oneWriter = world.policy.quorum > 0 ? new OneWriter(world, external) : null
@@ -90,6 +102,8 @@ export class Rules {
     }
     const doubled = this.oneWriter?.look() ?? null
     if (doubled !== null && !this.overruled) this.fail(doubled)
+    if (doubled !== null) this.outside.add('two writers where an operator had overruled the rules')
+    if (this.oneWriter?.excused === true) this.outside.add('two writers with votes, one without an agent that could act')
     if (w.assertions.length > 0) this.fail(`the core tripped over itself: ${w.assertions[0]}`)
     const well = this.isWell()
     if (well && !this.wasWell) this.wellSinceMs = w.nowMs
@@ -104,7 +118,10 @@ export class Rules {
         w.network.isTorn() ||
         w.voters.some((h) => w.nowMs < w.agent(h).standsUntilMs)
     if (primaries > 1) this.twoPrimaries()
-    else this.twoSinceMs = null
+    else {
+      this.twoSinceMs = null
+      if (well && w.nowMs - this.wellSinceMs > twoWritersMs) this.parted = false
+    }
   }
 
   /** On the disk always; in the agent's mind while it lives: what a full disk could not take is forgotten with it. */
@@ -134,10 +151,16 @@ export class Rules {
     const { world: w } = this
     const lost = gone.filter((write) => !w.kept.some((k) => write.at >= k.fromAt && has(k.log, write)))
     // Nobody but its own agent can make a redis let go of an old primary that has joined the new lineage.
-    if (!this.wasAwake(host)) return
+    if (!this.wasAwake(host)) {
+      if (lost.length > 0) this.outside.add('writes given up where no agent was awake')
+      return
+    }
     // An operator made other data the true ones: a replica that was cut off, or stopped, meanwhile follows them by itself, before its agent
     // hears of it, or it takes its agent's orders.
-    if (this.overruled && this.isForcedAfter(seen.fillsInEpoch ?? seen.ordersOfEpoch)) return
+    if (this.overruled && this.isForcedAfter(seen.fillsInEpoch ?? seen.ordersOfEpoch)) {
+      if (lost.length > 0) this.outside.add('writes given up after an operator had overruled the rules')
+      return
+    }
     if (lost.length > 0) this.fail(`INV-6: ${host} gave ${lost.length} writes up without a copy`)
     if (now === null && !w.state(host).lineage.some((e) => e.accepted === true))
       this.fail(`INV-1: ${host} gave ${countOf(before)} writes up to an empty dataset`)
@@ -148,6 +171,12 @@ export class Rules {
       const { epoch: last, claim, lineage } = this.world.state(h)
       return (last > epoch && claim?.source === 'forced') || lineage.some((e) => e.epoch > epoch && e.source === 'forced')
     })
+  }
+
+  /** An operator has chosen other data than these, and this member has not heard of it yet. */
+  private isOverruled(host: string, by: string): boolean {
+    const known = this.world.state(host).lineage
+    return this.world.state(by).lineage.some((e) => e.source === 'forced' && !known.some((k) => k.epoch === e.epoch))
   }
 
   private wasAwake(host: string): boolean {
@@ -169,19 +198,37 @@ export class Rules {
       if (more === 0) continue
       if (source === 'switchover' && !this.external && w.state(other).phase === 'handed' && w.state(other).epoch === state.epoch && w.redis(other).running)
         this.fail(`INV-5: ${host} took the epoch over from ${other} without ${more} of its writes`)
-      if (this.wasKnownFit(other, host) && onlyIn(redis.log, w.redis(other).log).length === 0)
+      if (source === 'failover' && this.isPassedOver(other, host))
+        this.fail(`INV-4: ${host}, far behind what ${other} had told, did not wait for the disk there`)
+      if (!this.isFit(other) || onlyIn(redis.log, w.redis(other).log).length > 0 || this.isOverruled(other, host)) continue
+      if (this.wasHeard(other, host) && w.nowMs - (w.agent(other).fitSinceMs ?? w.nowMs) > toldMs)
         this.fail(`INV-4: ${host} was promoted, and ${other}, fit and heard, has ${more} writes more`)
+      this.outside.add('a member with more data that was not heard, or too late')
     }
   }
 
-  private wasKnownFit(other: string, by: string): boolean {
+  /** Its redis died, its agent starts it again: what had been told and not received is on its disk. */
+  private isPassedOver(host: string, by: string): boolean {
     const { world: w } = this
-    const agent = w.agent(other)
-    const { view } = agent
-    if (!agent.up || !agent.durable || view === null || w.nowMs - view.nowMs > knownMs || w.network.heardSinceMs(other, by, w.nowMs) < knownMs) return false
-    // What one does not hear in time it cannot answer to, and who waits for longer than an election waits is not waited for.
-    if (this.cameLate(other, by, electionWaitMs) || w.nowMs - w.agent(by).standsUntilMs < knownMs || !w.redis(other).answers(w.nowMs)) return false
-    return ownFitness(w.state(other), view, w.policy).fit
+    const [dead, promoted] = [w.redis(host), w.redis(by)]
+    const told = w.agent(by).view?.watch.told ?? null
+    if (this.external || told === null || told.offset - promoted.offset <= underWayBytes) return false
+    if (!w.agent(host).up || dead.answers(w.nowMs) || dead.frozen || !this.wasHeard(host, by)) return false
+    const data = dead.running ? dead.log : dead.disk.log
+    return onlyIn(data, promoted.log).length > 0 && onlyIn(promoted.log, data).length === 0
+  }
+
+  private isFit(host: string): boolean {
+    const { world: w } = this
+    const { up, durable, view, fitSinceMs } = w.agent(host)
+    return up && durable && view !== null && w.nowMs - view.nowMs <= knownMs && fitSinceMs !== null && w.redis(host).answers(w.nowMs)
+  }
+
+  /** What one does not hear in time it cannot answer to, and who waits for longer than an election waits is not waited for. */
+  private wasHeard(host: string, by: string): boolean {
+    const { world: w } = this
+    if (w.network.heardSinceMs(host, by, w.nowMs) < knownMs || w.nowMs - w.agent(by).standsUntilMs < knownMs) return false
+    return !this.cameLate(host, by, electionWaitMs)
   }
 
   /** INV-3, as strictly as members without a third party can keep it. */
@@ -201,17 +248,12 @@ export class Rules {
     const serving = writers.filter((h) => w.agent(h).up && w.state(h).phase === 'primary')
     for (const a of serving) {
       for (const b of serving) {
-        if (
-          a < b &&
-          w.nowMs - this.twoSinceMs > sameEpochMs &&
-          w.state(a).epoch === w.state(b).epoch &&
-          w.network.heardSinceMs(a, b, w.nowMs) > sameEpochMs &&
-          !this.cameLate(a, b, sameEpochMs)
-        )
-          this.fail(`INV-3: ${a} and ${b} both serve epoch ${w.state(a).epoch}, and hear each other`)
+        if (a < b && w.nowMs - this.twoSinceMs > heardBothMs && w.network.heardSinceMs(a, b, w.nowMs) > heardBothMs && !this.cameLate(a, b, heardBothMs))
+          this.fail(`INV-3: ${a} serves epoch ${w.state(a).epoch}, ${b} epoch ${w.state(b).epoch}, and they hear each other`)
       }
     }
     if (!this.external && !this.parted && !this.overruled) this.fail(`INV-3: ${writers.join(' and ')} are primaries, and nothing ever came between them`)
+    if (this.oneWriter === null) this.outside.add('two primaries without votes, and something between them')
     if (this.wasWell && w.nowMs - Math.max(this.wellSinceMs, this.twoSinceMs) > twoWritersMs && !this.external)
       this.fail(`INV-3: ${writers.join(' and ')} are still primaries ${twoWritersMs} ms after the last disturbance`)
   }

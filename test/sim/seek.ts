@@ -13,7 +13,11 @@ export interface Found {
 export interface Sought {
   readonly histories: number
   readonly seconds: number
+  /** Of this process, shrinking included: on a busy machine less than the time that passed. */
+  readonly cpuSeconds: number
   readonly found: readonly Found[]
+  /** Histories that left a documented bound where a rule would else have been broken: how many, by the bound. */
+  readonly outside: Readonly<Record<string, number>>
 }
 
 export interface Seek {
@@ -31,29 +35,36 @@ export interface Seek {
 
 export function seek(options: Seek): Sought {
   const startedMs = performance.now()
+  const usedBefore = process.cpuUsage()
+  const spent = () => {
+    const { user, system } = process.cpuUsage(usedBefore)
+    return { seconds: spentMs() / 1000, cpuSeconds: (user + system) / 1e6 }
+  }
+  const spentMs = () => performance.now() - startedMs - shrinkingMs
   const found: Found[] = []
+  const outside: Record<string, number> = {}
   let histories = 0
   let shrinkingMs = 0
   if (options.asItIs === true) {
     // A story that was kept for the accident that a guard prevents is the quickest to miss it.
     for (const [i, { story }] of regressions.entries()) {
       const { broken } = play(story)
-      if (broken !== null) return { histories: i + 1, seconds: (performance.now() - startedMs) / 1000, found: [{ seed: -1 - i, broken, shortest: story }] }
+      if (broken !== null) return { histories: i + 1, ...spent(), outside: {}, found: [{ seed: -1 - i, broken, shortest: story }] }
     }
   }
-  const spentMs = () => performance.now() - startedMs - shrinkingMs
   for (let seed = options.from; found.length < options.atMost; seed += options.stride ?? 1) {
     if (histories >= (options.histories ?? Number.POSITIVE_INFINITY) || spentMs() >= options.seconds * 1000) break
     const story = storyOf(seed, options.members)
-    const { broken } = play(story)
+    const { broken, outside: left } = play(story)
     histories += 1
+    for (const bound of left) outside[bound] = (outside[bound] ?? 0) + 1
     if (broken === null) continue
     const sinceMs = performance.now()
     const shortest = options.asItIs === true ? story : shrink(story, broken)
     found.push({ seed, broken: options.asItIs === true ? broken : (play(shortest).broken ?? broken), shortest })
     shrinkingMs += performance.now() - sinceMs
   }
-  return { histories, seconds: spentMs() / 1000, found }
+  return { histories, ...spent(), found, outside }
 }
 
 export function report({ seed, broken, shortest }: Found): string {

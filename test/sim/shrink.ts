@@ -65,6 +65,7 @@ function simplerGroups(story: Story): readonly Story[] {
 function simplerSteps(step: Step): readonly Step[] {
   if (step.kind === 'wait') return [...new Set([0, 1, 10, 100, 1000, Math.round(step.ms)])].filter((ms) => ms < step.ms).map((ms) => ({ ...step, ms }))
   if (step.kind === 'write' && step.count > 1) return [{ ...step, count: 1 }]
+  if (step.kind === 'burst') return [{ kind: 'write', count: 1 }]
   if (step.kind === 'write-beside') return [{ kind: 'write', count: step.count }]
   if (step.kind === 'halt') return [{ ...step, kind: 'suspend' }]
   if (step.kind === 'suspend') return [{ ...step, kind: 'stall' }]

@@ -1,5 +1,7 @@
 /** The simulator for a few seconds, from a seed that moves on with nothing: a failure repeats exactly. More of it: script/sim. */
+import { existsSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { mutations } from './mutations.ts'
 import { play, tellStory } from './play.ts'
 import { dice } from './prng.ts'
 import { regressions } from './regressions.ts'
@@ -40,6 +42,12 @@ describe('the simulator itself', () => {
     const stories = Array.from({ length: 500 }, (_, seed) => storyOf(seed))
     expect(Math.min(...stories.map((s) => s.steps.filter((x) => x.kind !== 'wait' && x.kind !== 'write').length))).toBeGreaterThanOrEqual(5)
     expect([...new Set(stories.map((s) => s.members))].sort()).toEqual([2, 3, 4, 5])
+  })
+
+  test.each(mutations)('the list of guards is up to date: $guard', ({ file, from, to, test: named }) => {
+    expect(readFileSync(file, 'utf8').split(from)).toHaveLength(2)
+    expect(to).not.toBe(from)
+    expect(named === undefined || existsSync(named)).toBe(true)
   })
 
   test('what breaks a rule is told with a shorter story that breaks the same', () => {

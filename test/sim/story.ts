@@ -16,6 +16,7 @@ type Hosted =
   | 'thaw'
   | 'lag'
   | 'catch-up'
+  | 'swallow'
   | 'long-sync'
   | 'long-load'
   | 'disk-full'
@@ -32,6 +33,8 @@ export type Step =
   | { readonly kind: 'wait'; readonly ms: number }
   /** A client that finds the address wherever it was announced last. */
   | { readonly kind: 'write'; readonly count: number }
+  /** One write that is larger than what is under way on a good link: who lags now is far behind. */
+  | { readonly kind: 'burst' }
   /** A client beside a host: it finds the address where this host can reach it, on each side of a cut. */
   | { readonly kind: 'write-beside'; readonly host: number; readonly count: number }
   | { readonly kind: Hosted; readonly host: number }
@@ -130,6 +133,8 @@ const faults: readonly (readonly [number, Draw])[] = [
   [3, hosted('thaw')],
   [2, hosted('lag')],
   [2, hosted('catch-up')],
+  [1, hosted('swallow')],
+  [2, () => ({ kind: 'burst' })],
   [2, hosted('long-sync')],
   [2, hosted('long-load')],
   [2, hosted('disk-full')],

@@ -3,6 +3,8 @@ import { nothing } from '../scenarios/model-redis.ts'
 import type { World } from '../scenarios/world.ts'
 import type { Step, Story } from './story.ts'
 
+const burstBytes = 100_000
+
 /** Kills the agent of a host at the nth step of its loop from now. */
 export class Snipers {
   private readonly left = new Map<string, number>()
@@ -40,6 +42,10 @@ export function take(w: World, story: Story, snipers: Snipers, s: Step): void {
       return
     case 'write':
       w.writes(s.count)
+      return
+    case 'burst':
+      w.write(undefined, burstBytes)
+      w.run(1)
       return
     case 'heal':
       w.heal()
@@ -126,6 +132,8 @@ function onRedis(w: World, story: Story, snipers: Snipers, host: string, kind: S
   else if (kind === 'freeze') w.freeze(host)
   else if (kind === 'thaw') w.thaw(host)
   else if (kind === 'lag' || kind === 'catch-up') redis.lagging = kind === 'lag'
+  // Once for each process: where a new link has not helped, an operator is asked.
+  else if (kind === 'swallow') redis.swallowed ||= redis.linkUp && w.state(host).linkCycled?.runId !== redis.runId
   else if (kind === 'long-load') redis.readMs = redis.readMs > 10 ? 10 : 600
   else if (kind === 'long-sync') redis.transferMs = redis.transferMs > 20 ? 20 : 900
   else if (kind === 'restart-old' || kind === 'restart-empty') restart(w, story, snipers, host, kind === 'restart-empty')

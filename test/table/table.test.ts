@@ -102,6 +102,15 @@ describe('a serving member', () => {
     expect(respondTo(phase, 'holder-serves-and-i-am-primary').response).toBe('step-down')
   })
 
+  test.each(servingPhases)(
+    '%s: another holds a newer epoch, whatever becomes of either redis: it steps down, and starts, follows and elects nothing',
+    (phase: Phase) => {
+      // Its redis is a replica already: nothing is left to be refused.
+      for (const diagnosis of diagnosesWhere((s) => s.claim === 'theirs').filter((d) => d !== 'holder-serves'))
+        expect([diagnosis, respondTo(phase, diagnosis).response]).toEqual([diagnosis, 'step-down'])
+    },
+  )
+
   test('a redis is ended only by the member that serves with it', () => {
     for (const c of cells.filter((x) => x.response === 'end-hang'))
       expect([c.phase === 'primary' || c.phase === 'handing', c.diagnosis]).toEqual([true, 'i-hang'])

@@ -3,6 +3,8 @@ import { describe, expect, test } from 'vitest'
 import { elect } from '../../src/decide/election.ts'
 import { ownFitness } from '../../src/decide/fitness.ts'
 import type { PeerProbe, Statement } from '../../src/model/view.ts'
+import { watch } from '../../src/decide/watch.ts'
+import { freshWatch } from '../../src/model/watch.ts'
 import { entry, facts, nowMs, peer, policy, probe, silent, state, view, word } from './builders.ts'
 
 const abc = policy('a', 'b', 'c')
@@ -52,6 +54,16 @@ describe('the replica b, after a went', () => {
     expect(elect(state('b', { gone: gone(true) }), view('b', peers, { agentUptimeMs: 500 }), abc).result).toBe('me')
   })
 
+  test('a redis that has only just read its data elects nobody while one that waited for it may be giving up', () => {
+    const back = peer(word('a', { phase: 'fenced', redis: facts({ offset: 900 }) }))
+    const peers = [back, peer(word('c', { gone: 1, redis: facts({ offset: 900 }) }))]
+    const readyForMs = (ms: number) => view('b', peers, { watch: { ...freshWatch, readySinceMs: nowMs - ms } })
+    expect(elect(state('b', { gone: gone(false, 85) }), readyForMs(59), abc)).toMatchObject({ result: 'wait' })
+    expect(elect(state('b', { gone: gone(false, 85) }), readyForMs(60), abc).result).toBe('me')
+    // beside nobody but the former primary there is nobody who could have been chosen
+    expect(elect(state('b', { gone: gone(false, 85) }), view('b', [back], { watch: readyForMs(1).watch }), policy()).result).toBe('me')
+  })
+
   test('a live replica with more data: the other', () => {
     const peers = [resigned, peer(word('c', { gone: 1, redis: facts({ offset: 1001 }) }))]
     expect(elect(state('b', { gone: gone(true) }), view('b', peers), abc)).toMatchObject({ result: 'other', host: 'c' })
@@ -66,6 +78,20 @@ describe('the replica b, after a went', () => {
     const back = peer(word('a', { phase: 'fenced', redis: facts({ offset: 1200 }) }))
     expect(elect(state('b', { gone: gone(true) }), view('b', [back]), policy())).toMatchObject({ result: 'other', host: 'a' })
   })
+})
+
+test.each([
+  { it: 'its redis does not answer', not: { redis: probe({ process: false, facts: null }) } },
+  { it: 'its redis is reading its data', not: { redis: probe({ facts: facts({ loading: true }) }) } },
+  { it: 'its redis is in a full sync', not: { redis: probe({ facts: facts({ syncing: true }) }) } },
+  { it: 'it cannot write its state', not: { durable: false } },
+])('$it: from the end of that on it counts anew', ({ not }) => {
+  const looks = (before: typeof freshWatch, atMs: number, more: object = {}) => watch(before, state('b'), { ...view('b', []), ...more, nowMs: atMs }, abc)
+  const before = looks(looks(freshWatch, 1000), 2000)
+  expect(before.readySinceMs).toBe(1000)
+  const meanwhile = looks(before, 3000, not)
+  expect(meanwhile.readySinceMs).toBe(null)
+  expect(looks(meanwhile, 4000).readySinceMs).toBe(4000)
 })
 
 describe('the former holder a, back again', () => {

@@ -92,6 +92,18 @@ describe('mayGiveUp', () => {
   })
 })
 
+test('what is still attached to the old primary lets go before its data are judged: more may come, or that one joins the new lineage first', () => {
+  const judged = (redis: Partial<RedisFacts>) =>
+    decide(
+      state('b', { epoch: 2, holder: 'a', lineage }),
+      view('b', [holder()], { redis: probe({ facts: facts({ upstream: { host: 'ip-c', port: 6379 }, ...redis }) }) }),
+      policy('a', 'b', 'c'),
+    ).actions.map((a) => a.kind)
+  expect(judged({ replid: 'id-1', offset: 1000 })).toEqual(['soft-fence'])
+  // one that follows the new primary already, by way of another, is asked to follow it directly
+  expect(judged({ replid: 'id-2', offset: 1200 })).toEqual(['follow'])
+})
+
 describe('whom to follow', () => {
   const abc = policy('a', 'b', { host: 'c', replicateFrom: 'b' })
   const upstream = (b: Statement | null) => {

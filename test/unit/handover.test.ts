@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { decide } from '../../src/decide/decide.ts'
 import type { Handover, State } from '../../src/model/state.ts'
 import type { Statement, View } from '../../src/model/view.ts'
-import { entry, facts, nowMs, peer, policy, primaryFacts, probe, state, view, word } from './builders.ts'
+import { entry, facts, nowMs, peer, policy, primaryFacts, probe, silent, state, view, word } from './builders.ts'
 
 const handover: Handover = { id: 'h1', to: 'b', epoch: 2, stage: 'pause', startedWallMs: 0, stageMs: nowMs - 20, deadlineMs: nowMs + 480 }
 const handing = state('a', { phase: 'handing', servingRunId: 'run-1', lineage: [entry(1, 'a', 0)], handover })
@@ -33,6 +33,15 @@ describe('the old primary', () => {
     ['the target is not fit any more', ready({ fit: false }), {}],
   ])('%s: it goes on waiting', (_what, b, more) => {
     expect(at(handing, b, more).next.phase).toBe('handing')
+  })
+
+  test('no quorum has heard it for the length of its lease: the epoch is not given away, for another may have been elected', () => {
+    const voted = { ...policy('a', 'b'), witness: 'w', voters: 3, quorum: 2, leased: true }
+    const given = (contactMs: number) => decide(handing, view('a', [{ ...ready(), contactMs }, silent('w')], { redis }), voted)
+    expect(given(119).next).toMatchObject({ phase: 'handed', epoch: 2, holder: 'b' })
+    const held = given(120)
+    expect(held.next).toMatchObject({ phase: 'primary', epoch: 1, holder: 'a', handover: null, writesHeldSinceMs: nowMs })
+    expect(held.actions.map((a) => a.kind)).toEqual(['pause-writes', 'accept-connections'])
   })
 
   test.each<[string, State, ReturnType<typeof ready>, Partial<View>, RegExp]>([

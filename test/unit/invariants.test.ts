@@ -25,6 +25,15 @@ test('a sound promotion passes', () => {
   expect(check(b, alone, decision(claim, promote))).not.toThrow()
 })
 
+test('a former primary that is off was empty when it spoke last: whom one follows now is another', () => {
+  const third = state('b', { epoch: 3, holder: 'c', lineage: [entry(1, 'a', 0), entry(3, 'c', 1)] })
+  const lost = silent('a', { statement: word('a', { phase: 'primary', redis: primaryFacts({ keys: 0 }) }) })
+  const serving = peer(word('c', { phase: 'primary', epoch: 3, holder: 'c', redis: primaryFacts({ keys: 1 }) }))
+  const follow: Action = { kind: 'follow', host: 'ip-c', port: 6379 }
+  const keep: Action = { kind: 'keep-dataset', name: 'epoch-1-from-b', fork: { epoch: 1, replid: 'id-1', fromOffset: 1, forkedAtWallMs: null } }
+  expect(check(third, view('b', [lost, serving]), decision(third, keep, follow), policy('a', 'b', 'c'))).not.toThrow()
+})
+
 describe('tripped', () => {
   test.each<[string, () => void, RegExp]>([
     ['an epoch falls', check({ ...b, epoch: 3 }, alone, decision(b)), /epochs only rise/],

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { LineageEntry } from '../../src/model/state.ts'
-import { comparePositions, mergeLineage, positionOf, type Position } from '../../src/decide/position.ts'
+import { comparePositions, mergeLineage, positionOf, positionOfRdb, type Position } from '../../src/decide/position.ts'
 import { compareCandidates } from '../../src/decide/fitness.ts'
 import { entry, facts } from './builders.ts'
 
@@ -24,12 +24,27 @@ describe('positionOf', () => {
       { kind: 'known', epoch: 2, offset: 2100, divergedBytes: 600 },
     ],
     ['the id of an epoch of which no byte has come', { replid: 'id-3', offset: 1500 }, { kind: 'known', epoch: 2, offset: 1500, divergedBytes: 0 }],
+    [
+      'the same, and promoted out of sight',
+      { replid: 'x', replid2: 'id-3', secondOffset: 1501, offset: 1500 },
+      { kind: 'known', epoch: 2, offset: 1500, divergedBytes: 0 },
+    ],
     ['a stranger with keys', { replid: 'x', offset: 9999, keys: 3 }, { kind: 'foreign' }],
     ['a stranger without', { replid: 'x', offset: 0, keys: 0 }, { kind: 'empty' }],
     ['no id at all is not the id of an entry without one', { replid: '', keys: 3 }, { kind: 'foreign' }],
   ])('%s', (_what, redis, position) => {
     expect(positionOf(facts(redis), [...lineage, entry(4, 'c', 3001, { replid: '' })])).toEqual(position)
   })
+})
+
+test('an epoch that restarted from older data has dropped what the one before it still had: all of that is diverged', () => {
+  const restarted = [entry(1, 'a', 0), entry(2, 'b', 1001), entry(3, 'c', 501, { source: 'restart' })]
+  expect(positionOf(facts({ replid: 'id-1', offset: 1000 }), restarted)).toMatchObject({ epoch: 1, divergedBytes: 500 })
+})
+
+test('positionOfRdb: a disk that has the id of an epoch of which no byte had come', () => {
+  expect(positionOfRdb('id-3', 1500, lineage)).toEqual({ kind: 'known', epoch: 2, offset: 1500, divergedBytes: 0 })
+  expect(positionOfRdb('id-3', 2000, lineage)).toEqual({ kind: 'known', epoch: 3, offset: 2000, divergedBytes: 0 })
 })
 
 const position: fc.Arbitrary<Position> = fc.oneof(

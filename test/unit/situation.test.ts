@@ -41,6 +41,15 @@ describe('the holder is not gone', () => {
     expect(decide(given, view('b', [peer(word('a', { epoch: 2, holder: 'c', phase: 'fenced' })), untaken], taken), abc).diagnosis).toBe('holder-gone')
   })
 
+  test('for an agent that has only just started: nobody had the time to speak to it, and what it remembers may be long outlived', () => {
+    const lost = state('b', { gone: { epoch: 1, fresh: true, atMs: 1 } })
+    for (const before of [state('b'), lost]) {
+      const young = (agentUptimeMs: number) => decide(before, view('b', [silent('a')], { ...taken, agentUptimeMs }), policy()).diagnosis
+      expect(young(499)).toBe('holder-unclear')
+      expect(young(500)).toBe('holder-gone')
+    }
+  })
+
   test('when another hears it: what was remembered of a loss is forgotten', () => {
     const lost = state('b', { gone: { epoch: 1, fresh: true, atMs: 1 } })
     const decision = decide(lost, view('b', [silent('a'), peer(word('c', { seesHolder: 'serves' }))], taken), abc)
@@ -90,6 +99,15 @@ test('half a dataset is not promoted by force', () => {
     policy(),
   )
   expect(decision.next.results).toMatchObject([{ ok: false, message: expect.stringContaining('part of a dataset') as string }])
+})
+
+test('an empty member is not promoted by force over one that has data and may be promoted: that one is named', () => {
+  const request = { id: 'r', kind: 'failover' as const, to: null, by: 'anna', dryRun: false }
+  const empty = { request, redis: probe({ facts: facts({ replid: 'x', keys: 0, offset: 0 }) }) }
+  const forced = (keys: number, rules = abc) => decide(state('b'), view('b', [silent('a'), peer(word('c', { redis: facts({ keys }) }))], empty), rules).next
+  expect(forced(3).results).toMatchObject([{ ok: false, message: expect.stringMatching(/b is empty and c has data/) as string }])
+  expect(forced(0)).toMatchObject({ phase: 'promoting', epoch: 2 })
+  expect(forced(3, policy('a', 'b', { host: 'c', neverPrimary: true }))).toMatchObject({ phase: 'promoting', epoch: 2 })
 })
 
 test('without memory no epoch is claimed or given away; what makes safer is done', () => {

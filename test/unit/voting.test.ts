@@ -96,6 +96,8 @@ describe('the witness', () => {
     const never = silent('a', { silentMs: 1e12, redisReach: 'silent' })
     expect(decideAsWitness(witness(), view('w', [never, asks(2)], { ...blind, agentUptimeMs: 1200 }), slow).next.vote).toBeNull()
     expect(decideAsWitness(witness(), view('w', [never, asks(2)], { ...blind, agentUptimeMs: 1300 }), slow).next.vote?.to).toBe('b')
+    const says = (agentUptimeMs: number) => statementOf(witness(), view('w', [never, asks(2)], { ...blind, agentUptimeMs }), slow).seesHolder
+    expect([says(1200), says(1300)]).toEqual(['unclear', 'gone'])
   })
 
   test('does not vote when it cannot remember, or stood still itself', () => {
@@ -123,6 +125,15 @@ describe('the lease of the primary a', () => {
     const alone = (other: PeerProbe) => holdsLease(serving, view('a', [other, silent('w', { contactMs: 1e12 })]), abw)
     expect(alone(candidate('serves'))).toBe(true)
     expect(alone(candidate('gone'))).toBe(false)
+  })
+
+  test('stands on one without an agent, which votes for nobody; once writes are held only if it has spoken since: it may have voted before it died', () => {
+    const dead = (more: Partial<PeerProbe>) => [silent('b', { contactMs: 1e12 }), { ...watching(), agent: 'refused' as const, contactMs: 0, ...more }]
+    const held = { ...serving, writesHeldSinceMs: nowMs - 50 }
+    expect(holdsLease(serving, view('a', dead({ statementAgeMs: 1e12 })), abw)).toBe(true)
+    expect(holdsLease(serving, view('a', dead({ statement: null, statementAgeMs: 1e12 })), abw)).toBe(false)
+    expect(holdsLease(held, view('a', dead({ statementAgeMs: 51 })), abw)).toBe(false)
+    expect(holdsLease(held, view('a', dead({ statementAgeMs: 49 })), abw)).toBe(true)
   })
 
   test('ends with the epoch when those who would make the quorum have voted for another: it resigns', () => {
@@ -223,6 +234,17 @@ describe('the replica b, after a resigned', () => {
     const abc = { ...policy('a', 'b', 'c'), witness: 'w', voters: 4, quorum: 3, leased: true }
     expect(decide(ready(), view('b', [resigned, lesser, watching()], ended), abc).next.vote).toMatchObject({ to: 'b' })
   })
+
+  test('nor where it may not stand itself, because it did not see the primary go', () => {
+    const abc = { ...policy('a', 'b', 'c'), witness: 'w', voters: 4, quorum: 3, leased: true }
+    const stale = ready({ gone: { ...gone, fresh: false } })
+    const asked = (offset: number) => {
+      const candidate = peer(word('c', { gone: 1, seesHolder: 'gone', vote: { epoch: 2, to: 'c' }, redis: facts({ offset }) }))
+      return decide(stale, view('b', [longSilent, candidate, watching({ seesHolder: 'gone' })], { keepalived: vrrp({ vrrp: 'MASTER' }) }), abc).next.vote
+    }
+    expect(asked(999)).toBeNull()
+    expect(asked(1000)).toMatchObject({ epoch: 2, to: 'c' })
+  })
 })
 
 describe('the primary a', () => {
@@ -315,6 +337,16 @@ describe('the primary a', () => {
     const { next, actions } = decide(serving({ writesHeldSinceMs: nowMs - 501 }), view('a', [elected, watching()], running), abw)
     expect(actions.map((a) => a.kind)).toEqual(['fence-writes', 'refuse-connections', 'kill-clients', 'resume-writes', 'vip'])
     expect(next.writesHeldSinceMs).toBeNull()
+  })
+
+  test('and who hears it has only just started: that one may have elected another and forgotten it; what was not held goes on', () => {
+    const heardBy = (young: boolean) => view('a', [silent('b', { contactMs: 1e12 }), { ...watching(young ? { young: true } : {}), contactMs: 5 }], running)
+    expect(holdsLease(serving(), heardBy(true), abw)).toBe(true)
+    expect(holdsLease(serving({ writesHeldSinceMs: nowMs - 50 }), heardBy(true), abw)).toBe(false)
+    expect(holdsLease(serving({ writesHeldSinceMs: nowMs - 50 }), heardBy(false), abw)).toBe(true)
+    const says = (agentUptimeMs: number) => statementOf(witness(), view('w', [], { ...blind, agentUptimeMs }), abw).young
+    expect(says(499)).toBe(true)
+    expect(says(500)).toBeUndefined()
   })
 
   test('its agent has just been restarted: nobody had the time to hear it; but what was held stays held', () => {
