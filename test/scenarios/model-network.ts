@@ -17,6 +17,8 @@ export interface Way {
   delayMs: number
   /** Since when it is that slow. */
   slowSinceMs: number
+  /** The first slow word arrives then, and nothing before it, also where the way has become quick again: a stream keeps its order. */
+  slowUntilMs: number
   /** Words sent before then are lost: the stream that carried them was torn. */
   tornAtMs: number
   /** The last word in flight arrives then: a stream keeps its order. */
@@ -83,6 +85,7 @@ export class Network {
           lastArrivalMs: 0,
           lateUntilMs: Number.NEGATIVE_INFINITY,
           slowSinceMs: Number.NEGATIVE_INFINITY,
+          slowUntilMs: Number.NEGATIVE_INFINITY,
           hungUp: false,
           joinsAtMs: 0,
           heard: false,
@@ -206,6 +209,7 @@ export class Network {
   slow(way: Way, delayMs: number, nowMs: number): void {
     way.delayMs = delayMs
     way.slowSinceMs = nowMs
+    way.slowUntilMs = nowMs + delayMs
   }
 
   missesSomebody(host: string, nowMs: number): boolean {
@@ -226,7 +230,7 @@ export class Network {
 /** A way that has become slow is silent until the first slow word arrives. From then on beats come as often as before, only late. */
 export function lastHeardMs(way: Way, nowMs: number): number {
   if (!way.heard) return way.sinceMs
-  return nowMs < way.slowSinceMs + way.delayMs ? Math.max(way.sinceMs, way.slowSinceMs) : nowMs
+  return nowMs < way.slowUntilMs && way.tornAtMs < way.slowSinceMs ? Math.max(way.sinceMs, way.slowSinceMs) : nowMs
 }
 
 function echoedMs(way: Way, nowMs: number): number {
