@@ -17,6 +17,8 @@ const fitness = 'src/decide/fitness.ts'
 const election = 'src/decide/election.ts'
 const following = 'src/decide/following.ts'
 const responses = 'src/decide/responses.ts'
+const forcing = 'src/decide/forcing.ts'
+const promoting = 'src/decide/promoting.ts'
 const position = 'src/decide/position.ts'
 const voting = 'src/decide/voting.ts'
 const lease = 'src/decide/lease.ts'
@@ -117,9 +119,9 @@ export const mutations: readonly Mutation[] = [
     "return ctx.state.phase === 'replica' ? undefined : false",
     'return true',
   ),
-  drop('an outlived claim is not carried out', responses, 'if (unheard.length > 0 && view.agentUptimeMs < lonelyWaitMs)', 'if (false)'),
-  drop('a claim that was outlived is compared again', responses, 'if (richer !== undefined) return resign', 'if (richer?.host === ``) return resign'),
-  drop('a claim belongs to one process', responses, '(state.servingRunId !== null && state.servingRunId !== facts.runId) || facts.syncing', 'facts.syncing'),
+  drop('an outlived claim is not carried out', promoting, 'if (unheard.length > 0 && view.agentUptimeMs < lonelyWaitMs)', 'if (false)'),
+  drop('a claim that was outlived is compared again', promoting, 'if (richer !== undefined) return resign', 'if (richer?.host === ``) return resign'),
+  drop('a claim belongs to one process', promoting, '(state.servingRunId !== null && state.servingRunId !== facts.runId) || facts.syncing', 'facts.syncing'),
   drop('all agree who holds an epoch that two claimed', 'src/decide/learn.ts', '(word.holder === next.holder || !winsTie(next, word))', 'word.epoch > 0'),
   drop('what cannot be remembered is not promoted', 'src/decide/memory.ts', "(next.phase === 'promoting' ||", "(next.phase === 'fresh' ||"),
   drop('an epoch names the one that it goes on with', position, 'later.after !== undefined && later.after < entry.epoch', 'later.after === -1'),
@@ -224,9 +226,9 @@ export const mutations: readonly Mutation[] = [
   drop('nor for a sync that gets nowhere', resync, 'view.nowMs - sync.sinceMs < syncStallMs', 'true', resyncTest),
   // ── the operator ──
   drop('pause', responses, 'return ctx.policy.auto && !ctx.state.paused.on', 'return ctx.policy.auto', 'test/scenarios/operator.test.ts'),
-  drop('force does not promote half a dataset', responses, 'if (facts?.syncing === true || state.partial)', 'if (false)', 'test/unit/situation.test.ts'),
-  drop('force does not promote an empty member over one with data', responses, 'if (richer !== undefined)', 'if (richer?.host === ``)'),
-  drop('force does not promote where the address cannot come', responses, 'if (memberOf(ctx.policy, state.host)?.neverPrimary === true)', 'if (false)'),
+  drop('force does not promote half a dataset', forcing, 'if (facts?.syncing === true || state.partial)', 'if (false)', 'test/unit/situation.test.ts'),
+  drop('force does not promote an empty member over one with data', forcing, 'if (richer !== undefined && !serves)', 'if (richer?.host === ``)'),
+  drop('force does not promote where the address cannot come', forcing, 'if (memberOf(ctx.policy, state.host)?.neverPrimary === true)', 'if (false)'),
   // ── the address ──
   drop(
     'a primary that hears nobody yields',
