@@ -30,6 +30,9 @@ import type { AgentSurface, OpenDoor } from './surface.ts'
 import { openVrrp } from './vrrp.ts'
 import { startWitness } from './witness.ts'
 
+/** Groups whose calm cycles begin in one wake-up: a hundred at once would be a stall. The others have timers of their own. */
+const togetherAtMost = 4
+
 export interface RunningAgent {
   /** Leaves redis, keepalived and the rules as they are. */
   readonly stop: () => Promise<void>
@@ -114,8 +117,13 @@ async function run(
     ticked: () => {
       stall.tick()
       beat?.tick()
+      let begun = 0
+      for (const loop of loops.values()) if (begun < togetherAtMost && loop.awake()) begun += 1
     },
-    serves: () => [...loops.values()].some((loop) => loop.serves()),
+    serves: () => {
+      for (const loop of loops.values()) if (loop.serves()) return true
+      return false
+    },
     needsEcho: (peer) => leased.some((group) => votersOf(group).includes(peer) && loops.get(group.name)?.serves() === true),
     heard: (_from, message) => {
       if (message.t === 'say') loops.get(message.group)?.heard(message.statement)

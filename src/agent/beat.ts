@@ -28,7 +28,7 @@ export function startBeat(file: string, failed: (why: string) => void): Beat {
       if (fd === null || nowMs - atMs < everyMs) return
       atMs = nowMs
       try {
-        const [uptime] = readFileSync('/proc/uptime', 'latin1').split(' ', 1)
+        const [uptime] = readFileSync('/proc/uptime', 'utf8').split(' ', 1)
         // In place: the number never gets shorter, and a rename would cost more than all the rest.
         writeSync(fd, `${uptime}\n`, 0)
       } catch (error) {

@@ -64,6 +64,8 @@ export interface GroupSnapshot {
 
 export interface GroupLoop {
   readonly wake: () => void
+  /** See Turns. */
+  readonly awake: () => boolean
   readonly heard: (statement: Statement) => void
   readonly poked: () => void
   /** Everything to one peer that has just connected. */
@@ -113,7 +115,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
   let servedWithAddressMs = Number.NEGATIVE_INFINITY
   let watched = freshWatch
 
-  const { wake, schedule, stop } = takeTurns(cycle, (text) => options.log('error', `${group.name}: the cycle failed: ${text}`))
+  const { wake, schedule, awake, stop } = takeTurns(cycle, (text) => options.log('error', `${group.name}: the cycle failed: ${text}`))
   const redis: RedisObserver = observeRedis(
     {
       host: '127.0.0.1',
@@ -228,7 +230,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       schedule(monotonicMs() + 250)
       return
     }
-    const changed = JSON.stringify(decision.next) !== JSON.stringify(state)
+    const changed = decision.next !== state && JSON.stringify(decision.next) !== JSON.stringify(state)
     if (changed || !durable) {
       // DURABLE BEFORE THE FIRST ACTION: an agent killed anywhere below comes back knowing what it was about to do.
       const saved = await saveState(config.paths, decision.next)
@@ -300,6 +302,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
   wake()
   return {
     wake,
+    awake,
     heard: (statement) => {
       const known = senses.heard(statement)
       if (known === undefined) return

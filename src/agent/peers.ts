@@ -30,6 +30,8 @@ const maxBeatMs = 1000
 /** Who has no agent can vote against nobody, and a new one listens for half a second first. Refusals come every `retryMs`. */
 const refusalCountsMs = 350
 
+const none = Buffer.alloc(0)
+
 export const peerProtocol = 'holdfast-peer'
 
 export type PeerMessage =
@@ -54,7 +56,7 @@ export interface PeerLinkOptions {
   readonly serves: () => boolean
   /** Does a group on this host need proof that this peer has heard it? */
   readonly needsEcho: (host: string) => boolean
-  /** Called every `beatMs`, as exactly as the event loop allows. */
+  /** Called every `beatMs`, as exactly as the event loop allows, after the beat has gone out. */
   readonly ticked: () => void
   readonly heard: (host: string, message: PeerMessage) => void
   /** A peer has just become silent, or a link opened or closed. */
@@ -89,7 +91,8 @@ interface Link {
   incoming: Duplex | null
   heardMs: number
   everyMs: number
-  lastBeat: string
+  /** The bytes of the last beat that asked for no echo. */
+  lastBeat: Buffer
   refused: boolean
   refusedAtMs: number
   echoMs: number
@@ -109,7 +112,7 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
       pending: null,
       incoming: null,
       everyMs: options.beatMs,
-      lastBeat: '',
+      lastBeat: none,
       heardMs: Number.NEGATIVE_INFINITY,
       refused: false,
       refusedAtMs: Number.NEGATIVE_INFINITY,
@@ -178,7 +181,7 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
     options.complain(text)
   }
 
-  function write(link: Link, line: string): void {
+  function write(link: Link, line: string | Buffer): void {
     const out = link.out
     if (out === null || out.destroyed) return
     if (out.writableLength > maxBufferedBytes) {
@@ -208,6 +211,11 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
       if (!closed) options.changed(host)
     })
     stream.on('data', (chunk: Buffer) => {
+      // Twenty times a second the same beat: read once, then known by its bytes.
+      if (rest === '' && chunk.equals(link.lastBeat)) {
+        link.heardMs = monotonicMs()
+        return
+      }
       rest += decoder.write(chunk)
       let end = rest.indexOf('\n')
       for (; end >= 0; end = rest.indexOf('\n')) {
@@ -227,17 +235,13 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
   }
 
   function receive(link: Link, line: string): boolean {
-    // Twenty times a second the same beat: read once, then known by its text.
-    if (line === link.lastBeat) {
-      link.heardMs = monotonicMs()
-      return true
-    }
     const message = parseMessage(line, link.target.host)
     if (message === null) return false
     link.heardMs = monotonicMs()
     if (message.t === 'beat') {
-      if (message.atMs === undefined) link.lastBeat = line
-      else write(link, `${JSON.stringify({ t: 'echo', atMs: message.atMs } satisfies PeerMessage)}\n`)
+      // One that asks for an echo may beat at another rate: the bytes from before it say no more how often it beats now.
+      link.lastBeat = message.atMs === undefined ? Buffer.from(`${line}\n`) : none
+      if (message.atMs !== undefined) write(link, lineOf({ t: 'echo', atMs: message.atMs }))
       link.everyMs = Math.min(maxBeatMs, Math.max(options.beatMs, message.everyMs))
     }
     if (message.t === 'echo') {
@@ -249,6 +253,9 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
   }
 
   const calmMs = options.beatMs * calmBeats
+  // Made once: they are most of what an idle agent says.
+  const calmBeat = Buffer.from(lineOf({ t: 'beat', everyMs: calmMs }))
+  const busyBeat = Buffer.from(lineOf({ t: 'beat', everyMs: options.beatMs }))
   let beatEveryMs = options.beatMs
   let beatenMs = 0
   function beat(nowMs: number): void {
@@ -257,12 +264,10 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
     if (everyMs === beatEveryMs && nowMs - beatenMs < everyMs - options.beatMs / 2) return
     beatEveryMs = everyMs
     beatenMs = nowMs
-    const line = `${JSON.stringify({ t: 'beat', everyMs } satisfies PeerMessage)}\n`
-    const stamped = `${JSON.stringify({ t: 'beat', everyMs, atMs: nowMs } satisfies PeerMessage)}\n`
-    for (const link of links.values()) write(link, options.needsEcho(link.target.host) ? stamped : line)
+    const plain = everyMs === calmMs ? calmBeat : busyBeat
+    for (const link of links.values()) write(link, options.needsEcho(link.target.host) ? lineOf({ t: 'beat', everyMs, atMs: nowMs }) : plain)
   }
   const timer = setInterval(() => {
-    options.ticked()
     const nowMs = monotonicMs()
     beat(nowMs)
     for (const link of links.values()) {
@@ -271,13 +276,15 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
       else if (options.needsEcho(link.target.host) && nowMs - link.echoMs > options.beatMs * 1.5) options.changed(link.target.host)
       if (silentMs > Math.max(renewAfterMs, link.everyMs * 2) && link.out !== null && nowMs - link.triedMs > renewAfterMs) link.out.destroy()
     }
+    // What waits for this is less urgent than the beat.
+    options.ticked()
   }, options.beatMs)
   for (const link of links.values()) connectTo(link)
 
   return {
     send: (host, message) => {
       const link = links.get(host)
-      if (link !== undefined) write(link, `${JSON.stringify(message)}\n`)
+      if (link !== undefined) write(link, lineOf(message))
     },
     everyMs: (host) => links.get(host)?.everyMs ?? options.beatMs,
     silentMs: (host) => monotonicMs() - (links.get(host)?.heardMs ?? Number.NEGATIVE_INFINITY),
@@ -301,6 +308,10 @@ export function openPeerLinks(options: PeerLinkOptions): PeerLinks {
       }
     },
   }
+}
+
+function lineOf(message: PeerMessage): string {
+  return `${JSON.stringify(message)}\n`
 }
 
 /** null: not a message of this protocol. A statement must come from the host that its link belongs to. */

@@ -6,17 +6,25 @@ import { monotonicMs } from './clock.ts'
 
 const longestMs = 1000
 const afterFailureMs = 250
+/** A cycle that is due in less has a reason to be: it has a timer to the millisecond. */
+const farOffMs = 200
+/** More than half of the time between two wake-ups of the agent's own. */
+const toleranceMs = 30
 
 export interface Turns {
   readonly wake: () => void
-  /** Replaces the timer (monotonic ms; at most a second from now). */
+  /** Replaces the timer (monotonic ms; at most a second from now). What is far off may begin some 30 ms sooner or later. */
   readonly schedule: (atMs: number) => void
+  /** The agent is awake anyway: begins what is about due. true: something has begun. */
+  readonly awake: () => boolean
   /** No cycle begins any more; waits for the one that runs. */
   readonly stop: () => Promise<void>
 }
 
 export function takeTurns(cycle: () => Promise<void>, failed: (text: string) => void): Turns {
   let timer: NodeJS.Timeout | null = null
+  /** Of a cycle that may begin with the agent's own wake-up, which saves one of its own. */
+  let aboutMs = Number.POSITIVE_INFINITY
   let running: Promise<void> | null = null
   let again = false
   let stopped = false
@@ -24,7 +32,17 @@ export function takeTurns(cycle: () => Promise<void>, failed: (text: string) => 
   function schedule(atMs: number): void {
     if (stopped) return
     if (timer !== null) clearTimeout(timer)
-    timer = setTimeout(wake, Math.max(0, Math.min(longestMs, atMs - monotonicMs())))
+    const nowMs = monotonicMs()
+    const inMs = Math.max(0, Math.min(longestMs, atMs - nowMs))
+    const farOff = inMs >= farOffMs
+    aboutMs = farOff ? nowMs + inMs : Number.POSITIVE_INFINITY
+    timer = setTimeout(wake, farOff ? Math.min(longestMs, inMs + toleranceMs) : inMs)
+  }
+
+  function awake(): boolean {
+    if (stopped || running !== null || monotonicMs() < aboutMs - toleranceMs) return false
+    wake()
+    return true
   }
 
   function wake(): void {
@@ -34,6 +52,7 @@ export function takeTurns(cycle: () => Promise<void>, failed: (text: string) => 
       return
     }
     again = false
+    aboutMs = Number.POSITIVE_INFINITY
     running = cycle()
       .catch((error: unknown) => {
         failed(error instanceof Error ? (error.stack ?? error.message) : String(error))
@@ -48,6 +67,7 @@ export function takeTurns(cycle: () => Promise<void>, failed: (text: string) => 
   return {
     wake,
     schedule,
+    awake,
     stop: async () => {
       stopped = true
       if (timer !== null) clearTimeout(timer)

@@ -11,9 +11,11 @@ import { installRules } from '../act/nftables.ts'
 import { readFifo, type FifoReader } from '../observe/keepalived.ts'
 import type { Log } from './log-files.ts'
 
-/** A peer takes an address whose keepalived is gone after some 170 ms. One that was started by this agent tells its end by itself. */
+/** A peer takes an address whose keepalived is gone after some 170 ms. */
 const checkAdoptedMs = 100
+/** One that was started by this agent tells its end by itself: looked at while something is to be done about it, and else only for certainty. */
 const checkChildMs = 500
+const checkCalmMs = 2000
 /** One that dies at once is not started more often than this; and one that was started as owner of an address goes on as any other after it. */
 const againMs = 500
 
@@ -64,6 +66,7 @@ export function openVrrp(options: VrrpOptions): Vrrp {
       const outcome = await ensureKeepalived(config, host, { yielding: asked, resuming: new Set(resuming) }, look)
       if (outcome.done) yielding = asked
       if (outcome.done) resumed = resuming.length > 0
+      lookLater()
       return outcome
     })
     queue = turn
@@ -88,16 +91,22 @@ export function openVrrp(options: VrrpOptions): Vrrp {
       (why) => log('error', why),
     )
     alive = keepalivedPid(config.paths) !== null
-    watch()
+    look()
   }
 
-  function watch(): void {
-    look()
-    if (!closed) timer = setTimeout(watch, tellsItsEnd() ? checkChildMs : checkAdoptedMs)
+  function lookLater(): void {
+    if (timer !== null) clearTimeout(timer)
+    const calm = alive && !resumed && !starting
+    if (!closed) timer = setTimeout(look, !tellsItsEnd() ? checkAdoptedMs : calm ? checkCalmMs : checkChildMs)
+  }
+
+  function look(): void {
+    startAgain()
+    lookLater()
   }
 
   /** keepalived is restarted when it dies. Its track files start at "no" (init_file), and the loops write them anew. */
-  function look(): void {
+  function startAgain(): void {
     if (starting || closed) return
     const now = keepalivedPid(config.paths) !== null
     if (now !== alive) {

@@ -32,7 +32,7 @@ export function startWitness(options: WitnessOptions): GroupLoop {
   const { config, group, host } = options
   const policy = policyOf(group, (h) => config.hosts[h]?.ip ?? '')
   const events = lineFile(eventsFile(config.paths, group.name), (why) => options.log('error', why))
-  const { wake, schedule, stop } = takeTurns(cycle, (text) => options.log('error', `${group.name}: the cycle of the witness failed: ${text}`))
+  const { wake, schedule, awake, stop } = takeTurns(cycle, (text) => options.log('error', `${group.name}: the cycle of the witness failed: ${text}`))
   const senses = openSenses({ ...options, policy, vip: false, keepalivedRuns: () => false, yields: () => false, serves: () => false, wake, vipCame: () => {} })
   let state = options.state
   let view: View | null = null
@@ -96,6 +96,7 @@ export function startWitness(options: WitnessOptions): GroupLoop {
   wake()
   return {
     wake,
+    awake,
     heard: (statement) => {
       if (senses.heard(statement) !== undefined) wake()
     },

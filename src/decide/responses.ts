@@ -2,25 +2,22 @@
 import type { Action, Event } from '../model/action.ts'
 import type { ResponseName } from '../model/decision.ts'
 import { busyTickMs, lonelyWaitMs, tickMs } from '../model/policy.ts'
-import { maxLineage, type LineageEntry, type LineageSource, type State } from '../model/state.ts'
+import type { LineageSource, State } from '../model/state.ts'
 import type { Told } from '../model/watch.ts'
-import { countsBytes } from './backlog.ts'
 import { isDraining } from './behind.ts'
 import { bootstrap } from './bootstrap.ts'
 import { answerId, claimEpoch, holdStill, offsetOf, type Context, type Draft } from './draft.ts'
 import { elect } from './election.ts'
-import { candidateFromWord, isFresh, wasFresh } from './fitness.ts'
+import { isFresh, wasFresh } from './fitness.ts'
 import { follow } from './following.ts'
 import { answerSwitchover, handOver, isHandedToMe, isOfferedToMe } from './handover.ts'
-import { comparePositions, continuationOf, mergeLineage, positionOf } from './position.ts'
-import { holdsLease, isCutOff, lostVoters, withLease, withLeaseWhileSlow } from './lease.ts'
+import { isCutOff, withLease, withLeaseWhileSlow } from './lease.ts'
+import { finishPromotion } from './promoting.ts'
+import { againstSupervisor, resign } from './resigning.ts'
 import { heard, isServingPhase, isWriteFenced, peerOf, voucherOf } from './situation.ts'
 import { startRedis } from './starting.ts'
 import { isStuck } from './stream.ts'
-import { standForElection, voteOfTheDead } from './voting.ts'
-
-/** Longer than an election and the fence that follows it; a promotion opens the gate at once. */
-const supervisorGateMs = 2000
+import { standForElection } from './voting.ts'
 
 export const respond: Record<ResponseName, (ctx: Context) => Draft> = {
   hold: (ctx) => withLeaseWhileSlow(ctx, () => hold(ctx)),
@@ -107,45 +104,6 @@ function serveOn(ctx: Context): Draft {
   return { ...holdStill(ctx, because, tickMs), next: { ...state, lineage }, events: [note] }
 }
 
-function resign(ctx: Context, reason: string | null = null): Draft {
-  const { state, view, situation } = ctx
-  const facts = view.redis.facts
-  const answersAsPrimary = situation.redis === 'primary' || situation.redis === 'other-primary'
-  const why =
-    reason !== null
-      ? `${state.host}: ${reason}`
-      : `${state.host}: redis ${situation.redis === 'dead' ? 'process is gone' : `is ${situation.redis}`}, last offset ${offsetOf(facts)}`
-  let next: State = {
-    ...state,
-    phase: 'fenced',
-    handover: null,
-    claim: null,
-    gone: { epoch: state.epoch, fresh: true, atMs: view.nowMs },
-    vote: voteOfTheDead(ctx),
-  }
-  if (state.handover !== null) next = answerId(next, state.handover.id, false, `the switchover ended: ${why}`)
-  const fence: readonly Action[] = answersAsPrimary ? [{ kind: 'soft-fence' }] : []
-  return {
-    next,
-    actions: [...fence, ...againstSupervisor(ctx)],
-    events: [
-      { kind: 'detected', epoch: state.epoch + 1, text: why, data: { from: state.host, lastOffset: facts?.offset ?? null } },
-      { kind: 'fenced', epoch: state.epoch + 1, text: `${state.host} gives the address up and says so`, data: { from: state.host } },
-    ],
-    because: why,
-    wakeInMs: 0,
-    vip: false,
-  }
-}
-
-/**
- * An external redis is not born fenced: its supervisor may have it back, accepting writes, before keepalived has removed the
- * address (some 10 ms). Until then, and until somebody is promoted, no new client gets in.
- */
-function againstSupervisor(ctx: Context): readonly Action[] {
-  return ctx.policy.external ? [{ kind: 'refuse-connections', forMs: supervisorGateMs }] : []
-}
-
 /** A hung primary is killed only for somebody: with no successor, a slow answer is better than a lost dataset. */
 function endHang(ctx: Context): Draft {
   const { state, view, policy } = ctx
@@ -160,73 +118,6 @@ function endHang(ctx: Context): Draft {
     actions: [{ kind: 'kill-redis', pid: view.redis.pid }, ...againstSupervisor(ctx)],
     because: `redis has not answered for ${hungMs} ms; it is killed so that no late write is acknowledged, ${successor.host} can take over`,
   }
-}
-
-function finishPromotion(ctx: Context): Draft {
-  const { state, view, situation, policy } = ctx
-  const facts = view.redis.facts
-  if (facts === null) return holdStill(ctx, 'wait for its answer', busyTickMs)
-  // Started from its disk, it counts nothing yet: the address does not lead to it before it does, or an old copy could pass for as good later.
-  const counts = countsBytes(facts)
-  const vip = counts || view.keepalived?.allowed === true
-  if (situation.redis === 'replica') {
-    if ((state.servingRunId !== null && state.servingRunId !== facts.runId) || facts.syncing || state.partial) return resign(ctx)
-    const richer = state.claim?.source === 'forced' ? undefined : policy.members.find((m) => m.host !== state.host && hasMoreThanHere(ctx, m.host))
-    // Claimed in an election that is over: its agent died before it could promote, and the others have gone on (INV-4).
-    if (richer !== undefined) return resign(ctx, `epoch ${state.epoch} was claimed and not taken; ${richer.host} has more data now`)
-    const lost = lostVoters(state, view, policy)
-    if (lost.length > 0) return resign(ctx, `epoch ${state.epoch} was claimed and not taken; ${lost.join(' and ')} have voted for another since`)
-    if (state.claim?.source !== 'forced' && !holdsLease(state, view, policy))
-      return holdStill(ctx, `epoch ${state.epoch} is claimed, but its votes are old and no quorum is heard: another may have been elected`, busyTickMs)
-    const unheard = policy.members.filter((m) => m.host !== state.host && heard(peerOf(view, m.host)) === null).map((m) => m.host)
-    if (isCutOff(view, policy))
-      return holdStill(ctx, `epoch ${state.epoch} is claimed, but this host hears no member and reaches none of check_ips`, busyTickMs)
-    // After a restart of the agent the claim may be long outlived: who has just come listens before it makes a second primary.
-    if (unheard.length > 0 && view.agentUptimeMs < lonelyWaitMs)
-      return holdStill(ctx, `epoch ${state.epoch} is claimed; ${unheard.join(', ')} may know of a later one`, busyTickMs)
-    return { ...holdStill(ctx, `epoch ${state.epoch} is claimed; redis is still to be promoted`, 0), actions: [{ kind: 'promote' }], vip }
-  }
-  const continues = continuationOf(facts, state.epoch, state.lineage)
-  const before = state.lineage.findLast((e) => e.epoch < state.epoch)
-  const entry: LineageEntry = {
-    epoch: state.epoch,
-    replid: facts.replid,
-    startOffset: facts.secondOffset > 0 ? facts.secondOffset : state.lineage.length === 0 ? 0 : facts.offset + 1,
-    holder: state.host,
-    source: state.claim?.source ?? 'failover',
-    why: state.claim?.why ?? '',
-    atWallMs: view.nowWallMs,
-    ...(continues === undefined ? {} : { continues }),
-    ...(facts.secondOffset > 0 ? { from: facts.replid2 } : {}),
-    ...(state.claim?.accepted === true ? { accepted: true } : {}),
-  }
-  const from = before?.holder ?? null
-  // Not by what it says now: that may be of a process which has read an older disk.
-  const lastSeen = from === null ? null : (state.claim?.told?.offset ?? peerOf(view, from)?.statement?.redis?.offset ?? null)
-  const lostBytes = lastSeen === null || from === state.host ? null : Math.max(0, lastSeen - (entry.startOffset - 1))
-  return {
-    next: { ...state, phase: 'primary', lineage: mergeLineage(state.lineage, [entry], state.host, maxLineage), servingRunId: facts.runId, claim: null },
-    // A gate that this host shut as the old primary of an earlier switchover would refuse its own clients now.
-    actions: [{ kind: 'resume-writes' }, { kind: 'accept-connections' }, ...(counts ? [] : [{ kind: 'open-backlog' } as const])],
-    events: [
-      {
-        kind: 'promoted',
-        epoch: state.epoch,
-        text: `${state.host} is primary: ${entry.why}`,
-        data: { to: state.host, from, source: entry.source, startOffset: entry.startOffset, notReplicatedBytes: lostBytes },
-      },
-    ],
-    because: `redis is primary with replication id ${facts.replid.slice(0, 8)} from offset ${entry.startOffset}`,
-    wakeInMs: counts ? busyTickMs : 0,
-    vip,
-  }
-}
-
-function hasMoreThanHere(ctx: Context, host: string): boolean {
-  const { state, view, policy } = ctx
-  const word = heard(peerOf(view, host))
-  const theirs = word === null || word.redis?.loading === true ? null : candidateFromWord(policy, word, state)
-  return theirs !== null && view.redis.facts !== null && comparePositions(theirs.position, positionOf(view.redis.facts, state.lineage)) > 0
 }
 
 function mayFailOver(ctx: Context): boolean {

@@ -73,10 +73,13 @@ let seen: OwnAddresses = { atMs: Number.NEGATIVE_INFINITY, addresses: new Set(),
 export function ownAddresses(maxAgeMs: number): OwnAddresses {
   const nowMs = performance.now()
   if (nowMs - seen.atMs > maxAgeMs) {
-    const lists = Object.entries(networkInterfaces())
-    const addresses = lists.flatMap(([, list]) => (list ?? []).map((a) => a.address))
-    const macs = lists.flatMap(([name, list]) => (list?.[0] === undefined ? [] : [[name, list[0].mac] as const]))
-    seen = { atMs: nowMs, addresses: new Set(addresses), macs: new Map(macs) }
+    const addresses = new Set<string>()
+    const macs = new Map<string, string>()
+    for (const [name, list] of Object.entries(networkInterfaces())) {
+      for (const { address } of list ?? []) addresses.add(address)
+      if (list?.[0] !== undefined) macs.set(name, list[0].mac)
+    }
+    seen = { atMs: nowMs, addresses, macs }
   }
   return seen
 }
@@ -84,7 +87,7 @@ export function ownAddresses(maxAgeMs: number): OwnAddresses {
 /** "1" and nothing else, as keepalived reads it (weight 0 reverse). A missing file is a no. */
 export function readAllowed(file: string): boolean {
   try {
-    return readFileSync(file, 'latin1').trim() === '1'
+    return readFileSync(file, 'utf8').trim() === '1'
   } catch {
     return false
   }

@@ -32,7 +32,7 @@ export function neighbours(maxAgeMs: number): readonly Neighbour[] {
   const nowMs = performance.now()
   if (nowMs - seen.atMs <= maxAgeMs) return seen.table
   try {
-    seen = { atMs: nowMs, table: parseNeighbours(readFileSync('/proc/net/arp', 'latin1')) }
+    seen = { atMs: nowMs, table: parseNeighbours(readFileSync('/proc/net/arp', 'utf8')) }
   } catch {
     seen = { atMs: nowMs, table: [] } // no such table: nothing is known of neighbours
   }

@@ -11,7 +11,7 @@ export interface ProcessId {
 export function readProcess(pid: number): ProcessId | null {
   if (!Number.isInteger(pid) || pid <= 1) return null
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
     // The command name may hold spaces and brackets; the fields start after its last bracket.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
     const [state] = fields

@@ -3,7 +3,7 @@
  * and keeps the last answer. Read-only: it never starts, stops or configures anything (that is act/redis.ts).
  */
 import type { RedisFacts, RedisProbe } from '../model/view.ts'
-import { factsFromInfo } from '../redis/info.ts'
+import { factsFromFields, parseInfo } from '../redis/info.ts'
 import { observeBirth } from './birth.ts'
 import type { RedisFiles } from './redis-files.ts'
 import { settingsReader } from './settings.ts'
@@ -17,7 +17,7 @@ const connectDeadlineMs = 1000
 /** About 1 ms each: the kernel needs a moment to close a dying process' sockets, and longer where there are thousands. */
 const dyingRechecks = 100
 /** A stopped redis is not given up on: the question stays open, because how long it has waited IS the measure of a hang. */
-const infoDeadlineMs = 24 * 3_600_000
+const infoDeadlineMs = Number.POSITIVE_INFINITY
 
 export interface RedisObserver {
   /** Looks now; waits at most about 40 ms. Never throws. */
@@ -92,7 +92,8 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
       if (!busy) waitingSinceMs = null
       return
     }
-    const parsed = typeof answer.value === 'string' ? factsFromInfo(answer.value) : null
+    const fields = parseInfo(typeof answer.value === 'string' ? answer.value : '')
+    const parsed = factsFromFields(fields)
     busy = false
     waitingSinceMs = null
     stranger = parsed !== null && target.configFile !== undefined && parsed.configFile !== target.configFile
@@ -102,7 +103,7 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
     if (birth !== null) await within(birth.saw(parsed, current), answerDeadlineMs)
     facts = parsed
     factsAtMs = clock()
-    meter.saw(parsed, String(answer.value), factsAtMs)
+    meter.saw(parsed, fields, factsAtMs)
     settings.look(current, parsed, factsAtMs)
     remember(parsed.pid)
   }
@@ -184,13 +185,9 @@ function notRedis(port: number): string {
   return `what answers on port ${port} is not redis: another program has the port (HF204)`
 }
 
-async function within(promise: Promise<void>, deadlineMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  await Promise.race([
-    promise,
-    new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, deadlineMs)
-    }),
-  ])
-  clearTimeout(timer)
+function within(promise: Promise<void>, deadlineMs: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, deadlineMs)
+    promise.finally(() => clearTimeout(timer)).then(resolve, reject)
+  })
 }

@@ -1,6 +1,6 @@
 /** The write rate of a redis, from how its replication offset grows between two looks, and what its backlog is. Measures; judges nothing. */
 import type { RedisFacts, RedisProbe } from '../model/view.ts'
-import { parseInfo } from '../redis/info.ts'
+import type { InfoFields } from '../redis/info.ts'
 
 /** Over less than this a single burst would count for a minute of it. */
 const windowMs = 1000
@@ -9,7 +9,7 @@ const shareOfMaxmemory = 1 / 8
 const shareOfHost = 1 / 32
 
 export interface WriteMeter {
-  readonly saw: (facts: RedisFacts, info: string, atMs: number) => void
+  readonly saw: (facts: RedisFacts, info: InfoFields, atMs: number) => void
   readonly backlog: () => RedisProbe['backlog']
 }
 
@@ -23,7 +23,7 @@ export function writeMeter(): WriteMeter {
       const steady = !facts.loading && !facts.syncing && (facts.role === 'primary' || facts.linkUp)
       const { replid, runId, offset } = facts
       // It may have been changed a moment ago, by us.
-      const size = Number(/^repl_backlog_size:(\d+)/m.exec(info)?.[1] ?? Number.NaN)
+      const size = Number(info.get('repl_backlog_size') ?? Number.NaN)
       if (known !== null && size >= 0) known = { ...known, sizeBytes: size }
       if (last !== null && atMs - last.atMs < windowMs && steady) return
       if (last !== null && steady && last.replid === replid && last.runId === runId && offset >= last.offset) {
@@ -36,8 +36,7 @@ export function writeMeter(): WriteMeter {
   }
 }
 
-function backlogIn(info: string, bytesPerS: number): RedisProbe['backlog'] {
-  const fields = parseInfo(info)
+function backlogIn(fields: InfoFields, bytesPerS: number): RedisProbe['backlog'] {
   const [size, max, host] = ['repl_backlog_size', 'maxmemory', 'total_system_memory'].map((name) => Number(fields.get(name) ?? Number.NaN))
   if (size === undefined || max === undefined || host === undefined || !(size >= 0)) return null
   const cap = max > 0 ? max * shareOfMaxmemory : host * shareOfHost

@@ -12,7 +12,7 @@ export interface RedisTarget {
 }
 
 export interface RedisLink {
-  /** Sends one command. Never throws; an error reply is `{ ok: false, why: 'ERR …' }`. */
+  /** Sends one command. Never throws; an error reply is `{ ok: false, why: 'ERR …' }`. The deadline may be infinite. */
   readonly call: (args: readonly string[], deadlineMs: number) => Promise<Observed<unknown>>
   readonly isOpen: () => boolean
   readonly close: () => void
@@ -88,6 +88,7 @@ function describe(error: Error): string {
 }
 
 async function deadline<T>(promise: Promise<T>, deadlineMs: number, late: T): Promise<T> {
+  if (deadlineMs === Number.POSITIVE_INFINITY) return promise
   let timer: NodeJS.Timeout | undefined
   const timeout = new Promise<T>((resolve) => {
     timer = setTimeout(resolve, deadlineMs, late)

@@ -17,10 +17,11 @@ const fitness = 'src/decide/fitness.ts'
 const election = 'src/decide/election.ts'
 const following = 'src/decide/following.ts'
 const responses = 'src/decide/responses.ts'
+const forcing = 'src/decide/forcing.ts'
+const promoting = 'src/decide/promoting.ts'
 const position = 'src/decide/position.ts'
 const voting = 'src/decide/voting.ts'
 const lease = 'src/decide/lease.ts'
-const forcing = 'src/decide/forcing.ts'
 const handover = 'src/decide/handover.ts'
 const resync = 'src/decide/resync.ts'
 const streamTest = 'test/scenarios/stream.test.ts'
@@ -119,9 +120,9 @@ export const mutations: readonly Mutation[] = [
     "return ctx.state.phase === 'replica' ? undefined : false",
     'return true',
   ),
-  drop('an outlived claim is not carried out', responses, 'if (unheard.length > 0 && view.agentUptimeMs < lonelyWaitMs)', 'if (false)'),
-  drop('a claim that was outlived is compared again', responses, 'if (richer !== undefined) return resign', 'if (richer?.host === ``) return resign'),
-  drop('a claim belongs to one process', responses, '(state.servingRunId !== null && state.servingRunId !== facts.runId) || facts.syncing', 'facts.syncing'),
+  drop('an outlived claim is not carried out', promoting, 'if (unheard.length > 0 && view.agentUptimeMs < lonelyWaitMs)', 'if (false)'),
+  drop('a claim that was outlived is compared again', promoting, 'if (richer !== undefined) return resign', 'if (richer?.host === ``) return resign'),
+  drop('a claim belongs to one process', promoting, '(state.servingRunId !== null && state.servingRunId !== facts.runId) || facts.syncing', 'facts.syncing'),
   drop('all agree who holds an epoch that two claimed', 'src/decide/learn.ts', '(word.holder === next.holder || !winsTie(next, word))', 'word.epoch > 0'),
   drop('what cannot be remembered is not promoted', 'src/decide/memory.ts', "(next.phase === 'promoting' ||", "(next.phase === 'fresh' ||"),
   drop('an epoch names the one that it goes on with', position, 'entry.continues?.epoch ?? entry.epoch - 1', 'entry.epoch - 1'),

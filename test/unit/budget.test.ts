@@ -7,6 +7,7 @@ import { tidyKept } from '../../src/agent/kept-budget.ts'
 import { adviseBacklog } from '../../src/decide/backlog.ts'
 import { decide } from '../../src/decide/decide.ts'
 import { writeMeter } from '../../src/observe/write-meter.ts'
+import { parseInfo } from '../../src/redis/info.ts'
 import type { KeptEntry } from '../../src/model/kept.ts'
 import { tidy } from '../../src/salvage/budget.ts'
 import { facts, policy, primaryFacts, probe, state, view } from './builders.ts'
@@ -122,9 +123,9 @@ describe('the backlog', () => {
   test('the rate: the highest over a second or more, of one history, not that of a replica that catches up', () => {
     const info = 'repl_backlog_size:1048576\r\nmaxmemory:0\r\ntotal_system_memory:32000000\r\n'
     const meter = writeMeter()
-    const saw = (offset: number, atMs: number, more = {}) => meter.saw(facts({ offset, ...more }), info, atMs)
+    const saw = (offset: number, atMs: number, more = {}) => meter.saw(facts({ offset, ...more }), parseInfo(info), atMs)
     saw(0, 0)
-    meter.saw(facts({ offset: 900 }), info.replace('1048576', '2097152'), 100) // too soon to say, but its size is seen at once
+    meter.saw(facts({ offset: 900 }), parseInfo(info.replace('1048576', '2097152')), 100) // too soon to say, but its size is seen at once
     expect(meter.backlog()).toMatchObject({ sizeBytes: 2_097_152, bytesPerS: 0 })
     saw(2000, 2000)
     expect(meter.backlog()).toEqual({ sizeBytes: 1_048_576, capBytes: 1_000_000, bytesPerS: 1000 })

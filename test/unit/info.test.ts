@@ -82,6 +82,8 @@ test('numbers that are no numbers do not become NaN', () => {
 
 test('a value may hold colons; comments and empty lines are nothing', () => {
   expect([...parseInfo('# Server\r\n\r\nexecutable:/a:b\r\nlonely\r\n')]).toEqual([['executable', '/a:b']])
+  expect([...parseInfo('# a: b\nlonely\n:x\nlast:1')]).toEqual([['last', '1']])
+  expect([...parseInfo('')]).toEqual([])
 })
 
 test.each([

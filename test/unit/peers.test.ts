@@ -138,6 +138,22 @@ describe('two agents', () => {
   })
 })
 
+/** A primary on a lease stamps its beats. What had been kept of the calm ones from before hid for ever that it is calm again. */
+test('one that was calm, served, and is calm again is waited for as long as a calm one', async () => {
+  const a = await agent('a', 'b', await freePort(), await freePort())
+  const { stream } = await stranger(a.port, 'b')
+  const say = async (line: string, everyMs: number) => {
+    stream?.write(`${line}\n`)
+    await until(line, () => a.links.everyMs('b') === everyMs)
+  }
+  await say('{"t":"beat","everyMs":200}', 200)
+  await say('{"t":"beat","everyMs":50,"atMs":1}', 50)
+  await say('{"t":"beat","everyMs":200}', 200)
+  stream?.write('{"t":"beat","everyMs":200}\n{"t":"beat","everyMs":200}\n')
+  await until('heard again', () => a.links.silentMs('b') < 20)
+  expect(a.complaints).toEqual([])
+})
+
 describe('a stream that breaks the rules is closed', () => {
   async function bAlone(): Promise<Agent> {
     return agent('b', 'a', await freePort(), await freePort())

@@ -117,6 +117,19 @@ test('killed where one group serves: it is back as the owner of that address alo
   expect(await priorities()).toEqual(['priority 100', 'priority 100'])
 })
 
+/** One that tells its end is looked at rarely, but not while there is something left to do. */
+test('killed, and killed again before it may be started once more: it is back within a second all the same', async () => {
+  const config = await configWithTwoGroups()
+  const keeper = keeperOf(config)
+  await keeper.yield('one', false)
+  for (const round of ['first', 'second']) {
+    const pid = keepalivedPid(config.paths) ?? 0
+    process.kill(pid, 'SIGKILL')
+    await until(`another runs after the ${round}`, () => ![null, pid].includes(keepalivedPid(config.paths)), 1000)
+  }
+  pids.push(keepalivedPid(config.paths) ?? 0)
+})
+
 test('killed when the agent no longer watches: it stays dead (the agent is not the service, nor its end the end of it)', async () => {
   const config = await configWithTwoGroups()
   const vrrp = keeperOf(config)
