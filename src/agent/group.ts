@@ -237,7 +237,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       durable = saved.done
       if (!saved.done) complain(saved.why)
       if (!saved.done && needsMemory(state, decision.next)) {
-        await carryOut(withoutMemory(decision.actions), hands)
+        await carryOut(withoutMemory(decision.actions, view.redis.facts?.role), hands)
         if (view.request !== null) requests.shift()
         schedule(monotonicMs() + 250)
         return

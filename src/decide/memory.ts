@@ -4,6 +4,7 @@
  */
 import type { Action } from '../model/action.ts'
 import type { State } from '../model/state.ts'
+import type { RedisFacts } from '../model/view.ts'
 
 /**
  * May this change be carried out although it could not be written down? To resign, to follow or to record is safe to forget:
@@ -15,7 +16,12 @@ export function needsMemory(before: State, next: State): boolean {
   return next.phase !== before.phase && (next.phase === 'promoting' || next.phase === 'handing' || next.phase === 'handed')
 }
 
-/** Nothing may be promoted that could be forgotten. What makes this member safer needs no memory. */
-export function withoutMemory(actions: readonly Action[]): readonly Action[] {
-  return actions.filter((a) => (a.kind === 'vip' && !a.allowed) || a.kind === 'resume-writes' || a.kind === 'accept-connections')
+/**
+ * Nothing may be promoted that could be forgotten. What makes this member safer needs no memory: a replica that was to be promoted lets go of
+ * its old primary, for what answers there next may have other data (INV-1).
+ */
+export function withoutMemory(actions: readonly Action[], role: RedisFacts['role'] | undefined): readonly Action[] {
+  const safe = actions.filter((a) => (a.kind === 'vip' && !a.allowed) || a.kind === 'resume-writes' || a.kind === 'accept-connections')
+  const letsGo = role === 'replica' && actions.some((a) => a.kind === 'promote' || a.kind === 'soft-fence')
+  return letsGo ? [{ kind: 'soft-fence' }, ...safe] : safe
 }

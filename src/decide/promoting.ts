@@ -2,6 +2,7 @@
  * The end of a promotion: an epoch that is claimed, durably, becomes one that is served, or is given up because the others have gone
  * on meanwhile. Claims no epoch itself (election.ts, forcing.ts, handover.ts do).
  */
+import type { Action } from '../model/action.ts'
 import { busyTickMs, lonelyWaitMs } from '../model/policy.ts'
 import { maxLineage, type LineageEntry } from '../model/state.ts'
 import { countsBytes } from './backlog.ts'
@@ -10,7 +11,7 @@ import { candidateFromWord } from './fitness.ts'
 import { holdsLease, isCutOff, lostVoters } from './lease.ts'
 import { comparePositions, continuationOf, mergeLineage, positionOf } from './position.ts'
 import { resign } from './resigning.ts'
-import { heard, peerOf } from './situation.ts'
+import { heard, isWriteFenced, peerOf } from './situation.ts'
 
 export function finishPromotion(ctx: Context): Draft {
   const { state, view, situation, policy } = ctx
@@ -27,13 +28,11 @@ export function finishPromotion(ctx: Context): Draft {
     const lost = lostVoters(state, view, policy)
     if (lost.length > 0) return resign(ctx, `epoch ${state.epoch} was claimed and not taken; ${lost.join(' and ')} have voted for another since`)
     if (state.claim?.source !== 'forced' && !holdsLease(state, view, policy))
-      return holdStill(ctx, `epoch ${state.epoch} is claimed, but its votes are old and no quorum is heard: another may have been elected`, busyTickMs)
+      return awaitTurn(ctx, 'its votes are old and no quorum is heard: another may have been elected')
     const unheard = policy.members.filter((m) => m.host !== state.host && heard(peerOf(view, m.host)) === null).map((m) => m.host)
-    if (isCutOff(view, policy))
-      return holdStill(ctx, `epoch ${state.epoch} is claimed, but this host hears no member and reaches none of check_ips`, busyTickMs)
+    if (isCutOff(view, policy)) return awaitTurn(ctx, 'this host hears no member and reaches none of check_ips')
     // After a restart of the agent the claim may be long outlived: who has just come listens before it makes a second primary.
-    if (unheard.length > 0 && view.agentUptimeMs < lonelyWaitMs)
-      return holdStill(ctx, `epoch ${state.epoch} is claimed; ${unheard.join(', ')} may know of a later one`, busyTickMs)
+    if (unheard.length > 0 && view.agentUptimeMs < lonelyWaitMs) return awaitTurn(ctx, `${unheard.join(', ')} may know of a later one`)
     return { ...holdStill(ctx, `epoch ${state.epoch} is claimed; redis is still to be promoted`, 0), actions: [{ kind: 'promote' }], vip }
   }
   const continues = continuationOf(facts, state.epoch, state.lineage)
@@ -70,6 +69,20 @@ export function finishPromotion(ctx: Context): Draft {
     wakeInMs: counts ? busyTickMs : 0,
     vip,
   }
+}
+
+/** Meanwhile it follows nobody: whoever answers at the old primary's address may have begun anew with other data (INV-1). */
+function awaitTurn(ctx: Context, why: string): Draft {
+  return { ...holdStill(ctx, `epoch ${ctx.state.epoch} is claimed, but ${why}`, busyTickMs), actions: detach(ctx) }
+}
+
+/** As long as nobody serves, nothing here may accept writes or follow a process that comes back with other data. */
+export function detach(ctx: Context): readonly Action[] {
+  const upstream = ctx.view.redis.facts?.upstream ?? null
+  const attached = upstream !== null && upstream.port !== 1
+  // A primary that refuses writes already is left one: what only it has is still to be read from it.
+  if (isWriteFenced(ctx.view)) return []
+  return ctx.situation.redis !== 'replica' || attached ? [{ kind: 'soft-fence' }] : []
 }
 
 function hasMoreThanHere(ctx: Context, host: string): boolean {

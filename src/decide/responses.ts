@@ -12,7 +12,7 @@ import { isFresh, wasFresh } from './fitness.ts'
 import { follow } from './following.ts'
 import { answerSwitchover, handOver, isHandedToMe, isOfferedToMe } from './handover.ts'
 import { isCutOff, withLease, withLeaseWhileSlow } from './lease.ts'
-import { finishPromotion } from './promoting.ts'
+import { detach, finishPromotion } from './promoting.ts'
 import { againstSupervisor, resign } from './resigning.ts'
 import { heard, isServingPhase, isWriteFenced, peerOf, voucherOf } from './situation.ts'
 import { startRedis } from './starting.ts'
@@ -156,15 +156,6 @@ function electSuccessor(ctx: Context): Draft {
 function furthest(known: Told | null | undefined, told: Told | null): Told | null {
   if (known == null || told === null) return known ?? told
   return told.replid === known.replid && told.offset > known.offset ? told : known
-}
-
-/** As long as nobody serves, nothing here may accept writes or follow a process that comes back with other data. */
-function detach(ctx: Context): readonly Action[] {
-  const upstream = ctx.view.redis.facts?.upstream ?? null
-  const attached = upstream !== null && upstream.port !== 1
-  // A primary that refuses writes already is left one: what only it has is still to be read from it.
-  if (isWriteFenced(ctx.view)) return []
-  return ctx.situation.redis !== 'replica' || attached ? [{ kind: 'soft-fence' }] : []
 }
 
 function electNow(ctx: Context): Draft {

@@ -263,7 +263,7 @@ export class ModelAgent {
     this.durable = !this.diskFull
     if (this.durable) this.onDisk = decision.next
     else if (this.isWitness || needsMemory(this.state, decision.next)) {
-      this.act([...withoutMemory(decision.actions)], 0, () => {
+      this.act([...withoutMemory(decision.actions, view.redis.facts?.role)], 0, () => {
         if (view.request !== null) this.requests.shift()
         this.end(this.ownMs(world.nowMs) + 250)
       })

@@ -133,6 +133,28 @@ export const moreRegressions: readonly Regression[] = [
     ),
   },
   {
+    accident: 'a claim that could not be carried out yet left its redis attached: the old primary came back empty, and it followed',
+    story: story(
+      { ...usual, external: true, healed: 3 },
+      { kind: 'freeze', host: 1 },
+      { kind: 'failover', host: 1 },
+      { kind: 'power-off', host: 0 },
+      { kind: 'isolate', host: 2, other: 1, layers: ['agent', 'redis', 'vrrp'] },
+      { kind: 'wait', ms: 100 },
+    ),
+  },
+  {
+    accident: 'the same with a claim that could not be remembered, because the disk was full',
+    story: story(
+      { ...two, external: true },
+      { kind: 'switchover', host: 0, to: 1 },
+      { kind: 'wait', ms: 10 },
+      { kind: 'disk-full', host: 1 },
+      { kind: 'wait', ms: 276 },
+      { kind: 'restart-empty', host: 0 },
+    ),
+  },
+  {
     accident: 'a witness that had forgotten its vote was heard at the heal: the old primary, whose writes were held, let them go beside the elected one',
     story: story(
       voted,

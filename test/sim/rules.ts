@@ -37,6 +37,8 @@ interface Seen {
   /** The latest epoch that its agent knew of while its redis took orders; what that was when the full sync began that it is in. */
   ordersOfEpoch: number
   fillsInEpoch: number | null
+  /** Whether its agent was awake when that full sync began. */
+  fillsAwake: boolean | null
 }
 
 export class Rules {
@@ -70,6 +72,7 @@ export class Rules {
       startedMs: -1,
       ordersOfEpoch: 0,
       fillsInEpoch: null,
+      fillsAwake: null,
     }))
   }
 
@@ -85,13 +88,16 @@ export class Rules {
       const redis = w.redis(host)
       this.epochRises(host, seen)
       if (redis.runId !== seen.runId) Object.assign(seen, { runId: redis.runId, role: redis.role, log: redis.log })
-      if (redis.syncUntilMs !== null) seen.fillsInEpoch ??= seen.ordersOfEpoch
-      else {
+      if (redis.syncUntilMs !== null) {
+        seen.fillsInEpoch ??= seen.ordersOfEpoch
+        seen.fillsAwake ??= this.wasAwake(host)
+      } else {
         if (redis.log !== seen.log && redis.running) {
           this.gaveUp(host, seen, redis.log)
           seen.log = redis.log
         }
         seen.fillsInEpoch = null
+        seen.fillsAwake = null
       }
       if (redis.answers(w.nowMs) && w.nowMs - redis.thawedMs > thawedMs) seen.ordersOfEpoch = w.state(host).epoch
       if (redis.role !== seen.role) {
@@ -151,7 +157,8 @@ export class Rules {
     const { world: w } = this
     const lost = gone.filter((write) => !w.kept.some((k) => write.at >= k.fromAt && has(k.log, write)))
     // Nobody but its own agent can make a redis let go of an old primary that has joined the new lineage.
-    if (!this.wasAwake(host)) {
+    // Of one that was stopped the redis goes to whoever serves by itself, before the first order of its agent.
+    if (!(seen.fillsAwake ?? this.wasAwake(host))) {
       if (lost.length > 0) this.outside.add('writes given up where no agent was awake')
       return
     }

@@ -114,5 +114,11 @@ test('without memory no epoch is claimed or given away; what makes safer is done
   expect(needsMemory(state('b'), state('b', { vote: { epoch: 2, to: 'c', atMs: 0 } })), 'a vote that was forgotten would be given twice').toBe(true)
   expect((['promoting', 'handing', 'handed'] as const).map((phase) => needsMemory(state('b'), state('b', { phase })))).toEqual([true, true, true])
   expect(needsMemory(state('b'), state('b', { phase: 'fenced' }))).toBe(false)
-  expect(withoutMemory([{ kind: 'promote' }, { kind: 'vip', allowed: true }, { kind: 'vip', allowed: false }])).toEqual([{ kind: 'vip', allowed: false }])
+  const claim = [{ kind: 'promote' }, { kind: 'vip', allowed: true }, { kind: 'vip', allowed: false }] as const
+  expect(withoutMemory(claim, 'primary')).toEqual([{ kind: 'vip', allowed: false }])
+  // a replica that was to be promoted follows nobody meanwhile: its old primary may come back with other data
+  expect(withoutMemory(claim, 'replica').map((a) => a.kind)).toEqual(['soft-fence', 'vip'])
+  expect(withoutMemory([{ kind: 'soft-fence' }], 'replica')).toEqual([{ kind: 'soft-fence' }])
+  // of a primary that would be demoted without anybody knowing to whom it gave its epoch
+  expect(withoutMemory([{ kind: 'soft-fence' }], 'primary')).toEqual([])
 })
