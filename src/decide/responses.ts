@@ -21,7 +21,7 @@ import { standForElection } from './voting.ts'
 
 export const respond: Record<ResponseName, (ctx: Context) => Draft> = {
   hold: (ctx) => withLeaseWhileSlow(ctx, () => hold(ctx)),
-  serve,
+  serve: (ctx) => withLease(ctx, serveOn, resign),
   resign,
   'end-hang': (ctx) => withLeaseWhileSlow(ctx, () => endHang(ctx)),
   'finish-promotion': finishPromotion,
@@ -85,10 +85,6 @@ function hold(ctx: Context): Draft {
 function freshnessOf(state: State, gone: NonNullable<State['gone']>): State['detached'] {
   if (!gone.fresh || gone.epoch !== state.epoch) return state.detached
   return { epoch: gone.epoch, atMs: gone.atMs, ...(gone.runId == null ? {} : { runId: gone.runId }) }
-}
-
-function serve(ctx: Context): Draft {
-  return withLease(ctx, serveOn, resign)
 }
 
 function serveOn(ctx: Context): Draft {

@@ -157,7 +157,7 @@ describe('the agent of a says what its disk has', () => {
   }
   const none: DiskProbe = { rdb: null, aof: null, wantsAof: false, note: null, failures: 0, lastWords: '' }
   const says = (disk: DiskProbe | null) => {
-    const seen: View = view('a', [], { redis: probe({ process: disk !== null ? false : true, disk }) })
+    const seen: View = view('a', [], { redis: probe({ process: disk === null, disk }) })
     return statementOf(state('a', { phase: 'fenced' }), seen, policy()).onDisk
   }
 

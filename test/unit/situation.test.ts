@@ -6,7 +6,7 @@ import { isFresh } from '../../src/decide/fitness.ts'
 import { learn } from '../../src/decide/learn.ts'
 import { statementOf } from '../../src/decide/statement.ts'
 import { needsMemory, withoutMemory } from '../../src/decide/memory.ts'
-import { facts, peer, policy, probe, silent, state, view, vrrp, word } from './builders.ts'
+import { facts, peer, policy, primaryFacts, probe, silent, state, view, vrrp, word } from './builders.ts'
 
 const abc = policy('a', 'b', 'c')
 const taken = { keepalived: vrrp({ vrrp: 'MASTER' as const, vipHere: true }) }
@@ -89,6 +89,15 @@ test('in an election one waits for the others from when one listens, not across 
   expect(elect(lost, view('b', peers), abc).result).toBe('me')
   expect(elect(lost, view('b', peers, { agentUptimeMs: 20 }), abc)).toMatchObject({ result: 'wait', forHosts: ['c'] })
   expect(elect(lost, view('b', peers, { stalledMs: 500 }), abc)).toMatchObject({ result: 'wait', forHosts: ['c'] })
+})
+
+test('a redis that answers as a primary and is none by decision is fenced, also while it is unclear who serves', () => {
+  const found = (replid: string) =>
+    decide(state('b'), view('b', [silent('a', { redisReach: 'answers' })], { redis: probe({ facts: primaryFacts({ replid }) }) }), policy())
+  expect(found('id-1').diagnosis).toBe('holder-unclear')
+  expect(found('id-1').actions).toContainEqual({ kind: 'fence-writes', runId: 'run-1' })
+  // of a history that is not the group's nobody may resync either
+  expect(found('x').actions).toContainEqual({ kind: 'soft-fence' })
 })
 
 test('half a dataset is not promoted by force', () => {
