@@ -109,7 +109,7 @@ export const mutations: readonly Mutation[] = [
   ),
   drop(
     'nobody serves: all let go of the lost primary',
-    responses,
+    promoting,
     "return ctx.situation.redis !== 'replica' || attached ? [{ kind: 'soft-fence' }] : []",
     'return attached && ctx.state.epoch < 0 ? [] : []',
   ),
@@ -142,7 +142,7 @@ export const mutations: readonly Mutation[] = [
   drop('also because it could not have remembered', 'src/decide/watch.ts', 'return view.durable && facts', 'return facts', 'test/unit/election.test.ts'),
   drop(
     'a claim that waits follows nobody',
-    responses,
+    promoting,
     'busyTickMs), actions: detach(ctx) }\n}\n\nfunction hasMore',
     'busyTickMs), actions: [] }\n}\n\nfunction hasMore',
   ),
