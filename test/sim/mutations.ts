@@ -140,12 +140,7 @@ export const mutations: readonly Mutation[] = [
   drop('who has just started elects nobody beside others', election, 'if (view.agentUptimeMs < newcomerMs) return', 'if (false) return'),
   drop('nor who could not be chosen until just now', election, 'view.nowMs - readySinceMs < electionWaitMs ?', 'view.nowMs < readySinceMs ?'),
   drop('also because it could not have remembered', 'src/decide/watch.ts', 'return view.durable && facts', 'return facts', 'test/unit/election.test.ts'),
-  drop(
-    'a claim that waits follows nobody',
-    promoting,
-    'busyTickMs), actions: detach(ctx) }\n}\n\nfunction hasMore',
-    'busyTickMs), actions: [] }\n}\n\nfunction hasMore',
-  ),
+  drop('a claim that waits follows nobody', promoting, 'busyTickMs), actions: detach(ctx) }', 'busyTickMs), actions: [] }'),
   drop('nor one that cannot be remembered', 'src/decide/memory.ts', "const letsGo = role === 'replica' &&", 'const letsGo = role === undefined &&'),
   // ── votes and leases ──
   drop('one vote per epoch', voting, ' && vote.epoch > (voter.vote?.epoch ?? 0)', ''),
