@@ -73,7 +73,19 @@ function countsAnew(entry: LineageEntry): boolean {
 /** `sharedUntil`: beyond that its bytes are its own. They are the history's as long as no later epoch began without them. */
 function known(entry: LineageEntry, offset: number, lineage: Lineage, sharedUntil = Number.MAX_SAFE_INTEGER): Position {
   const endOffset = lineage.some((e) => e.epoch > entry.epoch) ? Math.min(sharedUntil, sharedEnd(entry, lineage)) : Number.MAX_SAFE_INTEGER
-  return { kind: 'known', epoch: entry.epoch, offset, divergedBytes: Math.max(0, offset - endOffset) }
+  const divergedBytes = Math.max(0, offset - endOffset)
+  return { kind: 'known', epoch: divergedBytes > 0 ? entry.epoch : onNewestLine(entry, lineage).epoch, offset, divergedBytes }
+}
+
+/**
+ * Of an epoch that an operator has made others leave, without a byte of its own: what is there is of the epoch that both lines went on with, and
+ * is no more than what others have of that one.
+ */
+function onNewestLine(entry: LineageEntry, lineage: Lineage): LineageEntry {
+  const newest = lineOf(lineage.at(-1) ?? entry, lineage)
+  const mine = lineOf(entry, lineage)
+  const common = mine.find((e) => newest.includes(e))
+  return common === undefined || mine.slice(0, mine.indexOf(common)).some(countsAnew) ? entry : common
 }
 
 /**

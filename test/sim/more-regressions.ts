@@ -155,6 +155,17 @@ export const moreRegressions: readonly Regression[] = [
     ),
   },
   {
+    accident: 'forced away from an epoch that had been accepted, a member that had only begun that one passed for having more than the others',
+    story: story(
+      { ...usual, priorities: 'rising', external: true },
+      { kind: 'accept', host: 0 },
+      { kind: 'write', count: 2 },
+      { kind: 'failover', host: 2 },
+      { kind: 'wait', ms: 10 },
+      { kind: 'restart-empty', host: 2 },
+    ),
+  },
+  {
     accident: 'a witness that had forgotten its vote was heard at the heal: the old primary, whose writes were held, let them go beside the elected one',
     story: story(
       voted,

@@ -42,6 +42,19 @@ test('an epoch that restarted from older data has dropped what the one before it
   expect(positionOf(facts({ replid: 'id-1', offset: 1000 }), restarted)).toMatchObject({ epoch: 1, divergedBytes: 500 })
 })
 
+test('an epoch that an operator has left, without a byte of its own, is no more than the one that both lines went on with', () => {
+  const left = [
+    entry(1, 'c', 0),
+    entry(2, 'a', 31, { source: 'forced' }),
+    entry(3, 'c', 41, { source: 'forced', continues: { epoch: 1, offset: 40, atLeast: 40 } }),
+  ]
+  const inTwo = positionOf(facts({ replid: 'id-2', offset: 30 }), left)
+  expect(inTwo).toEqual({ kind: 'known', epoch: 1, offset: 30, divergedBytes: 0 })
+  expect(comparePositions(positionOf(facts({ replid: 'id-1', offset: 40 }), left), inTwo)).toBeGreaterThan(0)
+  // what it wrote itself is its own
+  expect(positionOf(facts({ replid: 'id-2', offset: 50 }), left)).toMatchObject({ epoch: 2, divergedBytes: 20 })
+})
+
 test('positionOfRdb: a disk that has the id of an epoch of which no byte had come', () => {
   expect(positionOfRdb('id-3', 1500, lineage)).toEqual({ kind: 'known', epoch: 2, offset: 1500, divergedBytes: 0 })
   expect(positionOfRdb('id-3', 2000, lineage)).toEqual({ kind: 'known', epoch: 3, offset: 2000, divergedBytes: 0 })
