@@ -92,7 +92,7 @@ interface Field {
 function judgeMyself(state: State, view: View, policy: Policy, field: Field): Election {
   const { unheard, unmeasured } = field
   // The others may be electing one of them at this moment, because this member did not say in time what it has. Votes settle that.
-  const late = policy.quorum === 0 ? whyLate(view) : null
+  const late = policy.quorum === 0 ? whyLate(state, view) : null
   if (late !== null && field.others.some((c) => c.host !== state.holder))
     return wait([...unheard, ...unmeasured], `${late}, and the others may have chosen without it`)
   const mine = describePosition(field.me.position)
@@ -126,10 +126,16 @@ function judgeMyself(state: State, view: View, policy: Policy, field: Field): El
   return judgeLonely(state, view, policy, unheard, compared)
 }
 
+/** What a word may need on its way, and still be there when an election is decided. */
+const wordMs = 20
+
 /** Until its word has had the time to be heard, and the claim of whoever went on without it to be heard here. */
-function whyLate(view: View): string | null {
+function whyLate(state: State, view: View): string | null {
   if (view.agentUptimeMs < newcomerMs) return 'this agent has only just started'
   const { readySinceMs } = view.watch
+  const knowsForMs = state.gone === null ? 0 : view.nowMs - state.gone.atMs
+  const earlier = view.peers.find((p) => (heard(p)?.gone ?? 0) >= state.epoch && p.statementAgeMs - knowsForMs > electionWaitMs - wordMs)
+  if (knowsForMs < electionWaitMs && earlier !== undefined) return `${earlier.host} has known for longer that the primary is gone`
   return readySinceMs !== null && view.nowMs - readySinceMs < electionWaitMs ? 'this member could not be chosen until just now' : null
 }
 

@@ -166,6 +166,10 @@ export const moreRegressions: readonly Regression[] = [
     ),
   },
   {
+    accident: 'young agents could not say that the primary was gone: when they could, one had given up waiting and the other heard all, in one moment',
+    story: story({ ...usual, priorities: 'rising', cascade: 1 }, { kind: 'die-at', host: 2, nth: 4 }, { kind: 'crash', host: 2 }, { kind: 'wait', ms: 286 }),
+  },
+  {
     accident: 'a witness that had forgotten its vote was heard at the heal: the old primary, whose writes were held, let them go beside the elected one',
     story: story(
       voted,

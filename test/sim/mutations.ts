@@ -139,6 +139,7 @@ export const mutations: readonly Mutation[] = [
   drop('a middle that has less is not replicated from', following, 'facts.offset > word.redis.offset', 'facts.offset < 0'),
   drop('who has just started elects nobody beside others', election, 'if (view.agentUptimeMs < newcomerMs) return', 'if (false) return'),
   drop('nor who could not be chosen until just now', election, 'view.nowMs - readySinceMs < electionWaitMs ?', 'view.nowMs < readySinceMs ?'),
+  drop('nor who has found out long after another', election, 'knowsForMs < electionWaitMs && earlier', 'knowsForMs < 0 && earlier'),
   drop('also because it could not have remembered', 'src/decide/watch.ts', 'return view.durable && facts', 'return facts', 'test/unit/election.test.ts'),
   drop('a claim that waits follows nobody', promoting, 'busyTickMs), actions: detach(ctx) }', 'busyTickMs), actions: [] }'),
   drop('nor one that cannot be remembered', 'src/decide/memory.ts', "const letsGo = role === 'replica' &&", 'const letsGo = role === undefined &&'),

@@ -54,6 +54,14 @@ describe('the replica b, after a went', () => {
     expect(elect(state('b', { gone: gone(true) }), view('b', peers, { agentUptimeMs: 500 }), abc).result).toBe('me')
   })
 
+  test('who finds out long after another that the primary is gone elects nobody while that one may be giving up', () => {
+    const knew = (statementAgeMs: number) => [resigned, peer(word('c', { gone: 1, redis: facts({ offset: 900 }) }), { statementAgeMs })]
+    const now = (ms: number, knewMs: number) => elect(state('b', { gone: gone(true, ms) }), view('b', knew(knewMs)), abc).result
+    expect([now(0, 41), now(59, 100)]).toEqual(['wait', 'wait'])
+    // the usual case: all find out within some milliseconds, and nobody waits
+    expect([now(0, 40), now(59, 99), now(60, 200)]).toEqual(['me', 'me', 'me'])
+  })
+
   test('a redis that has only just read its data elects nobody while one that waited for it may be giving up', () => {
     const back = peer(word('a', { phase: 'fenced', redis: facts({ offset: 900 }) }))
     const peers = [back, peer(word('c', { gone: 1, redis: facts({ offset: 900 }) }))]
