@@ -90,7 +90,7 @@ export class Rules {
       if (redis.runId !== seen.runId) Object.assign(seen, { runId: redis.runId, role: redis.role, log: redis.log })
       if (redis.syncUntilMs !== null) {
         seen.fillsInEpoch ??= seen.ordersOfEpoch
-        seen.fillsAwake ??= this.wasAwake(host)
+        seen.fillsAwake ??= this.wasAwake(host) && w.nowMs - redis.thawedMs > thawedMs
       } else {
         if (redis.log !== seen.log && redis.running) {
           this.gaveUp(host, seen, redis.log)
