@@ -85,8 +85,14 @@ export async function rememberOwn(hands: Hands, runId: string, own: MinReplicas,
 
 /** Of a process that is about to be started. `limits` null: with its user's own values. */
 export async function rememberStart(hands: Hands, limits: Pick<SafeRecord, 'own' | 'ours'> | null): Promise<void> {
-  if (limits === null || isSame(limits.own, limits.ours)) return forgetOwn(hands)
-  await write(hands, { runId: null, ...limits })
+  try {
+    if (limits === null || isSame(limits.own, limits.ours)) return await forgetOwn(hands)
+    const known = safeRecord(hands)
+    if (known?.runId === null && isSame(known.own, limits.own) && isSame(known.ours, limits.ours)) return
+    await write(hands, { runId: null, ...limits })
+  } catch {
+    // A disk that takes nothing must not leave a redis down: its limits then stay as they are started until it is started anew.
+  }
 }
 
 export async function forgetOwn(hands: Hands): Promise<void> {

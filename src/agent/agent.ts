@@ -10,13 +10,13 @@ import { OperatorError } from '../model/error.ts'
 import type { Event } from '../model/action.ts'
 import { beatFile, eventsFile, keptDir } from '../model/paths.ts'
 import { policyOf } from '../model/policy.ts'
-import type { State } from '../model/state.ts'
 import type { Statement } from '../model/view.ts'
 import { readPassword, readSecret, readUserRedisConf } from '../config/files.ts'
 import { guardProgram } from '../act/keepalived.ts'
 import { readProcess } from '../observe/process.ts'
 import { guardedGroups } from '../render/guard.ts'
 import { startBeat } from './beat.ts'
+import { ofThisBoot } from '../decide/memory.ts'
 import { monotonicMs, stallMeter } from './clock.ts'
 import { startGroup, type GroupLoop } from './group.ts'
 import { keepBudget } from './kept-budget.ts'
@@ -192,17 +192,6 @@ async function run(
       await server.close()
       release()
     },
-  }
-}
-
-/** Monotonic times of another boot mean nothing. */
-function ofThisBoot(state: State, startedMs: number): State {
-  return {
-    ...state,
-    vipHoldOffUntilMs: 0,
-    gone: state.gone === null ? null : { ...state.gone, atMs: Math.min(state.gone.atMs, startedMs) },
-    vote: state.vote === null ? null : { ...state.vote, atMs: Math.min(state.vote.atMs, startedMs) },
-    writesHeldSinceMs: state.writesHeldSinceMs === null ? null : Math.min(state.writesHeldSinceMs, startedMs),
   }
 }
 

@@ -61,7 +61,10 @@ export function parseState(text: string, file: string): State {
     (state.votesHeard === undefined ||
       (Array.isArray(state.votesHeard) && state.votesHeard.every((v) => isRecord(v) && typeof v.from === 'string' && isVoteOrNone(v))))
   if (!sound) throw new OperatorError('HF206', `${file} is damaged (fields are missing, or hold what cannot be)`, hint)
-  return { ...freshState(state.group as string, state.host as string), ...state } as State
+  const { paused, holder } = state
+  // Of an agent of an earlier version: as far as it knew, its primary had heard of the last resume.
+  const known = paused?.on === false && paused.atWallMs > 0 && holder != null ? { pauseKnown: { host: holder, atWallMs: paused.atWallMs } } : {}
+  return { ...freshState(state.group as string, state.host as string), ...known, ...state } as State
 }
 
 function isVoteOrNone(vote: unknown): boolean {

@@ -27,6 +27,7 @@ export function elect(state: State, view: View, policy: Policy): Election {
   const unmeasured: string[] = []
   const barred: Barred[] = []
   const ahead: string[] = []
+  let freshOther = false
   for (const member of policy.members) {
     if (member.host === state.host) continue
     const word = heard(peerOf(view, member.host))
@@ -42,8 +43,10 @@ export function elect(state: State, view: View, policy: Policy): Election {
       unmeasured.push(member.host)
       // It has not seen the primary go yet; what it has will not become less (INV-4).
       if (measured && word.fit && me !== null && comparePositions(candidate.position, me.position) > 0) ahead.push(member.host)
-    } else if (word.fit) others.push(candidate)
-    else barred.push({ ...candidate, why: word.unfitWhy })
+    } else if (word.fit) {
+      others.push(candidate)
+      freshOther ||= word.fresh === true && word.gone >= state.epoch
+    } else barred.push({ ...candidate, why: word.unfitWhy })
   }
   const giver = silentGiver(state, view)
   if (giver !== null) return wait([giver], `${giver} gave epoch ${state.epoch} away, is not heard, and its redis answers: it may accept writes still`)
@@ -54,7 +57,7 @@ export function elect(state: State, view: View, policy: Policy): Election {
   if (best.host !== state.host) return { result: 'other', host: best.host, because: `${best.host} has the most data (${describePosition(best.position)})` }
   if (state.gone !== null && !isMeasuredSinceGone(state, view)) return wait([state.host], `the redis of ${state.host} owes an answer: its offset is of before`)
   if (ahead.length > 0) return wait(ahead, `${ahead.join(', ')} has more data already`)
-  return judgeMyself(state, view, policy, { me: best, others, barred, unheard, unmeasured })
+  return judgeMyself(state, view, policy, { me: best, others, barred, unheard, unmeasured, freshOther })
 }
 
 /**
@@ -86,6 +89,8 @@ interface Field {
   readonly barred: readonly Barred[]
   readonly unheard: readonly string[]
   readonly unmeasured: readonly string[]
+  /** Another one, that was compared, had a live link until the primary went. */
+  readonly freshOther: boolean
 }
 
 /** I am the best of those that can be compared. Is that enough? */
@@ -123,6 +128,9 @@ function judgeMyself(state: State, view: View, policy: Policy, field: Field): El
     const whys = unmeasured.map((host) => `${host} cannot be compared yet (${heard(peerOf(view, host))?.unfitWhy ?? ''})`)
     return wait(unmeasured, `${whys.join(', ')}, and this member's link was not alive when the primary went`)
   }
+  // The other could be promoted without them by now, and has no more than what is here.
+  if (field.freshOther && state.holder === state.host && sinceGoneMs >= reconnectWaitMs)
+    return me(`a replica whose link was alive until the end has no more, and ${unheard.join(', ')} did not say more within ${reconnectWaitMs} ms (${compared})`)
   return judgeLonely(state, view, policy, unheard, compared)
 }
 

@@ -11,7 +11,7 @@ export function learn(state: State, view: View): State {
   for (const peer of view.peers) {
     if (peer.statement !== null) next = learnOfVotes(learnFrom(next, peer.statement), peer.statement, view.nowMs)
   }
-  next = learnWhoKnows(next, view)
+  next = learnWhoWasTold(learnWhoKnows(next, view), view)
   const { facts, process } = view.redis
   if (facts === null || process === false) return next
   next = forgetFreshness(next, facts)
@@ -79,12 +79,27 @@ function learnFrom(state: State, word: Statement): State {
   return { ...next, epoch: word.epoch, holder: word.holder, gone: null }
 }
 
+/** Of the primary's peers: enough of them, and it needs no lease. */
+function learnWhoWasTold(state: State, view: View): State {
+  const { paused, pauseTold } = state
+  if (!paused.on) return pauseTold == null ? state : { ...state, pauseTold: null }
+  const known = pauseTold?.atWallMs === paused.atWallMs ? pauseTold.hosts : []
+  const told = view.peers
+    .filter((p) => p.statement?.paused.on === true && p.statement.paused.atWallMs === paused.atWallMs && !known.includes(p.host))
+    .map((p) => p.host)
+  return told.length === 0 ? state : { ...state, pauseTold: { atWallMs: paused.atWallMs, hosts: [...known, ...told] } }
+}
+
+/** That somebody has heard it from the holder stays true: who cannot hear the holder takes it from others. */
 function learnWhoKnows(state: State, view: View): State {
   const { holder, paused, pauseKnown } = state
-  const atWallMs = holder === null ? undefined : view.peers.find((p) => p.host === holder)?.statement?.paused.atWallMs
-  if (holder === null || paused.atWallMs === 0 || atWallMs !== paused.atWallMs || (pauseKnown?.host === holder && pauseKnown.atWallMs === atWallMs))
-    return state
-  return { ...state, pauseKnown: { host: holder, atWallMs } }
+  const { atWallMs } = paused
+  if (holder === null || atWallMs === 0 || (pauseKnown?.host === holder && pauseKnown.atWallMs === atWallMs)) return state
+  const knows = view.peers.some(({ host, statement }) => {
+    const told = statement?.pauseKnown
+    return (host === holder && statement?.paused.atWallMs === atWallMs) || (told?.host === holder && told.atWallMs === atWallMs)
+  })
+  return knows ? { ...state, pauseKnown: { host: holder, atWallMs } } : state
 }
 
 /**

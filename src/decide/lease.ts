@@ -105,7 +105,12 @@ export function holdsLease(state: State, view: View, policy: Policy): boolean {
 /** So many know of the pause that the others are no quorum. Who knows votes for nobody, and after a resume not before this primary knows too. */
 function isPausedForAll(state: State, view: View, policy: Policy): boolean {
   if (!state.paused.on) return false
-  const know = view.peers.filter((p) => p.statement?.paused.on === true && p.statement.paused.atWallMs === state.paused.atWallMs).length
+  const head = state.lineage.at(-1)
+  // With `--force` an operator has said that nobody else serves, and with the pause that nobody else is to: a quorum may be lost for good.
+  if (head?.epoch === state.epoch && head.holder === state.host && head.source === 'forced') return true
+  const told = state.pauseTold?.atWallMs === state.paused.atWallMs ? state.pauseTold.hosts : []
+  const knows = (p: PeerProbe): boolean => told.includes(p.host) || (p.statement?.paused.on === true && p.statement.paused.atWallMs === state.paused.atWallMs)
+  const know = view.peers.filter((p) => knows(p) && !hasVotedAgainst(state, p)).length
   return policy.quorum === 0 ? know === view.peers.length : view.peers.length - know < policy.quorum
 }
 

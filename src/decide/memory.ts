@@ -25,3 +25,17 @@ export function withoutMemory(actions: readonly Action[], role: RedisFacts['role
   const letsGo = role === 'replica' && actions.some((a) => a.kind === 'promote' || a.kind === 'soft-fence')
   return letsGo ? [{ kind: 'soft-fence' }, ...safe] : safe
 }
+
+/** Monotonic times of another boot mean nothing. */
+export function ofThisBoot(state: State, startedMs: number): State {
+  const clamp = <T extends { readonly atMs: number }>(it: T): T => ({ ...it, atMs: Math.min(it.atMs, startedMs) })
+  const { gone, vote, writesHeldSinceMs } = state
+  const gave = vote?.gave === undefined ? {} : { gave: { ...clamp(vote.gave), endedMs: Math.min(vote.gave.endedMs, startedMs) } }
+  return {
+    ...state,
+    vipHoldOffUntilMs: 0,
+    gone: gone === null ? null : clamp(gone),
+    vote: vote === null ? null : { ...clamp(vote), ...gave },
+    writesHeldSinceMs: writesHeldSinceMs === null ? null : Math.min(writesHeldSinceMs, startedMs),
+  }
+}

@@ -29,6 +29,7 @@ export function statementOf(state: State, view: View, policy: Policy): Statement
     vipMac: view.keepalived?.mac ?? null,
     lineage: state.lineage,
     paused: state.paused,
+    pauseKnown: state.pauseKnown,
     handover: handover === null ? null : { id: handover.id, to: handover.to, epoch: handover.epoch, stage: handover.stage },
     partial: state.partial,
     ...(state.refusedEpoch === null ? {} : { refuses: true as const }),

@@ -3,8 +3,8 @@
  * election.ts'; until when the old primary may write is lease.ts'.
  */
 import type { Event } from '../model/action.ts'
-import { ballotRetryMs, type Policy } from '../model/policy.ts'
-import type { State, Vote } from '../model/state.ts'
+import { ballotRetryMs, statementStaleMs, type Policy } from '../model/policy.ts'
+import type { GaveVote, State, Vote } from '../model/state.ts'
 import type { Statement, View } from '../model/view.ts'
 import type { Context, Draft } from './draft.ts'
 import { candidateFromWord, candidateOf, compareCandidates, ownFitness } from './fitness.ts'
@@ -51,7 +51,8 @@ function candidacy(state: State, view: View, votes: readonly { readonly epoch: n
   const epoch = offered ? highest : highest + 1
   const gave = state.vote === null ? undefined : state.vote.to === state.host ? state.vote.gave : state.vote
   const bound = gave !== undefined && gave.epoch > state.epoch
-  const vote = { epoch, to: state.host, atMs: view.nowMs, ...(bound ? { gave: { epoch: gave.epoch, to: gave.to, atMs: gave.atMs } } : {}) }
+  const given = bound ? { gave: { epoch: gave.epoch, to: gave.to, atMs: gave.atMs, endedMs: 'endedMs' in gave ? gave.endedMs : view.nowMs } } : {}
+  const vote: Vote = { epoch, to: state.host, atMs: view.nowMs, ...given }
   return { result: 'waiting', vote, because: `asks for votes in epoch ${epoch}` }
 }
 
@@ -116,14 +117,19 @@ function asksFor(word: Statement, voter: State): boolean {
 function isBound(ctx: Context, candidate: string): boolean {
   const { state, view, policy } = ctx
   const { vote } = state
-  return vote !== null && vote.epoch > state.epoch && vote.to !== candidate && vote.to !== state.host && mayStillServe(view, policy, vote)
+  const given = vote?.to === state.host ? vote.gave : vote
+  return given != null && given.epoch > state.epoch && given.to !== candidate && mayStillServe(view, policy, given)
 }
 
 /** It has voted in a later epoch since, so it takes nothing up in that one any more; or nothing holds its lease there. */
-function mayStillServe(view: View, policy: Policy, vote: Vote): boolean {
+function mayStillServe(view: View, policy: Policy, vote: Vote | GaveVote): boolean {
   const peer = peerOf(view, vote.to)
   const since = heard(peer)?.vote ?? null
   if (since !== null && since.epoch > vote.epoch) return false
+  const word = heard(peer)
+  // A candidate has told another vote for so long that nobody can count this one any more: who says so since has not taken it up, and never will.
+  const saidAtMs = view.nowMs - (peer?.statementAgeMs ?? 0)
+  if ('endedMs' in vote && word !== null && word.epoch < vote.epoch && saidAtMs - vote.endedMs > statementStaleMs + ballotRetryMs) return false
   return view.nowMs - vote.atMs < policy.voteSilenceMs || (peer?.silentMs ?? Number.MAX_SAFE_INTEGER) < policy.voteSilenceMs
 }
 

@@ -97,7 +97,7 @@ export const underWayBytes = 64 * 1024
 export const lagAlarmMs = 5000
 
 /** A dead primary's kernel still sends what was written to it; a replica that is busy has yet to read it. */
-export const drainMs = 100
+export const drainMs = 50
 
 /** An agent starts its redis at once: a primary that has none after so long will not have one soon. */
 export const restartWaitMs = 2000

@@ -102,6 +102,8 @@ export interface State {
   readonly paused: Paused
   /** The holder that was last heard to know what `paused` says, and of which word: until it knows of a resume it may serve without a lease. */
   readonly pauseKnown: { readonly host: string; readonly atWallMs: number } | null
+  /** Who was heard to know of the pause in force. Durable: an agent that starts anew while the others are down must know that it may serve on. */
+  readonly pauseTold: { readonly atWallMs: number; readonly hosts: readonly string[] } | null
   readonly handover: Handover | null
   /** Target of a switchover: what it agreed to, and with which redis process. Another process may have other data. */
   readonly prepared: { readonly id: string; readonly from: string; readonly epoch: number; readonly runId: string } | null
@@ -144,7 +146,15 @@ export interface Vote {
   readonly to: string
   readonly atMs: number
   /** Of a candidate: whom it had elected before, in an epoch of which it has not heard since. */
-  readonly gave?: Omit<Vote, 'gave'>
+  readonly gave?: GaveVote
+}
+
+export interface GaveVote {
+  readonly epoch: number
+  readonly to: string
+  readonly atMs: number
+  /** Since when it has told another vote. */
+  readonly endedMs: number
 }
 
 export interface VoteHeard {
@@ -169,6 +179,7 @@ export function freshState(group: string, host: string): State {
     detached: null,
     paused: { on: false, atWallMs: 0, by: '' },
     pauseKnown: null,
+    pauseTold: null,
     handover: null,
     prepared: null,
     vipHoldOffUntilMs: 0,

@@ -164,6 +164,8 @@ export interface Statement {
   readonly vipMac?: string | null
   readonly lineage: Lineage
   readonly paused: Paused
+  /** Whom this member, or somebody who told it, has heard to know of which word of pause or resume. Absent: an agent of an earlier version. */
+  readonly pauseKnown?: { readonly host: string; readonly atWallMs: number } | null
   readonly handover: HandoverView | null
   /** Target of a switchover: the id it has durably agreed to. */
   readonly preparedId: string | null

@@ -39,10 +39,16 @@ export function ping(ip: string, answered: () => void): () => void {
   if (oneByOne) return pingOnce(ip, answered)
   const pinger = pingers.get(ip) ?? start(ip)
   clearTimeout(pinger.idle)
-  pinger.idle = setTimeout(() => pinger.child.kill('SIGKILL'), idleMs).unref()
+  pinger.idle = setTimeout(() => end(ip, pinger), idleMs).unref()
   const waiting = { fromWallMs: Date.now(), answered }
   pinger.waiting.add(waiting)
   return () => void pinger.waiting.delete(waiting)
+}
+
+/** Who asks from now on gets another one. */
+function end(ip: string, pinger: Pinger): void {
+  if (pingers.get(ip) === pinger) pingers.delete(ip)
+  pinger.child.kill('SIGKILL')
 }
 
 function start(ip: string): Pinger {

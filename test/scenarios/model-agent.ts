@@ -11,7 +11,7 @@ import type { Request, Statement, View } from '../../src/model/view.ts'
 import { watchAddress, type AddressWatch } from '../../src/agent/address-watch.ts'
 import { decide } from '../../src/decide/decide.ts'
 import { decideAsWitness } from '../../src/decide/witness.ts'
-import { needsMemory, withoutMemory } from '../../src/decide/memory.ts'
+import { needsMemory, ofThisBoot, withoutMemory } from '../../src/decide/memory.ts'
 import { statementOf } from '../../src/decide/statement.ts'
 import { freshWatch } from '../../src/model/watch.ts'
 import { watch } from '../../src/decide/watch.ts'
@@ -111,14 +111,7 @@ export class ModelAgent {
     this.stood = { forMs: 0, untilMs: Number.NEGATIVE_INFINITY }
     if (this.isHalted(nowMs)) this.halted = { ...this.halted, untilMs: nowMs, lagMs: this.halted.lagMs - (this.halted.untilMs - nowMs) }
     const ownMs = this.ownMs(nowMs)
-    const { gone, vote, writesHeldSinceMs } = this.onDisk
-    this.state = {
-      ...this.onDisk,
-      vipHoldOffUntilMs: 0,
-      gone: gone === null ? null : { ...gone, atMs: Math.min(gone.atMs, ownMs) },
-      vote: vote === null ? null : { ...vote, atMs: Math.min(vote.atMs, ownMs) },
-      writesHeldSinceMs: writesHeldSinceMs === null ? null : Math.min(writesHeldSinceMs, ownMs),
-    }
+    this.state = ofThisBoot(this.onDisk, ownMs)
     this.wake()
   }
 

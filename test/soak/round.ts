@@ -114,12 +114,22 @@ async function carryOut(ground: Ground, cast: Cast, faults: readonly Fault[], sa
         for (const host of broken.killed) {
           // The last copy: what was in no file yet is gone with it, from the first write of the round on.
           const last = ground.members.every((other) => other === host || absent.some((a) => a.host === other && a.toMs > beganMs))
-          killed.push({ host, fromMs: last ? startMs - wellWithinMs : sinceMs, toMs: Date.now() + 1500 })
-          absent.push({ host, fromMs: beganMs, toMs: Date.now() + (broken.end === null ? 0 : fault.forMs) + attachedWithinMs })
+          const toMs = Date.now() + 1500
+          killed.push({ host, fromMs: last ? startMs - wellWithinMs : sinceMs, toMs })
+          // Whoever acknowledged it before: the copy that outlived that one was this.
+          if (last)
+            killed.push(...ground.members.filter((other) => other !== host).map((other) => ({ host: other, fromMs: startMs - wellWithinMs, toMs: beganMs })))
+          absent.push({ host, fromMs: beganMs, toMs: broken.end === null ? Date.now() + attachedWithinMs : Number.MAX_SAFE_INTEGER })
         }
         if (broken.answer !== null) answers.push(broken.answer.then(say))
         const { end } = broken
-        if (end !== null) due.push({ atMs: Date.now() - startMs + fault.forMs, act: async () => say(`end of ${fault.kind}${await ended(end)}`) })
+        if (end === null) return
+        const back = async (): Promise<void> => {
+          say(`end of ${fault.kind}${await ended(end)}`)
+          for (const [i, away] of absent.entries())
+            if (broken.killed.includes(away.host) && away.fromMs === beganMs) absent[i] = { ...away, toMs: Date.now() + attachedWithinMs }
+        }
+        due.push({ atMs: Date.now() - startMs + fault.forMs, act: back })
       },
     })
   }

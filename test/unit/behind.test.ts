@@ -2,12 +2,13 @@
 import { describe, expect, test } from 'vitest'
 import { decide } from '../../src/decide/decide.ts'
 import { elect } from '../../src/decide/election.ts'
+import { ofThisBoot } from '../../src/decide/memory.ts'
 import { missingBytes } from '../../src/decide/position.ts'
 import { statementOf } from '../../src/decide/statement.ts'
 import { alarmsOf } from '../../src/decide/stream.ts'
 import { standForElection } from '../../src/decide/voting.ts'
 import { watch } from '../../src/decide/watch.ts'
-import { drainMs, lagAlarmMs, restartWaitMs, underWayBytes } from '../../src/model/policy.ts'
+import { ballotRetryMs, drainMs, lagAlarmMs, restartWaitMs, statementStaleMs, underWayBytes } from '../../src/model/policy.ts'
 import type { DiskProbe, RdbSeen } from '../../src/model/disk.ts'
 import type { State } from '../../src/model/state.ts'
 import type { Statement, View } from '../../src/model/view.ts'
@@ -186,8 +187,41 @@ describe('a vote that a gave with its resignation, and a that is better after al
     expect(standForElection(standing, view('a', others({ vote: elected })), abw)).toMatchObject({ result: 'elected', epoch: 3 })
   })
 
+  test('nor does a vote for a third one, as long as b may be using its own', () => {
+    const abc = { ...policy('a', 'b', 'c'), voters: 3, quorum: 2, leased: true, safe: true }
+    const standing = state('a', {
+      phase: 'fenced',
+      vote: { ...elected, atMs: nowMs - 10, gave: { epoch: 2, to: 'b', atMs: nowMs - 300, endedMs: nowMs - 10 } },
+    })
+    const asks = peer(word('c', { gone: 1, seesHolder: 'gone', vote: { epoch: 4, to: 'c' }, redis: facts({ offset: 5000 }) }))
+    const blind = { redis: probe({ process: false, facts: null }) }
+    const votesFor = (silentMs: number) => decide(standing, view('a', [silent('b', { silentMs }), asks], blind), abc).next.vote?.to
+    expect(votesFor(70)).toBe('a')
+    expect(votesFor(188)).toBe('c')
+  })
+
+  test('b is heard for so long without having taken it up that nobody can count it any more', () => {
+    const waited = (ms: number, statementAgeMs = 10) => {
+      const standing = { ...back, vote: { ...elected, atMs: nowMs, gave: { epoch: 2, to: 'b', atMs: nowMs - ms - 300, endedMs: nowMs - ms } } }
+      const [b, witness] = others({ vote: null, fit: false })
+      return b === undefined || witness === undefined ? null : standForElection(standing, view('a', [{ ...b, statementAgeMs }, witness]), abw).result
+    }
+    const longEnoughMs = statementStaleMs + ballotRetryMs + 10
+    expect(waited(longEnoughMs)).toBe('waiting')
+    expect(waited(longEnoughMs + 1)).toBe('elected')
+    expect(waited(longEnoughMs + 1, 11), 'its word is of before').toBe('waiting')
+    const taken = { ...back, vote: { ...elected, atMs: nowMs, gave: { epoch: 2, to: 'b', atMs: 0, endedMs: 0 } } }
+    expect(standForElection(taken, view('a', others({ epoch: 2 })), abw).result).toBe('waiting')
+  })
+
+  test('times of another boot mean nothing: that of the vote which was given away neither', () => {
+    const saved = { ...back, vote: { ...elected, atMs: 864_000_100, gave: { epoch: 2, to: 'b', atMs: 864_000_000, endedMs: 864_000_100 } } }
+    expect(ofThisBoot(saved, 5000).vote).toEqual({ ...elected, atMs: 5000, gave: { epoch: 2, to: 'b', atMs: 5000, endedMs: 5000 } })
+    expect(ofThisBoot(back, nowMs).vote).toEqual(back.vote)
+  })
+
   test('b has died since: when its lease would be over', () => {
-    const standing = { ...back, vote: { ...elected, atMs: nowMs, gave: { epoch: 2, to: 'b', atMs: nowMs - 300 } } }
+    const standing = { ...back, vote: { ...elected, atMs: nowMs, gave: { epoch: 2, to: 'b', atMs: nowMs - 300, endedMs: nowMs } } }
     const [, witness] = others({})
     const without = (silentMs: number) =>
       standForElection(standing, view('a', [silent('b', { silentMs }), ...(witness === undefined ? [] : [witness])]), abw).result

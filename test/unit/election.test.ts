@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { elect } from '../../src/decide/election.ts'
 import { ownFitness } from '../../src/decide/fitness.ts'
-import type { PeerProbe, Statement } from '../../src/model/view.ts'
+import type { PeerProbe, RedisFacts, Statement } from '../../src/model/view.ts'
 import { watch } from '../../src/decide/watch.ts'
 import { freshWatch } from '../../src/model/watch.ts'
 import { entry, facts, nowMs, peer, policy, probe, silent, state, view, word } from './builders.ts'
@@ -162,7 +162,9 @@ describe('the old primary a, cut off when b was promoted, and b has lost all tha
 
   test('not while a third member may have it', () => {
     expect(elect(back, view('a', [b(), silent('c')]), abc).result).not.toBe('me')
-    expect(elect(back, view('a', [b(), peer(word('c', { epoch: 2, holder: 'b', gone: 2, redis: empty }))]), abc).result).toBe('me')
+    const third = (redis: RedisFacts) => elect(back, view('a', [b(), peer(word('c', { epoch: 2, holder: 'b', gone: 2, fit: false, redis }))]), abc).result
+    expect(third(empty)).toBe('me')
+    expect(third({ ...empty, keys: 1 }), 'data of an unknown history').not.toBe('me')
   })
 })
 

@@ -28,6 +28,20 @@ describe('the primary a, cut off while paused', () => {
     expect(told(never, { ...pause, atWallMs: 5 }), 'an earlier pause may be over there').toBe(false)
   })
 
+  test('who has voted for another is none of them: that vote may elect at any moment', () => {
+    const voted = silent('w', { contactMs: 1e12, statement: word('w', { paused: pause, vote: { epoch: 2, to: 'b' } }) })
+    expect(holdsLease(serving, view('a', [lost('b', never), voted]), abw)).toBe(false)
+  })
+
+  test('whom it had told it remembers, through a restart of its agent; another pause is another matter', () => {
+    const told = learn(serving, view('a', [lost('b', pause), lost('w', pause)]))
+    expect(told.pauseTold).toEqual({ atWallMs: 10, hosts: ['b', 'w'] })
+    const silence = view('a', [silent('b', { contactMs: 1e12 }), silent('w', { contactMs: 1e12 })])
+    expect(holdsLease(told, silence, abw)).toBe(true)
+    expect(holdsLease({ ...told, paused: { ...pause, atWallMs: 11 } }, silence, abw)).toBe(false)
+    expect(learn({ ...told, paused: resume }, silence).pauseTold).toBeNull()
+  })
+
   test('with check_ips and no votes every other member must have been told', () => {
     const abc = { ...policy('a', 'b', 'c'), checks: true, leased: true }
     const told = (c: Paused) => holdsLease(serving, view('a', [lost('b', pause), lost('c', c)], { checks: { reach: 'silent', ageMs: 1, forMs: 0 } }), abc)
