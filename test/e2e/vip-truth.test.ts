@@ -22,6 +22,8 @@ describe.skipIf(problems.length > 0)('the address and keepalived', { timeout: 60
     for (const round of ['first', 'second']) {
       await rig.incident(writer, `keepalived killed on the primary (${round})`, { outageMs: 500, mayBeUnfelt: true }, () => rig.lab.kill(primary, 'keepalived'))
       expect(await poll(asAnyOther, { withinMs: 2000 }), 'an owner for a moment only').toBe(true)
+      // One that does not stay up is counted once: the next death is to be another accident.
+      await new Promise((resolve) => setTimeout(resolve, 1000))
     }
     await rig.finishWithin(writer, 500)
     expect(await rig.untilOk()).toMatchObject({ primary, epoch, vipHolder: primary })
@@ -29,7 +31,9 @@ describe.skipIf(problems.length > 0)('the address and keepalived', { timeout: 60
     // And what it says of its replica.
     expect(await metric(rig, primary, 'holdfast_replica_connected', other(primary))).toBe(1)
     expect(await metric(rig, primary, 'holdfast_replica_ack_age_seconds', other(primary))).toBeLessThanOrEqual(2)
-    expect(await metric(rig, primary, 'holdfast_replica_lag_bytes', other(primary))).toBeLessThan(10_000)
+    // What was written in the second since it acknowledged last counts as well.
+    const caughtUp = async () => ((await metric(rig, primary, 'holdfast_replica_lag_bytes', other(primary))) < 1000 ? true : undefined)
+    expect(await poll(caughtUp, { withinMs: 3000 }), 'once nobody writes any more').toBe(true)
     expect(await metric(rig, primary, 'holdfast_full_syncs_total', 'sessions')).toBeGreaterThanOrEqual(1)
     expect(await metric(rig, other(primary), 'holdfast_link_up', 'sessions')).toBe(1)
   })
