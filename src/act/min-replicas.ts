@@ -3,12 +3,11 @@
  * What they were before `safe` is on disk BEFORE it is changed, so that it can be put back when `safe` is not asked for any more.
  * Decides nothing.
  */
-import { readFileSync } from 'node:fs'
 import type { Config } from '../model/config.ts'
 import type { Outcome } from '../model/outcome.ts'
 import { safeLimitsFile } from '../model/paths.ts'
 import { safeMaxLagS, type MinReplicas } from '../render/redis-conf.ts'
-import { removeDurably, writeDurably } from './durable.ts'
+import { knownRecord, removeDurably, writeDurably } from './durable.ts'
 import { command, type Linked } from './redis.ts'
 
 const deadlineMs = 1000
@@ -59,17 +58,7 @@ export function requiredReplica(paths: Config['paths'], group: string): { readon
 }
 
 export function safeRecord(hands: Hands): SafeRecord | null {
-  const file = safeLimitsFile(hands.config.paths, hands.group.name)
-  const cached = known.get(file)
-  if (cached !== undefined) return cached
-  let record: SafeRecord | null = null
-  try {
-    record = JSON.parse(readFileSync(file, 'utf8')) as SafeRecord
-  } catch {
-    // None, the usual case. It is written whole or not at all.
-  }
-  known.set(file, record)
-  return record
+  return knownRecord(known, safeLimitsFile(hands.config.paths, hands.group.name))
 }
 
 /** Written once per process: what is read after that is ours, or half of it. */
@@ -87,8 +76,8 @@ export async function rememberOwn(hands: Hands, runId: string, own: MinReplicas,
 export async function rememberStart(hands: Hands, limits: Pick<SafeRecord, 'own' | 'ours'> | null): Promise<void> {
   try {
     if (limits === null || isSame(limits.own, limits.ours)) return await forgetOwn(hands)
-    const known = safeRecord(hands)
-    if (known?.runId === null && isSame(known.own, limits.own) && isSame(known.ours, limits.ours)) return
+    const record = safeRecord(hands)
+    if (record?.runId === null && isSame(record.own, limits.own) && isSame(record.ours, limits.ours)) return
     await write(hands, { runId: null, ...limits })
   } catch {
     // A disk that takes nothing must not leave a redis down: its limits then stay as they are started until it is started anew.

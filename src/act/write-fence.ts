@@ -3,11 +3,10 @@
  * read: clients get -NOREPLICAS, reads go on. The user's values are on disk BEFORE they are changed, and put back exactly.
  * Decides nothing: when to fence and when to lift is the core's.
  */
-import { readFileSync } from 'node:fs'
 import type { Config } from '../model/config.ts'
 import { done, failed, type Outcome } from '../model/outcome.ts'
 import { writeFenceFile } from '../model/paths.ts'
-import { removeDurably, writeDurably } from './durable.ts'
+import { knownRecord, removeDurably, writeDurably } from './durable.ts'
 import { readLimits, rememberOwn, safeValues, setLimits, type LimitsRead } from './min-replicas.ts'
 import { command, softFence, type Linked, type RedisHands } from './redis.ts'
 
@@ -32,21 +31,8 @@ const known = new Map<string, FenceRecord | null>()
 export function writeFence(paths: Config['paths'], group: string, anew = false): { readonly runId: string; readonly inForce: boolean } | null {
   const file = writeFenceFile(paths, group)
   if (anew) known.delete(file)
-  const record = recordOf(file)
+  const record = knownRecord(known, file)
   return record === null ? null : { runId: record.runId, inForce: record.inForce }
-}
-
-function recordOf(file: string): FenceRecord | null {
-  const cached = known.get(file)
-  if (cached !== undefined) return cached
-  let record: FenceRecord | null = null
-  try {
-    record = JSON.parse(readFileSync(file, 'utf8')) as FenceRecord
-  } catch {
-    // None, the usual case. It is written whole or not at all.
-  }
-  known.set(file, record)
-  return record
 }
 
 /** Idempotent, also half done: the values are written down once, and set each time. What cannot be fenced so is fenced as ever. */
@@ -59,7 +45,7 @@ async function setFence(hands: FenceHands, runId: string): Promise<{ readonly ou
   const soft = async () => ({ outcome: await softFence(hands), record: null })
   const file = writeFenceFile(hands.config.paths, hands.group.name)
   try {
-    let record = recordOf(file)
+    let record = knownRecord(known, file)
     if (record === null || record.runId !== runId) {
       const values = await readLimits(hands)
       if (values === null) return await soft()
@@ -92,7 +78,7 @@ export async function fenceFromOutside(hands: FenceHands, runId: string): Promis
   known.delete(file)
   const { outcome, record } = await setFence(hands, runId)
   known.delete(file)
-  if (record === null || recordOf(file) !== null) return outcome
+  if (record === null || knownRecord(known, file) !== null) return outcome
   const open = await setLimits(hands, record.names, record)
   return open.done ? failed('the agent lifted the fence at the same moment') : open
 }
@@ -100,7 +86,7 @@ export async function fenceFromOutside(hands: FenceHands, runId: string): Promis
 /** Puts the user's values back, if what stands there is still ours, and forgets them. */
 export async function liftFence(hands: RedisHands): Promise<Outcome> {
   const file = writeFenceFile(hands.config.paths, hands.group.name)
-  const record = recordOf(file)
+  const record = knownRecord(known, file)
   if (record === null) return done
   const now = await readLimits(hands)
   if (now === null) return failed('redis does not tell its min-replicas values, so the write fence cannot be lifted')
