@@ -8,16 +8,17 @@ import { acceptConnections, refuseConnections } from './nftables.ts'
 import { keepDataset, keepWrites } from './keep.ts'
 import { growBacklog, openBacklog } from './backlog.ts'
 import { follow, killClients, killRedis, pauseWrites, promote, resumeWrites, softFence, type RedisHands } from './redis.ts'
+import { allowOrders, askVotes, setPriority, tellSentinels, type SentinelHands } from './sentinel.ts'
 import { setAside } from './set-aside.ts'
 import { settleAof, startRedis, wipeRedis } from './start.ts'
 import { cycleLink, raiseReplicaBuffer } from './stream.ts'
 import { requireReplica, waiveReplica } from './require-replica.ts'
 import { fenceWrites, liftFence } from './write-fence.ts'
 
-export interface Hands extends RedisHands {
-  /** Called before and after each action; tests stop the agent there. */
+export interface Hands extends RedisHands, SentinelHands {
   /** How old the look is that is being acted on. */
   readonly lookAgeMs: () => number
+  /** Called before and after each action; tests stop the agent there. */
   readonly step: (when: 'before' | 'after', kind: ActionKind) => void
   readonly pid: () => number | null
   readonly poke: (host: string) => void
@@ -53,6 +54,10 @@ const executors: Executors = {
   'raise-replica-buffer': (action, hands) => raiseReplicaBuffer(hands, action.bytes),
   'lift-fence': (_action, hands) => liftFence(hands),
   'wipe-redis': (_action, hands) => wipeRedis(hands, hands.pid()),
+  'ask-votes': (action, hands) => askVotes(hands, action.epoch, action.to),
+  'tell-sentinels': (action, hands) => tellSentinels(hands, action.sentinels, action.holder, action.epoch),
+  'sentinel-orders': (action, hands) => allowOrders(hands, action.allowed),
+  'replica-priority': (action, hands) => setPriority(hands, action.value),
   poke: (action, hands) => {
     hands.poke(action.host)
     return done

@@ -5,7 +5,7 @@
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { promisify } from 'node:util'
-import { votersOf, type Config } from '../model/config.ts'
+import { hostsOf, type Config } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
 import type { Event } from '../model/action.ts'
 import { beatFile, eventsFile, keptDir } from '../model/paths.ts'
@@ -40,7 +40,7 @@ export interface RunningAgent {
 
 export async function startAgent(config: Config, host: string, version: string, log: Log, openDoor: OpenDoor): Promise<RunningAgent> {
   const names = Object.values(config.groups)
-    .filter((g) => votersOf(g).includes(host))
+    .filter((g) => hostsOf(g).includes(host))
     .map((g) => g.name)
   if (config.hosts[host] === undefined) {
     throw new OperatorError(
@@ -124,7 +124,7 @@ async function run(
       for (const loop of loops.values()) if (loop.serves()) return true
       return false
     },
-    needsEcho: (peer) => leased.some((group) => votersOf(group).includes(peer) && loops.get(group.name)?.serves() === true),
+    needsEcho: (peer) => leased.some((group) => hostsOf(group).includes(peer) && loops.get(group.name)?.serves() === true),
     heard: (_from, message) => {
       if (message.t === 'say') loops.get(message.group)?.heard(message.statement)
       else if (message.t === 'poke') loops.get(message.group)?.poked()
@@ -163,7 +163,7 @@ async function run(
       loops.set(name, startWitness(shared))
       continue
     }
-    const peers = votersOf(group).filter((h) => h !== host)
+    const peers = hostsOf(group).filter((h) => h !== host)
     loops.set(
       name,
       startGroup({
@@ -230,7 +230,7 @@ function peersOf(config: Config, host: string, names: readonly string[]): readon
   const hosts = new Set<string>()
   for (const name of names) {
     const group = config.groups[name]
-    for (const voter of group === undefined ? [] : votersOf(group)) hosts.add(voter)
+    for (const voter of group === undefined ? [] : hostsOf(group)) hosts.add(voter)
   }
   hosts.delete(host)
   return [...hosts]

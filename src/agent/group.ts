@@ -156,6 +156,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
     pid: () => last?.view.redis.pid ?? null,
     poke: options.poke,
     vrrpYield: options.vrrpYield,
+    sentinels: null,
   }
 
   const address = watchAddress((event) => record(event))

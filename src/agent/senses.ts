@@ -2,7 +2,7 @@
  * What one group's loop knows of the world besides its own redis: keepalived's words and the address on the interface, and of each
  * peer its last statement, its silence, and whether its redis is reachable. Collects; decides nothing.
  */
-import { votersOf, type Config, type GroupConfig } from '../model/config.ts'
+import { hostsOf, type Config, type GroupConfig } from '../model/config.ts'
 import { vipAllowedFile } from '../model/paths.ts'
 import { longSilentMs, stallLimitMs, suspectShare, type Policy } from '../model/policy.ts'
 import type { ChecksProbe, KeepalivedProbe, PeerProbe, Statement, VipAnswerer } from '../model/view.ts'
@@ -79,7 +79,7 @@ interface PeerMemory {
 export function openSenses(options: SensesOptions): Senses {
   const { config, group, host, policy } = options
   const peers = new Map<string, PeerMemory>()
-  for (const peerHost of votersOf(group)) if (peerHost !== host) peers.set(peerHost, { statement: null, receivedMs: 0, reach: null, reachMs: 0, asking: false })
+  for (const peerHost of hostsOf(group)) if (peerHost !== host) peers.set(peerHost, { statement: null, receivedMs: 0, reach: null, reachMs: 0, asking: false })
   let vrrpState: KeepalivedProbe['vrrp'] = 'unknown'
   let vrrpWordMs = Number.NEGATIVE_INFINITY
   let vipWasHere = false

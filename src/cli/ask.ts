@@ -6,7 +6,7 @@ import { loadConfig } from '../config/load.ts'
 import { readSecret } from '../config/files.ts'
 import { callAgent, type Call } from '../api/client.ts'
 import { addressWords, type AddressReport } from '../model/address.ts'
-import { votersOf, type Config, type GroupConfig } from '../model/config.ts'
+import { hostsOf, type Config, type GroupConfig } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
 import type { RequestResult, State } from '../model/state.ts'
 import type { Request, Statement, View } from '../model/view.ts'
@@ -98,7 +98,7 @@ export interface GroupStatus {
 
 export async function statusOf(session: Session, only?: string): Promise<readonly GroupStatus[]> {
   const groups = only === undefined ? Object.values(session.config.groups) : [groupOf(session, only)]
-  const hosts = [...new Set(groups.flatMap(votersOf))]
+  const hosts = [...new Set(groups.flatMap(hostsOf))]
   const answers = await askAll(session, hosts)
   const [failure] = answers.filter((a) => !a.ok)
   if (answers.length > 0 && answers.every((a) => a.why.startsWith('HF302')) && failure !== undefined) {

@@ -62,6 +62,14 @@ export type Action =
   | { readonly kind: 'raise-replica-buffer'; readonly bytes: number }
   /** Empties the data directory and starts redis anew: `reinit`. */
   | { readonly kind: 'wipe-redis' }
+  /** Asks every Sentinel for its vote in this epoch, for this host's agent to lead the failover. The answers are in the next View. */
+  | { readonly kind: 'ask-votes'; readonly epoch: number; readonly to: string }
+  /** Tells these Sentinels who serves, by the message with which they tell each other. */
+  | { readonly kind: 'tell-sentinels'; readonly sentinels: readonly string[]; readonly holder: string; readonly epoch: number }
+  /** May Sentinels give this redis orders (ACL of their user)? */
+  | { readonly kind: 'sentinel-orders'; readonly allowed: boolean }
+  /** CONFIG SET replica-priority: 0, and no Sentinel selects this redis. */
+  | { readonly kind: 'replica-priority'; readonly value: number }
   /** Asks a peer to look at its redis at once and to say what it sees. */
   | { readonly kind: 'poke'; readonly host: string }
 

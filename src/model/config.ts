@@ -3,8 +3,8 @@
  * `config/` makes it from YAML; everybody else only reads it. Nothing here touches a file.
  */
 
-/** How a group's primary is chosen. Exactly one chooser per group (docs/design: who chooses). */
-export type Mode = 'vip'
+/** How a group's primary is chosen: by the agents' own votes and evidence, or by the majority of real Sentinels. Exactly one chooser per group. */
+export type Mode = 'vip' | 'sentinel'
 
 /** Who owns the redis process: `direct`, the agent starts it; `external`, somebody else does and the agent never restarts it. */
 export type ProcessKind = 'direct' | 'external'
@@ -54,13 +54,33 @@ export interface SalvageConfig {
   readonly maxAgeMs: number
 }
 
+/** The Sentinels of a group (`mode: sentinel`). */
+export interface SentinelConfig {
+  /** Where they run, with data or without: 3 or more. */
+  readonly hosts: readonly string[]
+  readonly port: number
+  /** How many must find the primary down before one of them may begin a failover. */
+  readonly quorum: number
+  readonly downAfterMs: number
+  readonly failoverTimeoutMs: number
+  readonly parallelSyncs: number
+  /** The Sentinels' own password (`requirepass` of the Sentinel), not that of redis. */
+  readonly passwordFile?: string
+  /** `external`: somebody else starts the Sentinels, and their configuration files are theirs. */
+  readonly process: ProcessKind
+}
+
 export interface GroupConfig {
   readonly name: string
   readonly mode: Mode
+  /** Present in `mode: sentinel`, and only there. */
+  readonly sentinel?: SentinelConfig
   readonly members: readonly MemberConfig[]
   readonly witness?: string
   readonly checkIps: readonly string[]
   readonly vip?: VipConfig
+  /** A second address, for reads, at the freshest replica. */
+  readonly readerVip?: VipConfig & { readonly vrid: number }
   /** VRRP virtual router id, 1..255; derived from the group's name unless given. Meaningless without a vip. */
   readonly vrid: number
   /** VRRP by unicast between the members instead of multicast. */
@@ -79,9 +99,9 @@ export interface GroupConfig {
   readonly salvage: SalvageConfig
 }
 
-/** All hosts of a group: those with data, and the witness. */
-export function votersOf(group: GroupConfig): readonly string[] {
-  return [...group.members.map((m) => m.host), ...(group.witness === undefined ? [] : [group.witness])]
+/** All hosts of a group whose agents talk to each other: those with data, the witness, and those that only run a Sentinel. */
+export function hostsOf(group: GroupConfig): readonly string[] {
+  return [...new Set([...group.members.map((m) => m.host), ...(group.witness === undefined ? [] : [group.witness]), ...(group.sentinel?.hosts ?? [])])]
 }
 
 export interface Config {

@@ -10,6 +10,18 @@ export interface PolicyMember {
   readonly replicateFrom: string | null
 }
 
+export interface SentinelPolicy {
+  readonly hosts: readonly string[]
+  /** So many must find the primary down. */
+  readonly quorum: number
+  /** So many must vote for whoever is to lead a failover: Sentinel's own rule, the majority and no less than the quorum. */
+  readonly votes: number
+  /** In touch with so many, a primary knows that too few are left to find it down. */
+  readonly behind: number
+  readonly downAfterMs: number
+  readonly failoverTimeoutMs: number
+}
+
 export interface Policy {
   readonly group: string
   readonly members: readonly PolicyMember[]
@@ -26,6 +38,8 @@ export interface Policy {
   readonly voters: number
   /** Votes that a promotion needs, this member's own included: more than half of the voters. 0: neither witness nor `safe`, no votes. */
   readonly quorum: number
+  /** null: the agents choose. Else the votes are the Sentinels': `quorum` is 0, and no agent votes. */
+  readonly sentinel: SentinelPolicy | null
   /** `durability: safe`: redis takes writes only while a replica acknowledges them. */
   readonly safe: boolean
   /** There are addresses that tell a cut-off host from a lost peer (`check_ips`), and no votes, which would tell it better. */
@@ -180,9 +194,11 @@ export const longSilentMs = 5000
 
 export function policyOf(group: GroupConfig, ipOf: (host: string) => string): Policy {
   const safe = group.durability === 'safe'
-  const voters = group.members.length + (group.witness === undefined ? 0 : 1)
-  const quorum = group.witness === undefined && !safe ? 0 : Math.floor(voters / 2) + 1
-  const checks = quorum === 0 && group.checkIps.length > 0
+  const sentinel = sentinelPolicyOf(group.sentinel)
+  const voters = sentinel?.hosts.length ?? group.members.length + (group.witness === undefined ? 0 : 1)
+  const quorum = sentinel !== null || (group.witness === undefined && !safe) ? 0 : Math.floor(voters / 2) + 1
+  const checks = sentinel === null && quorum === 0 && group.checkIps.length > 0
+  const silenceMs = sentinel?.downAfterMs ?? group.failover.hostLossMs
   return {
     group: group.name,
     members: group.members.map((m) => ({
@@ -203,12 +219,20 @@ export function policyOf(group: GroupConfig, ipOf: (host: string) => string): Po
     witness: group.witness ?? null,
     voters,
     quorum,
+    sentinel,
     safe,
     checks,
     // Where a quorum is everybody, nobody is elected without the vote of the primary itself, and it gives none while it serves.
-    leased: checks || (quorum > 0 && quorum < voters),
-    leaseMs: group.failover.hostLossMs * leaseShare,
-    voteSilenceMs: group.failover.hostLossMs * voteSilenceShare,
+    leased: sentinel !== null || checks || (quorum > 0 && quorum < voters),
+    leaseMs: silenceMs * leaseShare,
+    voteSilenceMs: silenceMs * voteSilenceShare,
     refuseAfterMs: checks ? group.failover.hostLossMs * refuseShare : isolatedMs,
   }
+}
+
+function sentinelPolicyOf(sentinel: GroupConfig['sentinel']): SentinelPolicy | null {
+  if (sentinel === undefined) return null
+  const { hosts, quorum, downAfterMs, failoverTimeoutMs } = sentinel
+  const votes = Math.max(quorum, Math.floor(hosts.length / 2) + 1)
+  return { hosts, quorum, votes, behind: hosts.length - quorum + 1, downAfterMs, failoverTimeoutMs }
 }

@@ -5,6 +5,7 @@
  */
 import type { DiskProbe, Restored } from './disk.ts'
 import type { Lineage, Paused, Phase, VoteHeard } from './state.ts'
+import type { SentinelProbe } from './sentinel.ts'
 import type { Watch } from './watch.ts'
 
 export type Fact = true | false | 'unknown'
@@ -112,6 +113,11 @@ export interface RedisProbe {
   readonly required?: { readonly runId: string | null } | null
   /** What the next start would find, or what a process reads that does not answer yet. null or absent: it answers, or it is not Holdfast's to start. */
   readonly disk?: DiskProbe | null
+  /**
+   * What this redis lets Sentinels do. `orders`: they may make it a primary or a replica; unknown: not asked yet, or it has no such user.
+   * `priority`: replica-priority, 0: they may not select it. Absent where there are no Sentinels.
+   */
+  readonly sentinelMay?: { readonly orders: Fact; readonly priority: number | null }
   /** This process was started with `appendonly` other than configured, to load the right file: it is to be set. */
   readonly aofOwed?: 'yes' | 'no' | null
 }
@@ -253,6 +259,8 @@ export interface View {
   readonly peers: readonly PeerProbe[]
   /** null: the group has none. */
   readonly checks: ChecksProbe | null
+  /** Absent: the group has none. */
+  readonly sentinels?: readonly SentinelProbe[]
   /** What only several looks together can tell. */
   readonly watch: Watch
   readonly request: Request | null

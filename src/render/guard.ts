@@ -4,7 +4,7 @@
  * PURE: text and plan. Groups in which nobody is promoted unasked have no guard, and hosts without such groups no script.
  */
 import type { Config, GroupConfig } from '../model/config.ts'
-import { votersOf } from '../model/config.ts'
+import { hostsOf } from '../model/config.ts'
 import { staleAfterS, type GuardPlan } from '../model/guard.ts'
 import { beatFile, guardPlanFile } from '../model/paths.ts'
 import { policyOf } from '../model/policy.ts'
@@ -30,7 +30,7 @@ export function guardPlan(config: Config, host: string): GuardPlan {
       name: group.name,
       port: group.members.find((m) => m.host === host)?.port ?? group.port,
       passwordFile: group.passwordFile ?? null,
-      voters: votersOf(group)
+      voters: hostsOf(group)
         .filter((h) => h !== host)
         .map((h) => ({ ip: ipOf(h), ports: [config.api.port, ...others.filter((m) => m.host === h).map((m) => m.port)] })),
       members: others.map((m) => ({ ip: ipOf(m.host), port: m.port })),

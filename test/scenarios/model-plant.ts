@@ -2,7 +2,7 @@
  * What the model world is made of, and what follows from the state of things by itself: on each host a redis, a keepalived and an
  * agent, joined by the network. Replication flows, adverts are missed, words arrive. Whose doing something is stands in world.ts.
  */
-import { votersOf } from '../../src/model/config.ts'
+import { hostsOf } from '../../src/model/config.ts'
 import { policyOf, type Policy } from '../../src/model/policy.ts'
 import type { State } from '../../src/model/state.ts'
 import type { Follower, PeerProbe } from '../../src/model/view.ts'
@@ -42,7 +42,7 @@ export abstract class Plant extends VirtualClock {
     const group = groupOf(options)
     const { members } = group
     this.hosts = members.map((m) => m.host)
-    this.voters = votersOf(group)
+    this.voters = hostsOf(group)
     this.policy = policyOf(group, (h) => `ip-${h}`)
     this.network = new Network(this.voters, this.policy.leased)
     this.vrrp = createVrrp(

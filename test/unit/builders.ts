@@ -133,6 +133,7 @@ export function policy(...hosts: readonly (string | (Partial<Policy['members'][n
     maxFullSyncs: 1,
     witness: null,
     voters: Math.max(2, hosts.length),
+    sentinel: null,
     quorum: 0,
     safe: false,
     checks: false,

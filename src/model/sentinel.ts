@@ -1,0 +1,56 @@
+/**
+ * What one agent knows of the Sentinels of its group (`mode: sentinel`). PURE: plain JSON, filled by `observe/`, read by `decide/`.
+ * A Sentinel's word is about the address that it names; `observe/` turns addresses and run ids into the names of the configuration.
+ */
+
+/** One Sentinel. `ageMs` of what it said counts from when the question was SENT: whatever the delays, it was no younger. */
+export interface SentinelProbe {
+  readonly host: string
+  /** answers: it answered the last question in time; refused: its host says that nobody listens; silent: nothing; trouble: it answers, not with facts. */
+  readonly reach: 'answers' | 'refused' | 'silent' | 'trouble'
+  /** Why, for people; null while it answers. */
+  readonly trouble: string | null
+  /** The last answer, also when it does not answer any more; null: never since this agent began. */
+  readonly facts: SentinelFacts | null
+  /** Since the question was sent to which `facts` is the answer. */
+  readonly ageMs: number
+  /** Its newest vote that was told here. */
+  readonly vote: SentinelVote | null
+}
+
+export interface SentinelFacts {
+  /** Its own run id (`SENTINEL MYID`). */
+  readonly id: string
+  /** The member that it names as the primary; null: an address that no member has. */
+  readonly names: string | null
+  readonly address: string
+  /** The epoch of the failover that made it name this address; 0: none, its configuration file did. */
+  readonly configEpoch: number
+  /** It counts the primary as down by itself (s_down), or with others (o_down). */
+  readonly down: boolean
+  /** How long its last PING to the primary has gone unanswered, in ms; 0: none is. */
+  readonly pendingPingMs: number
+  /** A failover that this Sentinel itself leads. `to`: the member that it has selected; null: none yet. */
+  readonly failover: { readonly to: string | null } | null
+  readonly tilt: boolean
+  readonly settings: SentinelSettings
+  /** How many other Sentinels and replicas it knows. */
+  readonly others: number
+  readonly replicas: number
+}
+
+/** What must be equal on all Sentinels: `SENTINEL SET` is not propagated between them. */
+export interface SentinelSettings {
+  readonly quorum: number
+  readonly downAfterMs: number
+  readonly failoverTimeoutMs: number
+  readonly parallelSyncs: number
+}
+
+/** One vote per epoch. `to`: a host whose agent stood, or `sentinel:HOST` for a Sentinel of that host, or `?` for somebody unknown. */
+export interface SentinelVote {
+  readonly epoch: number
+  readonly to: string
+  /** Since it was first seen here. */
+  readonly ageMs: number
+}
