@@ -1,10 +1,35 @@
-/** Takes an address off this host, wherever and with whatever prefix it was added. Once in an incident, never in a calm cycle. */
-import { execFile } from 'node:child_process'
+/** Puts the group's address on this host, and takes it off, wherever and with whatever prefix it was added. Once in an incident, never in a calm cycle. */
+import { execFile, spawn } from 'node:child_process'
 import { networkInterfaces } from 'node:os'
 import { promisify } from 'node:util'
+import type { Config, GroupConfig } from '../model/config.ts'
 import { done, failed, type Outcome } from '../model/outcome.ts'
 
 const ipDeadlineMs = 5000
+
+interface AddressHands {
+  readonly config: Config
+  readonly group: GroupConfig
+  readonly member: { readonly host: string }
+}
+
+/** With the prefix with which keepalived will find it there. */
+export async function takeAddress({ config, group, member }: AddressHands): Promise<Outcome> {
+  const device = config.hosts[member.host]?.interface
+  if (group.vip === undefined || device === undefined) return done
+  const { ip, prefix } = group.vip
+  try {
+    await promisify(execFile)('ip', ['addr', 'add', `${ip}/${prefix}`, 'dev', device], { timeout: ipDeadlineMs })
+  } catch (error) {
+    const text = ((error as { stderr?: string }).stderr ?? (error as Error).message).trim()
+    if (!/File exists|already assigned/.test(text)) return failed(`${ip} does not come to ${device}: ${text.slice(0, 300)}`)
+  }
+  // Not waited for. Without it the others learn the new place from keepalived, some 200 ms later.
+  const arping = spawn('arping', ['-U', '-q', '-c', '2', '-I', device, ip], { stdio: 'ignore', detached: true })
+  arping.once('error', () => {})
+  arping.unref()
+  return done
+}
 
 export async function dropAddress(ip: string): Promise<Outcome> {
   for (const [label, list] of Object.entries(networkInterfaces())) {

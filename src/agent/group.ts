@@ -95,7 +95,7 @@ const complainAgainMs = 60_000
  * Asked for again and again for as long as something lasts. Such a cycle is not looked after at once and not journalled: a primary that is
  * cut off and holds its writes back would go round without a pause, and its journal would be full of that within two seconds.
  */
-const renewals: readonly string[] = ['poke', 'pause-writes']
+const renewals: readonly string[] = ['poke', 'pause-writes', 'ask-votes']
 
 export function startGroup(options: GroupOptions): GroupLoop {
   const { config, group, member, host } = options

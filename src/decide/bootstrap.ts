@@ -2,6 +2,7 @@
 import { busyTickMs, tickMs } from '../model/policy.ts'
 import { claimEpoch, holdStill, type Context, type Draft } from './draft.ts'
 import { compareCandidates, type Candidate } from './fitness.ts'
+import { askingOf, standBeforeSentinels } from './sentinels.ts'
 import { heard, peerOf } from './situation.ts'
 
 /** Nobody ever held the group. All members must be heard, because an unheard one may have the data. */
@@ -37,7 +38,11 @@ export function bootstrap(ctx: Context): Draft {
     )
   const because = `a new group: ${chosen.host} ${chosen.keys > 0 ? `holds the data (${chosen.keys} keys)` : 'has the highest priority, all are empty'}`
   if (chosen.host !== state.host) return holdStill(ctx, because, busyTickMs)
-  return claimEpoch(ctx, 1, 'bootstrap', because)
+  if (policy.sentinel === null) return claimEpoch(ctx, 1, 'bootstrap', because)
+  const ballot = standBeforeSentinels(state, view, policy)
+  if (ballot.result === 'elected') return claimEpoch(ctx, ballot.epoch, 'bootstrap', `${because}; ${ballot.because}`)
+  const waits = holdStill(ctx, `${because}; ${ballot.because}`, ballot.vote === state.vote ? busyTickMs : 0)
+  return { ...waits, next: { ...state, vote: ballot.vote }, actions: askingOf(ballot) }
 }
 
 type Newcomer = { readonly host: string; readonly keys: number; readonly priority: number }

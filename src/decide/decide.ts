@@ -13,23 +13,28 @@ import { answerRequest, holdStill, type Context, type Draft } from './draft.ts'
 import { withPreparation } from './handover.ts'
 import { checkInvariants } from './invariants.ts'
 import { learn } from './learn.ts'
+import { adoptPromotion } from './adopting.ts'
+import { chosenBySentinel, learnFromSentinels, tellRule } from './sentinels.ts'
+import { valveRule } from './valve.ts'
 import { forceFailover, isForced } from './forcing.ts'
 import { withoutHeldWrites } from './lease.ts'
 import { respond } from './responses.ts'
 import { heard, isServingPhase, peerOf, redisAnswers, situationOf } from './situation.ts'
 import { withStream } from './stream.ts'
 import { respondTo } from './table.ts'
-import { mayHoldAddress, strayRule, withVip, yieldRule } from './vip.ts'
+import { mayHoldAddress, strayRule, takeRule, withVip, yieldRule } from './vip.ts'
 import { withVote } from './voting.ts'
 
 export function decide(state: State, view: View, policy: Policy): Decision {
-  const learned = withOperatorPause(learn(state, view), view, policy)
+  const learned = withOperatorPause(learnOfAll(state, view, policy), view, policy)
   const situation = situationOf(learned.state, view, policy)
   const ctx: Context = { state: learned.state, view, policy, situation }
   const row = diagnose(situation)
   const cell = respondTo(ctx.state.phase, row.diagnosis)
   const forced = isForced(ctx)
-  const answered = withPreparation(ctx, refuseUnanswered(ctx, forced ? forceFailover(ctx) : reinitOr(ctx, () => respond[cell.response](ctx))))
+  const chosen = forced || policy.sentinel === null ? null : chosenBySentinel(ctx)
+  const normal = () => (chosen === null ? respond[cell.response](ctx) : adoptPromotion(ctx, chosen))
+  const answered = withPreparation(ctx, refuseUnanswered(ctx, forced ? forceFailover(ctx) : reinitOr(ctx, normal)))
   const draft = withStream(ctx, withVote(ctx, withoutHeldWrites(ctx.state, answered)))
   const allowed = draft.vip ?? mayHoldAddress(ctx, draft.next)
   const stray = strayRule(ctx, draft.next)
@@ -44,17 +49,29 @@ export function decide(state: State, view: View, policy: Policy): Decision {
       ...aofRule(ctx, draft),
       ...yieldRule(ctx, draft.next),
       ...stray.actions,
+      ...takeRule(ctx, draft.next),
+      ...tellRule(ctx, draft),
+      ...valveRule(ctx, draft),
     ],
     events: [...learned.events, ...draft.events, ...stray.events],
     diagnosis: row.diagnosis,
     rule: forced
       ? `operator × ${view.request?.kind === 'accept' ? 'lineage accept' : 'failover --force'}`
-      : `${ctx.state.phase} × ${row.diagnosis} → ${cell.response}`,
+      : chosen !== null
+        ? 'Sentinel × promoted → adopt'
+        : `${ctx.state.phase} × ${row.diagnosis} → ${cell.response}`,
     because: `${draft.because} — ${cell.why}`,
     wakeAtMs: view.nowMs + Math.max(0, Math.min(draft.wakeInMs, stray.wakeInMs)),
   }
   checkInvariants(state, view, policy, decision)
   return decision
+}
+
+function learnOfAll(state: State, view: View, policy: Policy): State {
+  const learned = learn(state, view)
+  if (policy.sentinel === null) return learned
+  const members = policy.members.map((m) => m.host)
+  return learnFromSentinels(learned, view, members)
 }
 
 /**

@@ -5,7 +5,7 @@
  */
 import type { View } from '../model/view.ts'
 import type { State } from '../model/state.ts'
-import { electionWaitMs, lonelyWaitMs, reconnectWaitMs, stallLimitMs, type Policy } from '../model/policy.ts'
+import { electionWaitMs, isVoted, lonelyWaitMs, reconnectWaitMs, stallLimitMs, type Policy } from '../model/policy.ts'
 import { whyAwaitHolder } from './behind.ts'
 import { candidateFromWord, candidateOf, compareCandidates, isMeasuredSinceGone, memberOf, ownFitness, type Candidate } from './fitness.ts'
 import { comparePositions, describePosition, estimateSlackBytes, isPlaced, mayHaveMore, type Position } from './position.ts'
@@ -97,7 +97,7 @@ interface Field {
 function judgeMyself(state: State, view: View, policy: Policy, field: Field): Election {
   const { unheard, unmeasured } = field
   // The others may be electing one of them at this moment, because this member did not say in time what it has. Votes settle that.
-  const late = policy.quorum === 0 ? whyLate(state, view) : null
+  const late = !isVoted(policy) ? whyLate(state, view) : null
   if (late !== null && field.others.some((c) => c.host !== state.holder))
     return wait([...unheard, ...unmeasured], `${late}, and the others may have chosen without it`)
   const mine = describePosition(field.me.position)

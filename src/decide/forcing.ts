@@ -4,9 +4,9 @@
  */
 import type { Event } from '../model/action.ts'
 import { tickMs } from '../model/policy.ts'
-import type { State } from '../model/state.ts'
 import { answerRequest, claimEpoch, holdStill, offsetOf, type Context, type Draft } from './draft.ts'
 import { memberOf } from './fitness.ts'
+import { nextEpoch } from './sentinels.ts'
 import { isServingPhase, isWriteFenced } from './situation.ts'
 
 export function isForced(ctx: { readonly view: Context['view'] }): boolean {
@@ -23,7 +23,7 @@ export function forceFailover(ctx: Context): Draft {
       ...holdStill(ctx, 'dry run', tickMs),
       next: answerRequest(state, ctx, true, `would promote ${state.host} at offset ${offsetOf(view.redis.facts)}`),
     }
-  const epoch = epochAbove(state)
+  const epoch = epochAbove(ctx)
   const draft = withOwnId(ctx, claimEpoch(ctx, epoch, 'forced', `forced by ${view.request?.by ?? 'an operator'}`))
   return { ...draft, next: answerRequest(draft.next, ctx, true, `${state.host} is being promoted to epoch ${epoch}`) }
 }
@@ -32,8 +32,8 @@ export function forceFailover(ctx: Context): Draft {
  * Above every vote that was told as well: voters who voted for somebody in a later epoch carry no lease for this one, and what an operator
  * has just made a primary would resign at once.
  */
-function epochAbove(state: State): number {
-  return 1 + Math.max(state.epoch, state.vote?.epoch ?? 0, ...state.votesHeard.map((v) => v.epoch))
+function epochAbove({ state, view }: Context): number {
+  return Math.max(1 + Math.max(state.epoch, state.vote?.epoch ?? 0, ...state.votesHeard.map((v) => v.epoch)), nextEpoch(state, view))
 }
 
 function whyNot(ctx: Context): string | null {
@@ -65,7 +65,7 @@ function withOwnId(ctx: Context, draft: Draft): Draft {
 function acceptLineage(ctx: Context): Draft {
   const { state, view } = ctx
   const { by, reason, dryRun } = view.request ?? { by: 'an operator', reason: '', dryRun: true }
-  const epoch = epochAbove(state)
+  const epoch = epochAbove(ctx)
   const what = `the data of ${state.host} (offset ${offsetOf(view.redis.facts)}) ${dryRun ? 'would be' : 'are'} the accepted ones from epoch ${epoch} on`
   if (dryRun)
     return { ...holdStill(ctx, 'dry run', tickMs), next: answerRequest(state, ctx, true, `${what}; members with other data would keep a copy and follow`) }

@@ -4,12 +4,13 @@
  * over its deadline it is. The target's side is `accept` here and the election.
  */
 import type { Action, Event } from '../model/action.ts'
-import { busyTickMs, holdWritesMs, prepareDeadlineMs, tickMs } from '../model/policy.ts'
+import { busyTickMs, holdWritesMs, isVoted, prepareDeadlineMs, tickMs } from '../model/policy.ts'
 import type { Handover, State } from '../model/state.ts'
 import type { RedisFacts, Statement } from '../model/view.ts'
 import { answerId, answerRequest, holdStill, type Context, type Draft } from './draft.ts'
 import { heard, peerOf, redisAnswers } from './situation.ts'
 import { holdsLease } from './lease.ts'
+import { nextEpoch, sentinelLeads, sentinelsOf, votesFor } from './sentinels.ts'
 
 /** A replica further behind than this would hold writes for long; it may catch up first. */
 const maxLagBytes = 1_048_576
@@ -26,6 +27,8 @@ export function preflight(ctx: Context, to: string | null): Preflight {
   if (version !== null && Number(version[1]) * 100 + Number(version[2]) < 602) {
     return { ok: false, why: `redis ${facts.version} cannot pause writes alone (CLIENT PAUSE … WRITE came with 6.2), so a switchover could lose them` }
   }
+  const sentinels = whyNotBySentinels(ctx)
+  if (sentinels !== null) return { ok: false, why: sentinels }
   const targets = to === null ? policy.members.filter((m) => m.host !== state.host) : policy.members.filter((m) => m.host === to)
   if (targets.length === 0) return { ok: false, why: `${to ?? 'nobody'} is not a member of ${state.group}` }
   if (to === state.host) return { ok: false, why: `${to} is the primary already` }
@@ -42,6 +45,15 @@ export function preflight(ctx: Context, to: string | null): Preflight {
   return best === undefined ? { ok: false, why: refusals.join('; ') } : { ok: true, to: best.host }
 }
 
+function whyNotBySentinels({ view, policy }: Context): string | null {
+  if (policy.sentinel === null) return null
+  const { votes, hosts } = policy.sentinel
+  const led = sentinelLeads(view)
+  if (led !== null) return `the Sentinel of ${led.by} leads a failover to ${led.to} at this moment`
+  const answering = sentinelsOf(view).filter((s) => s.reach === 'answers')
+  return answering.length >= votes ? null : `${answering.length} of ${hosts.length} Sentinels answer, and ${votes} must vote for the target`
+}
+
 function unfitTarget(word: Statement | null, own: RedisFacts): string | null {
   if (word === null) return 'its agent is not heard'
   if (!word.fit) return word.unfitWhy
@@ -55,7 +67,7 @@ export function startHandover(ctx: Context, id: string, to: string): Draft {
   const handover: Handover = {
     id,
     to,
-    epoch: state.epoch + 1,
+    epoch: ctx.policy.sentinel === null ? state.epoch + 1 : nextEpoch(state, view),
     stage: 'prepare',
     startedWallMs: view.nowWallMs,
     stageMs: view.nowMs,
@@ -90,6 +102,8 @@ export function handOver(ctx: Context): Draft {
 
 function prepare(ctx: Context, handover: Handover, word: Statement): Draft {
   if (word.preparedId !== handover.id) return waitFor(ctx, handover, `${handover.to} to agree`)
+  const unreserved = ctx.policy.sentinel === null ? null : reserve(ctx, handover, ctx.policy.sentinel.votes)
+  if (unreserved !== null) return unreserved
   const { state, view, policy } = ctx
   const pause: Handover = { ...handover, stage: 'pause', stageMs: view.nowMs, deadlineMs: view.nowMs + policy.maxPauseMs }
   const forMs = policy.maxPauseMs + pauseMarginMs
@@ -110,6 +124,17 @@ function prepare(ctx: Context, handover: Handover, word: Statement): Draft {
     because: `${handover.to} has agreed; pause writes for at most ${policy.maxPauseMs} ms and compare offsets`,
     wakeInMs: 0,
   }
+}
+
+/** The epoch is the target's by the Sentinels' votes before a single write is held: afterwards nobody else can be elected in it. */
+function reserve(ctx: Context, handover: Handover, needed: number): Draft | null {
+  const { view } = ctx
+  const given = votesFor(view, handover.epoch, handover.to)
+  if (given >= needed) return null
+  const other = sentinelsOf(view).find((s) => s.reach === 'answers' && (s.vote?.epoch ?? 0) >= handover.epoch && s.vote?.to !== handover.to)
+  if (other !== undefined) return rollBack(ctx, handover, `the Sentinel of ${other.host} has voted for ${other.vote?.to ?? 'another'} meanwhile`)
+  const what = `the votes of the Sentinels for epoch ${handover.epoch} (${given} of ${needed})`
+  return { ...waitFor(ctx, handover, what), actions: [{ kind: 'ask-votes', epoch: handover.epoch, to: handover.to }] }
 }
 
 function pauseStage(ctx: Context, handover: Handover, word: Statement, theirs: RedisFacts, late: boolean): Draft {
@@ -143,7 +168,7 @@ function waitFor(ctx: Context, handover: Handover, what: string): Draft {
 
 /** Rolled back because nobody hears this primary: the writes stay held, for another may be elected. */
 function rollBackHeld(ctx: Context, handover: Handover): Draft {
-  const draft = rollBack(ctx, handover, ctx.policy.quorum > 0 ? 'no quorum hears this primary' : 'this primary is cut off')
+  const draft = rollBack(ctx, handover, isVoted(ctx.policy) ? 'no quorum hears this primary' : 'this primary is cut off')
   const next: State = { ...draft.next, writesHeldSinceMs: ctx.view.nowMs }
   return { ...draft, next, actions: [{ kind: 'pause-writes', forMs: holdWritesMs }, { kind: 'accept-connections' }], wakeInMs: 0 }
 }
@@ -165,7 +190,7 @@ export function withPreparation(ctx: Context, draft: Draft): Draft {
   if (draft.next.phase !== 'replica' || state.holder === null) return draft
   const word = heard(peerOf(view, state.holder))
   const offer = word?.handover ?? null
-  const mine = offer !== null && offer.to === state.host && word !== null && word.phase === 'handing' && offer.epoch === state.epoch + 1
+  const mine = offer !== null && offer.to === state.host && word !== null && word.phase === 'handing' && offer.epoch > state.epoch
   if (!mine) {
     const forget = draft.next.prepared !== null && word !== null && word.phase !== 'handed'
     return forget ? { ...draft, next: { ...draft.next, prepared: null } } : draft

@@ -8,6 +8,7 @@ import type { Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { View } from '../model/view.ts'
 import { isPlaced, positionOf } from './position.ts'
+import { votesFor } from './sentinels.ts'
 import { heard, isServingPhase, peerOf } from './situation.ts'
 
 export function checkInvariants(state: State, view: View, policy: Policy, decision: Decision): void {
@@ -27,9 +28,12 @@ export function checkInvariants(state: State, view: View, policy: Policy, decisi
     const handed = state.prepared?.epoch === next.epoch
     assert(forced || handed || next.differs === null, 'INV-4: data that are known to differ are promoted only by an operator')
     const elected = policy.quorum === 0 || forced || next.epoch === 1 || (state.prepared?.epoch === next.epoch && state.prepared.from !== state.host)
-    assert(elected || state.phase === 'handed' || votesFor(state, view, next.epoch) >= policy.quorum, 'INV-3: a promotion has the votes of a quorum')
+    const bySentinels = policy.sentinel === null || forced || votesFor(view, next.epoch, next.host) >= policy.sentinel.votes
+    assert(bySentinels || state.prepared?.epoch === next.epoch || state.phase === 'handed', 'INV-3: a promotion has the votes of the Sentinels')
+    assert(elected || state.phase === 'handed' || agentVotesFor(state, view, next.epoch) >= policy.quorum, 'INV-3: a promotion has the votes of a quorum')
     const holder = state.holder === null || state.holder === state.host ? null : heard(peerOf(view, state.holder))
-    const holderServes = holder !== null && holder.epoch >= next.epoch - 1 && holder.holder === holder.host && isServingPhase(holder.phase)
+    const holderServes =
+      holder !== null && holder.epoch >= Math.min(state.epoch, next.epoch - 1) && holder.holder === holder.host && isServingPhase(holder.phase)
     assert(forced || !holderServes, 'INV-3: nobody is promoted beside a primary that says it serves')
   }
   for (const action of actions) {
@@ -61,7 +65,7 @@ export function checkInvariants(state: State, view: View, policy: Policy, decisi
   }
 }
 
-function votesFor(state: State, view: View, epoch: number): number {
+function agentVotesFor(state: State, view: View, epoch: number): number {
   const mine = state.vote?.epoch === epoch && state.vote.to === state.host ? 1 : 0
   return mine + view.peers.map((p) => heard(p)?.vote).filter((v) => v?.epoch === epoch && v.to === state.host).length
 }

@@ -2,13 +2,14 @@
  * Groups in which another may be elected unasked: a primary serves on a lease that is renewed by being heard (INV-3), by a quorum
  * where there are votes, by any member or one of the `check_ips` where there are none. It is counted from when the primary SENT what
  * was heard, the others' silence from when they heard it: so writes are held back before anybody can be promoted, whatever the
- * delays. First they are held (a hiccup costs clients some milliseconds and no error), then refused, and the address is given up. PURE.
+ * delays. Where real Sentinels vote, theirs is the hearing that counts (sentinels.ts). First they are held (a hiccup costs clients some milliseconds and no error), then refused, and the address is given up. PURE.
  */
 import type { Action, Event } from '../model/action.ts'
-import { busyTickMs, holdWritesMs, lonelyWaitMs, longSilentMs, type Policy } from '../model/policy.ts'
+import { busyTickMs, holdWritesMs, isVoted, lonelyWaitMs, longSilentMs, type Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { PeerProbe, View } from '../model/view.ts'
 import { holdStill, type Context, type Draft } from './draft.ts'
+import { boundMs, sentinelLeads, sentinelsBehind, sentinelsOf, votedAgainst } from './sentinels.ts'
 import { heard, isServingPhase, isWriteFenced, newcomerMs, redisAnswers } from './situation.ts'
 
 export function withLease(ctx: Context, serve: (ctx: Context) => Draft, resign: (ctx: Context, why: string) => Draft): Draft {
@@ -19,7 +20,7 @@ export function withLease(ctx: Context, serve: (ctx: Context) => Draft, resign: 
   if (state.writesHeldSinceMs !== null || (policy.leased && isWriteFenced(view))) return releaseWrites(ctx)
   const draft = serve(ctx)
   // 0: it lives by its youth or by its votes.
-  return { ...draft, wakeInMs: Math.min(draft.wakeInMs, leaseLeftMs(view, policy) || busyTickMs / 4) }
+  return { ...draft, wakeInMs: Math.min(draft.wakeInMs, leaseLeftMs(state, view, policy) || busyTickMs / 4) }
 }
 
 /** Of a primary whose redis owes an answer: what it is told now comes before whatever clients send it later. */
@@ -34,12 +35,23 @@ function holdWrites(ctx: Context): Draft {
   const sinceMs = state.writesHeldSinceMs ?? view.nowMs
   const heldMs = view.nowMs - sinceMs
   const begins = state.writesHeldSinceMs === null
-  const why = policy.checks
-    ? `no member has heard this primary for ${policy.leaseMs} ms, and none of check_ips ${view.checks?.reach === 'silent' ? 'answers' : 'has answered yet'}`
-    : `no quorum (${policy.quorum} of ${policy.voters}) has heard this primary for ${policy.leaseMs} ms`
-  const text = policy.checks
-    ? `${state.host} is cut off: it hears no member and reaches none of check_ips; writes are held back`
-    : `${state.host} is not heard by ${policy.quorum - 1} of its voters any more: writes are held back`
+  const led = policy.sentinel === null ? null : ledAway(state, view)
+  const why =
+    led !== null
+      ? `the Sentinel of ${led.by} leads a failover to ${led.to}`
+      : policy.sentinel !== null
+        ? `too few Sentinels (${policy.sentinel.behind} of ${policy.sentinel.hosts.length} are needed) are known to have heard this primary for ${policy.leaseMs} ms`
+        : policy.checks
+          ? `no member has heard this primary for ${policy.leaseMs} ms, and none of check_ips ${view.checks?.reach === 'silent' ? 'answers' : 'has answered yet'}`
+          : `no quorum (${policy.quorum} of ${policy.voters}) has heard this primary for ${policy.leaseMs} ms`
+  const text =
+    led !== null
+      ? `${why}: ${state.host} holds writes back`
+      : policy.sentinel !== null
+        ? `${state.host} has lost sight of its Sentinels: writes are held back`
+        : policy.checks
+          ? `${state.host} is cut off: it hears no member and reaches none of check_ips; writes are held back`
+          : `${state.host} is not heard by ${policy.quorum - 1} of its voters any more: writes are held back`
   const next: State = { ...state, writesHeldSinceMs: sinceMs }
   const events: readonly Event[] = begins ? [{ kind: 'fenced', epoch: state.epoch, text, data: { from: state.host } }] : []
   const draft: Draft = { ...holdStill(ctx, `${why}: another may be promoted, so writes are held back`, busyTickMs / 2), next, events }
@@ -73,7 +85,7 @@ function isKnown(ctx: Context): boolean {
 function releaseWrites(ctx: Context): Draft {
   const { state, view, policy } = ctx
   const heldMs = Math.round(view.nowMs - (state.writesHeldSinceMs ?? view.nowMs))
-  const who = policy.quorum > 0 ? 'is heard by a quorum again' : 'is not cut off any more'
+  const who = policy.sentinel !== null ? 'is heard by its Sentinels again' : policy.quorum > 0 ? 'is heard by a quorum again' : 'is not cut off any more'
   const text = `${state.host} ${who}, and nobody was elected meanwhile: writes go on${state.writesHeldSinceMs === null ? '' : ` after ${heldMs} ms`}`
   return {
     ...holdStill(ctx, text, 0),
@@ -92,14 +104,24 @@ export function withoutHeldWrites(state: State, draft: Draft): Draft {
 
 /** May this primary acknowledge writes? Always where nobody can be promoted unasked: by votes of all, or while all have been told of a pause. */
 export function holdsLease(state: State, view: View, policy: Policy): boolean {
-  if (!policy.leased || !policy.auto || isPausedForAll(state, view, policy)) return true
+  if (!policy.leased || (policy.sentinel === null && !policy.auto) || isPausedForAll(state, view, policy)) return true
+  if (policy.sentinel !== null && ledAway(state, view) !== null) return false
   if (inTouch(state, view, policy) >= needed(policy)) return true
   const replaced = mayBeReplaced(state, view)
   if (policy.checks && (replaced ? wasReaching(view, policy) : reachesCheck(view, policy))) return true
   // An agent that was restarted cannot know yet. One that was in touch before can, and so can one whose writes were held or refused before.
   if (!replaced && view.agentUptimeMs < youngMs(policy) && !wasInTouch(view, policy)) return true
   // The votes were the first proof.
-  return policy.quorum > 0 && state.vote?.to === state.host && state.vote.epoch === state.epoch && view.nowMs - state.vote.atMs < policy.leaseMs
+  return isVoted(policy) && state.vote?.to === state.host && state.vote.epoch === state.epoch && view.nowMs - state.vote.atMs < policy.leaseMs
+}
+
+/**
+ * A Sentinel is about to promote another: an operator's SENTINEL FAILOVER needs no votes and no silence, and would let this primary acknowledge
+ * writes for eleven seconds more. Not one that knows of an epoch before this one.
+ */
+function ledAway(state: State, view: View): ReturnType<typeof sentinelLeads> {
+  const led = sentinelLeads(view)
+  return led === null || led.to === state.host || (led.epoch > 0 && led.epoch <= state.epoch) ? null : led
 }
 
 /** So many know of the pause that the others are no quorum. Who knows votes for nobody, and after a resume not before this primary knows too. */
@@ -108,6 +130,8 @@ function isPausedForAll(state: State, view: View, policy: Policy): boolean {
   const head = state.lineage.at(-1)
   // With `--force` an operator has said that nobody else serves, and with the pause that nobody else is to: a quorum may be lost for good.
   if (head?.epoch === state.epoch && head.holder === state.host && head.source === 'forced') return true
+  // Sentinels are told nothing of a pause.
+  if (policy.sentinel !== null) return false
   const told = state.pauseTold?.atWallMs === state.paused.atWallMs ? state.pauseTold.hosts : []
   const knows = (p: PeerProbe): boolean => told.includes(p.host) || (p.statement?.paused.on === true && p.statement.paused.atWallMs === state.paused.atWallMs)
   const know = view.peers.filter((p) => knows(p) && !hasVotedAgainst(state, p)).length
@@ -120,8 +144,14 @@ function mayBeReplaced(state: State, view: View): boolean {
 }
 
 /** When the lease will end if nobody is heard from again, in ms from now. */
-export function leaseLeftMs(view: View, policy: Policy): number {
+export function leaseLeftMs(state: State, view: View, policy: Policy): number {
   if (!policy.leased) return Number.MAX_SAFE_INTEGER
+  if (policy.sentinel !== null)
+    return (
+      sentinelsOf(view)
+        .map((s) => boundMs(state, view, policy, s))
+        .sort((a, b) => b - a)[policy.sentinel.behind - 1] ?? 0
+    )
   const ages = view.peers.map((p) => p.contactMs).sort((a, b) => a - b)
   const decisive = ages[needed(policy) - 1]
   const leftMs = decisive === undefined ? 0 : Math.max(0, policy.leaseMs - decisive)
@@ -155,6 +185,7 @@ export function isCutOff(view: View, policy: Policy): boolean {
 }
 
 function needed(policy: Policy): number {
+  if (policy.sentinel !== null) return policy.sentinel.behind
   return policy.quorum > 0 ? policy.quorum - 1 : 1
 }
 
@@ -169,11 +200,13 @@ function youngMs(policy: Policy): number {
  * have voted before it died.
  */
 function inTouch(state: State, view: View, policy: Policy): number {
+  if (policy.sentinel !== null) return sentinelsBehind(state, view, policy)
   return view.peers.filter((p) => p.contactMs < policy.leaseMs && standsBehind(state, view, policy, p)).length
 }
 
 /** In this life of the agent. From then on silence is silence, also by a clock that stands still now and then. */
 function wasInTouch(view: View, policy: Policy): boolean {
+  if (policy.sentinel !== null) return sentinelsOf(view).filter((s) => s.facts !== null && s.ageMs < view.agentUptimeMs).length >= needed(policy)
   return view.peers.filter((p) => p.statement !== null && p.contactMs < view.agentUptimeMs).length >= needed(policy)
 }
 
@@ -190,6 +223,7 @@ function standsBehind(state: State, view: View, policy: Policy, peer: PeerProbe)
 
 /** Those who have voted for another, where they would make the quorum: whoever is to serve has to be elected anew. */
 export function lostVoters(state: State, view: View, policy: Policy): readonly string[] {
+  if (policy.sentinel !== null) return lostSentinels(state, view, policy.sentinel.behind)
   if (policy.quorum === 0 || inTouch(state, view, policy) + 1 >= policy.quorum) return []
   const lost = view.peers.filter((p) => p.contactMs < policy.leaseMs && heard(p) !== null && hasVotedAgainst(state, p))
   return inTouch(state, view, policy) + 1 + lost.length >= policy.quorum ? lost.map((p) => p.host) : []
@@ -201,4 +235,11 @@ function hasVotedAgainst(state: State, peer: PeerProbe): boolean {
   const vote = statement?.vote ?? null
   if (statement === null || vote === null || vote.epoch <= state.epoch || vote.to === state.host) return false
   return vote.to !== peer.host || statement.seesHolder !== 'serves'
+}
+
+/** Sentinels that answer and have voted for another, where they would make the number. */
+function lostSentinels(state: State, view: View, behind: number): readonly string[] {
+  const answers = sentinelsOf(view).filter((s) => s.reach === 'answers' && s.facts?.names === state.host && !s.facts.down)
+  const lost = answers.filter((s) => votedAgainst(state, view, s))
+  return answers.length - lost.length < behind && answers.length >= behind ? lost.map((s) => `the Sentinel of ${s.host}`) : []
 }

@@ -17,6 +17,7 @@ import { againstSupervisor, resign } from './resigning.ts'
 import { heard, isServingPhase, isWriteFenced, peerOf, voucherOf } from './situation.ts'
 import { startRedis } from './starting.ts'
 import { isStuck } from './stream.ts'
+import { askingOf, standBeforeSentinels } from './sentinels.ts'
 import { standForElection } from './voting.ts'
 
 export const respond: Record<ResponseName, (ctx: Context) => Draft> = {
@@ -166,12 +167,12 @@ function electNow(ctx: Context): Draft {
   }
   if (election.result === 'me') {
     const source: LineageSource = state.holder === state.host ? 'restart' : 'failover'
-    const ballot = policy.quorum === 0 ? null : standForElection(state, view, policy)
+    const ballot = ballotOf(ctx)
     if (ballot?.result === 'waiting') {
       const whom = forWhom(ctx)
       const wakeInMs = ballot.vote !== state.vote ? 0 : whom === '' ? busyTickMs : tickMs
       const waits = holdStill(ctx, `${situation.holderWhy}; ${election.because}; ${ballot.because}${whom}`, wakeInMs)
-      return { ...waits, next: { ...waits.next, vote: ballot.vote }, actions: detach(ctx) }
+      return { ...waits, next: { ...waits.next, vote: ballot.vote }, actions: [...detach(ctx), ...('ask' in ballot ? askingOf(ballot) : [])] }
     }
     const epoch = ballot?.epoch ?? state.epoch + 1
     const draft = claimEpoch(ctx, epoch, source, `${situation.holderWhy}; ${election.because}${ballot === null ? '' : `; ${ballot.because}`}`)
@@ -186,6 +187,14 @@ function electNow(ctx: Context): Draft {
     ...holdStill(ctx, `${situation.holderWhy}; waits for ${election.forHosts.join(', ') || 'a fit member'}: ${election.because}`, busyTickMs),
     actions: [...detach(ctx), ...askAnew(ctx, election.forHosts)],
   }
+}
+
+type AnyBallot = ReturnType<typeof standForElection> | ReturnType<typeof standBeforeSentinels>
+
+/** null: in this group nobody votes. */
+function ballotOf({ state, view, policy }: Context): AnyBallot | null {
+  if (policy.sentinel !== null) return standBeforeSentinels(state, view, policy)
+  return policy.quorum === 0 ? null : standForElection(state, view, policy)
 }
 
 /** Who has not seen the primary go says nothing new by itself, and may have received more since it spoke last (INV-4). */

@@ -4,7 +4,8 @@
  */
 import type { KeepalivedProbe, PeerProbe, Statement, View } from '../model/view.ts'
 import type { State } from '../model/state.ts'
-import { stallLimitMs, statementStaleMs, type Policy } from '../model/policy.ts'
+import { downCount } from './sentinels.ts'
+import { stallLimitMs, statementStaleMs, type Policy, type SentinelPolicy } from '../model/policy.ts'
 
 /** The own redis. `other-primary`: it answers as a primary, but is not the process that was promoted here. */
 export const redisWords = ['primary', 'other-primary', 'replica', 'loading', 'slow', 'hung', 'dead'] as const
@@ -143,9 +144,10 @@ function bySilence(view: View, policy: Policy, peer: PeerProbe): readonly [Holde
   // A stream that has just ended says as little; only a host whose redis refuses as well has nobody left who could acknowledge.
   // Who has not listened for so long has not heard a silence of so long.
   const quietMs = Math.min(peer.silentMs, view.agentUptimeMs)
-  if (policy.leased && (peer.agent === 'silent' || reach !== 'refused') && quietMs < policy.voteSilenceMs)
+  if (policy.sentinel === null && policy.leased && (peer.agent === 'silent' || reach !== 'refused') && quietMs < policy.voteSilenceMs)
     return ['unclear', `${agent}; it may serve until ${Math.round(policy.voteSilenceMs)} ms have passed`]
   if (reach === 'not asked') return ['unclear', `${agent}; its redis is being asked`]
+  if (policy.sentinel !== null) return bySentinels(view, policy.sentinel, peer, agent, reach)
   // The VIP at a third member is the same proof: its keepalived took it because the holder's went silent.
   const takenElsewhere = view.peers.some((p) => p.host !== peer.host && heard(p)?.vipHere === true)
   if (policy.hasVip && view.keepalived !== null && !vrrpGaveAddress(view.keepalived) && !takenElsewhere) {
@@ -154,6 +156,15 @@ function bySilence(view: View, policy: Policy, peer: PeerProbe): readonly [Holde
     return ['unclear', `${agent} and its redis ${reachText(reach)}, but ${vrrp}`]
   }
   return ['gone', `${agent}, its redis ${reachText(reach)}${policy.hasVip ? ', VRRP hears nothing' : ''}`]
+}
+
+/** Who only lost sight of it knows nothing; a quorum of Sentinels that find it down was out of its sight for longer than its lease lasts. */
+function bySentinels(view: View, sentinel: SentinelPolicy, peer: PeerProbe, agent: string, reach: 'refused' | 'silent'): readonly [HolderWord, string] {
+  const silence = `${agent}, its redis ${reachText(reach)}`
+  if (peer.agent === 'refused' && reach === 'refused') return ['gone', silence]
+  const down = downCount(view, peer.host)
+  const tally = `${down} of ${sentinel.hosts.length} Sentinels find it down`
+  return down >= sentinel.quorum ? ['gone', `${silence}, and ${tally}`] : ['unclear', `${silence}; ${tally}, ${sentinel.quorum} are needed`]
 }
 
 /** An address that somebody has added by hand is no sign that VRRP hears nobody. */

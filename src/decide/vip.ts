@@ -3,7 +3,7 @@
  * taken off a host by the agent itself. Whether it is where it belongs is named in address.ts. Pure.
  */
 import type { Action, Event } from '../model/action.ts'
-import { isolatedMs, strayAfterMs, strayUnsureMs, vouchedAfterMs } from '../model/policy.ts'
+import { isolatedMs, isVoted, strayAfterMs, strayUnsureMs, vouchedAfterMs } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { Context } from './draft.ts'
 import { isCutOff } from './lease.ts'
@@ -15,6 +15,8 @@ export function mayHoldAddress(ctx: Context, next: State): boolean | undefined {
   const { view, situation } = ctx
   if (isServingPhase(next.phase)) return true
   if (next.phase === 'handed') return undefined
+  // VRRP would give it to whoever waits, long before a Sentinel has chosen: whoever is chosen takes it itself (takeRule).
+  if (ctx.policy.sentinel !== null) return false
   if (next.phase !== 'replica') return next.phase === 'fresh' ? false : keepIfElecting(ctx)
   if (situation.claim === 'theirs' && situation.holder !== 'serves') {
     if (strayHere(ctx)) return false
@@ -34,7 +36,7 @@ function strayHere(ctx: Context): boolean {
   const voucher = view.peers.find((p) => p.host === voucherOf(state, view))
   const holder = view.peers.find((p) => p.host === state.holder)
   // Without votes this member's own eyes weigh as much as another's; with them, nobody is elected whom the witness does not vote for.
-  const afterMs = policy.quorum > 0 ? vouchedAfterMs / 5 : vouchedAfterMs
+  const afterMs = isVoted(policy) ? vouchedAfterMs / 5 : vouchedAfterMs
   return voucher !== undefined && holder !== undefined && holder.silentMs - voucher.statementAgeMs > afterMs
 }
 
@@ -73,6 +75,16 @@ export function yieldRule(ctx: Context, next: State): readonly Action[] {
   return yields === keepalived.yields ? [] : [{ kind: 'vrrp-yield', yields }]
 }
 
+/**
+ * Who was chosen by Sentinels did not stand for the address before, and VRRP would listen for three adverts first. It is put here at once;
+ * keepalived finds it there when it becomes MASTER, and takes it off when it is denied. Not where VRRP hears another that holds it.
+ */
+export function takeRule(ctx: Context, next: State): readonly Action[] {
+  const keepalived = ctx.view.keepalived
+  if (ctx.policy.sentinel === null || keepalived === null || keepalived.vipHere || next.phase !== 'primary') return []
+  return keepalived.vrrp === 'MASTER' || keepalived.vrrp === 'BACKUP' ? [] : [{ kind: 'take-address' }]
+}
+
 interface Stray {
   readonly actions: readonly Action[]
   readonly events: readonly Event[]
@@ -89,7 +101,7 @@ export function strayRule(ctx: Context, next: State): Stray {
   const none: Stray = { actions: [], events: [], wakeInMs: Number.MAX_SAFE_INTEGER }
   if (keepalived === null || !keepalived.vipHere || keepalived.strayMs === 0) return none
   if (next.epoch === 0 || (next.phase !== 'replica' && next.phase !== 'fenced')) return none
-  const afterMs = keepalived.process === true && keepalived.allowed ? strayUnsureMs : strayAfterMs
+  const afterMs = ctx.policy.sentinel !== null ? 0 : keepalived.process === true && keepalived.allowed ? strayUnsureMs : strayAfterMs
   if (keepalived.strayMs < afterMs) return { ...none, wakeInMs: afterMs - keepalived.strayMs }
   const why = keepalived.process === true ? 'VRRP had not given it to this host' : 'keepalived does not run there'
   const text = `the address was on ${next.host} for ${Math.round(keepalived.strayMs)} ms, where it does not belong (${why}); it is taken off`

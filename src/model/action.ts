@@ -15,6 +15,8 @@ export type Action =
   | { readonly kind: 'vip'; readonly allowed: boolean }
   /** Takes the VIP off this host's interfaces where keepalived does not: it is dead, or never put it there. */
   | { readonly kind: 'drop-address' }
+  /** Puts the VIP on this host's interface and says so on the segment, before keepalived does. */
+  | { readonly kind: 'take-address' }
   /**
    * Lowers (or restores) the VRRP priority of this host. A primary that hears nobody may have been replaced: at the heal
    * its address must fall at the first advert of the other side, before its agent has even been told.

@@ -192,6 +192,11 @@ export const keptGraceMs = 24 * 3_600_000
  */
 export const longSilentMs = 5000
 
+/** Nobody is promoted unasked without votes, be they the agents' or the Sentinels'. */
+export function isVoted(policy: Pick<Policy, 'quorum' | 'sentinel'>): boolean {
+  return policy.quorum > 0 || policy.sentinel !== null
+}
+
 export function policyOf(group: GroupConfig, ipOf: (host: string) => string): Policy {
   const safe = group.durability === 'safe'
   const sentinel = sentinelPolicyOf(group.sentinel)

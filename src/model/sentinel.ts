@@ -53,4 +53,6 @@ export interface SentinelVote {
   readonly to: string
   /** Since it was first seen here. */
   readonly ageMs: number
+  /** Whom it had voted for before, as it told in the very question for this vote. */
+  readonly before?: { readonly epoch: number; readonly to: string }
 }

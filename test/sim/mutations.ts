@@ -340,8 +340,8 @@ export const mutations: readonly Mutation[] = [
   drop(
     'safe: two members elect with two votes',
     'src/model/policy.ts',
-    'group.witness === undefined && !safe ? 0',
-    'group.witness === undefined ? 0',
+    'group.witness === undefined && !safe) ? 0',
+    'group.witness === undefined) ? 0',
     durability,
   ),
 ]

@@ -1,0 +1,200 @@
+/**
+ * Groups whose voters are real Sentinels (ADR 0020): what their words mean for the lease of a primary, for a silence, for a candidate, and for
+ * a member that a Sentinel has promoted by itself. PURE. Whose data are better is election.ts'; when writes are held back is lease.ts'.
+ */
+import type { Action } from '../model/action.ts'
+import { ballotRetryMs, promoteWithinMs, type Policy } from '../model/policy.ts'
+import type { SentinelProbe, SentinelVote } from '../model/sentinel.ts'
+import type { State, Vote } from '../model/state.ts'
+import type { View } from '../model/view.ts'
+import { isServingPhase, peerOf } from './situation.ts'
+import type { Context, Draft } from './draft.ts'
+
+/** A ballot that found no majority is begun anew after this long, in the next epoch: epochs are not to run away while Sentinels are missing. */
+const staleBallotMs = 500
+
+/** A Sentinel that did not vote knows of a later epoch than is told here; so far ahead the next ballot is. */
+const epochLeap = 10
+
+/** What a candidate needs at most from its question to its promotion: its votes count for so long, then it acts or begins anew. */
+const takenUpMs = 2 * (ballotRetryMs + promoteWithinMs)
+
+export function sentinelsOf(view: View): readonly SentinelProbe[] {
+  return view.sentinels ?? []
+}
+
+/** Those whose last answer is about now. */
+function answering(view: View): readonly SentinelProbe[] {
+  return sentinelsOf(view).filter((s) => s.reach === 'answers' && s.facts !== null)
+}
+
+/** Whom the Sentinels name, by the one that has heard of the latest failover. null: none answers, or none was ever told. */
+export function namedBySentinels(view: View): { readonly host: string | null; readonly epoch: number; readonly by: string } | null {
+  const known = answering(view).flatMap((s) => (s.facts === null ? [] : [{ host: s.facts.names, epoch: s.facts.configEpoch, by: s.host }]))
+  return known.sort((a, b) => b.epoch - a.epoch)[0] ?? null
+}
+
+/** So many find the primary down that they name, which is this one. */
+export function downCount(view: View, host: string): number {
+  return answering(view).filter((s) => s.facts?.names === host && s.facts.down).length
+}
+
+/** A Sentinel leads a failover and has chosen whom it is to promote. */
+export function sentinelLeads(view: View): { readonly by: string; readonly to: string; readonly epoch: number } | null {
+  for (const { host, facts, vote } of answering(view)) {
+    const to = facts?.failover?.to ?? null
+    // Forced by hand or voted for: it has given its own vote to itself in the epoch in which it leads.
+    if (to !== null) return { by: host, to, epoch: vote?.to === leaderName(host) ? vote.epoch : 0 }
+  }
+  return null
+}
+
+function leaderName(host: string): string {
+  return `sentinel:${host}`
+}
+
+/** For how long, in ms from now, this Sentinel cannot find this primary down. It names it, has answered it, and stands behind nobody else. */
+export function boundMs(state: State, view: View, policy: Policy, sentinel: SentinelProbe): number {
+  const { facts, ageMs } = sentinel
+  if (facts === null || facts.names !== state.host || facts.down || votedAgainst(state, view, sentinel)) return 0
+  return Math.max(0, policy.leaseMs - ageMs - facts.pendingPingMs)
+}
+
+/** How many Sentinels stand behind this primary at this moment. */
+export function sentinelsBehind(state: State, view: View, policy: Policy): number {
+  return sentinelsOf(view).filter((s) => boundMs(state, view, policy, s) > 0).length
+}
+
+/** It has voted for another in a later epoch, and that one may be promoted on it. */
+export function votedAgainst(state: State, view: View, { vote }: SentinelProbe): boolean {
+  if (vote === null || vote.epoch <= state.epoch || vote.to === state.host) return false
+  // Asked for by this very primary, for the target of its switchover.
+  const { handover } = state
+  if (handover !== null && vote.to === handover.to && vote.epoch === handover.epoch) return false
+  return mayTakeUp(view, vote)
+}
+
+/** Whoever got this vote may still act on it: not one that has been heard since to think otherwise, nor a Sentinel that leads nothing. */
+function mayTakeUp(view: View, vote: SentinelVote): boolean {
+  const leader = answering(view).find((s) => vote.to === leaderName(s.host))
+  if (leader !== undefined) return leader.facts?.failover != null || leader.ageMs >= vote.ageMs
+  const peer = peerOf(view, vote.to)
+  const word = peer?.agent === 'alive' ? peer.statement : null
+  if (word === null || peer === undefined || peer.statementAgeMs >= vote.ageMs) return true
+  // A candidate that hears the primary serve does not stand any more.
+  return word.seesHolder !== 'serves'
+}
+
+export type SentinelBallot =
+  | { readonly result: 'elected'; readonly epoch: number; readonly because: string }
+  /** `vote`: the candidacy to remember; `ask`: the Sentinels are to be asked in its epoch. */
+  | { readonly result: 'waiting'; readonly vote: Vote | null; readonly ask: boolean; readonly because: string }
+
+/** The best member stands for election among the Sentinels, or counts its votes. */
+export function standBeforeSentinels(state: State, view: View, policy: Policy): SentinelBallot {
+  const needed = policy.sentinel?.votes ?? Number.MAX_SAFE_INTEGER
+  const mine = state.vote
+  const rival = rivalOf(state, view, policy)
+  if (rival !== null) return { result: 'waiting', vote: mine, ask: false, because: rival }
+  if (mine === null || mine.to !== state.host || mine.epoch <= state.epoch) return candidacy(state, view)
+  const given = votesFor(view, mine.epoch, state.host)
+  const tally = `${given} of the ${needed} Sentinels' votes that are needed in epoch ${mine.epoch}`
+  const askedForMs = view.nowMs - mine.atMs
+  if (given >= needed && askedForMs <= ballotRetryMs) return { result: 'elected', epoch: mine.epoch, because: `has ${tally}` }
+  // Older votes may have been given away since: another epoch asks everybody anew.
+  if (askedForMs > (given >= needed ? ballotRetryMs : staleBallotMs)) return candidacy(state, view)
+  return { result: 'waiting', vote: mine, ask: false, because: `has ${tally}` }
+}
+
+/** Agents hear of a candidacy by themselves; Sentinels are asked. */
+export function askingOf(ballot: SentinelBallot): readonly Action[] {
+  return ballot.result === 'waiting' && ballot.ask && ballot.vote !== null ? [{ kind: 'ask-votes', epoch: ballot.vote.epoch, to: ballot.vote.to }] : []
+}
+
+export function votesFor(view: View, epoch: number, to: string): number {
+  return answering(view).filter((s) => s.vote?.epoch === epoch && s.vote.to === to).length
+}
+
+function candidacy(state: State, view: View): SentinelBallot {
+  const epoch = nextEpoch(state, view)
+  return { result: 'waiting', vote: { epoch, to: state.host, atMs: view.nowMs }, ask: true, because: `asks the Sentinels for their votes in epoch ${epoch}` }
+}
+
+/** Above every epoch that was ever told here. A Sentinel that was asked in the last one and gave its vote to nobody in it knows of a later one. */
+export function nextEpoch(state: State, view: View): number {
+  const told = answering(view).map((s) => Math.max(s.facts?.configEpoch ?? 0, s.vote?.epoch ?? 0, s.vote?.before?.epoch ?? 0))
+  const asked = state.vote?.to === state.host && state.vote.epoch > state.epoch ? state.vote.epoch : 0
+  const refused = asked > 0 && answering(view).some((s) => (s.vote?.epoch ?? 0) < asked)
+  return Math.max(state.epoch, state.vote?.epoch ?? 0, ...told) + (refused ? epochLeap : 1)
+}
+
+/**
+ * Somebody else was voted for in an epoch that nobody has taken up yet: it may be promoting at this moment, and a vote in a later epoch
+ * would make two (INV-3). An agent acts within milliseconds or never, but one that is not heard may serve on the lease that its votes began;
+ * a Sentinel that leads has until its own timeout.
+ */
+function rivalOf(state: State, view: View, policy: Policy): string | null {
+  const settled = Math.max(state.epoch, namedBySentinels(view)?.epoch ?? 0)
+  for (const sentinel of sentinelsOf(view)) {
+    for (const vote of votesTold(sentinel)) {
+      if (vote.epoch <= settled || vote.to === state.host) continue
+      const leftMs = takesUpWithinMs(view, policy, vote) - vote.ageMs
+      if (leftMs > 0) return `${sentinel.host} has voted for ${vote.to} in epoch ${vote.epoch}, which may act on it for ${Math.round(leftMs)} ms more`
+    }
+  }
+  return null
+}
+
+function votesTold({ vote }: SentinelProbe): readonly SentinelVote[] {
+  if (vote === null) return []
+  return vote.before === undefined ? [vote] : [vote, { ...vote.before, ageMs: vote.ageMs }]
+}
+
+function takesUpWithinMs(view: View, policy: Policy, vote: SentinelVote): number {
+  const { downAfterMs, failoverTimeoutMs } = policy.sentinel ?? { downAfterMs: 0, failoverTimeoutMs: 0 }
+  const leader = sentinelsOf(view).find((s) => vote.to === leaderName(s.host))
+  if (leader !== undefined) {
+    const answers = leader.reach === 'answers' && leader.facts !== null && leader.ageMs < vote.ageMs
+    return answers && leader.facts.failover === null ? 0 : failoverTimeoutMs
+  }
+  const peer = peerOf(view, vote.to)
+  if (peer === undefined) return failoverTimeoutMs
+  const word = peer.agent === 'alive' && peer.statementAgeMs < vote.ageMs ? peer.statement : null
+  return word !== null && !isServingPhase(word.phase) ? takenUpMs : downAfterMs
+}
+
+/**
+ * A Sentinel has promoted the redis here by itself, because no agent was there to do it: since which epoch, and who says so. null: nobody
+ * does. Not one that is only named still, from the time before its redis crashed.
+ */
+export function chosenBySentinel({ state, view }: Pick<Context, 'state' | 'view'>): { readonly epoch: number; readonly why: string } | null {
+  const { facts } = view.redis
+  if (facts === null || facts.role !== 'primary' || facts.loading || facts.syncing || state.partial) return null
+  const named = namedBySentinels(view)
+  if (named?.host === state.host && named.epoch > state.epoch)
+    return { epoch: named.epoch, why: `the Sentinel of ${named.by} names ${state.host} since epoch ${named.epoch}` }
+  const led = sentinelLeads(view)
+  const serves = state.holder === state.host && isServingPhase(state.phase)
+  if (led?.to !== state.host || serves) return null
+  return { epoch: Math.max(state.epoch + 1, led.epoch), why: `the Sentinel of ${led.by} leads a failover and has promoted ${state.host}` }
+}
+
+/** A later epoch of another member, of which the Sentinels know. A member that is named itself is not told by this what its redis is. */
+export function learnFromSentinels(state: State, view: View, members: readonly string[]): State {
+  const named = namedBySentinels(view)
+  if (state.epoch === 0 || named === null || named.host === null || named.epoch <= state.epoch || !members.includes(named.host)) return state
+  const { facts, factsAgeMs } = view.redis
+  const asked = sentinelsOf(view).find((s) => s.host === named.by)
+  // Named, and its redis was measured since: it is none that a Sentinel has just promoted. Then nobody serves that epoch.
+  const notHere = facts?.role === 'replica' && factsAgeMs < (asked?.ageMs ?? 0)
+  if (named.host === state.host && !notHere) return state
+  return { ...state, epoch: named.epoch, holder: named.host, gone: null }
+}
+
+/** Who serves tells every Sentinel that does not know, by their own message. */
+export function tellRule({ view, policy }: Context, draft: Draft): readonly Action[] {
+  const { next } = draft
+  if (policy.sentinel === null || next.phase !== 'primary') return []
+  const stale = answering(view).filter((s) => s.facts !== null && s.facts.configEpoch < next.epoch)
+  return stale.length === 0 ? [] : [{ kind: 'tell-sentinels', sentinels: stale.map((s) => s.host), holder: next.host, epoch: next.epoch }]
+}

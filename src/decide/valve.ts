@@ -1,0 +1,32 @@
+/**
+ * What Sentinels may do to the redis here (ADR 0020): whether their orders reach it, and whether they may select it. Standing rules, in calm
+ * cycles only. PURE. An agent that dies leaves both as they are.
+ */
+import type { Action } from '../model/action.ts'
+import type { State } from '../model/state.ts'
+import type { Context, Draft } from './draft.ts'
+import { ownFitness } from './fitness.ts'
+import { sentinelLeads } from './sentinels.ts'
+import { redisAnswers } from './situation.ts'
+
+/** All that may be selected are alike to a Sentinel, so that it goes by their data. redis' own default. */
+const selectablePriority = 100
+
+export function valveRule(ctx: Context, draft: Draft): readonly Action[] {
+  const { view, policy } = ctx
+  const may = view.redis.sentinelMay
+  if (policy.sentinel === null || may === undefined || draft.actions.length > 0 || !redisAnswers(view) || view.redis.facts?.loading === true) return []
+  const fit = draft.next.phase === 'replica' && ownFitness(draft.next, view, policy).fit
+  const allowed = fit && mayOrder(ctx, draft.next)
+  const valve: readonly Action[] = may.orders === allowed ? [] : [{ kind: 'sentinel-orders', allowed }]
+  const priority = fit && !draft.next.paused.on ? selectablePriority : 0
+  const rank: readonly Action[] = may.priority === null || may.priority === priority ? [] : [{ kind: 'replica-priority', value: priority }]
+  return [...valve, ...rank]
+}
+
+/** Not while the agents elect: two would choose. But an election that comes to nothing must not keep the Sentinels from theirs for ever. */
+function mayOrder({ view, policy }: Context, next: State): boolean {
+  if (next.paused.on) return false
+  if (next.gone === null || sentinelLeads(view)?.to === next.host) return true
+  return view.nowMs - next.gone.atMs > (policy.sentinel?.failoverTimeoutMs ?? 0)
+}
