@@ -4,6 +4,7 @@ import type { KeepalivedProbe, PeerProbe, RedisFacts, RedisProbe, Statement, Vie
 import type { GroupConfig } from '../../src/model/config.ts'
 import type { Kept } from '../../src/model/kept.ts'
 import type { Policy } from '../../src/model/policy.ts'
+import type { SentinelFacts, SentinelProbe } from '../../src/model/sentinel.ts'
 import { freshWatch } from '../../src/model/watch.ts'
 import { freshState, type LineageEntry, type State } from '../../src/model/state.ts'
 
@@ -150,6 +151,19 @@ export function policy(...hosts: readonly (string | (Partial<Policy['members'][n
       ...(typeof h === 'string' ? { host: h } : h),
     })),
   }
+}
+
+/** Three Sentinels beside the members; two must find the primary down, two must vote, two must be in touch. */
+export function sentinelPolicy(...hosts: readonly string[]): Policy {
+  const sentinel = { hosts: ['a', 'b', 'c'], quorum: 2, votes: 2, behind: 2, downAfterMs: 1000, failoverTimeoutMs: 10_000 }
+  return { ...policy(...(hosts.length === 0 ? ['a', 'b', 'c'] : hosts)), sentinel, voters: 3, leased: true, leaseMs: 800, voteSilenceMs: 1250 }
+}
+
+/** A Sentinel that answered 50 ms ago and names member a since epoch 1. */
+export function sentinel(host: string, more: Partial<SentinelFacts> = {}, probe: Partial<SentinelProbe> = {}): SentinelProbe {
+  const settings = { quorum: 2, downAfterMs: 1000, failoverTimeoutMs: 10_000, parallelSyncs: 1 }
+  const facts = { id: `id-of-${host}`, names: 'a', address: 'ip-a:6379', configEpoch: 1, down: false, pendingPingMs: 0, failover: null, tilt: false }
+  return { host, reach: 'answers', trouble: null, ageMs: 50, vote: null, facts: { ...facts, settings, others: 2, replicas: 2, ...more }, ...probe }
 }
 
 /** A group with an address and all defaults; the first member has priority 100, each further one less. */
