@@ -9,7 +9,7 @@ import { readUserRedisConf } from '../config/files.ts'
 import { restartExposures } from '../config/restart.ts'
 import { ConfigError, loadConfig } from '../config/load.ts'
 import type { Loaded } from '../config/load.ts'
-import type { Config } from '../model/config.ts'
+import type { Config, GroupConfig } from '../model/config.ts'
 import { redisDataDir } from '../model/paths.ts'
 import { downIntervalMs } from '../render/keepalived.ts'
 import { leftOut } from '../render/redis-conf.ts'
@@ -20,6 +20,7 @@ export interface CheckRow {
   readonly redis: string
   readonly role: string
   readonly vip: string
+  readonly sentinel: string
   readonly data: string
 }
 
@@ -68,8 +69,8 @@ async function redisConfWarnings(config: Config): Promise<readonly string[]> {
 }
 
 export function rows(config: Config): readonly CheckRow[] {
-  return Object.values(config.groups).flatMap((group) =>
-    group.members.map((member): CheckRow => {
+  return Object.values(config.groups).flatMap((group) => [
+    ...group.members.map((member): CheckRow => {
       const holds = group.vip !== undefined && !member.neverPrimary
       const after = Math.round(downIntervalMs(group.failover.hostLossMs, member.priority))
       return {
@@ -84,15 +85,29 @@ export function rows(config: Config): readonly CheckRow[] {
           holds && group.vip
             ? `${group.vip.ip}/${group.vip.prefix} ${config.hosts[member.host]?.interface ?? '?'}, vrid ${group.vrid}, after ${after} ms`
             : '-',
+        sentinel: sentinelOf(config, group, member.host),
         data: group.process === 'external' ? '-' : redisDataDir(config.paths, group.name),
       }
     }),
-  )
+    ...(group.sentinel?.hosts ?? [])
+      .filter((host) => group.members.every((member) => member.host !== host))
+      .map((host): CheckRow => ({ group: group.name, host, redis: '-', role: 'no data', vip: '-', sentinel: sentinelOf(config, group, host), data: '-' })),
+  ])
+}
+
+function sentinelOf(config: Config, { sentinel }: GroupConfig, host: string): string {
+  if (sentinel === undefined || !sentinel.hosts.includes(host)) return '-'
+  const { port, quorum, hosts, downAfterMs, process } = sentinel
+  return `${config.hosts[host]?.ip ?? '?'}:${port}${process === 'external' ? ' (external)' : ''}, quorum ${quorum} of ${hosts.length}, after ${downAfterMs} ms`
 }
 
 export function report({ config, warnings }: Loaded): string {
-  const table = new Table({ head: ['group', 'host', 'redis', 'role', 'vip', 'data'], style: { head: [], border: [] } })
-  for (const row of rows(config)) table.push([row.group, row.host, row.redis, row.role, row.vip, row.data])
+  const all = rows(config)
+  const columns = (['group', 'host', 'redis', 'role', 'vip', 'sentinel', 'data'] as const).filter(
+    (column) => column !== 'sentinel' || all.some((row) => row.sentinel !== '-'),
+  )
+  const table = new Table({ head: [...columns], style: { head: [], border: [] } })
+  for (const row of all) table.push(columns.map((column) => row[column]))
   const warned = warnings.map((warning) => `warning: ${warning}\n`).join('')
   return `${config.file}: no problems\n${warned}${table.toString()}\n`
 }

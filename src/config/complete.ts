@@ -4,8 +4,8 @@
  * there was no problem at all. Must not check anything.
  */
 import { dirname, resolve } from 'node:path'
-import type { Config, FailoverConfig, GroupConfig, HostConfig, MemberConfig } from '../model/config.ts'
-import { defaultPriority, defaults, derivedVrid } from './defaults.ts'
+import type { Config, FailoverConfig, GroupConfig, HostConfig, MemberConfig, SentinelConfig } from '../model/config.ts'
+import { defaultPriority, defaultQuorum, defaults, defaultSentinels, derivedVrid } from './defaults.ts'
 import type { Draft, DraftGroup, DraftMember } from './schema.ts'
 
 /** A member with its place in the list, which a tolerant reading would otherwise lose. */
@@ -82,11 +82,13 @@ function completeGroup(name: string, group: DraftGroup, members: readonly Placed
   return {
     name,
     mode: group.mode ?? defaults.mode,
+    ...(group.mode === 'sentinel' ? { sentinel: completeSentinel(group, members, inConfigDir) } : {}),
     members: members.map(({ index: _index, explicitPriority: _explicit, ...member }) => member),
     ...(group.witness === undefined ? {} : { witness: group.witness }),
     checkIps: (group.check_ips ?? []).filter((ip) => ip !== undefined),
     ...(group.vip === undefined ? {} : { vip: { ip: group.vip.ip, prefix: group.vip.prefix } }),
     vrid: group.vrid ?? derivedVrid(name),
+    ...(group.reader_vip === undefined ? {} : { readerVip: { ...group.reader_vip, vrid: group.reader_vrid ?? derivedVrid(`${name}:reader`) } }),
     unicastPeer: group.unicast_peer ?? defaults.unicastPeer,
     port: group.port ?? defaults.port,
     ...(group.password_file === undefined ? {} : { passwordFile: inConfigDir(group.password_file) }),
@@ -100,5 +102,20 @@ function completeGroup(name: string, group: DraftGroup, members: readonly Placed
       maxBytes: (group.salvage?.max_mib ?? defaults.salvageMaxMib) * 1024 ** 2,
       maxAgeMs: (group.salvage?.max_age_days ?? defaults.salvageMaxAgeDays) * 24 * 3_600_000,
     },
+  }
+}
+
+function completeSentinel(group: DraftGroup, members: readonly PlacedMember[], inConfigDir: (path: string) => string): SentinelConfig {
+  const hosts = group.sentinels?.filter((host) => host !== undefined) ?? defaultSentinels(members.map(({ host }) => host))
+  const written = group.sentinel ?? {}
+  return {
+    hosts,
+    port: written.port ?? defaults.sentinelPort,
+    quorum: written.quorum ?? defaultQuorum(hosts.length),
+    downAfterMs: written.down_after_ms ?? defaults.downAfterMs,
+    failoverTimeoutMs: written.failover_timeout_ms ?? defaults.failoverTimeoutMs,
+    parallelSyncs: written.parallel_syncs ?? defaults.parallelSyncs,
+    ...(written.password_file === undefined ? {} : { passwordFile: inConfigDir(written.password_file) }),
+    process: written.process ?? group.process ?? defaults.process,
   }
 }

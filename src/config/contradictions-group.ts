@@ -1,6 +1,7 @@
 /**
- * What is wrong inside one group: its members, their order and cascade, its vip, its redis directives. Each check names the
- * key to change. Must not look at other groups; that is `contradictions.ts`.
+ * What is wrong inside one group: its members, their order and cascade, its witness, its redis directives; its addresses are in
+ * `contradictions-vip.ts`, its Sentinels in `contradictions-sentinel.ts`. Each check names the key to change. Must not look at other groups; that
+ * is `contradictions.ts`.
  */
 import type { GroupConfig } from '../model/config.ts'
 import { managedReason, modernName, splitWords } from '../render/redis-directives.ts'
@@ -8,7 +9,9 @@ import { unknownHost } from './checked.ts'
 import type { Checked, Findings } from './checked.ts'
 import type { PlacedMember } from './complete.ts'
 import { ranges } from './defaults.ts'
-import { broadcastOf, formatIpv4, networkOf, parseIpv4, unusableReason } from './ipv4.ts'
+import { checkSentinel, warningsOfSentinel } from './contradictions-sentinel.ts'
+import { checkAddresses } from './contradictions-vip.ts'
+import { parseIpv4, unusableReason } from './ipv4.ts'
 import type { Finding } from './problem.ts'
 
 export function checkGroup(checked: Checked, group: GroupConfig): Findings {
@@ -19,12 +22,12 @@ export function checkGroup(checked: Checked, group: GroupConfig): Findings {
       ...checkMembers(checked, group, members),
       ...checkCascade(checked, group, members),
       ...checkWitness(checked, group),
-      ...checkVip(checked, group, members),
-      ...checkVipPorts(group, members),
+      ...checkSentinel(checked, group),
+      ...checkAddresses(checked, group, members),
       ...checkRedis(checked, group),
       ...checkSafe(checked, group),
     ],
-    warnings: warningsOf(checked, group),
+    warnings: [...warningsOf(checked, group), ...warningsOfSentinel(checked, group)],
   }
 }
 
@@ -141,48 +144,6 @@ function checkSafe(checked: Checked, group: GroupConfig): readonly Finding[] {
   })
 }
 
-function checkVip(checked: Checked, group: GroupConfig, members: readonly PlacedMember[]): readonly Finding[] {
-  const { vip } = group
-  if (vip === undefined) return []
-  const found: Finding[] = []
-  const path = ['groups', group.name, 'vip']
-  const ip = parseIpv4(vip.ip) ?? 0
-  const network = networkOf(ip, vip.prefix)
-  const reason = unusableReason(ip)
-  if (reason !== undefined) found.push({ path, message: `${vip.ip} is ${reason}`, accepted: 'a free address of the network of the members' })
-  // /31 and /32 have no network or broadcast address, and /32 says nothing about the network.
-  if (vip.prefix < 31 && ip === network)
-    found.push({ path, message: `${vip.ip} is the address of the network itself`, accepted: `an address in ${formatIpv4(network)}/${vip.prefix}` })
-  if (vip.prefix < 31 && ip === broadcastOf(ip, vip.prefix))
-    found.push({ path, message: `${vip.ip} is the broadcast address of ${formatIpv4(network)}/${vip.prefix}`, accepted: 'a host address' })
-  const reported = new Set<string>()
-  for (const member of members) {
-    const host = checked.config.hosts[member.host]
-    if (member.neverPrimary || reported.has(member.host)) continue
-    reported.add(member.host)
-    if (host !== undefined && vip.prefix < 32 && networkOf(parseIpv4(host.ip) ?? 0, vip.prefix) !== network) {
-      found.push({
-        path,
-        message: `${vip.ip} is outside the network of host \`${host.name}\` (${host.ip}/${vip.prefix})`,
-        accepted: `an address in ${formatIpv4(networkOf(parseIpv4(host.ip) ?? 0, vip.prefix))}/${vip.prefix}`,
-      })
-    }
-  }
-  return found
-}
-
-/** Clients know one address and one port; a member that listens elsewhere would take the VIP and answer nobody. */
-function checkVipPorts(group: GroupConfig, members: readonly PlacedMember[]): readonly Finding[] {
-  if (group.vip === undefined) return []
-  return members
-    .filter((member) => !member.neverPrimary && member.port !== group.port)
-    .map((member) => ({
-      path: ['groups', group.name, 'members', member.index, 'port'],
-      message: `port ${member.port} is not the port of the vip (${group.port})`,
-      accepted: `${group.port}, or \`never_primary: true\``,
-    }))
-}
-
 function checkRedis(checked: Checked, group: GroupConfig): readonly Finding[] {
   const found: Finding[] = []
   const spelled = new Map<string, string>()
@@ -210,10 +171,10 @@ function warningsOf({ has }: Checked, group: GroupConfig): readonly Finding[] {
   const found: Finding[] = []
   const path = ['groups', group.name]
   const byVotes = group.witness !== undefined ? 'a `witness`' : group.durability === 'safe' ? '`durability: safe`' : null
-  if (has([...path, 'check_ips']) && byVotes !== null) {
+  if (has([...path, 'check_ips']) && byVotes !== null && group.mode === 'vip') {
     found.push({ path: [...path, 'check_ips'], message: `not asked: with ${byVotes} votes decide, which know more`, atKey: true })
   }
-  if (group.durability === 'safe' && group.witness === undefined && group.members.length === 2) {
+  if (group.durability === 'safe' && group.mode === 'vip' && group.witness === undefined && group.members.length === 2) {
     const message = 'without a `witness` nobody is promoted when a host is lost: an operator must say `failover --force`, and until then nobody takes writes'
     found.push({ path: [...path, 'durability'], message, atKey: true })
   }

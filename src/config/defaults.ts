@@ -45,6 +45,17 @@ export const defaults = {
   salvageMaxMib: 8192,
   /** Who has looked at it and not wanted it for so long does not want it. */
   salvageMaxAgeDays: 30,
+  /** Sentinel's own, which its clients know. */
+  sentinelPort: 26_379,
+  /**
+   * Sentinel asks once a second at most: with less, no more than one question may go unanswered. It is also the lease of a primary:
+   * longer than honest stalls (a fork, a slow command), so that none of them costs a failover.
+   */
+  downAfterMs: 1000,
+  /** Sentinel's own 3 min let a failover that got stuck wait for 6. A good one needs a second. */
+  failoverTimeoutMs: 10_000,
+  /** Replicas that Sentinel turns to a new primary at once: each of them may need everything, and answers nobody while it loads. */
+  parallelSyncs: 1,
 } as const
 
 /**
@@ -73,6 +84,12 @@ export const ranges = {
   /** With five members at most four can ask. */
   maxFullSyncs: { min: 1, max: 4 },
   members: { min: 2, max: 5 },
+  /** Of two, the loss of one leaves no majority. Above seven, each more only has to be asked for its vote. */
+  sentinels: { min: 3, max: 7 },
+  /** Below 200 ms a slow command would count as the loss of the primary. */
+  downAfterMs: { min: 200, max: 600_000 },
+  failoverTimeoutMs: { min: 1000, max: 3_600_000 },
+  parallelSyncs: { min: 1, max: 4 },
 } as const
 
 export type Range = { readonly min: number; readonly max: number }
@@ -82,6 +99,16 @@ export const minSecretBytes = 16
 
 /** Far more than any real file; stops a wrong path (a dataset, a device) from filling the memory. */
 export const maxFileBytes = 1_048_576
+
+/** The majority: what a Sentinel that is to lead needs in any case. With less, a failover would begin of which nothing can come. */
+export function defaultQuorum(sentinels: number): number {
+  return Math.floor(sentinels / 2) + 1
+}
+
+/** On the members; of an even number all but the last: one more Sentinel would need one more vote and survive no more losses. */
+export function defaultSentinels(members: readonly string[]): readonly string[] {
+  return members.length % 2 === 0 ? members.slice(0, -1) : members
+}
 
 /**
  * FNV-1a of the group's name, to 1..255. Stable, so that all hosts agree without talking, and a second group does not move

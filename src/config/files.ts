@@ -25,6 +25,12 @@ export async function readPassword(group: GroupConfig): Promise<string | undefin
   return file === undefined ? undefined : textOf(file, `password of group ${group.name}`, await passwordContent(file))
 }
 
+/** undefined: the Sentinels of the group have no password. It is their own, not that of redis. */
+export async function readSentinelPassword(group: GroupConfig): Promise<string | undefined> {
+  const file = group.sentinel?.passwordFile
+  return file === undefined ? undefined : textOf(file, `password of the Sentinels of group ${group.name}`, await passwordContent(file))
+}
+
 /** undefined: the group has no redis.conf of the user's own. */
 export async function readUserRedisConf(group: GroupConfig): Promise<string | undefined> {
   const file = group.redisConf
@@ -41,8 +47,10 @@ export async function checkFiles(config: Config): Promise<FileFindings> {
     else if (isPrivate && (found.mode & 0o004) !== 0) warnings.push({ path, message: `${file} can be read by every user of this machine: chmod 600 ${file}` })
   }
   await check(['api', 'secret_file'], config.api.secretFile, secretContent(config.api.secretFile), true)
-  for (const { name, passwordFile, redisConf } of Object.values(config.groups)) {
+  for (const { name, passwordFile, redisConf, sentinel } of Object.values(config.groups)) {
     if (passwordFile !== undefined) await check(['groups', name, 'password_file'], passwordFile, passwordContent(passwordFile), true)
+    const own = sentinel?.passwordFile
+    if (own !== undefined) await check(['groups', name, 'sentinel', 'password_file'], own, passwordContent(own), true)
     if (redisConf !== undefined) await check(['groups', name, 'redis_conf'], redisConf, readContent(redisConf), false)
   }
   return { problems, warnings }

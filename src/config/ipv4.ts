@@ -27,10 +27,14 @@ export function broadcastOf(ip: number, prefix: number): number {
   return (ip | ~mask(prefix)) >>> 0
 }
 
+export function isLoopback(ip: number): boolean {
+  return ip >>> 24 === 127
+}
+
 /** Why no host can have this address. */
 export function unusableReason(ip: number): string | undefined {
   const first = ip >>> 24
-  if (first === 127) return 'a loopback address, which other hosts cannot reach'
+  if (isLoopback(ip)) return 'a loopback address, which other hosts cannot reach'
   if (first === 0) return 'not the address of a host'
   if (first >= 224) return 'a multicast or reserved address'
   return undefined

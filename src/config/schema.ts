@@ -125,13 +125,27 @@ const salvage = z.strictObject({
   max_age_days: integer(ranges.salvageMaxAgeDays, ' days'),
 })
 
+const sentinel = z.strictObject({
+  port: integer(ranges.port),
+  quorum: integer({ min: 1, max: ranges.sentinels.max }),
+  down_after_ms: integer(ranges.downAfterMs, ' ms'),
+  failover_timeout_ms: integer(ranges.failoverTimeoutMs, ' ms'),
+  parallel_syncs: integer(ranges.parallelSyncs),
+  password_file: path(),
+  process: choice(['direct', 'external'], ['systemd']),
+})
+
 const group = z.strictObject({
-  mode: choice(['vip'], ['sentinel', 'cluster']),
+  mode: choice(['vip', 'sentinel'], ['cluster']),
   members: z.array(member).optional(),
+  sentinels: z.array(leaf('the name of a host', readName)).optional(),
+  sentinel: sentinel.optional(),
   witness: leaf('the name of a host', readName),
   check_ips: z.array(ipv4()).optional(),
   vip: leaf(`an IPv4 address and its network prefix, such as 192.168.100.123/24`, readVip),
   vrid: integer(ranges.vrid),
+  reader_vip: leaf(`an IPv4 address and its network prefix, such as 192.168.100.124/24`, readVip),
+  reader_vrid: integer(ranges.vrid),
   unicast_peer: truth(),
   port: integer(ranges.port),
   password_file: path(),
@@ -210,7 +224,8 @@ function keysAt(path: KeyPath): readonly string[] {
   if (section === 'paths') return Object.keys(paths.shape)
   if (section === 'hosts') return Object.keys(host.shape)
   if (key === undefined) return Object.keys(group.shape)
-  return Object.keys({ members: memberKeys, salvage, failover }[key === 'members' || key === 'salvage' ? key : 'failover'].shape)
+  const nested = { members: memberKeys, salvage, sentinel, failover }
+  return Object.keys(nested[key === 'members' || key === 'salvage' || key === 'sentinel' ? key : 'failover'].shape)
 }
 
 /** A copy-free removal. List items become undefined, so that the places of the others stay true. */

@@ -63,6 +63,20 @@ describe('check', () => {
     expect([ok, members.length]).toEqual([true, 4])
   })
 
+  test('where Sentinels run, with data and without', async () => {
+    await writeFile(
+      join(dir, 's.yaml'),
+      `api: { secret_file: secret }
+hosts: { a: { ip: 10.0.0.1 }, b: { ip: 10.0.0.2 }, w: { ip: 10.0.0.9 } }
+groups: { cache: { mode: sentinel, members: [a, b], sentinels: [a, b, w], password_file: pw, sentinel: { password_file: pw } } }
+`,
+    )
+    const output = await run('check', '--config', join(dir, 's.yaml'))
+    expect(output).toMatch(/a .*10\.0\.0\.1:6379.*10\.0\.0\.1:26379, quorum 2 of 3, after 1000 ms/)
+    expect(output).toMatch(/w .*no data.*10\.0\.0\.9:26379/)
+    expect(await run('check')).not.toContain('sentinel')
+  })
+
   test('bad: every problem as text with HF102, or as JSON with exit code 2', async () => {
     await expect(run('check', '--config', join(dir, 'bad.yaml'))).rejects.toMatchObject({
       code: 'HF102',

@@ -24,6 +24,7 @@ test('every key has a row', () => {
     ...keysOf({ groups: { g: { x: 1 } } }),
     ...keysOf({ groups: { g: { members: [{ x: 1 }] } } }),
     ...keysOf({ groups: { g: { failover: { x: 1 } } } }),
+    ...keysOf({ groups: { g: { sentinel: { x: 1 } } } }),
     ...keysOf({ groups: { g: { salvage: { x: 1 } } } }),
   ]
   expect(all.length).toBeGreaterThan(30)
@@ -53,6 +54,15 @@ test.each([
   ['max_full_syncs', `${defaults.maxFullSyncs}`],
   ['max_full_syncs', `${ranges.maxFullSyncs.min}–${ranges.maxFullSyncs.max}`],
   ['priority', `${ranges.priority.min}–${ranges.priority.max}`],
+  ['quorum', '2 to the number'],
+  ['sentinels', `${ranges.sentinels.min} to ${ranges.sentinels.max} hosts`],
+  ['down_after_ms', `${defaults.downAfterMs}`],
+  ['down_after_ms', `${ranges.downAfterMs.min}–${ranges.downAfterMs.max}`],
+  ['failover_timeout_ms', `${defaults.failoverTimeoutMs}`],
+  ['failover_timeout_ms', `${ranges.failoverTimeoutMs.min}–${ranges.failoverTimeoutMs.max}`],
+  ['parallel_syncs', `${defaults.parallelSyncs}`],
+  ['parallel_syncs', `${ranges.parallelSyncs.min}–${ranges.parallelSyncs.max}`],
+  ['reader_vrid', `${ranges.vrid.min}–${ranges.vrid.max}`],
   ['vrid', `${ranges.vrid.min}–${ranges.vrid.max}`],
 ])('%s: %s', (key, value) => {
   expect(row(key)).toContain(value)

@@ -3,7 +3,7 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { readPassword, readSecret, readUserRedisConf } from '../../src/config/files.ts'
+import { readPassword, readSecret, readSentinelPassword, readUserRedisConf } from '../../src/config/files.ts'
 import { findGroup, loadConfig } from '../../src/config/load.ts'
 
 let dir = ''
@@ -80,4 +80,22 @@ test('a secret that everybody can read is a warning, a redis.conf is not', async
   const { warnings } = await loadConfig(file('good.yaml'), { files: true })
   expect(warnings).toEqual([expect.stringContaining(':1:21: api.secret_file: ')])
   expect(warnings[0]).toContain('can be read by every user')
+})
+
+test('the password of the Sentinels is theirs, and checked as the others are', async () => {
+  const sentinels = `hosts: { a: { ip: 10.0.0.1 }, b: { ip: 10.0.0.2 }, c: { ip: 10.0.0.3 } }
+api: { secret_file: secret }
+groups:
+  g: { mode: sentinel, members: [a, b, c], password_file: pw, sentinel: { password_file: FILE } }
+`
+  await put('spw', 'theirs\n', 0o644)
+  await put('sentinels.yaml', sentinels.replace('FILE', 'spw'))
+  const { config, warnings } = await loadConfig(file('sentinels.yaml'), { files: true })
+  expect([await readPassword(findGroup(config, 'g')), await readSentinelPassword(findGroup(config, 'g'))]).toEqual([' p"a ss ', 'theirs'])
+  expect(warnings).toEqual([expect.stringContaining('groups.g.sentinel.password_file: ')])
+  await put('bad.yaml', sentinels.replace('FILE', 'nowhere'))
+  expect(await loadConfig(file('bad.yaml'), { files: true }).catch((caught: unknown) => caught)).toMatchObject({
+    code: 'HF103',
+    problems: [{ line: 4, path: 'groups.g.sentinel.password_file', message: `${file('nowhere')} does not exist` }],
+  })
 })

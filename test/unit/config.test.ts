@@ -4,29 +4,7 @@ import { defaultPriority, defaults, derivedVrid } from '../../src/config/default
 import { ConfigError, findGroup, loadConfig, parseConfig } from '../../src/config/load.ts'
 import { nearest } from '../../src/config/problem.ts'
 import { OperatorError } from '../../src/model/error.ts'
-
-const head = `hosts:
-  a: { ip: 10.0.0.1, interface: eth0 }
-  b: { ip: 10.0.0.2, interface: eth0 }
-  c: { ip: 10.0.0.3, interface: eth0 }
-  w: { ip: 10.0.0.9 }
-groups:
-`
-
-const minimal = `${head}  g: { members: [a, b], vip: 10.0.0.100/24 }\n`
-
-function group(keys: string): string {
-  return `${head}  g: ${keys}\n`
-}
-
-/** `line «what stands at that column» path: message` of each problem, so that a reader can see that the place is right. */
-function problems(text: string): string[] {
-  const lines = text.split('\n')
-  return parseConfig(text, '/x/holdfast.yaml').problems.map(({ line, column, path, message }) => {
-    const there = lines[line - 1]?.slice(column - 1) ?? ''
-    return `${line} «${/^[\w./-]+|^.?/.exec(there)?.[0]}» ${path}: ${message}`
-  })
-}
+import { group, head, minimal, problems } from './config-texts.ts'
 
 describe('a good configuration', () => {
   test('a minimal one is complete', () => {
@@ -221,9 +199,9 @@ const wrong: readonly (readonly [string, string, readonly string[]])[] = [
   ['host loss too short', group('{ members: [a, b], failover: { host_loss_ms: 59 } }'), ['7 «59» groups.g.failover.host_loss_ms: cannot be 59']],
   [
     'later modes',
-    group('{ members: [a, b], mode: sentinel, process: systemd, durability: certain }'),
+    group('{ members: [a, b], mode: cluster, process: systemd, durability: certain }'),
     [
-      '7 «sentinel» groups.g.mode: `sentinel` is not available in this version',
+      '7 «cluster» groups.g.mode: `cluster` is not available in this version',
       '7 «systemd» groups.g.process: `systemd` is not available in this version',
       '7 «certain» groups.g.durability: cannot be "certain"',
     ],
