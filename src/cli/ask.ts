@@ -8,6 +8,7 @@ import { callAgent, type Call } from '../api/client.ts'
 import { addressWords, type AddressReport } from '../model/address.ts'
 import { hostsOf, type Config, type GroupConfig } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
+import type { SentinelProbe } from '../model/sentinel.ts'
 import type { RequestResult, State } from '../model/state.ts'
 import type { Request, Statement, View } from '../model/view.ts'
 
@@ -94,6 +95,20 @@ export interface GroupStatus {
   readonly paused: boolean
   readonly members: readonly MemberStatus[]
   readonly witness: { readonly host: string; readonly agent: 'up' | 'down'; readonly vote: string | null } | null
+  /** `mode: sentinel`: the Sentinels as the primary's agent sees them (or the first that answers); null in other modes. */
+  readonly sentinels: readonly SentinelStatus[] | null
+}
+
+export interface SentinelStatus {
+  readonly host: string
+  /** It answers, names the primary, and is set as configured. */
+  readonly ok: boolean
+  /** Whom it names; null: nobody, or not known. */
+  readonly names: string | null
+  readonly epoch: number | null
+  /** What is wrong with it; '' for nothing. */
+  readonly why: string
+  readonly seenBy: string
 }
 
 export async function statusOf(session: Session, only?: string): Promise<readonly GroupStatus[]> {
@@ -144,6 +159,7 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
     }
   })
   const address = addressOf(found, serving?.member.host ?? null)
+  const sentinels = sentinelsOf(group, found, primary)
   const paused = found.some((f) => f.own?.state?.paused.on === true)
   const [health, because] = judge(
     group,
@@ -154,6 +170,7 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
     silent !== null,
     answers.find((a) => a.host === group.witness)?.ok === true,
     address,
+    sentinels,
   )
   return {
     group: group.name,
@@ -167,7 +184,38 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
     paused,
     members,
     witness: witnessOf(group, answers),
+    sentinels,
   }
+}
+
+function sentinelsOf(group: GroupConfig, found: readonly Found[], primary: string | null): readonly SentinelStatus[] | null {
+  const { sentinel } = group
+  if (sentinel === undefined) return null
+  const looks = found.flatMap(({ member, own }) => (own?.view?.sentinels === undefined ? [] : [{ host: member.host, sentinels: own.view.sentinels }]))
+  const look = looks.find((l) => l.host === primary) ?? looks[0]
+  return sentinel.hosts.map((host) => {
+    const probe = look?.sentinels.find((s) => s.host === host)
+    const why = probe === undefined ? 'no agent that was asked has looked' : whyNotWell(group, probe, primary)
+    return { host, ok: why === '', names: probe?.facts?.names ?? null, epoch: probe?.facts?.configEpoch ?? null, why, seenBy: look?.host ?? '' }
+  })
+}
+
+function whyNotWell(group: GroupConfig, { reach, trouble, facts }: SentinelProbe, primary: string | null): string {
+  const { sentinel } = group
+  if (reach !== 'answers' || facts === null || sentinel === undefined) return trouble ?? (reach === 'refused' ? 'it does not run' : 'it does not answer')
+  if (facts.names !== primary) return `it names ${facts.names ?? facts.address}`
+  if (facts.down) return 'it finds the primary down'
+  if (facts.tilt) return 'it is in TILT mode: its clock jumped or it stood still, and it takes part in nothing'
+  const wanted = {
+    quorum: sentinel.quorum,
+    downAfterMs: sentinel.downAfterMs,
+    failoverTimeoutMs: sentinel.failoverTimeoutMs,
+    parallelSyncs: sentinel.parallelSyncs,
+  }
+  const differs = Object.entries(wanted).filter(([key, value]) => facts.settings[key as keyof typeof wanted] !== value)
+  if (differs.length > 0)
+    return `it is set otherwise than configured: ${differs.map(([key]) => `${key} ${facts.settings[key as keyof typeof wanted]}`).join(', ')}`
+  return facts.others < sentinel.hosts.length - 1 ? `it knows ${facts.others} of ${sentinel.hosts.length - 1} others` : ''
 }
 
 /** Each agent sees its own side: a stranger is seen by those that do not hold the address. Who cannot know says nothing. */
@@ -230,6 +278,7 @@ function judge(
   silent: boolean,
   witnessUp: boolean,
   address: GroupStatus['address'],
+  sentinels: GroupStatus['sentinels'],
 ): readonly ['ok' | 'degraded' | 'down', string] {
   if (primary === null) {
     const because = own.map((g) => g?.decision?.because).find((b) => b !== undefined)
@@ -252,6 +301,8 @@ function judge(
     return ['degraded', barred.map((m) => `${m.host} may not ${m.host === primary ? 'be promoted again' : 'take over'}: ${m.why}`).join('; ')]
   if (group.witness !== undefined && !witnessUp)
     return ['degraded', `the witness ${group.witness} does not answer: if another host is lost too, nobody can be elected`]
+  const ailing = (sentinels ?? []).filter((s) => !s.ok)
+  if (ailing.length > 0) return ['degraded', ailing.map((s) => `the Sentinel of ${s.host}: ${s.why}`).join('; ')]
   return ['ok', `${primary} serves, every replica streams`]
 }
 

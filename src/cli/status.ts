@@ -72,7 +72,12 @@ export function drawGroup(group: GroupStatus, speed: SyncSpeed): string {
     group.witness === null
       ? ''
       : `witness ${group.witness.host}: ${group.witness.agent === 'up' ? 'up' : pc.red('agent down')}${group.witness.vote === null ? '' : `, last vote for ${group.witness.vote}`}\n`
-  return `${head}\n${table.toString()}\n${witness}${group.health === 'ok' ? '' : `${group.because}\n`}`
+  return `${head}\n${table.toString()}\n${witness}${sentinelLine(group)}${group.health === 'ok' ? '' : `${group.because}\n`}`
+}
+
+function sentinelLine({ sentinels }: GroupStatus): string {
+  if (sentinels === null) return ''
+  return `Sentinels: ${sentinels.map((s) => `${s.host} ${s.ok ? pc.green('ok') : pc.red(s.why)}`).join(', ')}\n`
 }
 
 function addressText(group: GroupStatus): string {

@@ -93,12 +93,18 @@ function outcome(state: State, policy: Policy, successor: string | null): string
   if (!policy.auto) return 'nothing: failover.auto is off'
   if (successor === null)
     return `no member could take over: ${policy.external ? "the address would be down until the primary's own supervisor restarts redis" : 'redis would be restarted in place with what its disk has, and serve again once no better data can be found'}`
-  const votes = policy.quorum === 0 ? '' : `, with ${policy.quorum} of ${policy.voters} votes`
+  const votes =
+    policy.sentinel !== null
+      ? `, with the votes of ${policy.sentinel.votes} of ${policy.sentinel.hosts.length} Sentinels`
+      : policy.quorum === 0
+        ? ''
+        : `, with ${policy.quorum} of ${policy.voters} votes`
   const crash = `if its redis died, ${successor} would be promoted within milliseconds${votes}`
   return `${crash}; if its host were lost, ${hostLoss(state, policy, successor)}`
 }
 
 function hostLoss(state: State, policy: Policy, successor: string): string {
+  if (policy.sentinel !== null) return `after ${policy.sentinel.downAfterMs} ms (down_after_ms), when ${policy.sentinel.quorum} Sentinels find it down`
   if (policy.quorum > 0 && policy.quorum === policy.voters)
     return `nobody, before it is back or an operator says holdfast failover ${state.group} --to ${successor} --force (durability: safe without a witness)`
   const cutOff = policy.checks ? ', if a host of check_ips answers there' : ''
@@ -109,7 +115,7 @@ function hostLoss(state: State, policy: Policy, successor: string): string {
 export function writesRefused(state: State, view: View, policy: Policy): string | null {
   if (state.phase !== 'primary') return null
   if (state.writesHeldSinceMs !== null) {
-    const whom = policy.checks ? 'a member or one of check_ips' : `${policy.quorum - 1} of its voters`
+    const whom = policy.sentinel !== null ? 'its Sentinels' : policy.checks ? 'a member or one of check_ips' : `${policy.quorum - 1} of its voters`
     return `writes are refused on ${state.host}: it is cut off from ${whom}, and another may be promoted`
   }
   if (!policy.safe || view.redis.facts?.goodFollowers !== 0) return null
