@@ -62,3 +62,28 @@ groups:
     witness: red-w
     vip: 192.168.77.9/24
 `
+
+/** Three members, each with a Sentinel beside its redis. */
+export function threeWithSentinels(group: readonly string[] = []): string {
+  return [
+    hostLines(3),
+    'groups:',
+    '  sessions:',
+    '    mode: sentinel',
+    '    members: [red-a, red-b, red-c]',
+    '    vip: 192.168.77.9/24',
+    ...group.map((line) => `    ${line}`),
+    '',
+  ].join('\n')
+}
+
+/** Two members with data, and a Sentinel on each of three hosts. */
+export const pairWithSentinels = `${hostLines(2)}
+  red-w: { ip: 192.168.77.3 }
+groups:
+  sessions:
+    mode: sentinel
+    members: [red-a, red-b]
+    sentinels: [red-a, red-b, red-w]
+    vip: 192.168.77.9/24
+`

@@ -280,6 +280,22 @@ export class Rig {
     }
   }
 
+  /** A command to the Sentinel of a host, from the host itself. */
+  async sentinel(host: string, ...args: string[]): Promise<string> {
+    const result = await this.lab.exec(host, ['redis-cli', '-p', '26379', ...args], { deadlineMs: 5000 })
+    return result.stdout.trim() === '' ? result.stderr.trim() : result.stdout.trim()
+  }
+
+  /** When the Sentinel of a host told its clients of another primary, since a moment: by its own log. null: not yet. */
+  async switchedAt(host: string, sinceMs: number, group = 'sessions'): Promise<number | null> {
+    const text = await readFile(this.file(host, 'state', group, 'sentinel.log'), 'utf8').catch(() => '')
+    const at = text.split('\n').flatMap((line) => {
+      const found = /(\d+ \w+ \d+ [\d:]+)\.(\d+) . \+switch-master/.exec(line)
+      return found === null ? [] : [Date.parse(found[1] ?? '') + Number(found[2])]
+    })
+    return at.find((ms) => ms >= sinceMs - 1) ?? null
+  }
+
   agentLog(host: string): Promise<string> {
     return readFile(this.file(host, 'agent.log'), 'utf8').catch(() => '')
   }
@@ -300,5 +316,5 @@ export class Rig {
   }
 }
 
-export { hostLines, pairAndWitness, twoHosts } from './ground.ts'
+export { hostLines, pairAndWitness, pairWithSentinels, threeWithSentinels, twoHosts } from './ground.ts'
 export { entry, poll, problems, run, vip }
