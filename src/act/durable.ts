@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-export async function writeDurably(file: string, text: string): Promise<void> {
-  const handle = await open(`${file}.new`, 'w', 0o640)
+export async function writeDurably(file: string, text: string, mode = 0o640): Promise<void> {
+  const handle = await open(`${file}.new`, 'w', mode)
   try {
     await handle.writeFile(text)
     await handle.sync()

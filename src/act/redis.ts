@@ -17,6 +17,8 @@ export interface RedisHands {
   readonly member: MemberConfig
   readonly password: string | undefined
   readonly userConf: string | undefined
+  /** Of the user as whom Sentinels come to this redis; undefined: the group has none. */
+  readonly sentinelKey?: string | undefined
   readonly link: () => RedisLink | null
   readonly started: (pid: number) => void
   /** What redis does not tell in INFO was changed, and is to be read again. */

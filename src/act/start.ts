@@ -89,6 +89,8 @@ async function writeRedisConf(hands: RedisHands, load?: 'aof' | 'rdb'): Promise<
     const serverVersion = versionOf(/v=(\S+)/.exec(stdout)?.[1] ?? stdout)
     if (serverVersion.major < 4)
       return failed(`HF402: redis ${serverVersion.major}.${serverVersion.minor} has no replication ids (4.0 has); a group needs them to compare data`)
+    if (hands.sentinelKey !== undefined && (serverVersion.major < 6 || (serverVersion.major === 6 && serverVersion.minor < 2)))
+      return failed(`HF402: redis ${serverVersion.major}.${serverVersion.minor} cannot limit what a Sentinel may do (6.2 can); mode: sentinel needs that`)
     await mkdir(redisDataDir(paths, hands.group.name), { recursive: true, mode: 0o750 })
     await mkdir(groupRunDir(paths, hands.group.name), { recursive: true, mode: 0o750 })
     const rendered = renderRedisConf({
@@ -99,6 +101,7 @@ async function writeRedisConf(hands: RedisHands, load?: 'aof' | 'rdb'): Promise<
       serverVersion,
       ...(hands.userConf === undefined ? {} : { userConf: hands.userConf }),
       ...(load === undefined ? {} : { load }),
+      sentinelKey: hands.sentinelKey,
     })
     for (const note of rendered.notes) hands.note(note)
     const file = redisConfFile(paths, hands.group.name)

@@ -2,9 +2,7 @@
  * One agent: all groups of one host, the links to its peers, keepalived, the port. Starts and stops things in the order
  * that safety asks for. INV-7: stopping it stops nothing else; starting it adopts what runs.
  */
-import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { promisify } from 'node:util'
 import { hostsOf, type Config } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
 import type { Event } from '../model/action.ts'
@@ -13,6 +11,7 @@ import { policyOf } from '../model/policy.ts'
 import type { Statement } from '../model/view.ts'
 import { readPassword, readSecret, readUserRedisConf } from '../config/files.ts'
 import { guardProgram } from '../act/keepalived.ts'
+import { isInstalled } from '../act/sentinel-process.ts'
 import { readProcess } from '../observe/process.ts'
 import { guardedGroups } from '../render/guard.ts'
 import { startBeat } from './beat.ts'
@@ -27,6 +26,7 @@ import { openPeerLinks, type PeerLinks } from './peers.ts'
 import { loadState, prepareStateDir } from './store.ts'
 import type { PeerSigns } from './senses.ts'
 import type { AgentSurface, OpenDoor } from './surface.ts'
+import { openSentinels, type GroupSentinels, type SentinelsOptions } from './sentinel.ts'
 import { openVrrp } from './vrrp.ts'
 import { startWitness } from './witness.ts'
 
@@ -78,8 +78,8 @@ async function run(
   const peerHosts = peersOf(config, host, names)
   const beatMs = Math.max(20, Math.floor(Math.min(150, ...names.map((n) => config.groups[n]?.failover.hostLossMs ?? 150)) / 3))
   const stall = stallMeter(beatMs)
-  // Only a primary that lives on a lease needs to know that it was heard.
-  const leased = names.flatMap((name) => config.groups[name] ?? []).filter((group) => policyOf(group, () => '').leased)
+  // Only a primary that lives on a lease by its peers needs to know that it was heard: where there are Sentinels, the lease is by them.
+  const leased = names.flatMap((name) => config.groups[name] ?? []).filter((group) => group.mode === 'vip' && policyOf(group, () => '').leased)
 
   const tell = (name: string, kind: Event['kind'], text: string): void => loops.get(name)?.note(kind, text)
   const stores = new Map(names.map((name) => [name, keptStore(config.paths, name, host, (text) => tell(name, 'salvaged', text))]))
@@ -152,12 +152,15 @@ async function run(
   await vrrp.start()
 
   const signs: PeerSigns = open
+  const sentinelsOf: GroupSentinels[] = []
   for (const name of names) {
     const group = config.groups[name]
     if (group === undefined) continue
     const state = ofThisBoot(await loadState(config.paths, name, host), startedMs)
     const say = (peer: string, statement: Statement) => open.send(peer, { t: 'say', group: name, statement })
-    const shared = { ...signs, config, group, host, state, stall, startedMs, say, log }
+    const sentinels = group.sentinel === undefined ? null : await openSentinels({ ...sentinelEyes(name, loops), config, group, host, secret })
+    if (sentinels !== null) sentinelsOf.push(sentinels)
+    const shared = { ...signs, config, group, host, state, stall, startedMs, say, sentinels, log }
     const member = group.members.find((m) => m.host === host)
     if (member === undefined) {
       loops.set(name, startWitness(shared))
@@ -180,12 +183,14 @@ async function run(
       }),
     )
   }
+  for (const sentinels of sentinelsOf) sentinels.keep()
   log('info', `the agent of ${host} looks after ${names.join(', ') || 'no group'} (port ${config.api.port})`)
 
   return {
     stop: async () => {
       for (const budget of budgets) budget.stop()
       vrrp.close()
+      for (const sentinels of sentinelsOf) sentinels.close()
       for (const loop of loops.values()) await loop.stop()
       open.close()
       beat?.stop()
@@ -221,6 +226,18 @@ function surfaceOf(
   }
 }
 
+/** What the Sentinels of a group need of its loop, which needs them to begin. */
+function sentinelEyes(name: string, loops: ReadonlyMap<string, GroupLoop>): Pick<SentinelsOptions, 'wake' | 'serves' | 'note'> {
+  return {
+    wake: () => loops.get(name)?.wake(),
+    serves: () => {
+      const { holder, epoch } = loops.get(name)?.snapshot().state ?? { holder: null, epoch: 0 }
+      return holder === null ? null : { host: holder, epoch }
+    },
+    note: (kind, text) => loops.get(name)?.note(kind, text),
+  }
+}
+
 function holdsVip(config: Config, name: string, host: string): boolean {
   const group = config.groups[name]
   return group?.vip !== undefined && group.members.some((m) => m.host === host && !m.neverPrimary)
@@ -244,18 +261,17 @@ async function needPrograms(config: Config, host: string, names: readonly string
       'start it with sudo, or from a systemd unit',
     )
   }
-  const direct = names.some((n) => config.groups[n]?.process === 'direct' && config.groups[n].witness !== host)
+  const groups = names.flatMap((n) => config.groups[n] ?? [])
+  const direct = groups.some((group) => group.process === 'direct' && group.members.some((m) => m.host === host))
+  const sentinel = groups.some((group) => group.sentinel?.process === 'direct' && group.sentinel.hosts.includes(host))
   const wanted: (readonly [string, string, string])[] = []
   if (direct) wanted.push([config.paths.redisServer, '--version', 'redis-server'])
   if (vip) wanted.push([config.paths.keepalived, '--version', 'keepalived'], ['nft', '--version', 'nftables'], ['ip', '-V', 'iproute2'])
+  // redis-server can be a Sentinel too.
+  if (sentinel && !(await isInstalled(config.paths.redisServer))) wanted.push([config.paths.redisSentinel, '--version', 'redis-sentinel'])
   const missing: string[] = []
   for (const [program, argument, packageName] of wanted) {
-    try {
-      await promisify(execFile)(program, [argument], { timeout: 5000 })
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT' || (error as NodeJS.ErrnoException).code === 'EACCES')
-        missing.push(`${program} (Debian package ${packageName})`)
-    }
+    if (!(await isInstalled(program, argument))) missing.push(`${program} (Debian package ${packageName})`)
   }
   if (missing.length > 0) throw new OperatorError('HF202', `not found: ${missing.join(', ')}`, 'install what is missing, or set its place under paths:')
 }

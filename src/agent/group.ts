@@ -31,6 +31,7 @@ import { openDiskSense, type DiskSense } from './disk-sense.ts'
 import { lineFile, type Log, type LoggedEvent } from './log-files.ts'
 import { alarmNews } from './news.ts'
 import { openSenses, type PeerSigns } from './senses.ts'
+import type { GroupSentinels } from './sentinel.ts'
 import { hasRoom, saveState } from './store.ts'
 import { takeTurns } from './turns.ts'
 
@@ -49,6 +50,8 @@ export interface GroupOptions extends PeerSigns {
   readonly keepalivedRuns: () => boolean
   readonly yields: () => boolean
   readonly vrrpYield: (yields: boolean) => Promise<Outcome>
+  /** null: the group has no Sentinels. */
+  readonly sentinels: Pick<GroupSentinels, 'sense' | 'key'> | null
   readonly log: Log
 }
 
@@ -122,6 +125,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       port: member.port,
       password: options.password,
       ...(group.process === 'direct' ? { configFile: redisConfFile(config.paths, group.name) } : {}),
+      sentinelKey: options.sentinels?.key,
     },
     monotonicMs,
     wake,
@@ -156,7 +160,8 @@ export function startGroup(options: GroupOptions): GroupLoop {
     pid: () => last?.view.redis.pid ?? null,
     poke: options.poke,
     vrrpYield: options.vrrpYield,
-    sentinels: null,
+    sentinels: options.sentinels?.sense.links ?? null,
+    sentinelKey: options.sentinels?.key,
   }
 
   const address = watchAddress((event) => record(event))
@@ -208,6 +213,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       keepalived: senses.keepalived(last?.decision.diagnosis === 'i-serve' || last?.decision.diagnosis === 'holder-serves'),
       peers,
       checks: senses.checks(peers),
+      ...(options.sentinels === null ? {} : { sentinels: options.sentinels.sense.probe() }),
       request: requests[0] ?? null,
     }
     watched = watch(watched, state, seen, policy)

@@ -1,8 +1,9 @@
 /**
- * The loop of a witness: a host without data that votes (INV-3). Hears the members, remembers its one vote per epoch before it
+ * The loop of a witness: a host without data that votes (INV-3), or that only runs a Sentinel, which then has the vote. Hears the members, remembers its one vote per epoch before it
  * tells it, and does nothing else: no redis, no keepalived, no action. The rule is decide/witness.ts.
  */
 import { freshWatch } from '../model/watch.ts'
+import type { Event } from '../model/action.ts'
 import type { Config, GroupConfig } from '../model/config.ts'
 import { eventsFile } from '../model/paths.ts'
 import { policyOf, statementMs } from '../model/policy.ts'
@@ -14,6 +15,7 @@ import { monotonicMs, type StallMeter } from './clock.ts'
 import type { GroupLoop } from './group.ts'
 import { lineFile, type Log, type LoggedEvent } from './log-files.ts'
 import { openSenses, type PeerSigns } from './senses.ts'
+import type { GroupSentinels } from './sentinel.ts'
 import { saveState } from './store.ts'
 import { takeTurns } from './turns.ts'
 
@@ -25,6 +27,8 @@ export interface WitnessOptions extends PeerSigns {
   readonly stall: StallMeter
   readonly startedMs: number
   readonly say: (host: string, statement: Statement) => void
+  /** null: the group has no Sentinels. */
+  readonly sentinels: Pick<GroupSentinels, 'sense'> | null
   readonly log: Log
 }
 
@@ -54,6 +58,7 @@ export function startWitness(options: WitnessOptions): GroupLoop {
       peers: senses.peers(),
       watch: freshWatch,
       checks: null,
+      ...(options.sentinels === null ? {} : { sentinels: options.sentinels.sense.probe() }),
       request: null,
     }
   }
@@ -72,15 +77,17 @@ export function startWitness(options: WitnessOptions): GroupLoop {
         return
       }
       state = decision.next
-      for (const event of decision.events) {
-        const logged: LoggedEvent = { ...event, host, group: group.name, atWallMs: seen.nowWallMs }
-        events.append(logged)
-        options.log('info', `${group.name}: ${event.text}`, { kind: event.kind, epoch: event.epoch })
-      }
+      for (const event of decision.events) record(event, seen.nowWallMs)
     }
     view = seen
     tell()
     schedule(monotonicMs() + decision.wakeInMs)
+  }
+
+  function record(event: Event, atWallMs = Date.now()): void {
+    const logged: LoggedEvent = { ...event, host, group: group.name, atWallMs }
+    events.append(logged)
+    options.log(event.kind === 'alarm' ? 'error' : 'info', `${group.name}: ${event.text}`, { kind: event.kind, epoch: event.epoch })
   }
 
   function tell(force = false): void {
@@ -105,12 +112,8 @@ export function startWitness(options: WitnessOptions): GroupLoop {
       if (view !== null && senses.peerHosts.includes(peer)) options.say(peer, statementOf(state, view, policy))
     },
     vrrp: () => {},
-    request: (request) =>
-      Promise.resolve({ id: request.id, ok: false, message: `${host} is the witness of ${group.name}: it has no data and carries out nothing` }),
-    note: (kind, text) => {
-      const logged: LoggedEvent = { kind, epoch: state.epoch, text, host, group: group.name, atWallMs: Date.now() }
-      events.append(logged)
-    },
+    request: (request) => Promise.resolve({ id: request.id, ok: false, message: `${host} has no data of ${group.name} and carries out nothing` }),
+    note: (kind, text) => record({ kind, epoch: state.epoch, text }),
     serves: () => false,
     hasAddress: () => false,
     snapshot: () => ({ state, view, decision: null, statement: view === null ? null : statementOf(state, view, policy), policy, address: null }),

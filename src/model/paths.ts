@@ -43,6 +43,20 @@ export function redisLogFile(paths: Paths, group: string): string {
   return `${groupStateDir(paths, group)}/redis.log`
 }
 
+/** The Sentinel's own: its configuration file is its memory, and it writes beside it. Only for Sentinels that Holdfast starts. */
+export function sentinelDir(paths: Paths, group: string): string {
+  return `${groupStateDir(paths, group)}/sentinel`
+}
+
+/** Holds passwords: mode 0600. */
+export function sentinelConfFile(paths: Paths, group: string): string {
+  return `${sentinelDir(paths, group)}/sentinel.conf`
+}
+
+export function sentinelLogFile(paths: Paths, group: string): string {
+  return `${groupStateDir(paths, group)}/sentinel.log`
+}
+
 export function keepalivedLogFile(paths: Paths): string {
   return `${paths.state}/keepalived.log`
 }

@@ -3,6 +3,9 @@
  * A Sentinel's word is about the address that it names; `observe/` turns addresses and run ids into the names of the configuration.
  */
 
+/** As whom Sentinels come to a redis of the group: the orders that they may give are this user's (render/sentinel-user.ts). */
+export const sentinelUser = 'holdfast-sentinel'
+
 /** One Sentinel. `ageMs` of what it said counts from when the question was SENT: whatever the delays, it was no younger. */
 export interface SentinelProbe {
   readonly host: string

@@ -5,6 +5,7 @@
 import type { RedisFacts, RedisProbe } from '../model/view.ts'
 import { factsFromFields, parseInfo } from '../redis/info.ts'
 import { observeBirth } from './birth.ts'
+import { ordersReader } from './orders.ts'
 import type { RedisFiles } from './redis-files.ts'
 import { settingsReader } from './settings.ts'
 import { writeMeter } from './write-meter.ts'
@@ -33,8 +34,11 @@ export interface RedisObserver {
   readonly close: () => void
 }
 
-/** `configFile`: the one from which Holdfast starts this redis; a process of another one is not adopted. Absent: any is (external). */
-export type ObservedTarget = RedisTarget & { readonly configFile?: string }
+/**
+ * `configFile`: the one from which Holdfast starts this redis; a process of another one is not adopted. Absent: any is (external).
+ * `sentinelKey`: the group has Sentinels, and this is the hash of the password with which they come.
+ */
+export type ObservedTarget = RedisTarget & { readonly configFile?: string; readonly sentinelKey?: string | undefined }
 
 export function observeRedis(target: ObservedTarget, clock: () => number, wake: () => void): RedisObserver {
   let link: RedisLink | null = null
@@ -48,6 +52,7 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
   let busy = false
   const meter = writeMeter()
   const settings = settingsReader()
+  const orders = target.sentinelKey === undefined ? null : ordersReader(target.sentinelKey)
   let stranger = false
   let known: ProcessId | null = null
   let refused = false
@@ -84,6 +89,7 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
   }
 
   async function ask(current: RedisLink): Promise<void> {
+    orders?.look(current, clock())
     const answer = await current.call(['INFO'], infoDeadlineMs)
     if (!answer.ok) {
       busy = answer.why.startsWith('BUSY')
@@ -105,6 +111,7 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
     factsAtMs = clock()
     meter.saw(parsed, fields, factsAtMs)
     settings.look(current, parsed, factsAtMs)
+    orders?.saw(parsed, fields)
     remember(parsed.pid)
   }
 
@@ -158,9 +165,13 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
         backlog: meter.backlog(),
         settings: settings.of(facts?.runId),
         ...(birth === null ? {} : { bornFenced: birth.fenced() }),
+        ...(orders === null ? {} : { sentinelMay: orders.now() }),
       }
     },
-    settingsChanged: settings.forget,
+    settingsChanged: () => {
+      settings.forget()
+      orders?.forget()
+    },
     files: () => birth?.files() ?? null,
     link: () => (stranger ? null : link),
     expectProcess: (pid) => {

@@ -13,6 +13,8 @@ import { policyOf } from '../model/policy.ts'
 export const guardScript = 'holdfast_guard'
 
 export function isGuarded(group: GroupConfig, host: string): boolean {
+  // In mode sentinel the lease is by Sentinels, which the guard does not ask.
+  if (group.mode === 'sentinel') return false
   const { leased, auto } = policyOf(group, () => '')
   return leased && auto && group.vip !== undefined && group.members.some((m) => m.host === host && !m.neverPrimary)
 }

@@ -7,8 +7,10 @@
 import { assert } from '../model/assert.ts'
 import type { Config, GroupConfig, MemberConfig } from '../model/config.ts'
 import { redisDataDir, redisLogFile } from '../model/paths.ts'
+import { sentinelUser } from '../model/sentinel.ts'
 import { argsFor, managedReason, modernName, nameFor, quoteWord, readConf, splitWords } from './redis-directives.ts'
 import type { ServerVersion } from './redis-directives.ts'
+import { sentinelUserRules } from './sentinel-user.ts'
 
 export interface RedisConfInput {
   readonly config: Config
@@ -19,6 +21,8 @@ export interface RedisConfInput {
   readonly userConf?: string | undefined
   /** This start loads this file, whatever `appendonly` is configured. */
   readonly load?: 'aof' | 'rdb'
+  /** SHA-256 of the password of the user as whom Sentinels come: in mode sentinel, and only there. */
+  readonly sentinelKey?: string | undefined
 }
 
 export interface RedisConf {
@@ -130,8 +134,10 @@ function managedDirectiveList(input: RedisConfInput): readonly Directive[] {
     password !== undefined && ['masterauth', password],
     ['replica-read-only', 'yes'],
     ['replica-serve-stale-data', 'yes'],
-    // For a Sentinel, lower is better and 0 is never; for holdfast, higher is better.
-    ['replica-priority', member.neverPrimary ? '0' : String(256 - member.priority)],
+    // For a Sentinel, lower is better and 0 is never; for holdfast, higher is better. Real Sentinels select nobody whose agent has not judged its data yet.
+    ['replica-priority', member.neverPrimary || input.sentinelKey !== undefined ? '0' : String(256 - member.priority)],
+    // BORN CLOSED: no Sentinel gives orders to a redis before its agent has looked at it.
+    input.sentinelKey !== undefined && ['user', sentinelUser, ...sentinelUserRules(input.sentinelKey, false)],
     // Only from 4.0: the primary then lists each replica by the address that the configuration knows.
     atLeast(4, 0) && ['replica-announce-ip', host.ip],
     ['repl-diskless-sync-delay', '0'],
@@ -175,6 +181,8 @@ function carryOver(userConf: string, managed: readonly Directive[], extraNames: 
       if (!same.has(JSON.stringify([name, ...args]))) found.push([at, `\`${directive}\` is Holdfast's to decide; left out (${reason})`])
     } else if (name === 'user' && args[0] === 'default') {
       found.push([at, `\`user default\` is Holdfast's to decide; left out (agents and replicas are that user; use \`password_file\`)`])
+    } else if (name === 'user' && args[0] === sentinelUser) {
+      found.push([at, `\`user ${sentinelUser}\` is Holdfast's to decide; left out (Sentinels come as that user)`])
     } else if (replaced.has(name)) {
       found.push([at, `\`${directive}\` is replaced by the \`redis\` key of the group; left out`])
     } else kept.push([name, ...args])

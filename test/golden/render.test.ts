@@ -14,8 +14,10 @@ import { groupRunDir, redisDataDir } from '../../src/model/paths.ts'
 import { renderGuardScript } from '../../src/render/guard.ts'
 import { renderKeepalived } from '../../src/render/keepalived.ts'
 import { renderNftables } from '../../src/render/nftables.ts'
+import { passwordHash, sentinelUserPassword } from '../../src/redis/sentinel-id.ts'
 import { renderRedisConf } from '../../src/render/redis-conf.ts'
 import type { RedisConf } from '../../src/render/redis-conf.ts'
+import { renderSentinelConf, type SentinelConfInput } from '../../src/render/sentinel-conf.ts'
 
 const expectedDir = new URL('./expected/', import.meta.url)
 const password = 'p"w d\\'
@@ -94,6 +96,32 @@ groups:
 
 const guarded = special('check_ips: [192.168.100.1]')
 
+/** Three Sentinels, one on a host without data. */
+function withSentinels(ip = '192.168.100.203'): Config {
+  const group = findGroup(fixed, 'sessions')
+  const sentinel = {
+    ...{ hosts: ['redis-a', 'redis-b', 'redis-w'], port: 26_379, quorum: 2, downAfterMs: 1000, failoverTimeoutMs: 10_000, parallelSyncs: 1 },
+    process: 'direct',
+  } as const
+  const hosts = { ...fixed.hosts, 'redis-w': { name: 'redis-w', ip } }
+  return { ...fixed, hosts, groups: { sessions: { ...group, mode: 'sentinel', sentinel } } }
+}
+
+const userPassword = sentinelUserPassword('a secret of the installation', 'sessions')
+
+function sentinelConf(config: Config, more: Partial<SentinelConfInput> = {}): string {
+  return renderSentinelConf({ config, group: findGroup(config, 'sessions'), host: 'redis-w', userPassword, password: undefined, serves: null, ...more })
+}
+
+function redisOfSentinels(major: number): RedisConf {
+  const config = withSentinels()
+  const group = findGroup(config, 'sessions')
+  const member = group.members[0]
+  if (member === undefined) throw new Error('the group has members')
+  const userText = 'user reader on nopass ~* +@read\nuser holdfast-sentinel on nopass +@all\nreplica-priority 3\n'
+  return renderRedisConf({ config, group, member, password, serverVersion: { major, minor: 0 }, userConf: userText, sentinelKey: passwordHash(userPassword) })
+}
+
 const files: readonly (readonly [string, () => string])[] = [
   ['redis-7.0.conf', () => redisConf(fixed, 7, 0).text],
   ['redis-7.0.notes', () => `${redisConf(fixed, 7, 0).notes.join('\n')}\n`],
@@ -105,6 +133,10 @@ const files: readonly (readonly [string, () => string])[] = [
   ['guard.sh', () => renderGuardScript(guarded, '/usr/bin/node /opt/holdfast/dist/guard.js')],
   ['redis-safe-7.0.conf', () => redisConf(special('durability: safe'), 7, 0).text],
   ['redis-safe-4.0.conf', () => redisConf(special('durability: safe, redis: { min-replicas-to-write: 1 }'), 4, 0, 'min-slaves-max-lag 5').text],
+  ['sentinel.conf', () => sentinelConf(withSentinels())],
+  ['sentinel-later.conf', () => sentinelConf(withSentinels('127.0.0.3'), { password: 's3ntinel', serves: { host: 'redis-b', epoch: 7 } })],
+  ['redis-sentinel-7.0.conf', () => redisOfSentinels(7).text],
+  ['redis-sentinel-7.0.notes', () => `${redisOfSentinels(7).notes.join('\n')}\n`],
   ['nftables-cache-2.conf', () => renderNftables(findGroup(fixed, 'cache-2'), 'eth0')],
   ['nftables-any-interface.conf', () => renderNftables(findGroup(fixed, 'cache-2'))],
 ]

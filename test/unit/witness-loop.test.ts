@@ -38,6 +38,7 @@ test('its disk takes nothing: no vote is told; later it takes a write again: the
     isRefused: () => false,
     hasHungUp: () => false,
     contactMs: () => 10,
+    sentinels: null,
     say: (_to, statement) => said.push(statement),
     log: (_level, text) => troubles.push(text),
   })

@@ -1,0 +1,215 @@
+/**
+ * The Sentinels of one group as one agent has them: the eyes on all of them, and the one of this host, kept running and kept to the
+ * configuration. `SENTINEL SET` is not propagated: each agent sees to its own. Elects nobody and tells nobody who serves (decide/, act/sentinel.ts).
+ */
+import type { Config, GroupConfig } from '../model/config.ts'
+import type { Event } from '../model/action.ts'
+import { sentinelUser, type SentinelProbe, type SentinelSettings } from '../model/sentinel.ts'
+import type { SentinelProcess } from '../act/sentinel-process.ts'
+import { sentinelMemory, sentinelProcess } from '../act/sentinel-process.ts'
+import { readSentinelPassword } from '../config/files.ts'
+import { observeSentinels, type SentinelObserver } from '../observe/sentinels.ts'
+import { openRedis, type RedisLink } from '../redis/link.ts'
+import { passwordHash, sentinelUserPassword } from '../redis/sentinel-id.ts'
+import { localSentinelIp, monitoredOf, settingsOf, settingWords } from '../render/sentinel-conf.ts'
+import { monotonicMs } from './clock.ts'
+
+/** A look at /proc and at what was last heard: nothing is asked in calm times. */
+const lookEveryMs = 1000
+const askDeadlineMs = 1000
+/** The first start of all waits so long for a word of who serves: the Sentinel of a host that was replaced must not begin at epoch 0. */
+const hearFirstMs = 1500
+const hearEveryMs = 50
+/** The same trouble is told again after this long, should it last. */
+const complainAgainMs = 60_000
+
+export interface SentinelsOptions {
+  readonly config: Config
+  readonly group: GroupConfig
+  readonly host: string
+  readonly secret: string
+  readonly wake: () => void
+  readonly serves: () => { readonly host: string; readonly epoch: number } | null
+  readonly note: (kind: Event['kind'], text: string) => void
+}
+
+export interface GroupSentinels {
+  readonly sense: SentinelObserver
+  /** Hash of the password with which Sentinels come to redis. */
+  readonly key: string
+  /** From now on the Sentinel of this host is looked after, if it has one. */
+  readonly keep: () => void
+  /** Stops looking; the Sentinel runs on (INV-7). */
+  readonly close: () => void
+}
+
+export async function openSentinels(options: SentinelsOptions): Promise<GroupSentinels> {
+  const { config, group, host } = options
+  const { hosts, port, downAfterMs } = settingsOf(group)
+  const password = await readSentinelPassword(group)
+  const userPassword = sentinelUserPassword(options.secret, group.name)
+  const ipOf = (name: string): string => config.hosts[name]?.ip ?? ''
+  const sense = observeSentinels({
+    group: group.name,
+    self: host,
+    targets: hosts.map((h) => ({ host: h, ip: ipOf(h), port, ...(password === undefined ? {} : { password }) })),
+    members: group.members.map((m) => ({ host: m.host, ip: ipOf(m.host), port: m.port })),
+    downAfterMs,
+    clock: monotonicMs,
+    wake: options.wake,
+  })
+  let keeper: SentinelKeeper | null = null
+  return {
+    sense,
+    key: passwordHash(userPassword),
+    keep: () => {
+      if (hosts.includes(host)) keeper ??= keepSentinel({ ...options, password, userPassword, probe: sense.probe })
+    },
+    close: () => {
+      keeper?.close()
+      sense.close()
+    },
+  }
+}
+
+export interface KeeperOptions extends Omit<SentinelsOptions, 'secret' | 'wake'> {
+  readonly password: string | undefined
+  readonly userPassword: string
+  readonly probe: () => readonly SentinelProbe[]
+}
+
+export interface SentinelKeeper {
+  readonly close: () => void
+}
+
+export function keepSentinel(options: KeeperOptions): SentinelKeeper {
+  const { config, group, host, password, userPassword, note } = options
+  const wanted = settingsOf(group)
+  const isOurs = wanted.process === 'direct'
+  const target = { host: localSentinelIp(config.hosts[host]?.ip ?? ''), port: wanted.port, password }
+  const told = new Map<string, number>()
+  let closed = false
+  let looking = false
+  let timer: NodeJS.Timeout | null = null
+  let changedAtMs = Number.NEGATIVE_INFINITY
+  let running: number | null = null
+  const openedMs = monotonicMs()
+  const process: SentinelProcess | null = isOurs
+    ? sentinelProcess({ config, group, host, password, userPassword, target, serves: options.serves, note: (text) => note('alarm', text), exited: ended })
+    : null
+
+  function ended(): void {
+    if (closed) return
+    note('alarm', `the Sentinel of ${host} has ended; it is started again`)
+    lookIn(0)
+  }
+
+  function lookIn(ms: number): void {
+    if (timer !== null) clearTimeout(timer)
+    if (!closed) timer = setTimeout(() => void look(), ms)
+  }
+
+  async function look(): Promise<void> {
+    if (looking) return
+    looking = true
+    const mayHear = process?.isNew() === true && options.serves() === null && monotonicMs() - openedMs < hearFirstMs
+    try {
+      if (!mayHear) await keep()
+    } finally {
+      looking = false
+      lookIn(mayHear ? hearEveryMs : lookEveryMs)
+    }
+  }
+
+  async function keep(): Promise<void> {
+    const ensured = process === null ? null : await process.ensure()
+    if (closed) return
+    if (ensured?.done === false) {
+      complain(ensured.why, ensured.waiting === true ? 'waiting' : 'alarm')
+      return
+    }
+    const pid = process?.pid() ?? null
+    if (pid !== null && pid !== running) {
+      running = pid
+      note('started', `the Sentinel of ${host} runs (pid ${pid}, port ${wanted.port})`)
+      if (!comesAsWanted()) await change('comes to redis as its user again', [], ['auth-user', sentinelUser, 'auth-pass', userPassword])
+    }
+    const probe = options.probe().find((p) => p.host === host)
+    if (probe === undefined) return
+    // What was asked before the last change says nothing about it.
+    if (monotonicMs() - probe.ageMs <= changedAtMs) return
+    if (probe.reach === 'trouble' && /no such (master|primary)/i.test(probe.trouble ?? '')) await teach()
+    else if (probe.reach === 'answers' && probe.facts !== null) await settle(probe.facts.settings)
+  }
+
+  /** The agents' secret may have changed since the Sentinel was first started. */
+  function comesAsWanted(): boolean {
+    const memory = sentinelMemory({ config, group })
+    return memory?.watches !== true || (memory.user === sentinelUser && memory.userPassword === userPassword)
+  }
+
+  async function settle(found: SentinelSettings): Promise<void> {
+    const differs = differences(found, wanted)
+    if (differs.length === 0) return
+    const words = differs.map(([name, value, before]) => `${name} ${value} (was ${before})`).join(', ')
+    if (!isOurs) complain(`the Sentinel of ${host} is not as configured: it should have ${words}; it is external, and left as it is`, 'alarm')
+    else
+      await change(
+        `is set as configured: ${words}`,
+        [],
+        differs.flatMap(([name, value]) => [name, value]),
+      )
+  }
+
+  /** It does not know the group: somebody has had it forget (SENTINEL REMOVE). */
+  async function teach(): Promise<void> {
+    const { host: holder, ip, port } = monitoredOf(config, group, options.serves()?.host ?? null)
+    if (!isOurs) {
+      complain(`the Sentinel of ${host} does not watch ${group.name}; it is external, and left as it is`, 'alarm')
+      return
+    }
+    const auth = ['auth-user', sentinelUser, 'auth-pass', userPassword]
+    const monitor = ['MONITOR', group.name, ip, String(port), String(wanted.quorum)]
+    await change(`did not know ${group.name} any more: it watches it again, with ${holder} as the primary`, monitor, [...settingWords(wanted).flat(), ...auth])
+  }
+
+  /** `before`: one more subcommand, first. */
+  async function change(what: string, before: readonly string[], set: readonly string[]): Promise<void> {
+    const opened = await openRedis(target, askDeadlineMs, () => {})
+    if (!opened.ok) return complain(`the Sentinel of ${host} cannot be set as configured: ${opened.why}`, 'alarm')
+    const link: RedisLink = opened.value
+    try {
+      for (const words of [before, ['SET', group.name, ...set]]) {
+        const answer = words.length === 0 ? null : await link.call(['SENTINEL', ...words], askDeadlineMs)
+        changedAtMs = monotonicMs()
+        if (answer?.ok === false) return complain(`the Sentinel of ${host} cannot be set as configured: ${answer.why}`, 'alarm')
+      }
+      note('started', `the Sentinel of ${host} ${what}`)
+    } finally {
+      link.close()
+    }
+  }
+
+  function complain(why: string, kind: 'alarm' | 'waiting'): void {
+    const nowMs = monotonicMs()
+    if (nowMs - (told.get(why) ?? Number.NEGATIVE_INFINITY) < complainAgainMs) return
+    if (told.size > 16) told.clear()
+    told.set(why, nowMs)
+    note(kind, why)
+  }
+
+  lookIn(0)
+  return {
+    close: () => {
+      closed = true
+      if (timer !== null) clearTimeout(timer)
+    },
+  }
+}
+
+/** By the words of SENTINEL SET: what it should be, and what it is. */
+function differences(found: SentinelSettings, wanted: SentinelSettings): readonly (readonly [name: string, value: string, before: string])[] {
+  const all = (settings: SentinelSettings) => [['quorum', String(settings.quorum)] as const, ...settingWords(settings)]
+  const before = new Map(all(found))
+  return all(wanted).flatMap(([name, value]) => (before.get(name) === value ? [] : [[name, value, before.get(name) ?? '?'] as const]))
+}

@@ -1,0 +1,112 @@
+/**
+ * sentinel.conf of one host and group, as a Sentinel is started with it FOR THE FIRST TIME. PURE. From then on the file is the Sentinel's own
+ * memory (its id, votes, epochs, whom it knows), and what changes is told to the Sentinel (agent/sentinel.ts). The directives are
+ * the same in redis 6.2 to 8 and Valkey.
+ */
+import { assert } from '../model/assert.ts'
+import type { Config, GroupConfig, SentinelConfig } from '../model/config.ts'
+import { sentinelDir, sentinelLogFile } from '../model/paths.ts'
+import { sentinelUser, type SentinelSettings } from '../model/sentinel.ts'
+import { quoteWord, readConf } from './redis-directives.ts'
+
+export interface SentinelConfInput {
+  readonly config: Config
+  readonly group: GroupConfig
+  readonly host: string
+  /** Of the user as whom it comes to redis. */
+  readonly userPassword: string
+  /** The Sentinels' own. */
+  readonly password: string | undefined
+  /** Who serves, and since which epoch, where that is known: a Sentinel that begins at 0 would take up any older word. */
+  readonly serves: { readonly host: string; readonly epoch: number } | null
+}
+
+export function renderSentinelConf(input: SentinelConfInput): string {
+  const { config, group, host, password } = input
+  const sentinel = settingsOf(group)
+  const ip = config.hosts[host]?.ip
+  assert(ip !== undefined, `host ${host} is in the configuration`)
+  const monitored = monitoredOf(config, group, input.serves?.host ?? null)
+  const epoch = input.serves?.epoch ?? 0
+  const lines: (readonly string[] | false)[] = [
+    ['port', String(sentinel.port)],
+    // A trial of several hosts on one machine: each has a loopback address of its own.
+    isLoopback(ip) && ['bind', ip],
+    ['protected-mode', 'no'],
+    ['daemonize', 'no'],
+    ['dir', sentinelDir(config.paths, group.name)],
+    ['logfile', sentinelLogFile(config.paths, group.name)],
+    password !== undefined && ['requirepass', password],
+    password !== undefined && ['sentinel', 'sentinel-pass', password],
+    ['sentinel', 'announce-ip', ip],
+    ['sentinel', 'announce-port', String(sentinel.port)],
+    ['sentinel', 'resolve-hostnames', 'no'],
+    ['sentinel', 'monitor', group.name, monitored.ip, String(monitored.port), String(sentinel.quorum)],
+    ...settingWords(sentinel).map(([name, value]) => ['sentinel', name, group.name, value]),
+    ['sentinel', 'auth-user', group.name, sentinelUser],
+    ['sentinel', 'auth-pass', group.name, input.userPassword],
+    epoch > 0 && ['sentinel', 'config-epoch', group.name, String(epoch)],
+    epoch > 0 && ['sentinel', 'current-epoch', String(epoch)],
+  ]
+  const text = lines.filter((line) => line !== false).map((line) => line.map(quoteWord).join(' '))
+  return [`# Written by holdfast for group ${group.name} on ${host}, once. From then on this file is the Sentinel's own.`, ...text, ''].join('\n')
+}
+
+/** By the names that sentinel.conf and SENTINEL SET share. The quorum is set too, but stands in `sentinel monitor`. */
+export function settingWords(sentinel: SentinelSettings): readonly (readonly [name: string, value: string])[] {
+  return [
+    ['down-after-milliseconds', String(sentinel.downAfterMs)],
+    ['failover-timeout', String(sentinel.failoverTimeoutMs)],
+    ['parallel-syncs', String(sentinel.parallelSyncs)],
+  ]
+}
+
+/** Whom a Sentinel that knows nothing is told to watch: the holder, else the first member. */
+export function monitoredOf(config: Config, group: GroupConfig, holder: string | null): { readonly host: string; readonly ip: string; readonly port: number } {
+  const member = group.members.find((m) => m.host === holder) ?? group.members[0]
+  assert(member !== undefined, `group ${group.name} has members`)
+  return { host: member.host, ip: config.hosts[member.host]?.ip ?? '', port: member.port }
+}
+
+export function settingsOf(group: GroupConfig): SentinelConfig {
+  assert(group.sentinel !== undefined, `group ${group.name} has Sentinels`)
+  return group.sentinel
+}
+
+/** Under which address agents of the same host ask it. */
+export function localSentinelIp(ip: string): string {
+  return isLoopback(ip) ? ip : '127.0.0.1'
+}
+
+export function isLoopback(ip: string): boolean {
+  return ip.startsWith('127.')
+}
+
+/** What a sentinel.conf that exists is: this group's, another's, or nothing that a Sentinel could have written. */
+export interface SentinelMemory {
+  readonly kind: 'ours' | 'other' | 'unreadable'
+  readonly port: number | null
+  /** It watches the group: SENTINEL REMOVE ends that. */
+  readonly watches: boolean
+  /** As whom it comes to redis; null: as nobody. */
+  readonly user: string | null
+  readonly userPassword: string | null
+}
+
+export function readSentinelConf(text: string, group: string): SentinelMemory {
+  const conf = readConf(text)
+  const statements = conf.lines.filter((l) => l.directive === 'sentinel').map((l) => l.args)
+  const monitored = statements.filter(([word]) => word?.toLowerCase() === 'monitor').map(([, name]) => name)
+  const valueOf = (word: string): string | null => statements.findLast(([found, name]) => found?.toLowerCase() === word && name === group)?.[2] ?? null
+  const port = conf.lines.findLast((l) => l.directive === 'port')?.args[0]
+  const written = statements.some(([word]) => word?.toLowerCase() === 'myid')
+  // One that was told to forget the group still remembers who it is.
+  const isOurs = monitored.includes(group) || (written && monitored.length === 0)
+  return {
+    kind: conf.broken.length > 0 ? 'unreadable' : isOurs ? 'ours' : monitored.length > 0 ? 'other' : 'unreadable',
+    watches: monitored.includes(group),
+    port: port === undefined ? null : Number(port),
+    user: valueOf('auth-user'),
+    userPassword: valueOf('auth-pass'),
+  }
+}
