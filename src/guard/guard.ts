@@ -13,7 +13,7 @@ import { killClients } from '../act/redis.ts'
 import { fenceFromOutside } from '../act/write-fence.ts'
 import { askChecks } from '../observe/checks.ts'
 import { factsFromInfo } from '../redis/info.ts'
-import { openRedis, type RedisLink } from '../redis/link.ts'
+import { openRedis, type RedisLink, type RedisTarget } from '../redis/link.ts'
 
 /** A lost packet must not end a service: asked three times in a quarter of a second. */
 const attempts = 3
@@ -25,17 +25,45 @@ export type Finding = 'not ours' | 'reached' | 'fenced' | 'failed'
 /** `isStale`: asked again before anything is done, because an agent that comes back meanwhile does it itself, and better. */
 export async function guardGroup(plan: GuardPlan, group: GuardedGroup, isStale: () => boolean): Promise<Finding> {
   if (!mayServe(plan, group)) return 'not ours'
-  const password = group.passwordFile === null ? undefined : readFileSync(group.passwordFile, 'utf8').replace(/\r?\n$/, '')
+  const password = passwordIn(group.passwordFile)
   const link = await redisLink('127.0.0.1', group.port, password)
-  if (link === null) return 'not ours'
+  if (link === null) return withdrawIfReplaced(plan, group, isStale)
   try {
     const own = await factsOf(link)
-    if (own?.role !== 'primary') return 'not ours'
-    if ((await reachesEnough(group)) && !(await isReplaced(group, own, password))) return 'reached'
+    if (own === null) return await withdrawIfReplaced(plan, group, isStale)
+    if (own.role !== 'primary') return 'not ours'
+    if ((await reachesEnough(group)) && !(await isReplaced(group, own, password)) && !(await namesAnother(group))) return 'reached'
     return isStale() ? await fence(plan, group, link, own.runId) : 'reached'
   } finally {
     link.close()
   }
+}
+
+/** Its redis is dead or hangs, and nobody here does anything about it: the address must not stay where the Sentinels have left. */
+async function withdrawIfReplaced(plan: GuardPlan, group: GuardedGroup, isStale: () => boolean): Promise<Finding> {
+  if (!(await namesAnother(group)) || !isStale()) return 'not ours'
+  return setVip(plan.paths, group.name, false).done ? 'fenced' : 'failed'
+}
+
+/** More of the far Sentinels name another than name this host: an election has taken place. */
+async function namesAnother({ name, sentinels }: GuardedGroup): Promise<boolean> {
+  if (sentinels === null) return false
+  const password = passwordIn(sentinels.passwordFile)
+  const named = await Promise.all(sentinels.ips.map((ip) => namedBy({ host: ip, port: sentinels.port, password }, name)))
+  const known = named.filter((ip) => ip !== null)
+  return known.filter((ip) => ip !== sentinels.self).length * 2 > known.length
+}
+
+async function namedBy(target: RedisTarget, group: string): Promise<string | null> {
+  const opened = await openRedis(target, answerDeadlineMs, () => {})
+  if (!opened.ok) return null
+  const answer = await opened.value.call(['SENTINEL', 'GET-MASTER-ADDR-BY-NAME', group], answerDeadlineMs)
+  opened.value.close()
+  return answer.ok && Array.isArray(answer.value) ? String(answer.value[0]) : null
+}
+
+function passwordIn(file: string | null): string | undefined {
+  return file === null ? undefined : readFileSync(file, 'utf8').replace(/\r?\n$/, '')
 }
 
 /** What the agent remembered last. Of what cannot be read nothing is known, and that fences rather than not. */

@@ -14,6 +14,8 @@ export interface GuardedGroup {
   readonly needed: number
   /** Asked where no voter is reached. */
   readonly checkIps: readonly string[]
+  /** The Sentinels, where they are the voters; null: they are not. */
+  readonly sentinels: { readonly port: number; readonly ips: readonly string[]; readonly passwordFile: string | null; readonly self: string } | null
 }
 
 export interface GuardPlan {

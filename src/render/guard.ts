@@ -5,7 +5,7 @@
  */
 import type { Config, GroupConfig } from '../model/config.ts'
 import { hostsOf } from '../model/config.ts'
-import { staleAfterS, type GuardPlan } from '../model/guard.ts'
+import { staleAfterS, type GuardedGroup, type GuardPlan } from '../model/guard.ts'
 import { beatFile, guardPlanFile } from '../model/paths.ts'
 import { policyOf } from '../model/policy.ts'
 
@@ -13,8 +13,6 @@ import { policyOf } from '../model/policy.ts'
 export const guardScript = 'holdfast_guard'
 
 export function isGuarded(group: GroupConfig, host: string): boolean {
-  // In mode sentinel the lease is by Sentinels, which the guard does not ask.
-  if (group.mode === 'sentinel') return false
   const { leased, auto } = policyOf(group, () => '')
   return leased && auto && group.vip !== undefined && group.members.some((m) => m.host === host && !m.neverPrimary)
 }
@@ -27,20 +25,42 @@ export function guardPlan(config: Config, host: string): GuardPlan {
   const ipOf = (name: string): string => config.hosts[name]?.ip ?? ''
   const groups = guardedGroups(config, host).map((group) => {
     const others = group.members.filter((m) => m.host !== host)
-    const { quorum } = policyOf(group, () => '')
     return {
       name: group.name,
       port: group.members.find((m) => m.host === host)?.port ?? group.port,
       passwordFile: group.passwordFile ?? null,
-      voters: hostsOf(group)
-        .filter((h) => h !== host)
-        .map((h) => ({ ip: ipOf(h), ports: [config.api.port, ...others.filter((m) => m.host === h).map((m) => m.port)] })),
       members: others.map((m) => ({ ip: ipOf(m.host), port: m.port })),
-      needed: quorum > 0 ? quorum - 1 : 1,
-      checkIps: quorum > 0 ? [] : group.checkIps,
+      ...vouchersOf(config, group, host),
     }
   })
   return { paths: config.paths, groups }
+}
+
+type Vouchers = Pick<GuardedGroup, 'voters' | 'needed' | 'checkIps' | 'sentinels'>
+
+/** Who must be reached for writes to go on, as the agent would count it. */
+function vouchersOf(config: Config, group: GroupConfig, host: string): Vouchers {
+  const ipOf = (name: string): string => config.hosts[name]?.ip ?? ''
+  const { quorum, sentinel } = policyOf(group, () => '')
+  if (sentinel !== null && group.sentinel !== undefined) {
+    const { port, hosts, passwordFile } = group.sentinel
+    const far = hosts.filter((h) => h !== host)
+    return {
+      voters: far.map((h) => ({ ip: ipOf(h), ports: [port] })),
+      // The Sentinel beside it cannot be cut off from it.
+      needed: sentinel.behind - (hosts.length - far.length),
+      checkIps: [],
+      sentinels: { port, ips: far.map(ipOf), passwordFile: passwordFile ?? null, self: ipOf(host) },
+    }
+  }
+  const members = group.members.filter((m) => m.host !== host)
+  const voters = hostsOf(group).filter((h) => h !== host)
+  return {
+    voters: voters.map((h) => ({ ip: ipOf(h), ports: [config.api.port, ...members.filter((m) => m.host === h).map((m) => m.port)] })),
+    needed: quorum > 0 ? quorum - 1 : 1,
+    checkIps: quorum > 0 ? [] : group.checkIps,
+    sentinels: null,
+  }
 }
 
 /**

@@ -1,6 +1,7 @@
 /** The guard: a shell that starts nothing while the agent beats, and a program that fences only what nobody can vouch for. */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -40,6 +41,7 @@ describe('who has a guard', () => {
     ['members: [a, b], check_ips: [10.0.0.254]', ['g']],
     ['members: [a, b], durability: safe', []],
     ['members: [a, b, c], durability: safe', ['g']],
+    ['members: [a, b, c], mode: sentinel', ['g']],
     ['members: [a, b], witness: w, failover: { auto: false }', []],
     ['members: [{ host: a, never_primary: true }, b], witness: w', []],
   ])('%s', (group, guarded) => {
@@ -60,6 +62,18 @@ describe('who has a guard', () => {
     ])
     expect(guardPlan(configOf('members: [a, b], check_ips: [10.0.0.254]'), 'a').groups[0]).toMatchObject({ needed: 1, checkIps: ['10.0.0.254'] })
   })
+})
+
+test('in Sentinel mode it is told the other Sentinels, and how many of them besides its own a primary needs', () => {
+  expect(guardPlan(configOf('mode: sentinel, members: [a, b, c]'), 'a').groups[0]).toMatchObject({
+    voters: [
+      { ip: '10.0.0.2', ports: [26379] },
+      { ip: '10.0.0.3', ports: [26379] },
+    ],
+    needed: 1,
+    sentinels: { port: 26379, ips: ['10.0.0.2', '10.0.0.3'], self: '10.0.0.1' },
+  })
+  expect(guardPlan(configOf('mode: sentinel, members: [a, b], sentinels: [b, c, w]'), 'a').groups[0]).toMatchObject({ needed: 2 })
 })
 
 describe('the script', () => {
@@ -132,7 +146,7 @@ describe.skipIf(noRedis)('the program', () => {
   const stale = (): boolean => true
   const dead = { ip: '255.255.255.255', ports: [9] }
   function group(more: Partial<GuardedGroup> = {}): GuardedGroup {
-    return { name: 'sessions', port: primary.port, passwordFile: null, voters: [dead], members: [], needed: 1, checkIps: [], ...more }
+    return { name: 'sessions', port: primary.port, passwordFile: null, voters: [dead], members: [], needed: 1, checkIps: [], sentinels: null, ...more }
   }
   const remember = (state: object) => writeFileSync(stateFile(plan().paths, 'sessions'), JSON.stringify({ phase: 'primary', paused: { on: false }, ...state }))
 
@@ -221,6 +235,27 @@ describe.skipIf(noRedis)('the program', () => {
     expect((await fenceFromOutside(hands, id)).done).toBe(true)
     expect((await liftFence(hands)).done).toBe(true)
     expect(await primary.call('SET', 'x', '3')).toBe('OK')
+  })
+
+  test('the Sentinels name another: fenced, also where enough of them are reached; where redis hangs as well, the address alone goes', async () => {
+    remember({})
+    const naming = (ip: string) =>
+      createServer((socket) => socket.on('data', () => socket.write(`*2\r\n$${ip.length}\r\n${ip}\r\n$4\r\n6379\r\n`))).listen(0, '127.0.0.1')
+    const away = naming('10.0.0.2')
+    await once(away, 'listening')
+    const pid = Number(/process_id:(\d+)/.exec(String(await primary.call('INFO', 'server')))?.[1])
+    const port = (away.address() as { port: number }).port
+    const voters = [{ ip: '127.0.0.1', ports: [port] }]
+    const sentinels = { port, ips: ['127.0.0.1'], passwordFile: null, self: '10.0.0.1' }
+    expect(await guardGroup(plan(), group({ voters, sentinels: { ...sentinels, self: '10.0.0.2' } }), stale), 'they name this one').toBe('reached')
+    process.kill(pid, 'SIGSTOP')
+    expect(await guardGroup(plan(), group({ voters, sentinels }), stale)).toBe('fenced')
+    expect(readFileSync(vipAllowedFile(plan().paths, 'sessions'), 'utf8')).toBe('0\n')
+    process.kill(pid, 'SIGCONT')
+    expect(await guardGroup(plan(), group({ voters, sentinels }), stale)).toBe('fenced')
+    expect(writeFence(plan().paths, 'sessions', true)?.inForce).toBe(true)
+    away.close()
+    primary = await again(primary)
   })
 
   test('a replica is nobody to be fenced', async () => {
