@@ -33,7 +33,7 @@ export interface SentinelFacts {
   readonly down: boolean
   /** How long its last PING to the primary has gone unanswered, in ms; 0: none is. */
   readonly pendingPingMs: number
-  /** A failover that this Sentinel itself leads. `to`: the member that it has selected; null: none yet. */
+  /** A failover that this Sentinel itself leads, or stands for. `to`: the member that it has selected (its address, if no member has it); null: none yet. */
   readonly failover: { readonly to: string | null } | null
   readonly tilt: boolean
   readonly settings: SentinelSettings
@@ -56,6 +56,6 @@ export interface SentinelVote {
   readonly to: string
   /** Since it was first seen here. */
   readonly ageMs: number
-  /** Whom it had voted for before, as it told in the very question for this vote. */
+  /** Its newest earlier vote that was for somebody else: who asks in a higher epoch must not forget whose election that was. Absent: none is known. */
   readonly before?: { readonly epoch: number; readonly to: string }
 }

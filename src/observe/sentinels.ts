@@ -1,29 +1,108 @@
-/** Stand-in. */
-import type { SentinelLinks } from '../act/sentinel.ts'
-import type { GroupConfig } from '../model/config.ts'
-import type { SentinelProbe } from '../model/sentinel.ts'
+/**
+ * The Sentinels of a group, each watched by itself (sentinel-watch.ts), in the names of the configuration. Read-only: votes are asked
+ * for, and news told, by act/sentinel.ts over the same connections, and what is answered there is kept here.
+ */
+import type { SentinelFacts, SentinelProbe, SentinelVote } from '../model/sentinel.ts'
+import { candidateId } from '../redis/sentinel-id.ts'
+import type { SentinelLinks } from '../redis/sentinel-link.ts'
+import type { Address } from '../redis/sentinel-replies.ts'
+import { isSame } from './sentinel-poll.ts'
+import { watchSentinel, type SeenFacts, type SentinelSeen } from './sentinel-watch.ts'
 
-export interface SentinelTarget {
-  readonly host: string
-  readonly ip: string
-  readonly port: number
-  readonly password?: string
+export interface SentinelsToObserve {
+  readonly group: string
+  /** The host of this agent. */
+  readonly self: string
+  /** The password is the Sentinels' own. */
+  readonly targets: readonly { readonly host: string; readonly ip: string; readonly port: number; readonly password?: string | undefined }[]
+  readonly members: readonly { readonly host: string; readonly ip: string; readonly port: number }[]
+  readonly downAfterMs: number
+  readonly clock: () => number
+  /** Something of substance is not what it was. */
+  readonly wake: () => void
 }
 
 export interface SentinelObserver {
+  /** What is known now. Never waits. */
   readonly probe: () => readonly SentinelProbe[]
   readonly links: SentinelLinks
   readonly close: () => void
 }
 
-export function observeSentinels(_options: {
-  readonly group: GroupConfig['name']
-  readonly self: string
-  readonly targets: readonly SentinelTarget[]
-  readonly members: readonly { readonly host: string; readonly ip: string; readonly port: number }[]
-  readonly downAfterMs: number
-  readonly clock: () => number
-  readonly wake: () => void
-}): SentinelObserver {
-  return { probe: () => [], links: { hosts: [] }, close: () => {} }
+export function observeSentinels(order: SentinelsToObserve): SentinelObserver {
+  const { group, self, targets, members, downAfterMs, clock } = order
+  const watches = targets.map(({ host, ip, port, password }) => ({
+    host,
+    watch: watchSentinel({
+      group,
+      host,
+      target: { host: ip, port, password },
+      askerId: candidateId(group, self),
+      everyMs: clamp(downAfterMs / 5, 50, 400),
+      silentMs: clamp(downAfterMs / 2, 100, 500),
+      clock,
+      changed: order.wake,
+    }),
+  }))
+  const candidates = new Map([...members, ...targets, { host: self }].map(({ host }) => [candidateId(group, host), host]))
+
+  function voterOf(runId: string | null): string {
+    if (runId === null) return '?'
+    const agent = candidates.get(runId)
+    if (agent !== undefined) return agent
+    const sentinel = watches.find(({ watch }) => watch.seen().facts?.id === runId)
+    return sentinel === undefined ? '?' : `sentinel:${sentinel.host}`
+  }
+
+  function voteOf({ vote }: SentinelSeen, nowMs: number): SentinelVote | null {
+    if (vote === null) return null
+    const before = vote.before === null ? {} : { before: { epoch: vote.before.epoch, to: voterOf(vote.before.leader) } }
+    return { epoch: vote.epoch, to: voterOf(vote.leader), ageMs: nowMs - vote.seenMs, ...before }
+  }
+
+  function memberAt(address: Address): string | null {
+    return members.find((member) => isSame(member, address))?.host ?? null
+  }
+
+  function factsOf({ serves, failover, ...facts }: SeenFacts): SentinelFacts {
+    const address = `${serves.ip}:${serves.port}`
+    const to = failover?.to ?? null
+    return {
+      ...facts,
+      names: memberAt(serves),
+      address,
+      failover: failover === null ? null : { to: to === null ? null : (memberAt(to) ?? `${to.ip}:${to.port}`) },
+    }
+  }
+
+  return {
+    probe: () => {
+      const nowMs = clock()
+      return watches.map(({ host, watch }) => {
+        const seen = watch.seen()
+        const { reach, trouble, facts, sentMs } = seen
+        return {
+          host,
+          reach,
+          trouble,
+          facts: facts === null ? null : factsOf(facts),
+          ageMs: facts === null ? Number.MAX_SAFE_INTEGER : nowMs - sentMs,
+          vote: voteOf(seen, nowMs),
+        }
+      })
+    },
+    links: {
+      group,
+      hosts: targets.map(({ host }) => host),
+      all: () => watches.map(({ watch }) => watch.link()),
+      member: (host) => members.find((member) => member.host === host) ?? null,
+    },
+    close: () => {
+      for (const { watch } of watches) watch.close()
+    },
+  }
+}
+
+function clamp(value: number, low: number, high: number): number {
+  return Math.min(high, Math.max(low, value))
 }

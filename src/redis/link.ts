@@ -1,5 +1,5 @@
 /**
- * One connection to one redis: open, ask, tell when it closes. The only file that knows the client library.
+ * One connection to one redis or Sentinel: open, ask or listen, tell when it closes. The only file that knows the client library.
  * It never reconnects by itself and never queues: whoever holds a link must know at once that it is gone.
  */
 import { Redis } from 'ioredis'
@@ -14,12 +14,69 @@ export interface RedisTarget {
 export interface RedisLink {
   /** Sends one command. Never throws; an error reply is `{ ok: false, why: 'ERR …' }`. The deadline may be infinite. */
   readonly call: (args: readonly string[], deadlineMs: number) => Promise<Observed<unknown>>
+  /** Several in one write to the socket, so that they arrive together; the answers in their order. Not ok: not all came in time. */
+  readonly callAll: (commands: readonly (readonly string[])[], deadlineMs: number) => Promise<Observed<readonly Observed<unknown>[]>>
   readonly isOpen: () => boolean
   readonly close: () => void
 }
 
 /** Opens and authenticates. `onClose` fires once, however the connection ends after it was open. */
 export async function openRedis(target: RedisTarget, connectDeadlineMs: number, onClose: () => void): Promise<Observed<RedisLink>> {
+  const opened = await open(target, connectDeadlineMs, onClose)
+  if (!opened.ok) return opened
+  const { client, isOpen, close, lastError } = opened.value
+  return {
+    ok: true,
+    value: {
+      isOpen,
+      close,
+      call: async (args, deadlineMs) => {
+        const [name, ...rest] = args
+        if (name === undefined || !isOpen()) return { ok: false, why: isOpen() ? 'empty command' : lastError() }
+        return deadline<Observed<unknown>>(client.call(name, ...rest).then(answered, refused), deadlineMs, late(deadlineMs))
+      },
+      callAll: async (commands, deadlineMs) => {
+        if (!isOpen()) return gone(lastError())
+        const replies = client.pipeline(commands.map((args) => ['call', ...args])).exec()
+        return deadline(replies.then(allAnswered, refused), deadlineMs, late(deadlineMs))
+      },
+    },
+  }
+}
+
+/** A connection that ends in the middle leaves the rest without an answer: that is no answer to the whole. */
+function allAnswered(replies: readonly (readonly [Error | null, unknown])[] | null): Observed<readonly Observed<unknown>[]> {
+  const pairs = replies ?? []
+  const broken = pairs.find(([error]) => error !== null && error.name !== 'ReplyError')?.[0]
+  if (broken != null) return refused(broken)
+  return { ok: true, value: pairs.map(([error, value]) => (error === null ? answered(value) : refused(error))) }
+}
+
+/** What is published on the channels of these patterns. The other end of the connection takes no questions meanwhile. */
+export async function openEvents(
+  target: RedisTarget,
+  connectDeadlineMs: number,
+  patterns: readonly string[],
+  onEvent: (channel: string, text: string) => void,
+  onClose: () => void,
+): Promise<Observed<{ readonly close: () => void }>> {
+  const opened = await open(target, connectDeadlineMs, onClose)
+  if (!opened.ok) return opened
+  const { client, close } = opened.value
+  client.on('pmessage', (_pattern: string, channel: string, text: string) => onEvent(channel, text))
+  const subscribed = await deadline<Observed<unknown>>(client.psubscribe(...patterns).then(answered, refused), connectDeadlineMs, late(connectDeadlineMs))
+  if (!subscribed.ok) close()
+  return subscribed.ok ? { ok: true, value: { close } } : subscribed
+}
+
+interface Open {
+  readonly client: Redis
+  readonly isOpen: () => boolean
+  readonly lastError: () => string
+  readonly close: () => void
+}
+
+async function open(target: RedisTarget, connectDeadlineMs: number, onClose: () => void): Promise<Observed<Open>> {
   const client = new Redis({
     host: target.host,
     port: target.port,
@@ -35,17 +92,17 @@ export async function openRedis(target: RedisTarget, connectDeadlineMs: number, 
     noDelay: true,
     keepAlive: 10_000,
   })
-  let open = false
+  let isOpen = false
   let lastError = 'connection closed'
   client.on('error', (error: Error) => {
     lastError = describe(error)
   })
   client.on('close', () => {
-    if (!open) return
-    open = false
+    if (!isOpen) return
+    isOpen = false
     onClose()
   })
-  const refused = await deadline(
+  const why = await deadline(
     client.connect().then(
       () => null,
       (error: Error) => describe(error) || lastError,
@@ -53,33 +110,32 @@ export async function openRedis(target: RedisTarget, connectDeadlineMs: number, 
     connectDeadlineMs,
     `no answer within ${connectDeadlineMs} ms`,
   )
-  if (refused !== null) {
+  if (why !== null) {
     client.disconnect()
-    return { ok: false, why: lastError !== 'connection closed' ? lastError : refused }
+    return { ok: false, why: lastError !== 'connection closed' ? lastError : why }
   }
-  open = true
-  return {
-    ok: true,
-    value: {
-      isOpen: () => open,
-      close: () => {
-        open = false
-        client.disconnect()
-      },
-      call: async (args, deadlineMs) => {
-        const [name, ...rest] = args
-        if (name === undefined || !open) return { ok: false, why: open ? 'empty command' : lastError }
-        return deadline<Observed<unknown>>(
-          client.call(name, ...rest).then(
-            (value) => ({ ok: true, value }),
-            (error: Error) => ({ ok: false, why: describe(error) }),
-          ),
-          deadlineMs,
-          { ok: false, why: `no answer within ${deadlineMs} ms` },
-        )
-      },
-    },
+  isOpen = true
+  const close = (): void => {
+    isOpen = false
+    client.disconnect()
   }
+  return { ok: true, value: { client, isOpen: () => isOpen, lastError: () => lastError, close } }
+}
+
+function answered(value: unknown): Observed<unknown> {
+  return { ok: true, value }
+}
+
+function refused(error: Error): Observed<never> {
+  return gone(describe(error))
+}
+
+function late(deadlineMs: number): Observed<never> {
+  return gone(`no answer within ${deadlineMs} ms`)
+}
+
+function gone(why: string): Observed<never> {
+  return { ok: false, why }
 }
 
 function describe(error: Error): string {

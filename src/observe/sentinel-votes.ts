@@ -1,0 +1,19 @@
+/** The votes of one Sentinel as they were told here: the newest, and the one before it that was for somebody else. No IO. */
+import type { VoteReply } from '../redis/sentinel-replies.ts'
+
+export interface HeardVote extends VoteReply {
+  readonly seenMs: number
+  readonly before: VoteReply | null
+}
+
+/**
+ * A Sentinel that was restarted or reset has forgotten for whom it voted, not in which epoch: what was heard before stands.
+ * An older vote is an answer that was overtaken.
+ */
+export function hearVote(known: HeardVote | null, reply: VoteReply, nowMs: number): HeardVote {
+  if (known === null) return { ...reply, seenMs: nowMs, before: null }
+  if (reply.epoch < known.epoch) return known
+  if (reply.epoch === known.epoch) return reply.leader === null || reply.leader === known.leader ? known : { ...known, leader: reply.leader }
+  const before = known.leader === reply.leader ? known.before : { epoch: known.epoch, leader: known.leader }
+  return { ...reply, seenMs: nowMs, before }
+}

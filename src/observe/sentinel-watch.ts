@@ -1,0 +1,297 @@
+/**
+ * One Sentinel of a group: keeps a connection for questions and one for its events, polls, and keeps the last answer. Facts come only
+ * from polls; an event says no more than that it is worth asking. Whoever reads what is known here never waits.
+ */
+import type { SentinelFacts, SentinelProbe } from '../model/sentinel.ts'
+import type { Observed } from '../model/outcome.ts'
+import { openEvents, openRedis, type RedisLink, type RedisTarget } from '../redis/link.ts'
+import type { SentinelLink } from '../redis/sentinel-link.ts'
+import { troubleFrom, type Address, type VoteReply } from '../redis/sentinel-replies.ts'
+import { answerOf, questionsOf, type Answer, type Question } from './sentinel-poll.ts'
+import { hearVote, type HeardVote } from './sentinel-votes.ts'
+
+const connectDeadlineMs = 500
+/** After a connection has closed it is tried again soon (a restart takes some 20 ms), then at this pace. */
+const [firstRetryMs, retryMs] = [20, 200]
+/** A connection on which nothing was answered for so long may be dead on one side: another is opened. */
+const giveUpMs = 2000
+const tiltEveryMs = 2000
+const eventPatterns = ['+*', '-*']
+
+/** With addresses and run ids, not yet in the names of the configuration. */
+export interface SentinelSeen {
+  readonly reach: SentinelProbe['reach']
+  readonly trouble: string | null
+  readonly facts: SeenFacts | null
+  /** When the question was sent to which `facts` is the answer. */
+  readonly sentMs: number
+  readonly vote: HeardVote | null
+}
+
+export type SeenFacts = Omit<SentinelFacts, 'names' | 'address' | 'failover'> & {
+  readonly serves: Address
+  readonly failover: { readonly to: Address | null } | null
+}
+
+export interface SentinelWatch {
+  readonly seen: () => SentinelSeen
+  readonly link: () => SentinelLink
+  readonly close: () => void
+}
+
+export interface WatchOrder {
+  readonly group: string
+  readonly host: string
+  readonly target: RedisTarget
+  readonly askerId: string
+  readonly everyMs: number
+  readonly silentMs: number
+  readonly clock: () => number
+  /** Something of substance is not what it was. */
+  readonly changed: () => void
+}
+
+export function watchSentinel(order: WatchOrder): SentinelWatch {
+  const { group, host, target, clock, everyMs, silentMs } = order
+  let link: RedisLink | null = null
+  let events: { readonly close: () => void } | null = null
+  let opening = false
+  let openingEvents = false
+  let closed = false
+  let retryInMs = firstRetryMs
+  let timer: NodeJS.Timeout | undefined
+  let asking: { readonly sentMs: number; readonly done: Promise<void> } | null = null
+  /** Since the first question that is not answered yet. */
+  let waiting: { readonly alarm: NodeJS.Timeout; late: boolean } | null = null
+  let queued: Promise<void> | null = null
+  let detailed = false
+  let tiltAskedMs = Number.NEGATIVE_INFINITY
+  let id: string | null = null
+  let tilt = false
+
+  let seen: SentinelSeen = { reach: 'silent', trouble: 'it has not answered yet', facts: null, sentMs: Number.NEGATIVE_INFINITY, vote: null }
+  let names: Address | null = null
+  let told = substanceOf(seen)
+
+  /** Returns whether something of substance is new. */
+  function saw(next: Partial<SentinelSeen>): boolean {
+    seen = { ...seen, ...next }
+    const substance = substanceOf(seen)
+    if (substance === told) return false
+    told = substance
+    order.changed()
+    return true
+  }
+
+  function expectAnswer(): void {
+    if (waiting !== null) return
+    const since = {
+      late: false,
+      alarm: setTimeout(() => {
+        // After a stall of this process the answer may lie in the socket: it is read before this is called.
+        setImmediate(() => {
+          if (waiting !== since) return
+          since.late = true
+          saw({ reach: 'silent', trouble: `no answer within ${silentMs} ms` })
+        })
+      }, silentMs),
+    }
+    waiting = since
+  }
+
+  /** Returns whether the answer came in time. */
+  function answered(): boolean {
+    const inTime = waiting?.late !== true
+    clearTimeout(waiting?.alarm)
+    waiting = null
+    return inTime
+  }
+
+  function rearm(inMs: number): void {
+    clearTimeout(timer)
+    if (!closed) timer = setTimeout(tick, inMs)
+  }
+
+  function tick(): void {
+    if (link === null) return void open()
+    if (asking !== null && clock() - asking.sentMs > giveUpMs) return drop()
+    if (asking === null) void poll()
+    rearm(untilBeat())
+  }
+
+  /** All Sentinels of all groups at one time: wake-ups are most of what they cost. */
+  function untilBeat(): number {
+    return everyMs - (clock() % everyMs)
+  }
+
+  async function open(): Promise<void> {
+    if (opening || closed) return
+    opening = true
+    expectAnswer()
+    const opened = await openRedis(target, connectDeadlineMs, lost)
+    opening = false
+    if (closed) {
+      if (opened.ok) opened.value.close()
+      return
+    }
+    if (!opened.ok) {
+      refused(opened.why)
+      rearm(retryInMs)
+      retryInMs = Math.min(retryMs, retryInMs * 2)
+      return
+    }
+    link = opened.value
+    id = null
+    tiltAskedMs = Number.NEGATIVE_INFINITY
+    void poll()
+    rearm(untilBeat())
+  }
+
+  function refused(why: string): void {
+    // Who was not reached has not answered: `expectAnswer` says when that is silence.
+    if (isSilence(why)) return
+    answered()
+    if (why.includes('ECONNREFUSED')) saw({ reach: 'refused', trouble: 'nobody listens on its port' })
+    else saw({ reach: 'trouble', trouble: troubleFrom(why, group, target.port) })
+  }
+
+  function lost(): void {
+    link = null
+    asking = null
+    events?.close()
+    events = null
+    retryInMs = firstRetryMs
+    void open()
+  }
+
+  function drop(): void {
+    link?.close()
+    lost()
+  }
+
+  async function listen(): Promise<void> {
+    if (openingEvents || events !== null || link === null) return
+    openingEvents = true
+    const beside = link
+    const opened = await openEvents(target, connectDeadlineMs, eventPatterns, heardEvent, () => {
+      events = null
+    })
+    openingEvents = false
+    if (!opened.ok) return
+    if (closed || link !== beside) return opened.value.close()
+    events = opened.value
+    // What happened before it listened.
+    void poll()
+  }
+
+  function heardEvent(channel: string): void {
+    if (channel.endsWith('tilt')) tiltAskedMs = Number.NEGATIVE_INFINITY
+    detailed = true
+    void poll()
+  }
+
+  /** One question at a time: what is asked for meanwhile is asked for behind it, once. Resolves when nothing is new any more. */
+  function poll(): Promise<void> {
+    if (asking !== null) {
+      queued ??= asking.done.then(() => {
+        queued = null
+        return poll()
+      })
+      return queued
+    }
+    const current = link
+    if (current === null) return Promise.resolve()
+    const sentMs = clock()
+    const question = { about: names, detailed: detailed || seen.facts?.failover != null, tilt: sentMs - tiltAskedMs >= tiltEveryMs, id: id === null }
+    detailed = false
+    if (question.tilt) tiltAskedMs = sentMs
+    expectAnswer()
+    const done = current.callAll(questionsOf(question, group, order.askerId), Number.POSITIVE_INFINITY).then((replies) => {
+      if (link !== current) return
+      // The connection is ending. Left to its close event, whoever waits for this answer would ask again before that can come.
+      if (!replies.ok) return drop()
+      asking = null
+      return take(question, replies.value, sentMs) ? undefined : poll()
+    })
+    asking = { sentMs, done }
+    return done
+  }
+
+  /** Returns whether the next question has time: nothing is new, nothing is missing. */
+  function take(question: Question, replies: readonly Observed<unknown>[], sentMs: number): boolean {
+    const inTime = answered()
+    const answer = answerOf(question, replies)
+    if (!answer.ok) return !saw({ reach: 'trouble', trouble: troubleFrom(answer.why, group, target.port) })
+    const { value } = answer
+    id = value.id ?? id
+    tilt = value.tilt ?? tilt
+    names = value.address
+    const failing = value.failover && value.selected === undefined
+    if (failing) detailed = true
+    // Half of what belongs together would be told: facts without the vote, a new epoch with the old primary.
+    if (failing || !value.voteTold) return false
+    const facts = factsOf(value, id ?? '', tilt)
+    // Another Sentinel at this address: what that one had voted is not this one's.
+    const known = seen.facts === null || seen.facts.id === facts.id ? seen.vote : null
+    const vote = value.vote === null ? known : hearVote(known, value.vote, clock())
+    const isNew = saw({ facts, sentMs, vote, ...(inTime ? { reach: 'answers' as const, trouble: null } : {}) })
+    void listen()
+    return inTime && !isNew
+  }
+
+  function heardVotes(replies: readonly VoteReply[]): void {
+    let { vote } = seen
+    for (const reply of replies) vote = hearVote(vote, reply, clock())
+    saw({ vote })
+  }
+
+  void open()
+  return {
+    seen: () => seen,
+    link: () => ({
+      host,
+      address: { ip: target.host, port: target.port },
+      id: seen.facts?.id ?? null,
+      isOpen: link !== null,
+      answers: seen.reach === 'answers',
+      names,
+      ask: (commands) => link?.callAll(commands, Number.POSITIVE_INFINITY) ?? Promise.resolve({ ok: false, why: 'no connection' }),
+      heardVotes,
+      poll,
+    }),
+    close: () => {
+      closed = true
+      clearTimeout(timer)
+      answered()
+      link?.close()
+      link = null
+      asking = null
+      events?.close()
+    },
+  }
+}
+
+function factsOf(answer: Answer, id: string, tilt: boolean): SeenFacts {
+  const { configEpoch, down, pendingPingMs, settings, others, replicas } = answer
+  return {
+    id,
+    serves: answer.serves,
+    configEpoch,
+    down,
+    pendingPingMs,
+    failover: answer.failover ? { to: answer.selected ?? null } : null,
+    tilt,
+    settings,
+    others,
+    replicas,
+  }
+}
+
+/** All but ages. */
+function substanceOf({ reach, trouble, facts, vote }: SentinelSeen): string {
+  return JSON.stringify([reach, trouble, facts === null ? null : { ...facts, pendingPingMs: 0 }, vote])
+}
+
+function isSilence(why: string): boolean {
+  return /no answer within|ETIMEDOUT|EHOST|ENET|ECONNRESET|connection (is )?closed/i.test(why)
+}

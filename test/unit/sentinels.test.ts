@@ -1,0 +1,135 @@
+/** What Sentinels answer, in the words of the model: addresses, flags, votes that were told, forgotten, overtaken. Needs no Sentinel. */
+import { describe, expect, test } from 'vitest'
+import { answerOf, questionsOf } from '../../src/observe/sentinel-poll.ts'
+import { hearVote } from '../../src/observe/sentinel-votes.ts'
+import { addressFrom, masterFrom, othersFrom, selectedFrom, tiltFrom, troubleFrom, voteFrom } from '../../src/redis/sentinel-replies.ts'
+
+const [X, Y] = ['a'.repeat(40), 'b'.repeat(40)]
+const a = { ip: '10.0.0.1', port: 6379 }
+const b = { ip: '10.0.0.2', port: 6379 }
+const ok = (value: unknown) => ({ ok: true, value }) as const
+
+function masterReply(over: Record<string, string> = {}): string[] {
+  return Object.entries({
+    ...{ name: 'sessions', ip: a.ip, port: '6379', runid: '', flags: 'master', 'last-ping-sent': '0', 'down-after-milliseconds': '1000', 'config-epoch': '4' },
+    ...{ 'num-slaves': '2', 'num-other-sentinels': '2', quorum: '2', 'failover-timeout': '180000', 'parallel-syncs': '1' },
+    ...over,
+  }).flat()
+}
+
+describe('SENTINEL MASTER', () => {
+  test('in calm times', () => {
+    expect(masterFrom(masterReply())).toEqual({
+      address: a,
+      ...{ configEpoch: 4, down: false, pendingPingMs: 0, failover: false, others: 2, replicas: 2 },
+      settings: { quorum: 2, downAfterMs: 1000, failoverTimeoutMs: 180_000, parallelSyncs: 1 },
+    })
+  })
+
+  test.each([
+    ['s_down,master,disconnected', true, false],
+    ['s_down,o_down,master', true, false],
+    ['master,failover_in_progress,force_failover', false, true],
+    ['master,disconnected', false, false],
+  ])('flags %s', (flags, down, failover) => {
+    expect(masterFrom(masterReply({ flags }))).toMatchObject({ down, failover })
+  })
+
+  test('a PING that waits', () => expect(masterFrom(masterReply({ 'last-ping-sent': '730' }))?.pendingPingMs).toBe(730))
+
+  test.each([['OK'], [[]], [null], [masterReply({ port: '0' })], [masterReply({ ip: '' })]])('no answer to it: %j', (reply) =>
+    expect(masterFrom(reply)).toBeNull(),
+  )
+})
+
+test('the other words', () => {
+  expect(addressFrom(['10.0.0.2', '6379'])).toEqual(b)
+  expect(addressFrom(null)).toBeNull()
+  const replica = (flags: string) => ['name', 'x', 'ip', b.ip, 'port', '6379', 'flags', flags]
+  expect(selectedFrom([replica('slave'), replica('slave,promoted,disconnected')])).toEqual(b)
+  expect(selectedFrom([replica('slave')])).toBeNull()
+  expect(
+    othersFrom([
+      ['ip', b.ip, 'port', '26379', 'runid', X],
+      ['ip', b.ip, 'port', '26379', 'runid', ''],
+    ]),
+  ).toEqual([{ ip: b.ip, port: 26_379, id: X }])
+  expect([tiltFrom('# Sentinel\r\nsentinel_tilt:1\r\n'), tiltFrom('sentinel_tilt:0\r\n'), tiltFrom('x:1\r\n')]).toEqual([true, false, null])
+})
+
+test('refusals, as an operator reads them', () => {
+  expect(troubleFrom('ERR No such master with that name', 'sessions', 26_379)).toBe('the Sentinel does not watch sessions')
+  expect(troubleFrom('NOAUTH Authentication required.', 'sessions', 26_379)).toMatch(/refuses the password/)
+  expect(troubleFrom("ERR unknown command 'SENTINEL'", 'sessions', 26_379)).toMatch(/port 26379 is no Sentinel/)
+})
+
+describe('a vote', () => {
+  test('in the words of IS-MASTER-DOWN-BY-ADDR', () => {
+    expect(voteFrom([0, X, 5])).toEqual({ epoch: 5, leader: X })
+    expect(voteFrom([0, '*', 0])).toBeNull()
+    // After a restart or a reset.
+    expect(voteFrom([1, '*', 5])).toEqual({ epoch: 5, leader: null })
+    expect(voteFrom(undefined)).toBeNull()
+  })
+
+  const at5 = hearVote(null, { epoch: 5, leader: X }, 100)
+
+  test('heard again, it keeps the time at which it was first seen', () => {
+    expect(hearVote(at5, { epoch: 5, leader: X }, 900)).toBe(at5)
+  })
+
+  test('an answer that was overtaken does not take it back', () => {
+    expect(hearVote(at5, { epoch: 4, leader: Y }, 900)).toBe(at5)
+  })
+
+  test('a Sentinel that was restarted has forgotten for whom, and it is remembered here', () => {
+    expect(hearVote(at5, { epoch: 5, leader: null }, 900)).toBe(at5)
+  })
+
+  test('who first hears of it after that knows the epoch alone', () => {
+    const forgotten = hearVote(null, { epoch: 5, leader: null }, 100)
+    expect(forgotten).toMatchObject({ epoch: 5, leader: null })
+    expect(hearVote(forgotten, { epoch: 5, leader: X }, 200)).toMatchObject({ epoch: 5, leader: X, seenMs: 100 })
+  })
+
+  test('the one before it for somebody else is not lost, however often is asked after it', () => {
+    const at6 = hearVote(at5, { epoch: 6, leader: Y }, 200)
+    expect(at6).toEqual({ epoch: 6, leader: Y, seenMs: 200, before: { epoch: 5, leader: X } })
+    expect(hearVote(at6, { epoch: 7, leader: Y }, 300)).toEqual({ epoch: 7, leader: Y, seenMs: 300, before: { epoch: 5, leader: X } })
+  })
+})
+
+describe('a poll', () => {
+  const calm = { about: a, detailed: false, tilt: false, id: false }
+
+  test('asks what it needs, the vote in epoch 0 and by the address that the Sentinel names', () => {
+    expect(questionsOf(calm, 'sessions', X)).toEqual([
+      ['SENTINEL', 'MASTER', 'sessions'],
+      ['SENTINEL', 'IS-MASTER-DOWN-BY-ADDR', a.ip, '6379', '0', X],
+    ])
+    expect(questionsOf({ about: null, detailed: true, tilt: true, id: true }, 'sessions', X).map((words) => words.slice(0, 2).join(' '))).toEqual([
+      ...['SENTINEL MASTER', 'SENTINEL GET-MASTER-ADDR-BY-NAME', 'SENTINEL REPLICAS', 'INFO sentinel', 'SENTINEL MYID'],
+    ])
+  })
+
+  test('each reply goes with its question', () => {
+    const question = { about: a, detailed: true, tilt: true, id: true }
+    const replies = [masterReply({ flags: 'master,failover_in_progress' }), [0, X, 5], [b.ip, '6379'], [], 'sentinel_tilt:1\r\n', Y].map(ok)
+    expect(answerOf(question, replies)).toMatchObject({
+      value: { address: a, serves: b, voteTold: true, vote: { epoch: 5, leader: X }, selected: null, tilt: true, id: Y },
+    })
+  })
+
+  test('asked by an address that it does not name any more, it has told no vote', () => {
+    expect(answerOf(calm, [masterReply({ ip: b.ip }), [0, '*', 0]].map(ok))).toMatchObject({
+      value: { voteTold: false, vote: null, serves: b, selected: undefined },
+    })
+  })
+
+  test('refused, it is not answered', () => {
+    expect(answerOf(calm, [{ ok: false, why: 'ERR No such master with that name' }, ok([0, '*', 0])])).toEqual({
+      ok: false,
+      why: 'ERR No such master with that name',
+    })
+  })
+})
