@@ -66,7 +66,10 @@ export function watchSentinel(order: WatchOrder): SentinelWatch {
   let queued: Promise<void> | null = null
   let detailed = false
   let tiltAskedMs = Number.NEGATIVE_INFINITY
-  let id: string | null = null
+  let id = ''
+  let idAsked = false
+  /** Something was answered on this connection. */
+  let proved = false
   let tilt = false
 
   let seen: SentinelSeen = { reach: 'silent', trouble: 'it has not answered yet', facts: null, sentMs: Number.NEGATIVE_INFINITY, vote: null }
@@ -113,10 +116,12 @@ export function watchSentinel(order: WatchOrder): SentinelWatch {
   }
 
   function tick(): void {
-    if (link === null) return void open()
-    if (asking !== null && clock() - asking.sentMs > giveUpMs) return drop()
-    if (asking === null) void poll()
-    rearm(untilBeat())
+    if (link === null) void open()
+    else if (asking !== null && clock() - asking.sentMs > giveUpMs) drop()
+    else {
+      if (asking === null) void poll()
+      rearm(untilBeat())
+    }
   }
 
   /** All Sentinels of all groups at one time: wake-ups are most of what they cost. */
@@ -136,12 +141,12 @@ export function watchSentinel(order: WatchOrder): SentinelWatch {
     }
     if (!opened.ok) {
       refused(opened.why)
-      rearm(retryInMs)
-      retryInMs = Math.min(retryMs, retryInMs * 2)
+      retry()
       return
     }
     link = opened.value
-    id = null
+    idAsked = false
+    proved = false
     tiltAskedMs = Number.NEGATIVE_INFINITY
     void poll()
     rearm(untilBeat())
@@ -160,8 +165,15 @@ export function watchSentinel(order: WatchOrder): SentinelWatch {
     asking = null
     events?.close()
     events = null
+    // One that is closed before it answers anything would be opened as fast as the other side can close it.
+    if (!proved) return retry()
     retryInMs = firstRetryMs
     void open()
+  }
+
+  function retry(): void {
+    rearm(retryInMs)
+    retryInMs = Math.min(retryMs, retryInMs * 2)
   }
 
   function drop(): void {
@@ -202,7 +214,7 @@ export function watchSentinel(order: WatchOrder): SentinelWatch {
     const current = link
     if (current === null) return Promise.resolve()
     const sentMs = clock()
-    const question = { about: names, detailed: detailed || seen.facts?.failover != null, tilt: sentMs - tiltAskedMs >= tiltEveryMs, id: id === null }
+    const question = { about: names, detailed: detailed || seen.facts?.failover != null, tilt: sentMs - tiltAskedMs >= tiltEveryMs, id: !idAsked || id === '' }
     detailed = false
     if (question.tilt) tiltAskedMs = sentMs
     expectAnswer()
@@ -220,9 +232,11 @@ export function watchSentinel(order: WatchOrder): SentinelWatch {
   /** Returns whether the next question has time: nothing is new, nothing is missing. */
   function take(question: Question, replies: readonly Observed<unknown>[], sentMs: number): boolean {
     const inTime = answered()
+    proved = true
     const answer = answerOf(question, replies)
     if (!answer.ok) return !saw({ reach: 'trouble', trouble: troubleFrom(answer.why, group, target.port) })
     const { value } = answer
+    idAsked ||= question.id
     id = value.id ?? id
     tilt = value.tilt ?? tilt
     names = value.address
@@ -230,7 +244,7 @@ export function watchSentinel(order: WatchOrder): SentinelWatch {
     if (failing) detailed = true
     // Half of what belongs together would be told: facts without the vote, a new epoch with the old primary.
     if (failing || !value.voteTold) return false
-    const facts = factsOf(value, id ?? '', tilt)
+    const facts = factsOf(value, id, tilt)
     // Another Sentinel at this address: what that one had voted is not this one's.
     const known = seen.facts === null || seen.facts.id === facts.id ? seen.vote : null
     const vote = value.vote === null ? known : hearVote(known, value.vote, clock())
@@ -251,7 +265,7 @@ export function watchSentinel(order: WatchOrder): SentinelWatch {
     link: () => ({
       host,
       address: { ip: target.host, port: target.port },
-      id: seen.facts?.id ?? null,
+      id: id === '' ? null : id,
       isOpen: link !== null,
       answers: seen.reach === 'answers',
       names,
