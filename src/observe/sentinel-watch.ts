@@ -2,13 +2,13 @@
  * One Sentinel of a group: keeps a connection for questions and one for its events, polls, and keeps the last answer. Facts come only
  * from polls; an event says no more than that it is worth asking. Whoever reads what is known here never waits.
  */
-import type { SentinelFacts, SentinelProbe } from '../model/sentinel.ts'
 import type { Observed } from '../model/outcome.ts'
 import { openEvents, openRedis, type RedisLink, type RedisTarget } from '../redis/link.ts'
 import type { SentinelLink } from '../redis/sentinel-link.ts'
 import { troubleFrom, type Address, type VoteReply } from '../redis/sentinel-replies.ts'
-import { answerOf, questionsOf, type Answer, type Question } from './sentinel-poll.ts'
-import { hearVote, type HeardVote } from './sentinel-votes.ts'
+import { answerOf, questionsOf, type Question } from './sentinel-poll.ts'
+import { factsOf, substanceOf, type SentinelSeen } from './sentinel-seen.ts'
+import { hearVote } from './sentinel-votes.ts'
 
 const connectDeadlineMs = 500
 /** After a connection has closed it is tried again soon (a restart takes some 20 ms), then at this pace. */
@@ -17,21 +17,6 @@ const [firstRetryMs, retryMs] = [20, 200]
 const giveUpMs = 2000
 const tiltEveryMs = 2000
 const eventPatterns = ['+*', '-*']
-
-/** With addresses and run ids, not yet in the names of the configuration. */
-export interface SentinelSeen {
-  readonly reach: SentinelProbe['reach']
-  readonly trouble: string | null
-  readonly facts: SeenFacts | null
-  /** When the question was sent to which `facts` is the answer. */
-  readonly sentMs: number
-  readonly vote: HeardVote | null
-}
-
-export type SeenFacts = Omit<SentinelFacts, 'names' | 'address' | 'failover'> & {
-  readonly serves: Address
-  readonly failover: { readonly to: Address | null } | null
-}
 
 export interface SentinelWatch {
   readonly seen: () => SentinelSeen
@@ -283,27 +268,6 @@ export function watchSentinel(order: WatchOrder): SentinelWatch {
       events?.close()
     },
   }
-}
-
-function factsOf(answer: Answer, id: string, tilt: boolean): SeenFacts {
-  const { configEpoch, down, pendingPingMs, settings, others, replicas } = answer
-  return {
-    id,
-    serves: answer.serves,
-    configEpoch,
-    down,
-    pendingPingMs,
-    failover: answer.failover ? { to: answer.selected ?? null } : null,
-    tilt,
-    settings,
-    others,
-    replicas,
-  }
-}
-
-/** All but ages. */
-function substanceOf({ reach, trouble, facts, vote }: SentinelSeen): string {
-  return JSON.stringify([reach, trouble, facts === null ? null : { ...facts, pendingPingMs: 0 }, vote])
 }
 
 function isSilence(why: string): boolean {

@@ -7,7 +7,8 @@ import { candidateId } from '../redis/sentinel-id.ts'
 import type { SentinelLinks } from '../redis/sentinel-link.ts'
 import type { Address } from '../redis/sentinel-replies.ts'
 import { isSame } from './sentinel-poll.ts'
-import { watchSentinel, type SeenFacts, type SentinelSeen } from './sentinel-watch.ts'
+import type { SeenFacts, SentinelSeen } from './sentinel-seen.ts'
+import { watchSentinel } from './sentinel-watch.ts'
 
 export interface SentinelsToObserve {
   readonly group: string

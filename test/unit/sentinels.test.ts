@@ -1,6 +1,8 @@
 /** What Sentinels answer, in the words of the model: addresses, flags, votes that were told, forgotten, overtaken. Needs no Sentinel. */
+import { createServer, type AddressInfo } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { answerOf, questionsOf } from '../../src/observe/sentinel-poll.ts'
+import { observeSentinels } from '../../src/observe/sentinels.ts'
 import { hearVote } from '../../src/observe/sentinel-votes.ts'
 import { addressFrom, masterFrom, othersFrom, selectedFrom, tiltFrom, troubleFrom, voteFrom } from '../../src/redis/sentinel-replies.ts'
 
@@ -132,4 +134,24 @@ describe('a poll', () => {
       why: 'ERR No such master with that name',
     })
   })
+})
+
+test('one that ends every connection at the first question is silent, and is not besieged', async () => {
+  let connections = 0
+  const server = createServer((socket) => {
+    connections += 1
+    socket.on('error', () => {})
+    socket.on('data', (bytes) => (bytes.includes('HELLO') ? socket.write('%0\r\n') : socket.destroy()))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const observer = observeSentinels({
+    ...{ group: 'sessions', self: 'a', members: [], downAfterMs: 1000, clock: () => performance.now(), wake: () => {} },
+    targets: [{ host: 'a', ip: '127.0.0.1', port: (server.address() as AddressInfo).port }],
+  })
+  await new Promise((resolve) => setTimeout(resolve, 900))
+  expect(observer.probe()).toMatchObject([{ reach: 'silent', trouble: 'no answer within 500 ms', facts: null, vote: null }])
+  expect(connections).toBeGreaterThan(2)
+  expect(connections).toBeLessThan(15)
+  observer.close()
+  await new Promise((resolve) => server.close(resolve))
 })
