@@ -141,7 +141,7 @@ test('one that ends every connection at the first question is silent, and is not
   const server = createServer((socket) => {
     connections += 1
     socket.on('error', () => {})
-    socket.on('data', (bytes) => (bytes.includes('HELLO') ? socket.write('%0\r\n') : socket.destroy()))
+    socket.on('data', (bytes) => (bytes.includes('hello') ? socket.write('%0\r\n') : socket.destroy()))
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const observer = observeSentinels({
