@@ -66,7 +66,8 @@ async function tell(links: SentinelLinks, host: string, at: Address, epoch: numb
   const replies = await sentinel.ask([['PUBLISH', '__sentinel__:hello', hello]])
   const reply = replies.ok ? replies.value[0] : replies
   if (reply?.ok !== true) return failed(reply?.why ?? 'no answer')
-  await sentinel.poll()
+  // What it makes of that comes with its next answer, and wakes the loop: a new primary has more to do than to wait for it.
+  void sentinel.poll()
   return done
 }
 

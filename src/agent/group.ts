@@ -98,7 +98,7 @@ const complainAgainMs = 60_000
  * Asked for again and again for as long as something lasts. Such a cycle is not looked after at once and not journalled: a primary that is
  * cut off and holds its writes back would go round without a pause, and its journal would be full of that within two seconds.
  */
-const renewals: readonly string[] = ['poke', 'pause-writes', 'ask-votes']
+const renewals: readonly string[] = ['poke', 'pause-writes', 'ask-votes', 'tell-sentinels']
 
 export function startGroup(options: GroupOptions): GroupLoop {
   const { config, group, member, host } = options

@@ -153,12 +153,7 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
     if (differs.length === 0) return
     const words = differs.map(([name, value, before]) => `${name} ${value} (was ${before})`).join(', ')
     if (!isOurs) complain(`the Sentinel of ${host} is not as configured: it should have ${words}; it is external, and left as it is`, 'alarm')
-    else
-      await change(
-        `is set as configured: ${words}`,
-        [],
-        differs.flatMap(([name, value]) => [name, value]),
-      )
+    else await change(`is set as configured: ${words}`, [], differs.flat())
   }
 
   /** It does not know the group: somebody has had it forget (SENTINEL REMOVE). */

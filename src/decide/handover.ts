@@ -10,7 +10,8 @@ import type { RedisFacts, Statement } from '../model/view.ts'
 import { answerId, answerRequest, holdStill, type Context, type Draft } from './draft.ts'
 import { heard, peerOf, redisAnswers } from './situation.ts'
 import { holdsLease } from './lease.ts'
-import { nextEpoch, sentinelLeads, sentinelsOf, votesFor } from './sentinels.ts'
+import { sentinelLeads, sentinelsOf } from './sentinel-words.ts'
+import { nextEpoch, votesFor } from './sentinels.ts'
 
 /** A replica further behind than this would hold writes for long; it may catch up first. */
 const maxLagBytes = 1_048_576

@@ -9,7 +9,8 @@ import { busyTickMs, holdWritesMs, isVoted, lonelyWaitMs, longSilentMs, type Pol
 import type { State } from '../model/state.ts'
 import type { PeerProbe, View } from '../model/view.ts'
 import { holdStill, type Context, type Draft } from './draft.ts'
-import { boundMs, sentinelLeads, sentinelsBehind, sentinelsOf, votedAgainst } from './sentinels.ts'
+import { sentinelLeads, sentinelsOf } from './sentinel-words.ts'
+import { boundMs, sentinelsBehind, votedAgainst } from './sentinels.ts'
 import { heard, isServingPhase, isWriteFenced, newcomerMs, redisAnswers } from './situation.ts'
 
 export function withLease(ctx: Context, serve: (ctx: Context) => Draft, resign: (ctx: Context, why: string) => Draft): Draft {

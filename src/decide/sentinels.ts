@@ -7,6 +7,7 @@ import { ballotRetryMs, promoteWithinMs, type Policy } from '../model/policy.ts'
 import type { SentinelProbe, SentinelVote } from '../model/sentinel.ts'
 import type { State, Vote } from '../model/state.ts'
 import type { View } from '../model/view.ts'
+import { answering, leaderName, namedBySentinels, sentinelLeads, sentinelsOf } from './sentinel-words.ts'
 import { isServingPhase, peerOf } from './situation.ts'
 import type { Context, Draft } from './draft.ts'
 
@@ -18,40 +19,6 @@ const epochLeap = 10
 
 /** What a candidate needs at most from its question to its promotion: its votes count for so long, then it acts or begins anew. */
 const takenUpMs = 2 * (ballotRetryMs + promoteWithinMs)
-
-export function sentinelsOf(view: View): readonly SentinelProbe[] {
-  return view.sentinels ?? []
-}
-
-/** Those whose last answer is about now. */
-function answering(view: View): readonly SentinelProbe[] {
-  return sentinelsOf(view).filter((s) => s.reach === 'answers' && s.facts !== null)
-}
-
-/** Whom the Sentinels name, by the one that has heard of the latest failover. null: none answers, or none was ever told. */
-export function namedBySentinels(view: View): { readonly host: string | null; readonly epoch: number; readonly by: string } | null {
-  const known = answering(view).flatMap((s) => (s.facts === null ? [] : [{ host: s.facts.names, epoch: s.facts.configEpoch, by: s.host }]))
-  return known.sort((a, b) => b.epoch - a.epoch)[0] ?? null
-}
-
-/** So many find the primary down that they name, which is this one. */
-export function downCount(view: View, host: string): number {
-  return answering(view).filter((s) => s.facts?.names === host && s.facts.down).length
-}
-
-/** A Sentinel leads a failover and has chosen whom it is to promote. */
-export function sentinelLeads(view: View): { readonly by: string; readonly to: string; readonly epoch: number } | null {
-  for (const { host, facts, vote } of answering(view)) {
-    const to = facts?.failover?.to ?? null
-    // Forced by hand or voted for: it has given its own vote to itself in the epoch in which it leads.
-    if (to !== null) return { by: host, to, epoch: vote?.to === leaderName(host) ? vote.epoch : 0 }
-  }
-  return null
-}
-
-function leaderName(host: string): string {
-  return `sentinel:${host}`
-}
 
 /** For how long, in ms from now, this Sentinel cannot find this primary down. It names it, has answered it, and stands behind nobody else. */
 export function boundMs(state: State, view: View, policy: Policy, sentinel: SentinelProbe): number {

@@ -4,7 +4,7 @@
  */
 import type { KeepalivedProbe, PeerProbe, Statement, View } from '../model/view.ts'
 import type { State } from '../model/state.ts'
-import { downCount } from './sentinels.ts'
+import { downCount } from './sentinel-words.ts'
 import { stallLimitMs, statementStaleMs, type Policy, type SentinelPolicy } from '../model/policy.ts'
 
 /** The own redis. `other-primary`: it answers as a primary, but is not the process that was promoted here. */

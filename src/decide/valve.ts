@@ -6,7 +6,7 @@ import type { Action } from '../model/action.ts'
 import type { State } from '../model/state.ts'
 import type { Context, Draft } from './draft.ts'
 import { ownFitness } from './fitness.ts'
-import { sentinelLeads } from './sentinels.ts'
+import { sentinelLeads } from './sentinel-words.ts'
 import { redisAnswers } from './situation.ts'
 
 /** All that may be selected are alike to a Sentinel, so that it goes by their data. redis' own default. */

@@ -5,7 +5,7 @@
 import type { Action, Event } from '../model/action.ts'
 import { isolatedMs, isVoted, strayAfterMs, strayUnsureMs, vouchedAfterMs } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
-import type { Context } from './draft.ts'
+import type { Context, Draft } from './draft.ts'
 import { isCutOff } from './lease.ts'
 import { ownFitness } from './fitness.ts'
 import { heard, isServingPhase, voucherOf } from './situation.ts'
@@ -79,9 +79,12 @@ export function yieldRule(ctx: Context, next: State): readonly Action[] {
  * Who was chosen by Sentinels did not stand for the address before, and VRRP would listen for three adverts first. It is put here at once;
  * keepalived finds it there when it becomes MASTER, and takes it off when it is denied. Not where VRRP hears another that holds it.
  */
-export function takeRule(ctx: Context, next: State): readonly Action[] {
-  const keepalived = ctx.view.keepalived
-  if (ctx.policy.sentinel === null || keepalived === null || keepalived.vipHere || next.phase !== 'primary') return []
+export function takeRule(ctx: Context, { next, actions }: Draft): readonly Action[] {
+  const { keepalived, redis } = ctx.view
+  if (ctx.policy.sentinel === null || keepalived === null || keepalived.vipHere) return []
+  // A promotion that fails ends the list before this.
+  const serves = (next.phase === 'primary' || next.phase === 'promoting') && (redis.facts?.role === 'primary' || actions.some((a) => a.kind === 'promote'))
+  if (!serves || ctx.policy.members.find((m) => m.host === next.host)?.neverPrimary === true) return []
   return keepalived.vrrp === 'MASTER' || keepalived.vrrp === 'BACKUP' ? [] : [{ kind: 'take-address' }]
 }
 

@@ -93,7 +93,8 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
     const answer = await current.call(['INFO'], infoDeadlineMs)
     if (!answer.ok) {
       busy = answer.why.startsWith('BUSY')
-      if (current.isOpen()) trouble = answer.why
+      // The client library knows that its socket is gone a moment before it says so.
+      if (current.isOpen() && !/isn't writeable/.test(answer.why)) trouble = answer.why
       // -BUSY is not an answer: nobody is served while the script runs.
       if (!busy) waitingSinceMs = null
       return

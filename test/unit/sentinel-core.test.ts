@@ -231,9 +231,9 @@ describe('a Sentinel acts by itself', () => {
     expect(d.next).toMatchObject({ phase: 'promoting', epoch: 6, holder: 'b' })
     expect(d.rule).toBe('Sentinel × promoted → adopt')
     expect(d.actions[0]).toEqual({ kind: 'vip', allowed: true })
+    expect(kinds(d)).toContain('take-address')
     const done = decide(d.next, { ...here, nowMs: nowMs + 5 }, policy)
     expect(done.next.phase).toBe('primary')
-    expect(kinds(done)).toContain('take-address')
     expect(done.actions).toContainEqual({ kind: 'tell-sentinels', sentinels: ['a', 'b', 'c'], holder: 'b', epoch: 6 })
   })
 

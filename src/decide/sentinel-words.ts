@@ -1,0 +1,37 @@
+/** What the Sentinels say, all together: who answers, whom they name, how many find the primary down, whether one of them leads. PURE. Judges nothing. */
+import type { SentinelProbe } from '../model/sentinel.ts'
+import type { View } from '../model/view.ts'
+
+export function sentinelsOf(view: View): readonly SentinelProbe[] {
+  return view.sentinels ?? []
+}
+
+/** Those whose last answer is about now. */
+export function answering(view: View): readonly SentinelProbe[] {
+  return sentinelsOf(view).filter((s) => s.reach === 'answers' && s.facts !== null)
+}
+
+/** Whom the Sentinels name, by the one that has heard of the latest failover. null: none answers, or none was ever told. */
+export function namedBySentinels(view: View): { readonly host: string | null; readonly epoch: number; readonly by: string } | null {
+  const known = answering(view).flatMap((s) => (s.facts === null ? [] : [{ host: s.facts.names, epoch: s.facts.configEpoch, by: s.host }]))
+  return known.sort((a, b) => b.epoch - a.epoch)[0] ?? null
+}
+
+/** So many find the primary down that they name, which is this one. */
+export function downCount(view: View, host: string): number {
+  return answering(view).filter((s) => s.facts?.names === host && s.facts.down).length
+}
+
+/** A Sentinel leads a failover and has chosen whom it is to promote. */
+export function sentinelLeads(view: View): { readonly by: string; readonly to: string; readonly epoch: number } | null {
+  for (const { host, facts, vote } of answering(view)) {
+    const to = facts?.failover?.to ?? null
+    // Forced by hand or voted for: it has given its own vote to itself in the epoch in which it leads.
+    if (to !== null) return { by: host, to, epoch: vote?.to === leaderName(host) ? vote.epoch : 0 }
+  }
+  return null
+}
+
+export function leaderName(host: string): string {
+  return `sentinel:${host}`
+}
