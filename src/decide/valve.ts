@@ -5,9 +5,9 @@
 import type { Action } from '../model/action.ts'
 import type { State } from '../model/state.ts'
 import type { Context, Draft } from './draft.ts'
-import { ownFitness } from './fitness.ts'
+import { memberOf, ownFitness } from './fitness.ts'
 import { sentinelLeads } from './sentinel-words.ts'
-import { redisAnswers } from './situation.ts'
+import { isServingPhase, redisAnswers } from './situation.ts'
 
 /** All that may be selected are alike to a Sentinel, so that it goes by their data. redis' own default. */
 const selectablePriority = 100
@@ -19,9 +19,7 @@ export function valveRule(ctx: Context, draft: Draft): readonly Action[] {
   const fit = draft.next.phase === 'replica' && ownFitness(draft.next, view, policy).fit
   const allowed = fit && mayOrder(ctx, draft.next)
   const valve: readonly Action[] = may.orders === allowed ? [] : [{ kind: 'sentinel-orders', allowed }]
-  const priority = fit && !draft.next.paused.on ? selectablePriority : 0
-  const rank: readonly Action[] = may.priority === null || may.priority === priority ? [] : [{ kind: 'replica-priority', value: priority }]
-  return [...valve, ...rank]
+  return [...valve, ...priorityRule(ctx, draft.next, fit)]
 }
 
 /** Not while the agents elect: two would choose. But an election that comes to nothing must not keep the Sentinels from theirs for ever. */
@@ -29,4 +27,16 @@ function mayOrder({ view, policy }: Context, next: State): boolean {
   if (next.paused.on) return false
   if (next.gone === null || sentinelLeads(view)?.to === next.host) return true
   return view.nowMs - next.gone.atMs > (policy.sentinel?.failoverTimeoutMs ?? 0)
+}
+
+/**
+ * Never for a moment only: a Sentinel looks once in ten seconds, and would find nobody to select until it looks again. Whether a member may be
+ * promoted now is for the valve to say.
+ */
+function priorityRule({ view, policy }: Context, next: State, fit: boolean): readonly Action[] {
+  const now = view.redis.sentinelMay?.priority ?? null
+  if (now === null) return []
+  const never = memberOf(policy, next.host)?.neverPrimary === true || next.differs !== null
+  const wanted = never ? 0 : fit || isServingPhase(next.phase) ? selectablePriority : now
+  return wanted === now ? [] : [{ kind: 'replica-priority', value: wanted }]
 }

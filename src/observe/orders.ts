@@ -3,8 +3,7 @@
  * an INFO, on the same connection, so that the answer is there with it. Reads; judges nothing.
  */
 import { sentinelUser } from '../model/sentinel.ts'
-import type { Fact, RedisFacts, RedisProbe } from '../model/view.ts'
-import type { InfoFields } from '../redis/info.ts'
+import type { Fact, RedisProbe } from '../model/view.ts'
 import type { RedisLink } from '../redis/link.ts'
 
 const deadlineMs = 1000
@@ -16,7 +15,6 @@ type SentinelMay = NonNullable<RedisProbe['sentinelMay']>
 export interface OrdersReader {
   /** Asks if it is time to; returns at once. A new connection may be to a new process. */
   readonly look: (link: RedisLink, nowMs: number) => void
-  readonly saw: (facts: RedisFacts, fields: InfoFields) => void
   readonly now: () => SentinelMay
   /** They were changed by us. */
   readonly forget: () => void
@@ -30,17 +28,21 @@ export function ordersReader(key: string): OrdersReader {
   return {
     look: (link, nowMs) => {
       if (asked.link === link && nowMs - asked.atMs < againMs) return
-      if (asked.link !== link) orders = 'unknown'
+      if (asked.link !== link) {
+        orders = 'unknown'
+        priority = null
+      }
       const question = { link, atMs: nowMs }
       asked = question
       void link.call(['ACL', 'GETUSER', sentinelUser], deadlineMs).then((answer) => {
         // What was asked before a change is not what is so after it.
         if (asked === question) orders = answer.ok ? ordersIn(answer.value, key) : 'unknown'
       })
-    },
-    saw: (facts, fields) => {
-      const told = Number(fields.get('slave_priority') ?? fields.get('replica_priority'))
-      priority = facts.role === 'primary' || !Number.isInteger(told) ? null : told
+      // A primary does not tell it in INFO, and is a replica soon enough.
+      void link.call(['CONFIG', 'GET', 'replica-priority'], deadlineMs).then((answer) => {
+        const told = answer.ok && Array.isArray(answer.value) ? Number(answer.value[1]) : Number.NaN
+        if (asked === question && Number.isInteger(told)) priority = told
+      })
     },
     now: () => ({ orders, priority }),
     forget: () => {
@@ -54,11 +56,11 @@ export function ordersReader(key: string): OrdersReader {
 export function ordersIn(answer: unknown, key: string): Fact {
   if (!Array.isArray(answer)) return 'unknown'
   const fields: readonly unknown[] = answer
-  const valueOf = (name: string): unknown => {
+  const fieldOf = (name: string): unknown => {
     const at = fields.indexOf(name)
     return at < 0 ? undefined : fields[at + 1]
   }
-  const [flags, passwords, commands] = [valueOf('flags'), valueOf('passwords'), valueOf('commands')]
+  const [flags, passwords, commands] = [fieldOf('flags'), fieldOf('passwords'), fieldOf('commands')]
   if (!Array.isArray(flags) || !flags.includes('on') || !Array.isArray(passwords) || !passwords.includes(key)) return 'unknown'
   let may = { slaveof: false, replicaof: false }
   for (const word of String(commands ?? '').split(' ')) {

@@ -97,7 +97,7 @@ export function readSentinelConf(text: string, group: string): SentinelMemory {
   const conf = readConf(text)
   const statements = conf.lines.filter((l) => l.directive === 'sentinel').map((l) => l.args)
   const monitored = statements.filter(([word]) => word?.toLowerCase() === 'monitor').map(([, name]) => name)
-  const valueOf = (word: string): string | null => statements.findLast(([found, name]) => found?.toLowerCase() === word && name === group)?.[2] ?? null
+  const lastOf = (word: string): string | null => statements.findLast(([found, name]) => found?.toLowerCase() === word && name === group)?.[2] ?? null
   const port = conf.lines.findLast((l) => l.directive === 'port')?.args[0]
   const written = statements.some(([word]) => word?.toLowerCase() === 'myid')
   // One that was told to forget the group still remembers who it is.
@@ -106,7 +106,7 @@ export function readSentinelConf(text: string, group: string): SentinelMemory {
     kind: conf.broken.length > 0 ? 'unreadable' : isOurs ? 'ours' : monitored.length > 0 ? 'other' : 'unreadable',
     watches: monitored.includes(group),
     port: port === undefined ? null : Number(port),
-    user: valueOf('auth-user'),
-    userPassword: valueOf('auth-pass'),
+    user: lastOf('auth-user'),
+    userPassword: lastOf('auth-pass'),
   }
 }
