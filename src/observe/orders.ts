@@ -54,11 +54,11 @@ export function ordersReader(key: string): OrdersReader {
 export function ordersIn(answer: unknown, key: string): Fact {
   if (!Array.isArray(answer)) return 'unknown'
   const fields: readonly unknown[] = answer
-  const valueOf = (name: string): unknown => {
+  const told = (name: string): unknown => {
     const at = fields.indexOf(name)
     return at < 0 ? undefined : fields[at + 1]
   }
-  const [flags, passwords, commands] = [valueOf('flags'), valueOf('passwords'), valueOf('commands')]
+  const [flags, passwords, commands] = [told('flags'), told('passwords'), told('commands')]
   if (!Array.isArray(flags) || !flags.includes('on') || !Array.isArray(passwords) || !passwords.includes(key)) return 'unknown'
   let may = { slaveof: false, replicaof: false }
   for (const word of String(commands ?? '').split(' ')) {

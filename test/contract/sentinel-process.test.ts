@@ -7,7 +7,7 @@ import { sentinelUser } from '../../src/model/sentinel.ts'
 import { readProcess } from '../../src/observe/process.ts'
 import { passwordHash } from '../../src/redis/sentinel-id.ts'
 import { Redises } from '../unit/real-redis.ts'
-import { asks, ground, keeper, master, pidOf, until, userPassword, type Ground, type Kept } from './sentinel-real.ts'
+import { asks, ground, keeper, master, pidOf, until, userPassword, type Ground, type Kept } from './sentinel-ground.ts'
 
 let redises: Redises
 let port = 0
