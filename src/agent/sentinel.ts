@@ -17,6 +17,8 @@ import { monotonicMs } from './clock.ts'
 
 /** A look at /proc and at what was last heard: nothing is asked in calm times. */
 const lookEveryMs = 1000
+/** After a change, every answer from before it is over by then. */
+const settledMs = 3000
 /** While it does not run. */
 const againMs = 200
 const askDeadlineMs = 1000
@@ -148,9 +150,10 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
     const probe = options.probe().find((p) => p.host === host)
     if (probe === undefined) return
     // What was asked before the last change says nothing about it.
-    if (monotonicMs() - probe.ageMs <= changedAtMs) return
-    if (probe.reach === 'trouble' && /no such (master|primary)/i.test(probe.trouble ?? '')) await teach()
-    else if (probe.reach === 'answers' && probe.facts !== null) await settle(probe.facts.settings)
+    const isNews = monotonicMs() - probe.ageMs > changedAtMs
+    const isForgotten = probe.reach === 'trouble' && /no such (master|primary)/i.test(probe.trouble ?? '')
+    if (isForgotten && monotonicMs() - changedAtMs > settledMs) await teach()
+    else if (probe.reach === 'answers' && probe.facts !== null && isNews) await settle(probe.facts.settings)
   }
 
   /** The agents' secret may have changed since the Sentinel was first started. */
