@@ -23,7 +23,7 @@ const settledMs = 3000
 const againMs = 200
 const askDeadlineMs = 1000
 /** The first start of all waits so long for a word of who serves: the Sentinel of a host that was replaced must not begin at epoch 0. */
-const hearFirstMs = 1500
+const hearFirstMs = 500
 const hearEveryMs = 50
 /** The same trouble is told again after this long, should it last. */
 const complainAgainMs = 60_000
