@@ -4,7 +4,6 @@ import { startAgent } from '../../src/agent/agent.ts'
 import type { Config } from '../../src/model/config.ts'
 import { ordersIn } from '../../src/observe/orders.ts'
 import { passwordHash, sentinelUserPassword } from '../../src/redis/sentinel-id.ts'
-import { guardedGroups } from '../../src/render/guard.ts'
 import { readSentinelConf, renderSentinelConf } from '../../src/render/sentinel-conf.ts'
 import { sentinelUserRules } from '../../src/render/sentinel-user.ts'
 import { groupConfig } from './builders.ts'
@@ -73,10 +72,6 @@ describe('what Sentinels may order, by ACL GETUSER', () => {
   ])('%s', (_what, found, orders) => {
     expect(ordersIn(found, key)).toBe(orders)
   })
-})
-
-test('no guard: it asks agents, and here the lease is by Sentinels', () => {
-  expect(guardedGroups(config, 'a')).toEqual([])
 })
 
 test('a host that only runs a Sentinel needs the program of one, and no redis beside it', async () => {
