@@ -60,7 +60,8 @@ test('it is started as configured, in the epoch of the group; the agent ends and
   const pid = await pidOf(ask)
   first.close()
   const second = kept(one)
-  await until('the second has it', () => second.said.some((line) => line.includes(`runs (pid ${pid}`)))
+  await until('the second has it', () => second.said.length > 0)
+  expect(second.said).toEqual([`started: the Sentinel of a runs (pid ${pid}, port ${one.sentinel.port})`])
   expect([await pidOf(ask), readProcess(pid)?.pid]).toEqual([pid, pid])
 })
 
