@@ -68,7 +68,7 @@ export const layers: Readonly<Record<string, FolderRule>> = {
       lab: 'all',
       salvage: 'all',
       replay: 'all',
-      redis: ['raw.ts'],
+      redis: ['raw.ts', 'sentinel-id.ts'],
       api: apiForCli,
       agent: agentForCli,
       decide: decideForCli,

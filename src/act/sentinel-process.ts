@@ -49,13 +49,11 @@ export function sentinelProcess(options: SentinelProcessOptions): SentinelProces
     const opened = await openRedis(target, askDeadlineMs, () => {})
     if (!opened.ok) {
       if (opened.why.includes('ECONNREFUSED')) return 'absent'
-      return /WRONGPASS|NOAUTH/.test(opened.why)
-        ? failed(`what answers on port ${target.port} refuses the Sentinels' password (HF401)`)
-        : waiting(`what listens on port ${target.port} does not answer as a Sentinel: ${opened.why}`)
+      return notASentinel(opened.why)
     }
     try {
       const answer = await opened.value.call(['INFO', 'server'], askDeadlineMs)
-      if (!answer.ok) return waiting(`what listens on port ${target.port} does not answer as a Sentinel: ${answer.why}`)
+      if (!answer.ok) return notASentinel(answer.why)
       const info = parseInfo(String(answer.value))
       const from = info.get('config_file') ?? ''
       if (info.get('redis_mode') !== 'sentinel' || from !== file)
@@ -69,12 +67,18 @@ export function sentinelProcess(options: SentinelProcessOptions): SentinelProces
     }
   }
 
+  function notASentinel(why: string): Outcome {
+    return /WRONGPASS|NOAUTH|without any password/.test(why)
+      ? failed(`the Sentinel on port ${target.port} has another password than the one configured (HF401): ${why}`)
+      : waiting(`what listens on port ${target.port} does not answer as a Sentinel: ${why}`)
+  }
+
   async function ensure(): Promise<Outcome> {
     if (known !== null && isSameProcess(known)) return done
     known = null
     const listens = await whoListens()
     if (listens !== 'absent') return listens
-    const backoffMs = Math.min(5000, 200 * 2 ** failures)
+    const backoffMs = Math.min(5000, 100 * 2 ** failures)
     if (failures > 0 && performance.now() - startedMs < backoffMs)
       return waiting(`the Sentinel ended at once, tried again every ${backoffMs / 1000} s: ${lastWords()}`)
     try {
@@ -92,18 +96,17 @@ export function sentinelProcess(options: SentinelProcessOptions): SentinelProces
     const text = readText(file)
     if (text !== null) {
       const memory = readSentinelConf(text, group.name)
-      // It says so itself at its start, before its log is open: what follows is in the file that is its output.
-      if (memory.kind === 'ours' && !/FATAL CONFIG FILE ERROR/.test(words())) {
-        return memory.port === port
-          ? done
-          : failed(
-              `${file} is of a Sentinel on port ${memory.port ?? '?'}, and the configuration says ${port}: correct the port in that file, it holds its votes`,
-            )
+      // It says so at its start, in what is its output before its log is open.
+      const isRefused = /FATAL CONFIG FILE ERROR/.test(words())
+      if (memory.kind === 'ours' && !isRefused && memory.port !== port)
+        return failed(`${file} is of a Sentinel on port ${memory.port ?? '?'}, the configuration says ${port}: correct it there, for the file holds its votes`)
+      if (memory.kind === 'ours' && !isRefused) return done
+      // What no Sentinel has ever read holds no memory.
+      if (memory.begun || memory.kind === 'other') {
+        await rename(file, `${file}.${memory.kind === 'other' ? 'other' : 'unreadable'}`)
+        const why = memory.kind === 'other' ? `is not of group ${group.name}` : 'cannot be read by a Sentinel'
+        options.note(`${file} ${why}: it was put aside, and this Sentinel begins anew`)
       }
-      await rename(file, `${file}.${memory.kind === 'other' ? 'other' : 'unreadable'}`)
-      options.note(
-        `${file} ${memory.kind === 'other' ? `is not of group ${group.name}` : 'cannot be read by a Sentinel'}: it was put aside, and this Sentinel begins anew`,
-      )
     }
     await writeDurably(file, renderSentinelConf({ ...options, serves: options.serves() }), 0o600)
     return done
@@ -125,8 +128,8 @@ export function sentinelProcess(options: SentinelProcessOptions): SentinelProces
         known = child.pid === undefined ? null : readProcess(child.pid)
         resolve(done)
       })
-      child.once('exit', (_code, signal) => {
-        failures = signal === null && performance.now() - startedMs < wellAfterMs ? failures + 1 : 0
+      child.once('exit', () => {
+        failures = performance.now() - startedMs < wellAfterMs ? failures + 1 : 0
         options.exited()
       })
       child.unref()

@@ -4,6 +4,7 @@
  */
 import type { Config, GroupConfig } from '../model/config.ts'
 import type { Event } from '../model/action.ts'
+import { done } from '../model/outcome.ts'
 import { sentinelUser, type SentinelProbe, type SentinelSettings } from '../model/sentinel.ts'
 import type { SentinelProcess } from '../act/sentinel-process.ts'
 import { sentinelMemory, sentinelProcess } from '../act/sentinel-process.ts'
@@ -16,9 +17,13 @@ import { monotonicMs } from './clock.ts'
 
 /** A look at /proc and at what was last heard: nothing is asked in calm times. */
 const lookEveryMs = 1000
+/** After a change, every answer from before it is over by then. */
+const settledMs = 3000
+/** While it does not run. */
+const againMs = 200
 const askDeadlineMs = 1000
 /** The first start of all waits so long for a word of who serves: the Sentinel of a host that was replaced must not begin at epoch 0. */
-const hearFirstMs = 1500
+const hearFirstMs = 500
 const hearEveryMs = 50
 /** The same trouble is told again after this long, should it last. */
 const complainAgainMs = 60_000
@@ -112,22 +117,30 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
   async function look(): Promise<void> {
     if (looking) return
     looking = true
-    const mayHear = process?.isNew() === true && options.serves() === null && monotonicMs() - openedMs < hearFirstMs
+    let nextMs = lookEveryMs
     try {
-      if (!mayHear) await keep()
-    } finally {
-      looking = false
-      lookIn(mayHear ? hearEveryMs : lookEveryMs)
+      const mayHear = monotonicMs() - openedMs < hearFirstMs && options.serves() === null && process?.isNew() === true
+      if (mayHear) nextMs = hearEveryMs
+      else if (!(await isKept())) nextMs = againMs
+    } catch (error) {
+      complain(`the Sentinel of ${host} cannot be looked after: ${(error as Error).message}`, 'alarm')
     }
+    looking = false
+    lookIn(nextMs)
   }
 
-  async function keep(): Promise<void> {
-    const ensured = process === null ? null : await process.ensure()
-    if (closed) return
-    if (ensured?.done === false) {
+  async function isKept(): Promise<boolean> {
+    const ensured = process === null ? done : await process.ensure()
+    if (closed) return true
+    if (!ensured.done) {
       complain(ensured.why, ensured.waiting === true ? 'waiting' : 'alarm')
-      return
+      return false
     }
+    await keepEqual()
+    return true
+  }
+
+  async function keepEqual(): Promise<void> {
     const pid = process?.pid() ?? null
     if (pid !== null && pid !== running) {
       running = pid
@@ -137,9 +150,10 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
     const probe = options.probe().find((p) => p.host === host)
     if (probe === undefined) return
     // What was asked before the last change says nothing about it.
-    if (monotonicMs() - probe.ageMs <= changedAtMs) return
-    if (probe.reach === 'trouble' && /no such (master|primary)/i.test(probe.trouble ?? '')) await teach()
-    else if (probe.reach === 'answers' && probe.facts !== null) await settle(probe.facts.settings)
+    const isNews = monotonicMs() - probe.ageMs > changedAtMs
+    const isForgotten = probe.reach === 'trouble' && /no such (master|primary)/i.test(probe.trouble ?? '')
+    if (isForgotten && monotonicMs() - changedAtMs > settledMs) await teach()
+    else if (probe.reach === 'answers' && probe.facts !== null && isNews) await settle(probe.facts.settings)
   }
 
   /** The agents' secret may have changed since the Sentinel was first started. */
@@ -153,7 +167,12 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
     if (differs.length === 0) return
     const words = differs.map(([name, value, before]) => `${name} ${value} (was ${before})`).join(', ')
     if (!isOurs) complain(`the Sentinel of ${host} is not as configured: it should have ${words}; it is external, and left as it is`, 'alarm')
-    else await change(`is set as configured: ${words}`, [], differs.flat())
+    else
+      await change(
+        `is set as configured: ${words}`,
+        [],
+        differs.flatMap((one) => one.slice(0, 2)),
+      )
   }
 
   /** It does not know the group: somebody has had it forget (SENTINEL REMOVE). */

@@ -6,17 +6,19 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { Argument, InvalidArgumentError } from '@commander-js/extra-typings'
 import type { Command } from '@commander-js/extra-typings'
-import { readPassword, readUserRedisConf } from '../config/files.ts'
+import { readPassword, readSecret, readSentinelPassword, readUserRedisConf } from '../config/files.ts'
 import { findGroup, findHost, loadConfig } from '../config/load.ts'
 import type { Config, GroupConfig, HostConfig } from '../model/config.ts'
-import { keepalivedConfFile, nftablesFile, redisConfFile } from '../model/paths.ts'
+import { keepalivedConfFile, nftablesFile, redisConfFile, sentinelConfFile } from '../model/paths.ts'
+import { passwordHash, sentinelUserPassword } from '../redis/sentinel-id.ts'
 import { renderKeepalived, vrrpGroups } from '../render/keepalived.ts'
 import { renderNftables } from '../render/nftables.ts'
 import { renderRedisConf } from '../render/redis-conf.ts'
+import { renderSentinelConf } from '../render/sentinel-conf.ts'
 import type { ServerVersion } from '../render/redis-directives.ts'
 import { configFileOf } from './check.ts'
 
-type Kind = 'redis' | 'keepalived' | 'nftables'
+type Kind = 'redis' | 'sentinel' | 'keepalived' | 'nftables'
 
 export interface RenderedFile {
   readonly host: string
@@ -42,7 +44,7 @@ export function register(program: Command): void {
   program
     .command('render')
     .description('print the files that the agents would write')
-    .addArgument(new Argument('[what]', 'only this kind of file').choices(['redis', 'keepalived', 'nftables'] as const))
+    .addArgument(new Argument('[what]', 'only this kind of file').choices(['redis', 'sentinel', 'keepalived', 'nftables'] as const))
     .option('--host <host>', 'only the files of this host')
     .option('--group <group>', 'only the files of this group')
     .option('--redis-version <major.minor>', 'render for this redis instead of the one installed here', askedVersion)
@@ -74,6 +76,7 @@ export async function renderFiles(config: Config, wanted: Wanted): Promise<reado
   for (const host of hosts) {
     for (const group of groups) {
       if (want('redis')) files.push(...(await redisFiles(config, group, host, wanted)))
+      if (want('sentinel')) files.push(...(await sentinelFiles(config, group, host, wanted)))
       if (want('nftables')) files.push(...nftablesFiles(config, group, host))
     }
     // One file for all groups of a host: --group asks only for those hosts where that group is in it.
@@ -91,9 +94,27 @@ async function redisFiles(config: Config, group: GroupConfig, host: HostConfig, 
   const password = wanted.withPasswords ? await readPassword(group) : hidden
   const { version, note } = await serverVersion(config, wanted.version)
   const userConf = await readUserRedisConf(group)
-  const { text, notes } = renderRedisConf({ config, group, member, password, serverVersion: version, userConf })
+  const sentinelUser = group.mode === 'sentinel' ? await sentinelUserOf(config, group, wanted) : undefined
+  const sentinelKey = sentinelUser === undefined || sentinelUser === mask ? sentinelUser : passwordHash(sentinelUser)
+  const { text, notes } = renderRedisConf({ config, group, member, password, serverVersion: version, userConf, sentinelKey })
   const path = redisConfFile(config.paths, group.name)
   return [{ host: host.name, kind: 'redis', group: group.name, path, notes: [...note, ...notes], text }]
+}
+
+async function sentinelUserOf(config: Config, group: GroupConfig, wanted: Wanted): Promise<string> {
+  return wanted.withPasswords ? sentinelUserPassword(await readSecret(config), group.name) : mask
+}
+
+/** As it is started for the first time; from then on the file is the Sentinel's own. */
+async function sentinelFiles(config: Config, group: GroupConfig, host: HostConfig, wanted: Wanted): Promise<readonly RenderedFile[]> {
+  const { sentinel } = group
+  if (sentinel === undefined || !sentinel.hosts.includes(host.name)) return []
+  const hidden = sentinel.passwordFile === undefined ? undefined : mask
+  const password = wanted.withPasswords ? await readSentinelPassword(group) : hidden
+  const userPassword = await sentinelUserOf(config, group, wanted)
+  const text = renderSentinelConf({ config, group, host: host.name, userPassword, password, serves: null })
+  const notes = sentinel.process === 'external' ? ['this Sentinel is external: its file is for whoever starts it to write'] : []
+  return [{ host: host.name, kind: 'sentinel', group: group.name, path: sentinelConfFile(config.paths, group.name), notes, text }]
 }
 
 function nftablesFiles(config: Config, group: GroupConfig, host: HostConfig): readonly RenderedFile[] {

@@ -28,7 +28,7 @@ export async function readPassword(group: GroupConfig): Promise<string | undefin
 /** undefined: the Sentinels of the group have no password. It is their own, not that of redis. */
 export async function readSentinelPassword(group: GroupConfig): Promise<string | undefined> {
   const file = group.sentinel?.passwordFile
-  return file === undefined ? undefined : textOf(file, `password of the Sentinels of group ${group.name}`, await passwordContent(file))
+  return file === undefined ? undefined : textOf(file, `password of the Sentinels of group ${group.name}`, await sentinelPasswordContent(file))
 }
 
 /** undefined: the group has no redis.conf of the user's own. */
@@ -50,7 +50,7 @@ export async function checkFiles(config: Config): Promise<FileFindings> {
   for (const { name, passwordFile, redisConf, sentinel } of Object.values(config.groups)) {
     if (passwordFile !== undefined) await check(['groups', name, 'password_file'], passwordFile, passwordContent(passwordFile), true)
     const own = sentinel?.passwordFile
-    if (own !== undefined) await check(['groups', name, 'sentinel', 'password_file'], own, passwordContent(own), true)
+    if (own !== undefined) await check(['groups', name, 'sentinel', 'password_file'], own, sentinelPasswordContent(own), true)
     if (redisConf !== undefined) await check(['groups', name, 'redis_conf'], redisConf, readContent(redisConf), false)
   }
   return { problems, warnings }
@@ -74,6 +74,16 @@ async function passwordContent(file: string): Promise<Content> {
   const content = await readPrivate(file, hint)
   // redis.conf ends a line at a line break: what follows would be read as a directive.
   if (content.ok && /\p{Cc}/u.test(content.text)) return { ok: false, why: 'holds a line break or control character within the password', hint }
+  return content
+}
+
+/** A Sentinel that writes its file anew puts no quotes around it: it would not read its own file at the next start. */
+async function sentinelPasswordContent(file: string): Promise<Content> {
+  const content = await passwordContent(file)
+  if (content.ok && /[\s"']/.test(content.text)) {
+    const why = 'holds a space or a quote, which a Sentinel cannot keep in its own file'
+    return { ok: false, why, hint: 'a file with the password on one line, without spaces and quotes, mode 0600' }
+  }
   return content
 }
 

@@ -56,11 +56,11 @@ export function ordersReader(key: string): OrdersReader {
 export function ordersIn(answer: unknown, key: string): Fact {
   if (!Array.isArray(answer)) return 'unknown'
   const fields: readonly unknown[] = answer
-  const fieldOf = (name: string): unknown => {
+  const told = (name: string): unknown => {
     const at = fields.indexOf(name)
     return at < 0 ? undefined : fields[at + 1]
   }
-  const [flags, passwords, commands] = [fieldOf('flags'), fieldOf('passwords'), fieldOf('commands')]
+  const [flags, passwords, commands] = [told('flags'), told('passwords'), told('commands')]
   if (!Array.isArray(flags) || !flags.includes('on') || !Array.isArray(passwords) || !passwords.includes(key)) return 'unknown'
   let may = { slaveof: false, replicaof: false }
   for (const word of String(commands ?? '').split(' ')) {

@@ -112,7 +112,6 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
     factsAtMs = clock()
     meter.saw(parsed, fields, factsAtMs)
     settings.look(current, parsed, factsAtMs)
-    orders?.saw(parsed, fields)
     remember(parsed.pid)
   }
 

@@ -151,9 +151,10 @@ export function watchSentinel(order: WatchOrder): SentinelWatch {
     events?.close()
     events = null
     // One that is closed before it answers anything would be opened as fast as the other side can close it.
-    if (!proved) return retry()
-    retryInMs = firstRetryMs
-    void open()
+    if (proved) {
+      retryInMs = firstRetryMs
+      void open()
+    } else retry()
   }
 
   function retry(): void {

@@ -86,6 +86,8 @@ export function isLoopback(ip: string): boolean {
 export interface SentinelMemory {
   readonly kind: 'ours' | 'other' | 'unreadable'
   readonly port: number | null
+  /** A Sentinel has written it. */
+  readonly begun: boolean
   /** It watches the group: SENTINEL REMOVE ends that. */
   readonly watches: boolean
   /** As whom it comes to redis; null: as nobody. */
@@ -97,16 +99,17 @@ export function readSentinelConf(text: string, group: string): SentinelMemory {
   const conf = readConf(text)
   const statements = conf.lines.filter((l) => l.directive === 'sentinel').map((l) => l.args)
   const monitored = statements.filter(([word]) => word?.toLowerCase() === 'monitor').map(([, name]) => name)
-  const lastOf = (word: string): string | null => statements.findLast(([found, name]) => found?.toLowerCase() === word && name === group)?.[2] ?? null
+  const wordOf = (word: string): string | null => statements.findLast(([found, name]) => found?.toLowerCase() === word && name === group)?.[2] ?? null
   const port = conf.lines.findLast((l) => l.directive === 'port')?.args[0]
-  const written = statements.some(([word]) => word?.toLowerCase() === 'myid')
+  const begun = statements.some(([word]) => word?.toLowerCase() === 'myid')
   // One that was told to forget the group still remembers who it is.
-  const isOurs = monitored.includes(group) || (written && monitored.length === 0)
+  const isOurs = monitored.includes(group) || (begun && monitored.length === 0)
   return {
     kind: conf.broken.length > 0 ? 'unreadable' : isOurs ? 'ours' : monitored.length > 0 ? 'other' : 'unreadable',
+    begun,
     watches: monitored.includes(group),
     port: port === undefined ? null : Number(port),
-    user: lastOf('auth-user'),
-    userPassword: lastOf('auth-pass'),
+    user: wordOf('auth-user'),
+    userPassword: wordOf('auth-pass'),
   }
 }

@@ -11,7 +11,7 @@ import { readProcess } from '../../src/observe/process.ts'
 import { factsFromInfo } from '../../src/redis/info.ts'
 import { passwordHash } from '../../src/redis/sentinel-id.ts'
 import { Redises, type RealRedis } from '../unit/real-redis.ts'
-import { asks, ground, keeper, master, pidOf, until, userPassword, type Ground, type Kept } from './sentinel-real.ts'
+import { asks, ground, keeper, master, pidOf, until, userPassword, type Ground, type Kept } from './sentinel-ground.ts'
 
 const key = passwordHash(userPassword)
 const port = (redis: RealRedis): string => String(redis.port)

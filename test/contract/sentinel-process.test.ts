@@ -7,7 +7,7 @@ import { sentinelUser } from '../../src/model/sentinel.ts'
 import { readProcess } from '../../src/observe/process.ts'
 import { passwordHash } from '../../src/redis/sentinel-id.ts'
 import { Redises } from '../unit/real-redis.ts'
-import { asks, ground, keeper, master, pidOf, until, userPassword, type Ground, type Kept } from './sentinel-real.ts'
+import { asks, ground, keeper, master, pidOf, until, userPassword, type Ground, type Kept } from './sentinel-ground.ts'
 
 let redises: Redises
 let port = 0
@@ -60,7 +60,8 @@ test('it is started as configured, in the epoch of the group; the agent ends and
   const pid = await pidOf(ask)
   first.close()
   const second = kept(one)
-  await until('the second has it', () => second.said.some((line) => line.includes(`runs (pid ${pid}`)))
+  await until('the second has it', () => second.said.length > 0)
+  expect(second.said).toEqual([`started: the Sentinel of a runs (pid ${pid}, port ${one.sentinel.port})`])
   expect([await pidOf(ask), readProcess(pid)?.pid]).toEqual([pid, pid])
 })
 

@@ -98,4 +98,9 @@ groups:
     code: 'HF103',
     problems: [{ line: 4, path: 'groups.g.sentinel.password_file', message: `${file('nowhere')} does not exist` }],
   })
+  // It would write it into its own file without quotes, and not start from that file again.
+  await put('spaced', 'two words\n')
+  await put('bad.yaml', sentinels.replace('FILE', 'spaced'))
+  const message = `${file('spaced')} holds a space or a quote, which a Sentinel cannot keep in its own file`
+  expect(await loadConfig(file('bad.yaml'), { files: true }).catch((caught: unknown) => caught)).toMatchObject({ problems: [{ message }] })
 })
