@@ -25,6 +25,8 @@ const askDeadlineMs = 1000
 /** The first start of all waits so long for a word of who serves: the Sentinel of a host that was replaced must not begin at epoch 0. */
 const hearFirstMs = 500
 const hearEveryMs = 50
+/** Of a Sentinel that cannot be hastened: its second without a connection, and time to answer. */
+const slowDownAfterMs = 2000
 /** The same trouble is told again after this long, should it last. */
 const complainAgainMs = 60_000
 
@@ -77,6 +79,11 @@ export async function openSentinels(options: SentinelsOptions): Promise<GroupSen
   }
 }
 
+/** How often it asks and connects again, and how old what it knows of replicas may be. */
+function hasteOf(downAfterMs: number): readonly string[] {
+  return ['PING-PERIOD', String(Math.min(200, Math.max(50, Math.floor(downAfterMs / 5)))), 'INFO-PERIOD', '1000']
+}
+
 export interface KeeperOptions extends Omit<SentinelsOptions, 'secret' | 'wake'> {
   readonly password: string | undefined
   readonly userPassword: string
@@ -98,6 +105,7 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
   let timer: NodeJS.Timeout | null = null
   let changedAtMs = Number.NEGATIVE_INFINITY
   let running: number | null = null
+  let hastened: number | null = null
   const openedMs = monotonicMs()
   const process: SentinelProcess | null = isOurs
     ? sentinelProcess({ config, group, host, password, userPassword, target, serves: options.serves, note: (text) => note('alarm', text), exited: ended })
@@ -149,6 +157,7 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
     }
     const probe = options.probe().find((p) => p.host === host)
     if (probe === undefined) return
+    if (pid !== null && hastened !== pid && probe.reach === 'answers') await hasten(pid)
     // What was asked before the last change says nothing about it.
     const isNews = monotonicMs() - probe.ageMs > changedAtMs
     const isForgotten = probe.reach === 'trouble' && /no such (master|primary)/i.test(probe.trouble ?? '')
@@ -160,6 +169,23 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
   function comesAsWanted(): boolean {
     const memory = sentinelMemory({ config, group })
     return memory?.watches !== true || (memory.user === sentinelUser && memory.userPassword === userPassword)
+  }
+
+  /**
+   * In its own time a Sentinel looks once a second at what it has lost and once in ten at what it has: told of a new primary right after
+   * the crash of the old one, it would not connect to it for a second, and find it down for that. From redis 7.0 on; it forgets it when it ends.
+   */
+  async function hasten(pid: number): Promise<void> {
+    const opened = await openRedis(target, askDeadlineMs, () => {})
+    if (!opened.ok) return
+    const answer = await opened.value.call(['SENTINEL', 'DEBUG', ...hasteOf(wanted.downAfterMs)], askDeadlineMs)
+    opened.value.close()
+    // A connection that broke is no answer.
+    if (answer.ok || /^ERR|unknown/i.test(answer.why)) hastened = pid
+    if (!answer.ok && wanted.downAfterMs < slowDownAfterMs) {
+      const why = `the Sentinel of ${host} is older than redis 7.0 and connects to a new primary only a second after the old one crashed`
+      complain(`${why}: with down_after_ms ${wanted.downAfterMs} it may find it down for that; ${slowDownAfterMs} or more is safe`, 'alarm')
+    }
   }
 
   async function settle(found: SentinelSettings): Promise<void> {

@@ -87,11 +87,12 @@ function candidacy(state: State, view: View): SentinelBallot {
   return { result: 'waiting', vote: { epoch, to: state.host, atMs: view.nowMs }, ask: true, because: `asks the Sentinels for their votes in epoch ${epoch}` }
 }
 
-/** Above every epoch that was ever told here. A Sentinel that was asked in the last one and gave its vote to nobody in it knows of a later one. */
+/** Above every epoch that was ever told here. Where one Sentinel was asked in the last one and voted, another that did not knows of a later one. */
 export function nextEpoch(state: State, view: View): number {
   const told = answering(view).map((s) => Math.max(s.facts?.configEpoch ?? 0, s.vote?.epoch ?? 0, s.vote?.before?.epoch ?? 0))
   const asked = state.vote?.to === state.host && state.vote.epoch > state.epoch ? state.vote.epoch : 0
-  const refused = asked > 0 && answering(view).some((s) => (s.vote?.epoch ?? 0) < asked)
+  const given = asked > 0 && votesFor(view, asked, state.host) > 0
+  const refused = given && answering(view).some((s) => (s.vote?.epoch ?? 0) < asked)
   return Math.max(state.epoch, state.vote?.epoch ?? 0, ...told) + (refused ? epochLeap : 1)
 }
 

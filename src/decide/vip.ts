@@ -3,7 +3,7 @@
  * taken off a host by the agent itself. Whether it is where it belongs is named in address.ts. Pure.
  */
 import type { Action, Event } from '../model/action.ts'
-import { isolatedMs, isVoted, strayAfterMs, strayUnsureMs, vouchedAfterMs } from '../model/policy.ts'
+import { isolatedMs, isVoted, strayAfterMs, strayChosenMs, strayUnsureMs, vouchedAfterMs } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { Context, Draft } from './draft.ts'
 import { isCutOff } from './lease.ts'
@@ -104,7 +104,7 @@ export function strayRule(ctx: Context, next: State): Stray {
   const none: Stray = { actions: [], events: [], wakeInMs: Number.MAX_SAFE_INTEGER }
   if (keepalived === null || !keepalived.vipHere || keepalived.strayMs === 0) return none
   if (next.epoch === 0 || (next.phase !== 'replica' && next.phase !== 'fenced')) return none
-  const afterMs = ctx.policy.sentinel !== null ? 0 : keepalived.process === true && keepalived.allowed ? strayUnsureMs : strayAfterMs
+  const afterMs = ctx.policy.sentinel !== null ? strayChosenMs : keepalived.process === true && keepalived.allowed ? strayUnsureMs : strayAfterMs
   if (keepalived.strayMs < afterMs) return { ...none, wakeInMs: afterMs - keepalived.strayMs }
   const why = keepalived.process === true ? 'VRRP had not given it to this host' : 'keepalived does not run there'
   const text = `the address was on ${next.host} for ${Math.round(keepalived.strayMs)} ms, where it does not belong (${why}); it is taken off`

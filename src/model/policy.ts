@@ -165,6 +165,9 @@ export const vipHoldOffMs = 1000
 /** An address that keepalived does not hold is taken off after so long; its own removal takes milliseconds, on a busy host some more. */
 export const strayAfterMs = 150
 
+/** Where Sentinels choose it is never where they did not; keepalived's own removal still comes first. */
+export const strayChosenMs = 30
+
 /** The same while keepalived runs and may hold it: its word that it has become MASTER may still be on the way. */
 export const strayUnsureMs = 250
 

@@ -78,9 +78,10 @@ describe('the primary crashed, and its agent says so; b has the most data', () =
     expect(kinds(d)).toContain('ask-votes')
   })
 
-  test('nobody voted within half a second: Sentinels that were asked know of a later epoch, so it goes far ahead', () => {
+  test('one voted, and the others that were asked know of a later epoch: it goes far ahead; if nobody voted, nobody was asked perhaps', () => {
     const mine = state('b', { gone, vote: { epoch: 5, to: 'b', atMs: nowMs - 501 } })
-    expect(decide(mine, atB(calm), policy).next.vote).toMatchObject({ epoch: 15, to: 'b' })
+    expect(decide(mine, atB(voted(vote('b', 5), null, null)), policy).next.vote).toMatchObject({ epoch: 15, to: 'b' })
+    expect(decide(mine, atB(calm), policy).next.vote).toMatchObject({ epoch: 6, to: 'b' })
     expect(nextEpoch(mine, atB([]))).toBe(6)
   })
 
