@@ -95,6 +95,8 @@ export async function allowOrders(hands: Pick<RedisHands, 'link' | 'sentinelKey'
   return set
 }
 
-export function setPriority(hands: Linked, value: number): Promise<Outcome> {
-  return command(hands, 'CONFIG', 'SET', 'replica-priority', String(value))
+export async function setPriority(hands: Pick<RedisHands, 'link' | 'settingsChanged'>, value: number): Promise<Outcome> {
+  const set = await command(hands, 'CONFIG', 'SET', 'replica-priority', String(value))
+  hands.settingsChanged()
+  return set
 }

@@ -49,7 +49,7 @@ export function decide(state: State, view: View, policy: Policy): Decision {
       ...aofRule(ctx, draft),
       ...yieldRule(ctx, draft.next),
       ...stray.actions,
-      ...takeRule(ctx, draft),
+      ...takeRule(ctx, draft, allowed),
       ...tellRule(ctx, draft),
       ...valveRule(ctx, draft),
     ],

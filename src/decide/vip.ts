@@ -79,9 +79,9 @@ export function yieldRule(ctx: Context, next: State): readonly Action[] {
  * Who was chosen by Sentinels did not stand for the address before, and VRRP would listen for three adverts first. It is put here at once;
  * keepalived finds it there when it becomes MASTER, and takes it off when it is denied. Not where VRRP hears another that holds it.
  */
-export function takeRule(ctx: Context, { next, actions }: Draft): readonly Action[] {
+export function takeRule(ctx: Context, { next, actions }: Draft, allowed: boolean | undefined): readonly Action[] {
   const { keepalived, redis } = ctx.view
-  if (ctx.policy.sentinel === null || keepalived === null || keepalived.vipHere) return []
+  if (ctx.policy.sentinel === null || allowed !== true || keepalived === null || keepalived.vipHere) return []
   // A promotion that fails ends the list before this.
   const serves = (next.phase === 'primary' || next.phase === 'promoting') && (redis.facts?.role === 'primary' || actions.some((a) => a.kind === 'promote'))
   if (!serves || ctx.policy.members.find((m) => m.host === next.host)?.neverPrimary === true) return []

@@ -48,6 +48,7 @@ export function ordersReader(key: string): OrdersReader {
     forget: () => {
       asked = { link: null, atMs: Number.NEGATIVE_INFINITY }
       orders = 'unknown'
+      priority = null
     },
   }
 }

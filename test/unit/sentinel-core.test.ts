@@ -177,6 +177,11 @@ describe('the lease of a primary', () => {
   test('held for 500 ms, they are refused, and the address is given up', () => {
     const d = decide({ ...serving(), writesHeldSinceMs: nowMs - 501 }, atA(old(1400)), policy)
     expect(kinds(d)).toEqual(['fence-writes', 'resume-writes', 'kill-clients', 'vip'])
+    const given = atA(old(1400), {
+      keepalived: vrrp({ vrrp: 'FAULT', allowed: false }),
+      redis: probe({ facts: primaryFacts(), fence: { runId: 'run-1', inForce: true }, ...may(false, null) }),
+    })
+    expect(kinds(decide({ ...serving(), writesHeldSinceMs: nowMs - 600 }, given, policy)), 'nor does it take the address again').toEqual([])
   })
 
   test('it has won its epoch by votes just now and the Sentinels do not name it yet: the votes are the first proof', () => {
