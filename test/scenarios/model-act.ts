@@ -51,6 +51,9 @@ export function perform(world: World, host: string, memory: ActMemory, action: A
     case 'drop-address':
       if (keepalived !== undefined) keepalived.strayFromMs = null
       break
+    case 'take-address':
+      if (keepalived?.vipSinceMs === null) keepalived.strayFromMs ??= world.nowMs
+      break
     case 'vrrp-yield':
       if (keepalived !== undefined) keepalived.yields = action.yields
       break

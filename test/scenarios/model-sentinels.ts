@@ -14,8 +14,16 @@ import type { World } from './world.ts'
 /** What a Sentinel answers to its agent's question: SENTINEL MASTER, and IS-MASTER-DOWN-BY-ADDR in epoch 0. */
 interface Answer {
   readonly facts: SentinelFacts
-  readonly vote: { readonly epoch: number; readonly to: string } | null
+  readonly vote: Vote | null
 }
+
+interface Vote {
+  readonly epoch: number
+  readonly to: string
+}
+
+/** A connection without an answer for so long is given up. */
+const giveUpMs = 2000
 
 /** What one agent has heard of one Sentinel. */
 interface Contact {
@@ -67,9 +75,20 @@ export class Sentinels {
     return [...this.byHost.values()]
   }
 
+  /** Of those that run. */
+  allName(host: string): boolean {
+    for (const s of this.byHost.values()) if (s.running && s.primary.host !== host) return false
+    return true
+  }
+
   tell(sentinel: ModelSentinel, what: string): void {
     this.told.push({ atMs: this.ground.nowMs, host: sentinel.host, what })
     this.world.note(sentinel.host, `sentinel ${what}`)
+    // Agents hear of its events, and ask.
+    for (const [agent, known] of this.contacts) {
+      const wire = known.get(sentinel.host)?.wire
+      if (wire?.open === true) wire.push(() => this.ask(agent, sentinel.host))
+    }
     this.world.changed()
   }
 
@@ -162,7 +181,7 @@ export class Sentinels {
   }
 
   private everyMs(): number {
-    return this.policy.downAfterMs / 5
+    return Math.min(400, Math.max(50, this.policy.downAfterMs / 5))
   }
 
   private contact(agent: string, host: string): Contact {
@@ -186,10 +205,10 @@ export class Sentinels {
     return contact
   }
 
-  /** An open connection; null: its host says that nobody listens. One that has been silent for two questions is begun anew. */
+  /** An open connection; null: its host says that nobody listens. One that was silent for long is begun anew. */
   private wireOf(agent: string, contact: Contact): Wire | null {
     const { nowMs } = this.ground
-    const stale = contact.waitsSinceMs !== null && nowMs - Math.max(contact.waitsSinceMs, contact.wireSinceMs) >= 2 * this.everyMs()
+    const stale = contact.waitsSinceMs !== null && nowMs - Math.max(contact.waitsSinceMs, contact.wireSinceMs) >= giveUpMs
     if (contact.wire !== null && (contact.wire.hasEnded() || stale)) {
       contact.wire.end()
       contact.wire = null
@@ -235,9 +254,12 @@ export class Sentinels {
   /** Whether it is news. */
   private hearVote(contact: Contact, vote: Answer['vote']): boolean {
     if (vote === null || vote.epoch < (contact.vote?.epoch ?? 0)) return false
-    if (contact.vote?.epoch === vote.epoch && (contact.vote.to === vote.to || vote.to === '?')) return false
-    contact.vote = { ...vote, ageMs: 0 }
-    contact.voteAtMs = this.ground.nowMs
+    const known = contact.vote
+    // A Sentinel that was restarted or reset has forgotten for whom it voted, not in which epoch.
+    if (known?.epoch === vote.epoch && (known.to === vote.to || vote.to === '?')) return false
+    const earlier = known === null || known.epoch === vote.epoch || known.to === vote.to ? known?.before : { epoch: known.epoch, to: known.to }
+    contact.vote = { ...vote, ageMs: 0, ...(earlier === undefined ? {} : { before: earlier }) }
+    if (known?.epoch !== vote.epoch) contact.voteAtMs = this.ground.nowMs
     return true
   }
 
@@ -258,7 +280,11 @@ export class Sentinels {
       others: s.others.size,
       replicas: s.replicas.size,
     }
-    return { facts, vote: s.voteEpoch === 0 ? null : { epoch: s.voteEpoch, to: s.votedFor ?? '?' } }
+    return { facts, vote: this.voteTold(s) }
+  }
+
+  private voteTold(s: ModelSentinel): Vote | null {
+    return s.voteEpoch === 0 ? null : { epoch: s.voteEpoch, to: s.votedFor ?? '?' }
   }
 
   askVotes(agent: string, epoch: number, to: string): void {
@@ -267,10 +293,18 @@ export class Sentinels {
       const wire = this.wireOf(agent, contact)
       const names = contact.facts?.names ?? null
       if (wire === null || names === null) continue
+      // Both questions in one write: nobody comes between them.
       wire.ask(
-        () => this.get(host).isDown(names, epoch, to),
-        ({ vote }) => {
-          if (this.hearVote(contact, vote)) this.world.agent(agent).wake()
+        () => {
+          const sentinel = this.get(host)
+          if (sentinel.primary.host !== names) return []
+          const before = this.voteTold(sentinel)
+          sentinel.isDown(names, epoch, to)
+          return [before, this.voteTold(sentinel)]
+        },
+        (votes) => {
+          const news = votes.map((vote) => this.hearVote(contact, vote))
+          if (news.includes(true)) this.world.agent(agent).wake()
         },
       )
     }
@@ -292,7 +326,7 @@ export class Sentinels {
   probes(agent: string, ageMs: (sinceMs: number) => number): readonly SentinelProbe[] {
     return this.policy.hosts.map((host) => {
       const { refused, waitsSinceMs, facts, factsAtMs, vote, voteAtMs } = this.contact(agent, host)
-      const silent = waitsSinceMs !== null && this.ground.nowMs - waitsSinceMs >= this.everyMs()
+      const silent = waitsSinceMs !== null && this.ground.nowMs - waitsSinceMs >= Math.min(500, Math.max(100, this.policy.downAfterMs / 2))
       const reach = refused ? 'refused' : silent || facts === null ? 'silent' : 'answers'
       return {
         host,

@@ -294,6 +294,7 @@ export class World extends Plant {
     return (
       address.length === 1 &&
       address[0] === primary &&
+      this.sentinels?.allName(primary) !== false &&
       this.hosts.every(
         (h) => h === primary || (this.state(h).phase === 'replica' && this.redis(h).linkUp && this.redis(h).offset === this.redis(primary).offset),
       )
