@@ -113,6 +113,7 @@ export function seesPromoted(s: ModelSentinel, it: SeenRedis): boolean {
   if (failover?.stage !== 'promoting' || failover.to !== it.host) return false
   s.configEpoch = failover.epoch
   failover.promotedSinceMs = s.nowMs
+  s.all.named(it.host)
   enter(s, failover, 'reconfigure')
   s.all.tell(s, `+promoted-slave ${it.host} ${failover.epoch}`)
   s.publishSoon()

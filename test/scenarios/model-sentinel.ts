@@ -104,6 +104,7 @@ export class ModelSentinel {
   }
 
   thaw(): void {
+    if (!this.frozen) return
     this.frozen = false
     this.all.ground.after(1, () => this.tick())
   }
@@ -290,6 +291,7 @@ export class ModelSentinel {
       this.voteEpoch = epoch
       this.votedFor = candidate
       if (candidate !== this.id()) this.failoverFromMs = this.nowMs + this.throwDice(desyncMs)
+      this.all.voted(this.host, candidate, epoch)
       this.all.tell(this, `+vote-for-leader ${candidate} ${epoch}`)
     }
     return this.votedFor
@@ -314,6 +316,7 @@ export class ModelSentinel {
 
   switchTo(host: string): void {
     const before = this.primary.host
+    this.all.named(host)
     const replicas = [...this.replicas.keys()].filter((h) => h !== host)
     if (before !== host) replicas.push(before)
     this.forget(host)

@@ -4,6 +4,8 @@
  */
 import type { SentinelFacts, SentinelProbe, SentinelVote } from '../../src/model/sentinel.ts'
 import type { SentinelPolicy } from '../../src/model/policy.ts'
+import { hearVote, type HeardVote } from '../../src/observe/sentinel-votes.ts'
+import type { VoteReply } from '../../src/redis/sentinel-replies.ts'
 import type { ModelRedis } from './model-redis.ts'
 import { selectReplica } from './model-failover.ts'
 import { addressOf, infoOf, type Hello, type RedisInfo } from './model-seen.ts'
@@ -14,12 +16,7 @@ import type { World } from './world.ts'
 /** What a Sentinel answers to its agent's question: SENTINEL MASTER, and IS-MASTER-DOWN-BY-ADDR in epoch 0. */
 interface Answer {
   readonly facts: SentinelFacts
-  readonly vote: Vote | null
-}
-
-interface Vote {
-  readonly epoch: number
-  readonly to: string
+  readonly vote: VoteReply | null
 }
 
 /** A connection without an answer for so long is given up. */
@@ -36,9 +33,21 @@ interface Contact {
   waitsSinceMs: number | null
   facts: SentinelFacts | null
   factsAtMs: number
-  vote: SentinelVote | null
-  voteAtMs: number
+  vote: HeardVote | null
 }
+
+interface Order {
+  readonly atMs: number
+  readonly by: string
+  readonly redis: string
+  readonly to: string | null
+  readonly taken: boolean
+  /** An operator's SENTINEL FAILOVER, and this member's agent could not hear of it in time: dead, standing still, cut off from that Sentinel. */
+  readonly unheardBy: readonly string[]
+}
+
+/** A word that was asked for so long ago is late. */
+const promptMs = 20
 
 export class Sentinels {
   readonly ground: Ground
@@ -47,7 +56,10 @@ export class Sentinels {
   /** Everything that a Sentinel said of itself, and the orders that a redis was given: `HOST +event`. */
   readonly told: { readonly atMs: number; readonly host: string; readonly what: string }[] = []
   /** Orders of Sentinels, and whether they were taken. `to` null: be a primary. */
-  readonly orders: { readonly atMs: number; readonly by: string; readonly redis: string; readonly to: string | null; readonly taken: boolean }[] = []
+  readonly orders: Order[] = []
+  /** Whom a Sentinel has ever named, and votes by candidate and epoch. */
+  private readonly chosen = new Set<string>()
+  private readonly votes = new Map<string, Set<string>>()
   private readonly byHost = new Map<string, ModelSentinel>()
   private readonly wires = new Map<string, Set<{ readonly wire: Wire; readonly by: ModelSentinel }>>()
   private readonly contacts = new Map<string, Map<string, Contact>>()
@@ -73,6 +85,21 @@ export class Sentinels {
 
   every(): readonly ModelSentinel[] {
     return [...this.byHost.values()]
+  }
+
+  named(host: string): void {
+    this.chosen.add(host)
+  }
+
+  voted(by: string, to: string, epoch: number): void {
+    const votes = this.votes.get(`${to} ${epoch}`) ?? new Set<string>()
+    this.votes.set(`${to} ${epoch}`, votes.add(by))
+    if (votes.size >= this.policy.votes) this.chosen.add(to)
+  }
+
+  /** A Sentinel has named it, or so many voted for it in one epoch. */
+  hasChosen(host: string): boolean {
+    return this.chosen.has(host)
   }
 
   /** Of those that run. */
@@ -147,13 +174,23 @@ export class Sentinels {
     const { world } = this
     const redis = world.redis(host)
     const taken = redis.orders && !redis.loading(this.ground.nowMs)
-    this.orders.push({ atMs: this.ground.nowMs, by: by.host, redis: host, to, taken })
+    const forced = to === null && by.failover?.forced === true
+    const unheardBy = forced ? world.hosts.filter((h) => h !== host && !this.hears(h, by.host)) : []
+    this.orders.push({ atMs: this.ground.nowMs, by: by.host, redis: host, to, taken, unheardBy })
     world.note(by.host, `sentinel tells redis on ${host} to ${to === null ? 'be a primary' : `follow ${to}`}${taken ? '' : ': refused'}`)
     if (!taken) return
     redis.replicaOf(to === null ? null : { host: addressOf(to), port: 6379 }, this.ground.nowMs)
     for (const other of this.wires.get(host) ?? []) if (other.wire !== wire) other.wire.end()
     redis.onClose()
     world.changed()
+  }
+
+  private hears(agent: string, sentinel: string): boolean {
+    const { up, standsUntilMs } = this.world.agent(agent)
+    const { wire, waitsSinceMs } = this.contact(agent, sentinel)
+    const { nowMs } = this.ground
+    if (!up || nowMs < standsUntilMs || !this.ground.network.connected(agent, sentinel, 'redis')) return false
+    return wire !== null && (waitsSinceMs === null || nowMs - waitsSinceMs < promptMs)
   }
 
   // ── an operator ──
@@ -252,15 +289,10 @@ export class Sentinels {
   }
 
   /** Whether it is news. */
-  private hearVote(contact: Contact, vote: Answer['vote']): boolean {
-    if (vote === null || vote.epoch < (contact.vote?.epoch ?? 0)) return false
-    const known = contact.vote
-    // A Sentinel that was restarted or reset has forgotten for whom it voted, not in which epoch.
-    if (known?.epoch === vote.epoch && (known.to === vote.to || vote.to === '?')) return false
-    const earlier = known === null || known.epoch === vote.epoch || known.to === vote.to ? known?.before : { epoch: known.epoch, to: known.to }
-    contact.vote = { ...vote, ageMs: 0, ...(earlier === undefined ? {} : { before: earlier }) }
-    if (known?.epoch !== vote.epoch) contact.voteAtMs = this.ground.nowMs
-    return true
+  private hearVote(contact: Contact, reply: VoteReply | null): boolean {
+    const before = contact.vote
+    if (reply !== null) contact.vote = hearVote(before, reply, this.ground.nowMs)
+    return contact.vote !== before
   }
 
   private answer(host: string): Answer {
@@ -283,8 +315,8 @@ export class Sentinels {
     return { facts, vote: this.voteTold(s) }
   }
 
-  private voteTold(s: ModelSentinel): Vote | null {
-    return s.voteEpoch === 0 ? null : { epoch: s.voteEpoch, to: s.votedFor ?? '?' }
+  private voteTold(s: ModelSentinel): VoteReply | null {
+    return s.voteEpoch === 0 ? null : { epoch: s.voteEpoch, leader: s.votedFor }
   }
 
   askVotes(agent: string, epoch: number, to: string): void {
@@ -310,13 +342,14 @@ export class Sentinels {
     }
   }
 
-  /** In the name of another Sentinel that this one knows: who is not known is not believed. */
+  /** In the name of another Sentinel: nobody else is believed. One that it did not know is entered into its list. */
   tellWho(agent: string, host: string, holder: string, epoch: number): void {
     const wire = this.wireOf(agent, this.contact(agent, host))
+    const speaker = this.policy.hosts.find((h) => h !== host && this.contact(agent, h).facts !== null)
     wire?.ask(
       () => {
         const sentinel = this.get(host)
-        const [from] = sentinel.others.keys()
+        const from = speaker ?? [...sentinel.others.keys()][0]
         if (from !== undefined) sentinel.hear({ from, epoch, names: holder, configEpoch: epoch })
       },
       () => this.ask(agent, host),
@@ -325,7 +358,7 @@ export class Sentinels {
 
   probes(agent: string, ageMs: (sinceMs: number) => number): readonly SentinelProbe[] {
     return this.policy.hosts.map((host) => {
-      const { refused, waitsSinceMs, facts, factsAtMs, vote, voteAtMs } = this.contact(agent, host)
+      const { refused, waitsSinceMs, facts, factsAtMs, vote } = this.contact(agent, host)
       const silent = waitsSinceMs !== null && this.ground.nowMs - waitsSinceMs >= Math.min(500, Math.max(100, this.policy.downAfterMs / 2))
       const reach = refused ? 'refused' : silent || facts === null ? 'silent' : 'answers'
       return {
@@ -334,10 +367,15 @@ export class Sentinels {
         trouble: reach === 'answers' ? null : reach,
         facts,
         ageMs: facts === null ? 1e12 : ageMs(factsAtMs),
-        vote: vote === null ? null : { ...vote, ageMs: ageMs(voteAtMs) },
+        vote: vote === null ? null : voteOf(vote, ageMs),
       }
     })
   }
+}
+
+function voteOf({ epoch, leader, seenMs, before }: HeardVote, ageMs: (sinceMs: number) => number): SentinelVote {
+  const vote = { epoch, to: leader ?? '?', ageMs: ageMs(seenMs) }
+  return before === null ? vote : { ...vote, before: { epoch: before.epoch, to: before.leader ?? '?', ageMs: ageMs(before.seenMs) } }
 }
 
 function endOf(host: string, turns: () => boolean): End {
