@@ -86,6 +86,7 @@ function select(s: ModelSentinel, failover: Failover): void {
     return
   }
   failover.to = chosen.host
+  s.all.named(chosen.host)
   s.all.tell(s, `+selected-slave ${chosen.host}`)
   enter(s, failover, 'promote')
 }
@@ -113,7 +114,6 @@ export function seesPromoted(s: ModelSentinel, it: SeenRedis): boolean {
   if (failover?.stage !== 'promoting' || failover.to !== it.host) return false
   s.configEpoch = failover.epoch
   failover.promotedSinceMs = s.nowMs
-  s.all.named(it.host)
   enter(s, failover, 'reconfigure')
   s.all.tell(s, `+promoted-slave ${it.host} ${failover.epoch}`)
   s.publishSoon()
