@@ -49,7 +49,9 @@ function letsGo(ctx: Context): boolean {
   if (state.phase !== 'replica' || situation.claim !== 'theirs' || situation.holder !== 'unclear' || situation.redis !== 'replica') return false
   const holder = state.holder === null ? undefined : peerOf(view, state.holder)
   const unreachable = holder !== undefined && (holder.redisReach === 'silent' || holder.redisReach === 'refused')
-  const mayBeAnother = policy.external ? facts?.linkUp === false : unreachable && holder.silentMs >= (policy.sentinel === null ? lonelyWaitMs / 2 : policy.hostLossMs)
+  const mayBeAnother = policy.external
+    ? facts?.linkUp === false
+    : unreachable && holder.silentMs >= (policy.sentinel === null ? lonelyWaitMs / 2 : policy.hostLossMs)
   const joined = state.lineage.some((e) => e.epoch === state.epoch && e.replid === facts?.replid)
   return (mayBeAnother || !joined) && facts !== null && !facts.syncing && facts.upstream !== null && facts.upstream.port !== 1
 }

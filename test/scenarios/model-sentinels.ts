@@ -190,7 +190,7 @@ export class Sentinels {
     const { wire, waitsSinceMs } = this.contact(agent, sentinel)
     const { nowMs } = this.ground
     if (!up || nowMs < standsUntilMs || !this.ground.network.connected(agent, sentinel, 'redis')) return false
-    return wire !== null && (waitsSinceMs === null || nowMs - waitsSinceMs < promptMs)
+    return wire !== null && wire.lateMs() < promptMs && (waitsSinceMs === null || nowMs - waitsSinceMs < promptMs)
   }
 
   // ── an operator ──
