@@ -11,6 +11,7 @@ import { adviseBacklog, countsBytes } from './backlog.ts'
 import { diagnose } from './diagnose.ts'
 import { answerRequest, holdStill, type Context, type Draft } from './draft.ts'
 import { withPreparation } from './handover.ts'
+import { disputeOf, withDispute } from './disputed.ts'
 import { checkInvariants } from './invariants.ts'
 import { learn } from './learn.ts'
 import { adoptPromotion } from './adopting.ts'
@@ -32,10 +33,12 @@ export function decide(state: State, view: View, policy: Policy): Decision {
   const row = diagnose(situation)
   const cell = respondTo(ctx.state.phase, row.diagnosis)
   const forced = isForced(ctx)
-  const chosen = forced || policy.sentinel === null ? null : chosenBySentinel(ctx)
+  const dispute = forced ? null : disputeOf(ctx)
+  const renewed = dispute?.ballot.result === 'elected' ? { epoch: dispute.ballot.epoch, why: dispute.why } : null
+  const chosen = forced || policy.sentinel === null ? null : (chosenBySentinel(ctx) ?? renewed)
   const normal = () => (chosen === null ? respond[cell.response](ctx) : adoptPromotion(ctx, chosen))
   const answered = withPreparation(ctx, refuseUnanswered(ctx, forced ? forceFailover(ctx) : reinitOr(ctx, normal)))
-  const draft = withStream(ctx, withVote(ctx, withoutHeldWrites(ctx.state, answered)))
+  const draft = withStream(ctx, withVote(ctx, withDispute(dispute, withoutHeldWrites(ctx.state, answered))))
   const allowed = draft.vip ?? mayHoldAddress(ctx, draft.next)
   const stray = strayRule(ctx, draft.next)
   const decision: Decision = {

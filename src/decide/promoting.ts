@@ -27,8 +27,11 @@ export function finishPromotion(ctx: Context): Draft {
     if (richer !== undefined) return resign(ctx, `epoch ${state.epoch} was claimed and not taken; ${richer.host} has more data now`)
     const lost = lostVoters(state, view, policy)
     if (lost.length > 0) return resign(ctx, `epoch ${state.epoch} was claimed and not taken; ${lost.join(' and ')} have voted for another since`)
-    if (state.claim?.source !== 'forced' && !holdsLease(state, view, policy))
+    if (state.claim?.source !== 'forced' && !holdsLease(state, view, policy)) {
+      // Sentinels stand behind nobody whom they do not name yet: it would wait for ever.
+      if (policy.sentinel !== null) return resign(ctx, `epoch ${state.epoch} was claimed and not taken while its votes were young`)
       return awaitTurn(ctx, 'its votes are old and no quorum is heard: another may have been elected')
+    }
     const unheard = policy.members.filter((m) => m.host !== state.host && heard(peerOf(view, m.host)) === null).map((m) => m.host)
     if (isCutOff(view, policy)) return awaitTurn(ctx, 'this host hears no member and reaches none of check_ips')
     // After a restart of the agent the claim may be long outlived: who has just come listens before it makes a second primary.

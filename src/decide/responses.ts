@@ -40,7 +40,8 @@ export const respond: Record<ResponseName, (ctx: Context) => Draft> = {
  * restarted empty, and redis would follow it by itself within a second (INV-1). So the replica lets go until the primary's agent
  * speaks again, or the election takes over. A redis that Holdfast starts is born fenced, but who has held the group may serve again
  * alone after a while, from an older disk: its replica lets go before that, also where the link only seems to live. And an epoch of which
- * others have told may have begun on the very host that this replica is attached to, with other data (INV-6).
+ * others have told may have begun on the very host that this replica is attached to, with other data (INV-6). Where Sentinels vote, a replica that is
+ * cut off never finds the holder gone, while those who hear each other may have elected another within that time.
  */
 function letsGo(ctx: Context): boolean {
   const { state, view, policy, situation } = ctx
@@ -48,7 +49,9 @@ function letsGo(ctx: Context): boolean {
   if (state.phase !== 'replica' || situation.claim !== 'theirs' || situation.holder !== 'unclear' || situation.redis !== 'replica') return false
   const holder = state.holder === null ? undefined : peerOf(view, state.holder)
   const unreachable = holder !== undefined && (holder.redisReach === 'silent' || holder.redisReach === 'refused')
-  const mayBeAnother = policy.external ? facts?.linkUp === false : unreachable && holder.silentMs >= lonelyWaitMs / 2
+  const mayBeAnother = policy.external
+    ? facts?.linkUp === false
+    : unreachable && holder.silentMs >= (policy.sentinel === null ? lonelyWaitMs / 2 : policy.hostLossMs)
   const joined = state.lineage.some((e) => e.epoch === state.epoch && e.replid === facts?.replid)
   return (mayBeAnother || !joined) && facts !== null && !facts.syncing && facts.upstream !== null && facts.upstream.port !== 1
 }

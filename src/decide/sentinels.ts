@@ -115,7 +115,7 @@ function rivalOf(state: State, view: View, policy: Policy): string | null {
 
 function votesTold({ vote }: SentinelProbe): readonly SentinelVote[] {
   if (vote === null) return []
-  return vote.before === undefined ? [vote] : [vote, { ...vote.before, ageMs: vote.ageMs }]
+  return vote.before === undefined ? [vote] : [vote, vote.before]
 }
 
 function takesUpWithinMs(view: View, policy: Policy, vote: SentinelVote): number {

@@ -57,5 +57,5 @@ export interface SentinelVote {
   /** Since it was first seen here. */
   readonly ageMs: number
   /** Its newest earlier vote that was for somebody else: who asks in a higher epoch must not forget whose election that was. Absent: none is known. */
-  readonly before?: { readonly epoch: number; readonly to: string }
+  readonly before?: { readonly epoch: number; readonly to: string; readonly ageMs: number }
 }

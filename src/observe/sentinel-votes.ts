@@ -3,7 +3,7 @@ import type { VoteReply } from '../redis/sentinel-replies.ts'
 
 export interface HeardVote extends VoteReply {
   readonly seenMs: number
-  readonly before: VoteReply | null
+  readonly before: (VoteReply & { readonly seenMs: number }) | null
 }
 
 /**
@@ -14,6 +14,6 @@ export function hearVote(known: HeardVote | null, reply: VoteReply, nowMs: numbe
   if (known === null) return { ...reply, seenMs: nowMs, before: null }
   if (reply.epoch < known.epoch) return known
   if (reply.epoch === known.epoch) return reply.leader === null || reply.leader === known.leader ? known : { ...known, leader: reply.leader }
-  const before = known.leader === reply.leader ? known.before : { epoch: known.epoch, leader: known.leader }
+  const before = known.leader === reply.leader ? known.before : { epoch: known.epoch, leader: known.leader, seenMs: known.seenMs }
   return { ...reply, seenMs: nowMs, before }
 }

@@ -57,7 +57,7 @@ export function observeSentinels(order: SentinelsToObserve): SentinelObserver {
 
   function voteOf({ vote }: SentinelSeen, nowMs: number): SentinelVote | null {
     if (vote === null) return null
-    const before = vote.before === null ? {} : { before: { epoch: vote.before.epoch, to: voterOf(vote.before.leader) } }
+    const before = vote.before === null ? {} : { before: { epoch: vote.before.epoch, to: voterOf(vote.before.leader), ageMs: nowMs - vote.before.seenMs } }
     return { epoch: vote.epoch, to: voterOf(vote.leader), ageMs: nowMs - vote.seenMs, ...before }
   }
 

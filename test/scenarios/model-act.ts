@@ -27,6 +27,8 @@ const needsLink: readonly ActionKind[] = [
   'lift-fence',
   'cycle-link',
   'require-replica',
+  'sentinel-orders',
+  'replica-priority',
 ]
 
 export const outlived = 'promote: decided too long ago'
@@ -48,6 +50,9 @@ export function perform(world: World, host: string, memory: ActMemory, action: A
       break
     case 'drop-address':
       if (keepalived !== undefined) keepalived.strayFromMs = null
+      break
+    case 'take-address':
+      if (keepalived?.vipSinceMs === null) keepalived.strayFromMs ??= world.nowMs
       break
     case 'vrrp-yield':
       if (keepalived !== undefined) keepalived.yields = action.yields
@@ -114,6 +119,18 @@ export function perform(world: World, host: string, memory: ActMemory, action: A
       redis.disk = nothing
       redis.start(world.nowMs, 'fenced')
       memory.started(redis.pid)
+      break
+    case 'ask-votes':
+      world.sentinels?.askVotes(host, action.epoch, action.to)
+      break
+    case 'tell-sentinels':
+      for (const sentinel of action.sentinels) world.sentinels?.tellWho(host, sentinel, action.holder, action.epoch)
+      break
+    case 'sentinel-orders':
+      redis.orders = action.allowed
+      break
+    case 'replica-priority':
+      redis.priority = action.value
       break
     case 'poke':
       world.send(host, action.host, { t: 'poke' })

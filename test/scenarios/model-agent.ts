@@ -77,7 +77,7 @@ export class ModelAgent {
   constructor(world: World, host: string) {
     this.world = world
     this.host = host
-    this.isWitness = world.policy.witness === host
+    this.isWitness = !world.hosts.includes(host)
     this.state = freshState('sessions', host)
     this.onDisk = this.state
     this.senses = new ModelSenses(world, host)
@@ -112,6 +112,9 @@ export class ModelAgent {
     if (this.isHalted(nowMs)) this.halted = { ...this.halted, untilMs: nowMs, lagMs: this.halted.lagMs - (this.halted.untilMs - nowMs) }
     const ownMs = this.ownMs(nowMs)
     this.state = ofThisBoot(this.onDisk, ownMs)
+    const { life } = this
+    this.world.sentinels?.forget(this.host)
+    this.world.sentinels?.poll(this.host, () => this.up && this.life === life)
     this.wake()
   }
 
@@ -353,6 +356,7 @@ export class ModelAgent {
         this.unread.length > 0 ? Math.min(this.deafSinceMs(), this.stood.untilMs - this.stood.forMs) : this.deafSinceMs(),
       ),
       checks: senses.checks(nowMs),
+      ...senses.sentinels(),
       request: this.requests[0] ?? null,
       watch: this.watched,
     }

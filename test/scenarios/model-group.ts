@@ -1,5 +1,5 @@
 /** The configuration of a model world's group: what a test does not say is healthy and usual. */
-import type { GroupConfig } from '../../src/model/config.ts'
+import type { GroupConfig, SentinelConfig } from '../../src/model/config.ts'
 import { groupConfig } from '../unit/builders.ts'
 
 export interface MemberOptions {
@@ -17,6 +17,19 @@ export interface WorldOptions {
   readonly safe?: boolean
   /** A host without data that votes. */
   readonly witness?: string
+  readonly sentinels?: SentinelOptions
+}
+
+/** `mode: sentinel`. */
+export interface SentinelOptions {
+  /** With data or without. */
+  readonly hosts: readonly string[]
+  readonly quorum?: number
+  readonly downAfterMs?: number
+  readonly failoverTimeoutMs?: number
+  readonly parallelSyncs?: number
+  /** Another one: their timers and dice fall otherwise. */
+  readonly seed?: number
 }
 
 export function groupOf(options: WorldOptions): GroupConfig {
@@ -33,9 +46,22 @@ export function groupOf(options: WorldOptions): GroupConfig {
     ...usual,
     members,
     ...(options.witness === undefined ? {} : { witness: options.witness }),
+    ...(options.sentinels === undefined ? {} : { mode: 'sentinel' as const, sentinel: sentinelOf(options.sentinels) }),
     process: options.external === true ? 'external' : 'direct',
     checkIps: options.checkIps ?? [],
     durability: options.safe === true ? 'safe' : 'available',
     failover: { ...usual.failover, auto: options.auto ?? true },
+  }
+}
+
+function sentinelOf(options: SentinelOptions): SentinelConfig {
+  return {
+    hosts: options.hosts,
+    port: 26379,
+    quorum: options.quorum ?? Math.floor(options.hosts.length / 2) + 1,
+    downAfterMs: options.downAfterMs ?? 1000,
+    failoverTimeoutMs: options.failoverTimeoutMs ?? 10_000,
+    parallelSyncs: options.parallelSyncs ?? 1,
+    process: 'direct',
   }
 }

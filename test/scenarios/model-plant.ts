@@ -11,6 +11,8 @@ import { VirtualClock } from './model-clock.ts'
 import { groupOf, type WorldOptions } from './model-group.ts'
 import { Network, joinedMs, lateMs, layers, type Layer, type Way } from './model-network.ts'
 import { ModelRedis, nobody, resetIds, type Source } from './model-redis.ts'
+import { Sentinels } from './model-sentinels.ts'
+import type { Way as WireWay } from './model-wire.ts'
 import { createVrrp, type Vrrp } from './model-vrrp.ts'
 import type { World } from './world.ts'
 
@@ -29,6 +31,10 @@ export abstract class Plant extends VirtualClock {
   readonly network: Network
   /** Another one whenever anything but the time has changed. */
   version = 0
+  /** null: not in `mode: sentinel`. They run from the beginning. */
+  readonly sentinels: Sentinels | null
+  /** Of connections: words that have come to who stands still. */
+  readonly held = new Set<WireWay>()
   private readonly redises = new Map<string, ModelRedis>()
   private readonly agents = new Map<string, ModelAgent>()
   private readonly byIp = new Map<string, ModelRedis>()
@@ -60,6 +66,14 @@ export abstract class Plant extends VirtualClock {
       this.all.push(redis)
     }
     for (const host of this.voters) this.agents.set(host, new ModelAgent(this as unknown as World, host))
+    const { sentinel } = this.policy
+    const parallelSyncs = options.sentinels?.parallelSyncs ?? 1
+    this.sentinels = sentinel === null ? null : new Sentinels(this as unknown as World, this, sentinel, parallelSyncs, options.sentinels?.seed ?? 0)
+    for (const one of this.sentinels?.every() ?? []) one.start()
+  }
+
+  hasData(host: string): boolean {
+    return this.redises.has(host)
   }
 
   redis(host: string): ModelRedis {
@@ -87,6 +101,7 @@ export abstract class Plant extends VirtualClock {
       for (const redis of all) if (redis.upstream !== null && redis.running && redis.replicateFrom(this.sourceOf(redis), nowMs)) moved = true
     }
     for (const host of this.vrrp.step(nowMs)) this.after(0, () => this.agent(host).wake())
+    this.sentinels?.changed()
     this.network.listen(this.speaks, this.listens, nowMs, this.listenTo)
     let nextMs = this.vrrp.nextMs()
     for (const redis of all) nextMs = Math.min(nextMs, redis.nextMs(nowMs))

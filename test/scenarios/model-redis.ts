@@ -82,6 +82,9 @@ export class ModelRedis {
   /** min-replicas-to-write 1: now, and as the configuration file has it. */
   needsReplica = false
   bornNeedingReplica = false
+  /** Sentinels may give it orders (ACL of their user); and select it, if this is not 0 (replica-priority). */
+  orders = true
+  priority = 100
   /** What a restart finds. */
   disk: Dataset = nothing
   /** The link lives and nothing comes through: a replica that falls behind. */
@@ -133,6 +136,9 @@ export class ModelRedis {
     this.streamErrors = 0
     this.swallowed = false
     this.needsReplica = this.bornNeedingReplica
+    // As the configuration file has it that Holdfast renders; who starts it otherwise has no such user.
+    this.orders = born === 'primary'
+    this.priority = 100
     const own = newId('id')
     const saved = this.disk.replid
     // A replica makes one when it is attached; a primary that lacks a history of its own, when its first replica is.

@@ -1,7 +1,7 @@
 /** What an agent of the model world sees and has heard: its redis, its keepalived, its peers. As `observe/` and `agent/senses.ts`. */
 import { noRedis } from '../../src/decide/witness.ts'
 import { suspectShare } from '../../src/model/policy.ts'
-import type { ChecksProbe, KeepalivedProbe, PeerProbe, RedisFacts, RedisProbe, Statement } from '../../src/model/view.ts'
+import type { ChecksProbe, KeepalivedProbe, PeerProbe, RedisFacts, RedisProbe, Statement, View } from '../../src/model/view.ts'
 import { lastHeardMs, type Way } from './model-network.ts'
 import type { World } from './world.ts'
 
@@ -49,7 +49,7 @@ export class ModelSenses {
   }
 
   redis(nowMs: number): RedisProbe {
-    if (this.host === this.world.policy.witness) return noRedis
+    if (!this.world.hasData(this.host)) return noRedis
     const redis = this.world.redis(this.host)
     if (redis.answers(nowMs)) {
       this.facts = redis.facts(nowMs)
@@ -73,7 +73,19 @@ export class ModelSenses {
       fence: this.world.agent(this.host).fence,
       backlog: null,
       settings: null,
+      ...this.sentinelMay(nowMs),
     }
+  }
+
+  private sentinelMay(nowMs: number): Pick<RedisProbe, 'sentinelMay'> {
+    if (this.world.sentinels === null) return {}
+    const redis = this.world.redis(this.host)
+    return { sentinelMay: redis.answers(nowMs) ? { orders: redis.orders, priority: redis.priority } : { orders: 'unknown', priority: null } }
+  }
+
+  sentinels(): Pick<View, 'sentinels'> {
+    const { sentinels } = this.world
+    return sentinels === null ? {} : { sentinels: sentinels.probes(this.host, (sinceMs) => this.ageMs(sinceMs)) }
   }
 
   keepalived(): KeepalivedProbe | null {

@@ -10,6 +10,7 @@ import type { MemberOptions } from './model-group.ts'
 import { keysOf, type Log } from './model-log.ts'
 import { quickMs } from './model-network.ts'
 import { Plant } from './model-plant.ts'
+import type { ModelSentinel } from './model-sentinel.ts'
 import { bytesPerWrite, newId, nothing, type Dataset, type ModelRedis } from './model-redis.ts'
 import { actsOf, storyOf, taleOf } from './told.ts'
 
@@ -49,7 +50,8 @@ export class World extends Plant {
 
   // ── faults ──
   powerOff(host: string): void {
-    if (host !== this.policy.witness) this.redis(host).die()
+    if (this.hasData(host)) this.redis(host).die()
+    this.sentinelOn(host)?.die()
     this.network.power(host, false)
     this.killAgent(host)
     const vrrp = this.vrrp.hosts.get(host)
@@ -59,6 +61,7 @@ export class World extends Plant {
 
   powerOn(host: string): void {
     this.network.power(host, true)
+    this.startSentinel(host)
     this.startAgent(host)
   }
 
@@ -84,7 +87,7 @@ export class World extends Plant {
   }
 
   freeze(host: string): void {
-    if (host !== this.policy.witness) this.redis(host).frozen = true
+    if (this.hasData(host)) this.redis(host).frozen = true
     this.changed()
   }
 
@@ -102,6 +105,7 @@ export class World extends Plant {
     else this.agent(host).stall(forMs)
     this.after(forMs, () => this.changed())
     this.freeze(host)
+    this.freezeSentinel(host)
     const untilMs = Math.max(this.nowMs + forMs, this.suspended.get(host) ?? 0)
     this.suspended.set(host, untilMs)
     if (keepalived !== undefined) keepalived.frozen = true
@@ -109,13 +113,14 @@ export class World extends Plant {
       if (this.nowMs < untilMs) return
       this.suspended.delete(host)
       if (keepalived !== undefined) keepalived.frozen = false
+      this.thawSentinel(host)
       this.thaw(host)
     })
   }
 
   thaw(host: string): void {
     if (this.suspended.has(host)) return
-    if (host === this.policy.witness) return
+    if (!this.hasData(host)) return
     const redis = this.redis(host)
     const wasFrozen = redis.frozen
     redis.frozen = false
@@ -180,6 +185,39 @@ export class World extends Plant {
     Object.assign(keepalived, { alive: true, allowed: false, yields: false, vrrp: 'FAULT', vipSinceMs: null, strayFromMs: null })
     this.changed()
     agent.wake()
+  }
+
+  private sentinelOn(host: string): ModelSentinel | null {
+    return this.sentinels?.has(host) === true ? this.sentinels.get(host) : null
+  }
+
+  killSentinel(host: string): void {
+    this.sentinelOn(host)?.die()
+    this.changed()
+  }
+
+  startSentinel(host: string): void {
+    if (!this.network.isOff(host)) this.sentinelOn(host)?.start()
+    this.changed()
+  }
+
+  freezeSentinel(host: string): void {
+    const sentinel = this.sentinelOn(host)
+    if (sentinel !== null) sentinel.frozen = true
+  }
+
+  thawSentinel(host: string): void {
+    if (!this.suspended.has(host)) this.sentinelOn(host)?.thaw()
+    this.changed()
+  }
+
+  /** An operator's SENTINEL FAILOVER, asked of the Sentinel on this host. */
+  sentinelFailover(host: string): 'OK' | 'INPROG' | 'NOGOODSLAVE' {
+    return this.sentinels?.failover(host) ?? 'NOGOODSLAVE'
+  }
+
+  sentinelReset(host: string): void {
+    this.sentinelOn(host)?.reset()
   }
 
   /** The group as an operator meets it: every agent up; runs until a primary serves and all replicas follow. */
@@ -256,6 +294,7 @@ export class World extends Plant {
     return (
       address.length === 1 &&
       address[0] === primary &&
+      this.sentinels?.allName(primary) !== false &&
       this.hosts.every(
         (h) => h === primary || (this.state(h).phase === 'replica' && this.redis(h).linkUp && this.redis(h).offset === this.redis(primary).offset),
       )

@@ -12,13 +12,15 @@ import type { Story } from './story.ts'
 import { bit } from './take.ts'
 
 export const boundMs = 10_000
+/** Who stood still does nothing for half a minute, and who has voted waits twice the failover-timeout. */
+const sentinelBoundMs = 60_000
 const calmMs = 500
 
 export function end(w: World, story: Story, rules: Rules): void {
   const core = w.hosts.filter((_, i) => bit(story.healed, i))
   repair(w, story, core)
   // What is whole at one moment may still be before an election that is due; it counts when it stays.
-  const untilMs = w.nowMs + boundMs
+  const untilMs = w.nowMs + (w.sentinels === null ? boundMs : sentinelBoundMs)
   do {
     const inTime = w.runUntil(untilMs, () => isWhole(w, core))
     if (!inTime) explainOrOverrule(w, core, rules)
@@ -39,7 +41,9 @@ function repair(w: World, story: Story, core: readonly string[]): void {
     }
     w.powerOn(h)
     w.thaw(h)
-    if (h !== w.policy.witness) Object.assign(w.redis(h), { lagging: false, transferMs: 20, readMs: 10 })
+    w.startSentinel(h)
+    w.thawSentinel(h)
+    if (w.hasData(h)) Object.assign(w.redis(h), { lagging: false, transferMs: 20, readMs: 10 })
     w.agent(h).diskFull = false
     w.startAgent(h)
   }
@@ -71,6 +75,11 @@ function wrong(w: World, core: readonly string[]): string | null {
     const attached = w.state(h).phase === 'replica' && redis.linkUp && redis.offset === offset && redis.log === log
     if (!attached && !hasRefused(w, h)) return `${h} is not attached to ${primary}, and has not said why`
   }
+  if (w.sentinels?.allName(primary) === false)
+    return `${primary} serves, and Sentinels name ${w.sentinels
+      .every()
+      .map((s) => s.primary.host)
+      .join()}`
   for (const h of core) if (w.vrrp.hosts.get(h)?.alive === false) return `the keepalived of ${h} is dead`
   const address = w.addressOn()
   return address.length === 1 && address[0] === primary ? null : `${primary} serves, and the address is on ${address.join() || 'nobody'}`

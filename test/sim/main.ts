@@ -10,8 +10,8 @@ import { report, seek, type Seek, type Sought } from './seek.ts'
 import { shrink } from './shrink.ts'
 import { storyOf } from './story.ts'
 
-const usage = `script/sim [--seconds S] [--from SEED] [--members N] [--jobs N]   play until time is up (10 s)
-script/sim --seed N [--members N]                                play one seed, with its whole transcript and its shortest story
+const usage = `script/sim [--seconds S] [--from SEED] [--members N] [--mode vip|sentinel] [--jobs N]   play until time is up (10 s)
+script/sim --seed N [--members N] [--mode vip|sentinel]                                play one seed, with its whole transcript and its shortest story
 script/sim --mutate [--seconds S] [--only PATTERN]                  remove each guard of src/decide in turn: is it noticed?`
 
 if (process.send === undefined) process.exit(await main())
@@ -21,8 +21,14 @@ async function main(): Promise<number> {
   const args = readArgs()
   if (args === null) return 2
   if (args.mutate) return mutate(args.seconds ?? 30, args.only)
-  if (args.seed !== null) return replay(args.seed, args.members)
-  const options: Seek = { from: args.from ?? 1, seconds: args.seconds ?? 10, atMost: 5, ...(args.members === null ? {} : { members: args.members }) }
+  if (args.seed !== null) return replay(args.seed, args.members, args.mode)
+  const options: Seek = {
+    from: args.from ?? 1,
+    seconds: args.seconds ?? 10,
+    atMost: 5,
+    ...(args.members === null ? {} : { members: args.members }),
+    ...(args.mode === null ? {} : { mode: args.mode }),
+  }
   const parts = args.jobs <= 1 ? [seek(options)] : await Promise.all(Array.from({ length: args.jobs }, (_, i) => inProcess(options, i, args.jobs)))
   return tellAll(parts)
 }
@@ -61,8 +67,8 @@ function inProcess(options: Seek, index: number, jobs: number): Promise<Sought> 
   })
 }
 
-function replay(seed: number, members: number | null): number {
-  const story = storyOf(seed, members ?? undefined)
+function replay(seed: number, members: number | null, mode: Args['mode']): number {
+  const story = storyOf(seed, members ?? undefined, mode ?? undefined)
   const { broken, world } = play(story, true)
   console.log(
     `seed ${seed}: ${tellStory(story)}\n\n${world.notes.join('\n')}\n\n${world
@@ -84,6 +90,7 @@ interface Args {
   readonly from: number | null
   readonly seed: number | null
   readonly members: number | null
+  readonly mode: 'vip' | 'sentinel' | null
   readonly jobs: number
   readonly mutate: boolean
   readonly only: string | null
@@ -98,6 +105,7 @@ function readArgs(): Args | null {
         from: text,
         seed: text,
         members: text,
+        mode: text,
         jobs: text,
         only: text,
         mutate: { type: 'boolean' },
@@ -112,7 +120,10 @@ function readArgs(): Args | null {
       if (!Number.isFinite(value) || value < least || value > most) throw new Error(`--${name} is a number from ${least} to ${most}`)
       return value
     }
+    const { mode } = values
+    if (mode !== undefined && mode !== 'vip' && mode !== 'sentinel') throw new Error('--mode is vip or sentinel')
     return {
+      mode: mode ?? null,
       seconds: number('seconds', 0.1, 1e6),
       from: number('from', 0, 2 ** 32 - 1),
       seed: number('seed', 0, 2 ** 32 - 1),

@@ -25,6 +25,9 @@ export class OneWriter {
   private readonly world: World
   private readonly excuses: readonly Excuse[]
   private readonly external: boolean
+  private orders = 0
+  /** An operator's SENTINEL FAILOVER came between the members. */
+  overruled = false
   /** Two accept writes at this moment, but for what is listed here. */
   excused = false
 
@@ -37,6 +40,7 @@ export class OneWriter {
   /** To be called at every change. null: all is well. */
   look(): string | null {
     const { world: w } = this
+    this.judgeOrders()
     let writers = 0
     let excused = 0
     let named = ''
@@ -55,7 +59,23 @@ export class OneWriter {
       named = named === '' ? host : `${named} and ${host}`
     }
     this.excused = excused > 0 && writers + excused > 1
-    return writers > 1 ? `INV-3: ${named} accept writes, and there is a witness` : null
+    return writers > 1 ? `INV-3: ${named} accept writes, and a majority votes` : null
+  }
+
+  /** SENTINEL FAILOVER asks nobody, and whoever it replaces may not have heard of it: both serve until either has looked around. */
+  private judgeOrders(): void {
+    const orders = this.world.sentinels?.orders ?? []
+    for (; this.orders < orders.length; this.orders += 1) {
+      const order = orders[this.orders]
+      if (order === undefined || !order.taken || order.unheardBy.length === 0) continue
+      this.overruled = true
+      const { downAfterMs } = this.world.policy.sentinel ?? { downAfterMs: 0 }
+      const untilMs = order.atMs + 2 * downAfterMs + reactionMs + this.world.timerLatenessMs
+      for (const [i, host] of this.world.hosts.entries()) {
+        const excuse = this.excuses[i]
+        if (excuse !== undefined && (host === order.redis || order.unheardBy.includes(host))) excuse.untilMs = Math.max(excuse.untilMs, untilMs)
+      }
+    }
   }
 
   private judge(host: string, excuse: Excuse): void {

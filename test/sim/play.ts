@@ -2,7 +2,7 @@
 import { World } from '../scenarios/world.ts'
 import { end } from './ending.ts'
 import { BrokenRule, Rules, type Bound } from './rules.ts'
-import type { Step, Story } from './story.ts'
+import { hostCount, sentinelCount, type Step, type Story } from './story.ts'
 import { Snipers, take } from './take.ts'
 
 export interface Played {
@@ -14,7 +14,8 @@ export interface Played {
 }
 
 const names = ['a', 'b', 'c', 'd', 'e']
-const witnessName = 'w'
+/** After the members: a witness, or those that only run a Sentinel. */
+const spare = ['w', 'x', 'y']
 
 export function play(story: Story, tells = false): Played {
   const world = begin(story, tells)
@@ -39,7 +40,7 @@ export function play(story: Story, tells = false): Played {
 }
 
 function begin(story: Story, tells: boolean): World {
-  const { members, witness, external, neverPrimary, priorities, cascade, latenessMs } = story
+  const { members, witness, external, neverPrimary, priorities, cascade, latenessMs, sentinels } = story
   const world = new World({
     members: names.slice(0, members).map((host, i) => ({
       host,
@@ -48,7 +49,8 @@ function begin(story: Story, tells: boolean): World {
       ...(cascade === i ? { replicateFrom: names[i - 1] ?? 'a' } : {}),
     })),
     external,
-    ...(witness ? { witness: witnessName } : {}),
+    ...(witness ? { witness: 'w' } : {}),
+    ...(sentinels === undefined ? {} : { sentinels: { ...sentinels, hosts: sentinelHosts(members, sentinels.apart) } }),
   })
   world.tells = tells
   world.timerLatenessMs = latenessMs
@@ -59,8 +61,12 @@ function begin(story: Story, tells: boolean): World {
   return world
 }
 
+function sentinelHosts(members: number, apart: number): readonly string[] {
+  return [...names.slice(0, members), ...spare].slice(members + apart - sentinelCount, members + apart).sort()
+}
+
 function nameAt(index: number, members: number): string {
-  return index >= members ? witnessName : (names[index] ?? '?')
+  return (index >= members ? spare[index - members] : names[index]) ?? '?'
 }
 
 export function tell(step: Step, members: number): string {
@@ -75,9 +81,14 @@ export function tell(step: Step, members: number): string {
 
 export function tellStory(story: Story): string {
   const { members, witness, external, neverPrimary, priorities, cascade, latenessMs, healed } = story
+  const { sentinels } = story
+  const votes =
+    sentinels === undefined
+      ? ''
+      : ` and three Sentinels, ${sentinels.apart} of them apart, down-after ${sentinels.downAfterMs} ms, failover-timeout ${sentinels.failoverTimeoutMs} ms`
   const order = priorities === 'falling' ? '' : `, ${priorities} priorities`
   const middle = cascade === null ? '' : `, ${names[cascade] ?? '?'} replicates from ${names[cascade - 1] ?? '?'}`
-  const head = `${members} members${witness ? ' and a witness' : ''}${order}${middle}${external ? ', external redis' : ''}${neverPrimary === null ? '' : `, ${names[neverPrimary] ?? '?'} never primary`}, timers ${latenessMs} ms late`
-  const core = [...names.slice(0, members), ...(witness ? [witnessName] : [])].filter((_, i) => (healed & (1 << i)) !== 0)
+  const head = `${members} members${witness ? ' and a witness' : ''}${votes}${order}${middle}${external ? ', external redis' : ''}${neverPrimary === null ? '' : `, ${names[neverPrimary] ?? '?'} never primary`}, timers ${latenessMs} ms late`
+  const core = [...names.slice(0, members), ...spare.slice(0, hostCount(story) - members)].filter((_, i) => (healed & (1 << i)) !== 0)
   return [head, ...story.steps.map((s, i) => `  ${i + 1}. ${tell(s, members)}`), `  healed in the end: ${core.join(', ')}`].join('\n')
 }

@@ -2,7 +2,7 @@
  * What is never true, whatever happens: looked at after every step of the world. Each rule has the number that it has in
  * `src/decide/invariants.ts` and in the design; the first that is broken ends the history.
  */
-import { electionWaitMs, promoteWithinMs, underWayBytes } from '../../src/model/policy.ts'
+import { electionWaitMs, isVoted, promoteWithinMs, underWayBytes } from '../../src/model/policy.ts'
 import { lateMs } from '../scenarios/model-network.ts'
 import { countOf, has, onlyIn, type Log } from '../scenarios/model-log.ts'
 import type { ModelRedis } from '../scenarios/model-redis.ts'
@@ -60,7 +60,7 @@ export class Rules {
   readonly outside = new Set<Bound>()
 
   constructor(world: World, external: boolean) {
-    this.oneWriter = world.policy.quorum > 0 ? new OneWriter(world, external) : null
+    this.oneWriter = isVoted(world.policy) ? new OneWriter(world, external) : null
     this.world = world
     this.external = external
     this.seen = world.hosts.map(() => ({
@@ -106,6 +106,7 @@ export class Rules {
       }
       if (redis.role === 'primary' && redis.running) primaries += 1
     }
+    this.addressIsChosen()
     const doubled = this.oneWriter?.look() ?? null
     if (doubled !== null && !this.overruled) this.fail(doubled)
     if (doubled !== null) this.outside.add('two writers where an operator had overruled the rules')
@@ -116,6 +117,10 @@ export class Rules {
     this.wasWell = well
     // Nothing answers on a host whose agent is dead and whose redis is stopped: it is as good as cut off.
     // A disk that fills makes its member unfit from one moment to the next, also in the middle of an election.
+    if (this.oneWriter?.overruled === true) {
+      this.parted = true
+      this.oneWriter.overruled = false
+    }
     if (!well)
       this.parted ||=
         w.voters.some((h) => w.agent(h).diskFull) ||
@@ -127,6 +132,15 @@ export class Rules {
     else {
       this.twoSinceMs = null
       if (well && w.nowMs - this.wellSinceMs > twoWritersMs) this.parted = false
+    }
+  }
+
+  /** In `mode: sentinel` the address is with nobody whom no Sentinel names or named, and who has not won their votes. */
+  private addressIsChosen(): void {
+    const { sentinels } = this.world
+    if (sentinels === null || this.overruled) return
+    for (const host of this.world.addressOn()) {
+      if (!sentinels.hasChosen(host)) this.fail(`the address is on ${host}, which no Sentinel has named or elected`)
     }
   }
 
@@ -245,7 +259,10 @@ export class Rules {
     const writers = w.hosts.filter((h) => {
       const redis = w.redis(h)
       // One that refuses writes may be left a primary for as long as it waits for its turn to be filled.
-      return redis.role === 'primary' && !redis.refusesWrites && redis.answers(w.nowMs) && !redis.loading(w.nowMs) && w.nowMs - redis.thawedMs > thawedMs
+      const holds = w.sentinels !== null && w.nowMs < redis.pausedUntilMs
+      return (
+        redis.role === 'primary' && !redis.refusesWrites && !holds && redis.answers(w.nowMs) && !redis.loading(w.nowMs) && w.nowMs - redis.thawedMs > thawedMs
+      )
     })
     if (writers.length < 2) {
       this.twoSinceMs = null

@@ -25,6 +25,7 @@ export interface Seek {
   readonly seconds: number
   readonly histories?: number
   readonly members?: number
+  readonly mode?: 'vip' | 'sentinel'
   /** Every so many-th seed: for jobs that share the work. */
   readonly stride?: number
   /** Only tell the seed. */
@@ -54,7 +55,7 @@ export function seek(options: Seek): Sought {
   }
   for (let seed = options.from; found.length < options.atMost; seed += options.stride ?? 1) {
     if (histories >= (options.histories ?? Number.POSITIVE_INFINITY) || spentMs() >= options.seconds * 1000) break
-    const story = storyOf(seed, options.members)
+    const story = storyOf(seed, options.members, options.mode)
     const { broken, outside: left } = play(story)
     histories += 1
     for (const bound of left) outside[bound] = (outside[bound] ?? 0) + 1

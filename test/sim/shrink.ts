@@ -1,6 +1,6 @@
 /** From a story that breaks a rule to the shortest one found that breaks the same: first without steps, then with simpler ones. */
 import { play } from './play.ts'
-import type { Step, Story } from './story.ts'
+import { hostCount, type Step, type Story } from './story.ts'
 
 const mostPlays = 4000
 
@@ -49,10 +49,13 @@ function withoutSteps(story: Story, stillBreaks: (s: Story) => boolean): Story {
 }
 
 function simplerGroups(story: Story): readonly Story[] {
-  const all = 2 ** (story.witness ? story.members + 1 : story.members) - 1
+  const all = 2 ** hostCount(story) - 1
   return [
-    ...(story.members > 2 ? [{ ...story, members: story.members - 1, healed: Math.floor(all / 2), neverPrimary: null, cascade: null }] : []),
+    ...(story.members > 2 && story.sentinels === undefined
+      ? [{ ...story, members: story.members - 1, healed: Math.floor(all / 2), neverPrimary: null, cascade: null }]
+      : []),
     ...(story.witness ? [{ ...story, witness: false, healed: Math.floor(all / 2) }] : []),
+    ...simplerSentinels(story),
     ...(story.cascade !== null ? [{ ...story, cascade: null }] : []),
     ...(story.priorities !== 'falling' ? [{ ...story, priorities: 'falling' as const }] : []),
     ...(story.external ? [{ ...story, external: false }] : []),
@@ -60,6 +63,12 @@ function simplerGroups(story: Story): readonly Story[] {
     ...(story.latenessMs > 0 ? [{ ...story, latenessMs: 0 }] : []),
     ...(story.healed !== all ? [{ ...story, healed: all }] : []),
   ]
+}
+
+function simplerSentinels(story: Story): readonly Story[] {
+  const { sentinels } = story
+  if (sentinels === undefined) return []
+  return [0, 1, 2, 3].filter((seed) => seed < sentinels.seed).map((seed) => ({ ...story, sentinels: { ...sentinels, seed } }))
 }
 
 function simplerSteps(step: Step): readonly Step[] {

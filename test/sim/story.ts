@@ -28,6 +28,9 @@ type Hosted =
   | 'accept'
   | 'kill-keepalived'
   | 'forget'
+  | SentinelFault
+
+export type SentinelFault = 'kill-sentinel' | 'start-sentinel' | 'freeze-sentinel' | 'thaw-sentinel' | 'sentinel-failover' | 'sentinel-reset'
 
 export type Step =
   | { readonly kind: 'wait'; readonly ms: number }
@@ -49,8 +52,16 @@ export type Step =
   | { readonly kind: 'switchover'; readonly host: number; readonly to: number | null }
   | { readonly kind: 'heal' }
 
+export interface SentinelStory {
+  /** So many of the three run on hosts without data. */
+  readonly apart: number
+  readonly downAfterMs: number
+  readonly failoverTimeoutMs: number
+  readonly seed: number
+}
+
 export interface Story {
-  /** Hosts are counted from 0; the witness comes after the members. */
+  /** Hosts are counted from 0; the witness, or the hosts that only run a Sentinel, come after the members. */
   readonly members: number
   readonly witness: boolean
   readonly external: boolean
@@ -61,6 +72,8 @@ export interface Story {
   readonly cascade: number | null
   /** How late the agents' timers are. */
   readonly latenessMs: number
+  /** Absent: the agents choose. */
+  readonly sentinels?: SentinelStory
   readonly steps: readonly Step[]
   /** The hosts whose bit is set are healed in the end; the others stay without power. */
   readonly healed: number
@@ -69,8 +82,62 @@ export interface Story {
 const shortest = 10
 const longest = 16
 
-export function storyOf(seed: number, members?: number): Story {
+export const sentinelCount = 3
+
+/** Members and those without data. */
+export function hostCount(story: Pick<Story, 'members' | 'witness' | 'sentinels'>): number {
+  return story.members + (story.witness ? 1 : 0) + (story.sentinels?.apart ?? 0)
+}
+
+/** `mode`: only stories in it; else one in four is of Sentinels. */
+export function storyOf(seed: number, members?: number, mode?: 'vip' | 'sentinel'): Story {
   const d = dice(seed)
+  const inFour = d.oneIn(4)
+  const voted = mode === undefined ? inFour : mode === 'sentinel'
+  return voted ? sentinelStory(d, Math.min(3, members ?? 2 + d.int(2))) : vipStory(d, members)
+}
+
+/** Two or three members, three Sentinels on hosts with data or without. */
+function sentinelStory(d: Dice, members: number): Story {
+  const apart = members === 2 ? d.pick([1, 1, 3]) : d.pick([0, 0, 1, 3])
+  const sentinels = { apart, downAfterMs: d.pick([500, 1000]), failoverTimeoutMs: d.pick([3000, 10_000]), seed: d.int(1000) }
+  const external = d.oneIn(4)
+  const count = members + apart
+  const priorities = d.pick(['falling', 'falling', 'equal', 'rising'] as const)
+  const latenessMs = d.pick([0, 10, 30, 60])
+  const steps: Step[] = []
+  const length = shortest + d.int(longest - shortest + 1)
+  while (steps.length < length) {
+    steps.push(d.oneIn(5) ? sentinelFault(d, count) : fault(d, count))
+    steps.push(d.oneIn(3) ? { kind: 'write', count: 1 + d.int(4) } : { kind: 'wait', ms: pause(d) })
+  }
+  return {
+    members,
+    witness: false,
+    external,
+    neverPrimary: null,
+    priorities,
+    cascade: null,
+    latenessMs,
+    sentinels,
+    steps,
+    healed: 2 ** count - 1,
+  }
+}
+
+function sentinelFault(d: Dice, count: number): Step {
+  const kind = d.draw<SentinelFault>([
+    [3, 'kill-sentinel'],
+    [3, 'start-sentinel'],
+    [2, 'freeze-sentinel'],
+    [2, 'thaw-sentinel'],
+    [2, 'sentinel-failover'],
+    [1, 'sentinel-reset'],
+  ])
+  return { kind, host: d.int(count) }
+}
+
+function vipStory(d: Dice, members?: number): Story {
   const count =
     members ??
     d.draw([

@@ -61,7 +61,7 @@ export function take(w: World, story: Story, snipers: Snipers, s: Step): void {
   }
   if (s.kind === 'forget') {
     // Members have data that belong to what they remember; a witness has nothing else.
-    if (host === w.policy.witness && !w.network.isOff(host)) w.forget(host)
+    if (!w.hasData(host) && !w.network.isOff(host)) w.forget(host)
     return
   }
   const agent = w.agent(host)
@@ -107,7 +107,7 @@ export function take(w: World, story: Story, snipers: Snipers, s: Step): void {
       w.killKeepalived(host)
       return
   }
-  if (host === w.policy.witness) return
+  if (onSentinel(w, host, s.kind) || !w.hasData(host)) return
   switch (s.kind) {
     case 'pause':
     case 'resume':
@@ -123,6 +123,18 @@ export function take(w: World, story: Story, snipers: Snipers, s: Step): void {
       onRedis(w, story, snipers, host, s.kind)
       return
   }
+}
+
+function onSentinel(w: World, host: string, kind: Step['kind']): boolean {
+  if (w.sentinels?.has(host) !== true) return false
+  if (kind === 'kill-sentinel') w.killSentinel(host)
+  else if (kind === 'start-sentinel') w.startSentinel(host)
+  else if (kind === 'freeze-sentinel') w.freezeSentinel(host)
+  else if (kind === 'thaw-sentinel') w.thawSentinel(host)
+  else if (kind === 'sentinel-failover') w.sentinelFailover(host)
+  else if (kind === 'sentinel-reset') w.sentinelReset(host)
+  else return false
+  return true
 }
 
 function onRedis(w: World, story: Story, snipers: Snipers, host: string, kind: Step['kind']): void {

@@ -11,7 +11,7 @@ import { entry, facts, nowMs, peer, primaryFacts, probe, sentinel, sentinelPolic
 
 const policy = sentinelPolicy()
 const calm = [sentinel('a'), sentinel('b'), sentinel('c')]
-const vote = (to: string, epoch: number, ageMs = 1, before?: { epoch: number; to: string }): SentinelVote => ({
+const vote = (to: string, epoch: number, ageMs = 1, before?: { epoch: number; to: string; ageMs: number }): SentinelVote => ({
   to,
   epoch,
   ageMs,
@@ -96,7 +96,7 @@ describe('the primary crashed, and its agent says so; b has the most data', () =
 
   test('in one line with its own vote, a Sentinel tells that it had just voted for another: the promotion is put off', () => {
     const mine = state('b', { gone, vote: { epoch: 6, to: 'b', atMs: nowMs - 3 } })
-    const d = decide(mine, atB(voted(vote('b', 6, 1, { epoch: 5, to: 'c' }), vote('b', 6, 1))), policy)
+    const d = decide(mine, atB(voted(vote('b', 6, 1, { epoch: 5, to: 'c', ageMs: 1 }), vote('b', 6, 1))), policy)
     expect(kinds(d)).not.toContain('promote')
     expect(d.because).toContain('voted for c in epoch 5')
   })

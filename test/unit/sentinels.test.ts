@@ -96,8 +96,8 @@ describe('a vote', () => {
 
   test('the one before it for somebody else is not lost, however often is asked after it', () => {
     const at6 = hearVote(at5, { epoch: 6, leader: Y }, 200)
-    expect(at6).toEqual({ epoch: 6, leader: Y, seenMs: 200, before: { epoch: 5, leader: X } })
-    expect(hearVote(at6, { epoch: 7, leader: Y }, 300)).toEqual({ epoch: 7, leader: Y, seenMs: 300, before: { epoch: 5, leader: X } })
+    expect(at6).toEqual({ epoch: 6, leader: Y, seenMs: 200, before: { epoch: 5, leader: X, seenMs: 100 } })
+    expect(hearVote(at6, { epoch: 7, leader: Y }, 300)).toEqual({ epoch: 7, leader: Y, seenMs: 300, before: { epoch: 5, leader: X, seenMs: 100 } })
   })
 })
 
