@@ -7,12 +7,13 @@ import type { DrillReport } from '../src/lab/drill-report.ts'
 import type { DrillFault, DrillLimits, DrillRig } from '../src/lab/drill-rig.ts'
 import { defaultLimits, labRig } from '../src/lab/drill-rig.ts'
 import { runDrill } from '../src/lab/drill.ts'
+import { startWriter } from '../src/lab/writer.ts'
 import type { Lab } from '../src/lab/lab.ts'
 import { done } from '../src/model/outcome.ts'
 import type { CaseResult } from './figures.ts'
 import { isOutlier } from './figures.ts'
 import type { Case, System } from './options.ts'
-import { recipeRig, restartAfterMs, startRecipe } from './recipes/recipe-rig.ts'
+import { recipeRig, relayAddress, restartAfterMs, startRecipe, startRelay } from './recipes/recipe-rig.ts'
 import { startRedis, waitForRedis, writeRedisConf } from './recipes/plain.ts'
 import type { LabWish, Rig } from './rig.ts'
 import { dataHosts, group, hostIps, waitHealthy } from './rig.ts'
@@ -39,10 +40,15 @@ const unreadProblem = 'not every write could be read back'
 /** Enough writes in a row to call a flow steady, few enough that a hundred rounds take minutes. */
 const limits: DrillLimits = { ...defaultLimits, steadyAcks: 300, quietMs: 400 }
 
+/** The same Sentinels as the recipe's, with agents beside them: felt by a client of the address, and by one that asks the Sentinels. */
+const bySentinel = { address: '`mode: sentinel`, address', client: '`mode: sentinel`, Sentinel client' } as const
+
 /** Which rows a case has on a system: Holdfast's restart is measured with both ways of starting redis. */
 export function variantsOf(system: System, of: Case): readonly (string | null)[] {
   if (faults[of] === undefined) return []
-  if (system === 'holdfast') return of === 'restart' ? ['`process: direct`', '`process: external`'] : [null]
+  const withSentinels = [bySentinel.address, bySentinel.client]
+  if (system === 'holdfast' && of === 'restart') return ['`process: direct`', '`process: external`', bySentinel.client]
+  if (system === 'holdfast') return of === 'hang' ? [null] : [null, ...withSentinels]
   return of === 'crash' || of === 'host-cut' || of === 'restart' ? [null] : []
 }
 
@@ -109,6 +115,7 @@ async function raiseFor(rig: Rig, wish: DrillWish, labs: RecipeLabs): Promise<{ 
     return { lab, drillRig: recipeRig(lab, wish.system, wish.case === 'restart' ? 'restart' : 'crash') }
   }
   const external = wish.variant?.includes('external') === true
+  if (wish.variant?.includes('sentinel') === true) return raiseSentinelMode(rig, wish)
   const groupYaml = [...(external ? ['    process: external'] : []), ...(wish.case === 'hang' ? ['    failover: { unresponsive_ms: 1000 }'] : [])]
   const about: LabWish = { name: wish.case, agents: !external, groupYaml }
   const lab = await rig.raise(about)
@@ -116,6 +123,17 @@ async function raiseFor(rig: Rig, wish: DrillWish, labs: RecipeLabs): Promise<{ 
   await waitHealthy(rig, lab)
   const drillRig = { ...labRig(lab, group), limits }
   return { lab, drillRig: external ? supervised(lab, drillRig) : drillRig }
+}
+
+async function raiseSentinelMode(rig: Rig, wish: DrillWish): Promise<{ readonly lab: Lab; readonly drillRig: DrillRig }> {
+  const groupYaml = ['    mode: sentinel', `    sentinels: [${[...dataHosts, 'redis-w'].join(', ')}]`]
+  const lab = await rig.raise({ name: `s-${wish.case}`, agents: true, third: true, groupYaml })
+  await waitHealthy(rig, lab)
+  const drillRig = { ...labRig(lab, group), limits }
+  const restarts = wish.case === 'restart' ? supervised(lab, drillRig) : drillRig
+  if (wish.variant !== bySentinel.client) return { lab, drillRig: restarts }
+  await startRelay(lab)
+  return { lab, drillRig: { ...restarts, startWriter: () => startWriter({ kind: 'lab', lab }, relayAddress) } }
 }
 
 async function adoptPlainRedis(lab: Lab): Promise<void> {

@@ -26,6 +26,9 @@ export const restartAfterMs = 500
 /** A supervisor gives the hosts their time: sentinel alone needs ten seconds to turn an old primary into a replica. */
 const limits: DrillLimits = { ...defaultLimits, healthyWithinMs: 90_000, redundantWithinMs: 120_000, recoverWithinMs: 90_000, verifyWithinMs: 120_000 }
 
+/** Where a client on the lab's client host finds the relay. */
+export const relayAddress = { host: '127.0.0.1', port: 6379 } as const
+
 interface Seen {
   readonly primary: DataHost | null
   readonly because: string
@@ -43,7 +46,7 @@ export async function startRecipe(lab: Lab, name: RecipeName): Promise<void> {
 }
 
 export function recipeRig(lab: Lab, name: RecipeName, crash: CrashKind): DrillRig {
-  const address = name === 'sentinel' ? { host: '127.0.0.1', port: 6379 } : { host: vip, port: 6379 }
+  const address = name === 'sentinel' ? relayAddress : { host: vip, port: 6379 }
   return {
     place: `lab ${lab.record.name}`,
     limits,
@@ -111,6 +114,11 @@ async function startSentinels(lab: Lab): Promise<void> {
     const started = await lab.exec(host, ['redis-server', file, '--sentinel'])
     if (started.code !== 0) throw new Error(`sentinel does not start on ${host}: ${started.stderr || started.stdout}`)
   }
+  await startRelay(lab)
+}
+
+/** What a good Sentinel library does, on the client's host. */
+export async function startRelay(lab: Lab): Promise<void> {
   const relay = fileURLToPath(new URL('../sentinel-relay.ts', import.meta.url))
   const sentinels = [...Object.values(hostIps), witnessIp].map((ip) => `${ip}:${sentinelPort}`)
   await startDaemon(lab, 'client', 'relay', [process.execPath, '--import', 'tsx', relay, '6379', ...sentinels])
