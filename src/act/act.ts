@@ -3,7 +3,7 @@ import type { Action, ActionKind } from '../model/action.ts'
 import { promoteWithinMs } from '../model/policy.ts'
 import { done, waiting, type Outcome } from '../model/outcome.ts'
 import { dropAddress, takeAddress } from './address.ts'
-import { setVip } from './keepalived.ts'
+import { setReaderVip, setVip } from './keepalived.ts'
 import { acceptConnections, refuseConnections } from './nftables.ts'
 import { keepDataset, keepWrites } from './keep.ts'
 import { growBacklog, openBacklog } from './backlog.ts'
@@ -29,6 +29,7 @@ type Executors = { readonly [K in ActionKind]: (action: Extract<Action, { kind: 
 
 const executors: Executors = {
   vip: (action, hands) => setVip(hands.config.paths, hands.group.name, action.allowed),
+  'reader-vip': (action, hands) => setReaderVip(hands.config.paths, hands.group.name, action.allowed),
   'drop-address': (_action, hands) => (hands.group.vip === undefined ? done : dropAddress(hands.group.vip.ip)),
   'take-address': (_action, hands) => takeAddress(hands),
   'vrrp-yield': (action, hands) => hands.vrrpYield(action.yields),

@@ -18,15 +18,23 @@ import {
   keepalivedLogFile,
   keepalivedPidFile,
   keepalivedVrrpPidFile,
+  readerAllowedFile,
   vipAllowedFile,
 } from '../model/paths.ts'
 import { commandLine, isSameProcess, readProcess, type ProcessId } from '../observe/process.ts'
 import { guardedGroups, guardPlan, renderGuardScript } from '../render/guard.ts'
-import { renderKeepalived, vrrpGroups, type VrrpStanding } from '../render/keepalived.ts'
+import { renderKeepalived, vrrpAddresses, type VrrpStanding } from '../render/keepalived.ts'
 
 /** Written whole and renamed, so that keepalived never reads half a word. Synchronous: a fence waits for nobody. */
 export function setVip(paths: Config['paths'], group: string, allowed: boolean): Outcome {
-  const file = vipAllowedFile(paths, group)
+  return setGate(vipAllowedFile(paths, group), allowed)
+}
+
+export function setReaderVip(paths: Config['paths'], group: string, allowed: boolean): Outcome {
+  return setGate(readerAllowedFile(paths, group), allowed)
+}
+
+function setGate(file: string, allowed: boolean): Outcome {
   try {
     writeFileSync(`${file}.new`, allowed ? '1\n' : '0\n')
     renameSync(`${file}.new`, file)
@@ -74,9 +82,9 @@ export async function ensureKeepalived(config: Config, host: string, standing: V
     const pid = keepalivedPid(paths)
     if (pid !== null && before === text) return done
     // A reload does not run init_file: a group that is new to keepalived and whose file says 1 would get the VIP at once.
-    for (const { name } of vrrpGroups(config, host)) {
-      if ((pid === null && !standing.resuming.has(name)) || !before.includes(vipAllowedFile(paths, name))) {
-        const denied = setVip(paths, name, false)
+    for (const { file, resumes } of vrrpAddresses(config, host, standing)) {
+      if ((pid === null && !resumes) || !before.includes(file)) {
+        const denied = setGate(file, false)
         if (!denied.done) return denied
       }
     }

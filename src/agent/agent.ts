@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs'
 import { hostsOf, type Config } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
 import type { Event } from '../model/action.ts'
-import { beatFile, eventsFile, keptDir } from '../model/paths.ts'
+import { beatFile, eventsFile, groupOfInstance, keptDir } from '../model/paths.ts'
 import { policyOf } from '../model/policy.ts'
 import type { Statement } from '../model/view.ts'
 import { readPassword, readSecret, readUserRedisConf } from '../config/files.ts'
@@ -14,6 +14,7 @@ import { guardProgram } from '../act/keepalived.ts'
 import { isInstalled } from '../act/sentinel-process.ts'
 import { readProcess } from '../observe/process.ts'
 import { guardedGroups } from '../render/guard.ts'
+import { vrrpGroups } from '../render/keepalived.ts'
 import { startBeat } from './beat.ts'
 import { ofThisBoot } from '../decide/memory.ts'
 import { monotonicMs, stallMeter } from './clock.ts'
@@ -50,7 +51,7 @@ export async function startAgent(config: Config, host: string, version: string, 
       2,
     )
   }
-  const withVip = names.filter((name) => holdsVip(config, name, host))
+  const withVip = vrrpGroups(config, host).map(({ name }) => name)
   await needPrograms(config, host, names, withVip.length > 0)
   await prepareStateDir(config.paths, names)
   const lock = takeLock(config.paths, host)
@@ -141,7 +142,10 @@ async function run(
     config,
     host,
     groups: withVip,
-    word: (instance, state) => loops.get(instance)?.vrrp(state),
+    word: (instance, state) => {
+      const { group, reader } = groupOfInstance(instance)
+      loops.get(group)?.vrrp(state, reader)
+    },
     changed: wakeAll,
     keeps: (name) => loops.get(name)?.hasAddress() ?? false,
     restarted: () => {
@@ -236,11 +240,6 @@ function sentinelEyes(name: string, loops: ReadonlyMap<string, GroupLoop>): Pick
     },
     note: (kind, text) => loops.get(name)?.note(kind, text),
   }
-}
-
-function holdsVip(config: Config, name: string, host: string): boolean {
-  const group = config.groups[name]
-  return group?.vip !== undefined && group.members.some((m) => m.host === host && !m.neverPrimary)
 }
 
 function peersOf(config: Config, host: string, names: readonly string[]): readonly string[] {

@@ -73,7 +73,7 @@ export interface GroupLoop {
   readonly poked: () => void
   /** Everything to one peer that has just connected. */
   readonly sayAllTo: (host: string) => void
-  readonly vrrp: (state: KeepalivedProbe['vrrp']) => void
+  readonly vrrp: (state: KeepalivedProbe['vrrp'], reader: boolean) => void
   readonly request: (request: Request, deadlineMs: number) => Promise<RequestResult>
   readonly snapshot: () => GroupSnapshot
   readonly serves: () => boolean
@@ -193,6 +193,8 @@ export function startGroup(options: GroupOptions): GroupLoop {
     const redisProbe = await disk.look(await redis.probe(monotonicMs()), state)
     const { settings } = redisProbe
     const peers = senses.peers()
+    const calm = last?.decision.diagnosis === 'i-serve' || last?.decision.diagnosis === 'holder-serves'
+    const reader = senses.reader(calm)
     const stalledMs = options.stall.stalledMs()
     const seen: Omit<View, 'watch'> = {
       nowMs: monotonicMs(),
@@ -210,7 +212,8 @@ export function startGroup(options: GroupOptions): GroupLoop {
         fence: writeFence(config.paths, group.name, stalledMs > stallLimitMs),
         required: requiredReplica(config.paths, group.name),
       },
-      keepalived: senses.keepalived(last?.decision.diagnosis === 'i-serve' || last?.decision.diagnosis === 'holder-serves'),
+      keepalived: senses.keepalived(calm),
+      ...(reader === null ? {} : { reader }),
       peers,
       checks: senses.checks(peers),
       ...(options.sentinels === null ? {} : { sentinels: options.sentinels.sense.probe() }),
@@ -323,8 +326,8 @@ export function startGroup(options: GroupOptions): GroupLoop {
     sayAllTo: (peerHost) => {
       if (last !== null && senses.peerHosts.includes(peerHost)) options.say(peerHost, statementOf(state, last.view, policy))
     },
-    vrrp: (word) => {
-      senses.vrrp(word)
+    vrrp: (word, reader) => {
+      senses.vrrp(word, reader)
       wake()
     },
     request: (request, deadlineMs) => {

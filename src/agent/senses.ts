@@ -3,9 +3,9 @@
  * peer its last statement, its silence, and whether its redis is reachable. Collects; decides nothing.
  */
 import { hostsOf, type Config, type GroupConfig } from '../model/config.ts'
-import { vipAllowedFile } from '../model/paths.ts'
+import { readerAllowedFile, vipAllowedFile } from '../model/paths.ts'
 import { longSilentMs, stallLimitMs, suspectShare, type Policy } from '../model/policy.ts'
-import type { ChecksProbe, KeepalivedProbe, PeerProbe, Statement, VipAnswerer } from '../model/view.ts'
+import type { ChecksProbe, KeepalivedProbe, PeerProbe, ReaderProbe, Statement, VipAnswerer } from '../model/view.ts'
 import { askChecks } from '../observe/checks.ts'
 import { ownAddresses, readAllowed } from '../observe/keepalived.ts'
 import { askNeighbour, neighbours } from '../observe/neighbours.ts'
@@ -60,9 +60,11 @@ export interface SensesOptions extends PeerSigns {
 export interface Senses {
   /** `calm`: nothing is happening, and an address that moves without a word from VRRP may be noticed up to a second late. */
   readonly keepalived: (calm: boolean) => KeepalivedProbe | null
+  /** null: the group has no reader address. */
+  readonly reader: (calm: boolean) => ReaderProbe | null
   readonly peers: () => readonly PeerProbe[]
   readonly checks: (peers: readonly PeerProbe[]) => ChecksProbe | null
-  readonly vrrp: (state: KeepalivedProbe['vrrp']) => void
+  readonly vrrp: (state: KeepalivedProbe['vrrp'], reader: boolean) => void
   /** Keeps a peer's statement and returns the one before it; undefined if it is no peer of this group. */
   readonly heard: (statement: Statement) => { readonly before: Statement | null } | undefined
   readonly peerHosts: readonly string[]
@@ -82,6 +84,7 @@ export function openSenses(options: SensesOptions): Senses {
   for (const peerHost of hostsOf(group)) if (peerHost !== host) peers.set(peerHost, { statement: null, receivedMs: 0, reach: null, reachMs: 0, asking: false })
   let vrrpState: KeepalivedProbe['vrrp'] = 'unknown'
   let vrrpWordMs = Number.NEGATIVE_INFINITY
+  let readerState: KeepalivedProbe['vrrp'] = 'unknown'
   let vipWasHere = false
   let straySinceMs: number | null = null
   const answered = new Map<string, number>()
@@ -113,6 +116,13 @@ export function openSenses(options: SensesOptions): Senses {
       mac: macs.get(config.hosts[host]?.interface ?? '') ?? null,
       answerers: vipHere ? [] : answerers(group.vip.ip, nowMs),
     }
+  }
+
+  function probeReader(calm: boolean): ReaderProbe | null {
+    if (group.readerVip === undefined) return null
+    const rarely = calm && monotonicMs() - vrrpWordMs > vrrpSettlesMs
+    const here = ownAddresses(rarely ? calmLookMs : 2).addresses.has(group.readerVip.ip)
+    return { process: options.keepalivedRuns(), vrrp: readerState, allowed: readAllowed(readerAllowedFile(config.paths, group.name)), here }
   }
 
   function answerers(ip: string, nowMs: number): readonly VipAnswerer[] {
@@ -195,10 +205,12 @@ export function openSenses(options: SensesOptions): Senses {
 
   return {
     keepalived: probeKeepalived,
+    reader: probeReader,
     peers: () => [...peers].map(([peerHost, memory]) => probePeer(peerHost, memory)),
     checks: probeChecks,
-    vrrp: (state) => {
-      vrrpState = state
+    vrrp: (state, reader) => {
+      if (reader) readerState = state
+      else vrrpState = state
       vrrpWordMs = monotonicMs()
     },
     heard: (statement) => {

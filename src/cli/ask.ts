@@ -88,6 +88,8 @@ export interface GroupStatus {
   readonly epoch: number
   readonly vip: string | null
   readonly vipHolder: string | null
+  /** The address for reads and who has it; null: the group has none. */
+  readonly reader: { readonly vip: string; readonly holder: string | null } | null
   /** Who holds the address, as the agents see it: the worst that one of them says. null: no address, or nobody who looks. */
   readonly address: { readonly word: AddressReport['word']; readonly why: string; readonly forMs: number; readonly seenBy: string } | null
   readonly health: 'ok' | 'degraded' | 'down'
@@ -137,6 +139,7 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
   const primary = serving?.member.host ?? silent
   const primaryRedis = serving?.own?.statement?.redis ?? null
   const holders = found.filter((f) => f.own?.view?.keepalived?.vipHere === true).map((f) => f.member.host)
+  const readers = found.filter((f) => f.own?.view?.reader?.here === true).map((f) => f.member.host)
   const members = found.map(({ member, answer, own }): MemberStatus => {
     const redis = own?.statement?.redis ?? null
     const answering = own?.statement?.answering === true
@@ -178,6 +181,7 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
     epoch,
     vip: group.vip?.ip ?? null,
     vipHolder: holders.length === 1 ? (holders[0] ?? null) : null,
+    reader: group.readerVip === undefined ? null : { vip: group.readerVip.ip, holder: readers.length === 1 ? (readers[0] ?? null) : null },
     address,
     health,
     because,

@@ -9,9 +9,9 @@ import { readUserRedisConf } from '../config/files.ts'
 import { restartExposures } from '../config/restart.ts'
 import { ConfigError, loadConfig } from '../config/load.ts'
 import type { Loaded } from '../config/load.ts'
-import type { Config, GroupConfig } from '../model/config.ts'
+import type { Config, GroupConfig, MemberConfig } from '../model/config.ts'
 import { redisDataDir } from '../model/paths.ts'
-import { downIntervalMs } from '../render/keepalived.ts'
+import { downIntervalMs, vrrpAddresses } from '../render/keepalived.ts'
 import { leftOut } from '../render/redis-conf.ts'
 
 export interface CheckRow {
@@ -71,8 +71,6 @@ async function redisConfWarnings(config: Config): Promise<readonly string[]> {
 export function rows(config: Config): readonly CheckRow[] {
   return Object.values(config.groups).flatMap((group) => [
     ...group.members.map((member): CheckRow => {
-      const holds = group.vip !== undefined && !member.neverPrimary
-      const after = Math.round(downIntervalMs(group.failover.hostLossMs, member.priority))
       return {
         group: group.name,
         host: member.host,
@@ -81,10 +79,7 @@ export function rows(config: Config): readonly CheckRow[] {
           member.neverPrimary ? 'never primary' : `priority ${member.priority}`,
           ...(member.replicateFrom === undefined ? [] : [`from ${member.replicateFrom}`]),
         ].join(', '),
-        vip:
-          holds && group.vip
-            ? `${group.vip.ip}/${group.vip.prefix} ${config.hosts[member.host]?.interface ?? '?'}, vrid ${group.vrid}, after ${after} ms`
-            : '-',
+        vip: vipsOf(config, group, member),
         sentinel: sentinelOf(config, group, member.host),
         data: group.process === 'external' ? '-' : redisDataDir(config.paths, group.name),
       }
@@ -93,6 +88,17 @@ export function rows(config: Config): readonly CheckRow[] {
       .filter((host) => group.members.every((member) => member.host !== host))
       .map((host): CheckRow => ({ group: group.name, host, redis: '-', role: 'no data', vip: '-', sentinel: sentinelOf(config, group, host), data: '-' })),
   ])
+}
+
+function vipsOf(config: Config, group: GroupConfig, member: MemberConfig): string {
+  const after = Math.round(downIntervalMs(group.failover.hostLossMs, member.priority))
+  const texts = vrrpAddresses(config, member.host)
+    .filter((address) => address.group === group)
+    .map(
+      ({ vip, vrid, reads }) =>
+        `${reads ? 'reads: ' : ''}${vip.ip}/${vip.prefix} ${config.hosts[member.host]?.interface ?? '?'}, vrid ${vrid}, after ${after} ms`,
+    )
+  return texts.length === 0 ? '-' : texts.join('\n')
 }
 
 function sentinelOf(config: Config, { sentinel }: GroupConfig, host: string): string {

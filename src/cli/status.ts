@@ -65,7 +65,8 @@ const healthColor = { ok: pc.green, degraded: pc.yellow, down: pc.red } as const
 
 export function drawGroup(group: GroupStatus, speed: SyncSpeed): string {
   const address = group.vip === null ? 'no address' : `${group.vip} ${addressText(group)}`
-  const head = `${pc.bold(group.group)}  ${healthColor[group.health](group.health)}  epoch ${group.epoch}  ${address}${group.paused ? pc.yellow('  automatic failover is paused') : ''}`
+  const reads = group.reader === null ? '' : `  reads ${group.reader.vip} on ${group.reader.holder ?? pc.red('nobody, or several')}`
+  const head = `${pc.bold(group.group)}  ${healthColor[group.health](group.health)}  epoch ${group.epoch}  ${address}${reads}${group.paused ? pc.yellow('  automatic failover is paused') : ''}`
   const table = new Table({ head: ['host', 'role', 'state', 'lag bytes', 'last ack', 'may take over'], style: { head: [], border: [] } })
   for (const member of group.members) table.push(memberRow(group, member, speed))
   const witness =

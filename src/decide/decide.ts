@@ -20,6 +20,7 @@ import { valveRule } from './valve.ts'
 import { forceFailover, isForced } from './forcing.ts'
 import { withoutHeldWrites } from './lease.ts'
 import { respond } from './responses.ts'
+import { readerRule } from './reader.ts'
 import { heard, isServingPhase, peerOf, redisAnswers, situationOf } from './situation.ts'
 import { withStream } from './stream.ts'
 import { respondTo } from './table.ts'
@@ -41,9 +42,11 @@ export function decide(state: State, view: View, policy: Policy): Decision {
   const draft = withStream(ctx, withVote(ctx, withDispute(dispute, withoutHeldWrites(ctx.state, answered))))
   const allowed = draft.vip ?? mayHoldAddress(ctx, draft.next)
   const stray = strayRule(ctx, draft.next)
+  const reader = readerRule(ctx, draft.next)
   const decision: Decision = {
     next: draft.next,
     actions: [
+      ...reader.withdraw,
       ...safeRule(ctx),
       ...withVip(draft.actions, ctx, allowed),
       ...fenceRule(ctx, draft.next),
@@ -52,6 +55,7 @@ export function decide(state: State, view: View, policy: Policy): Decision {
       ...aofRule(ctx, draft),
       ...yieldRule(ctx, draft.next),
       ...stray.actions,
+      ...reader.grant,
       ...takeRule(ctx, draft, allowed),
       ...tellRule(ctx, draft),
       ...valveRule(ctx, draft),

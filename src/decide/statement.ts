@@ -27,6 +27,7 @@ export function statementOf(state: State, view: View, policy: Policy): Statement
     seesHolder: seesHolder(state, view, policy),
     vipHere: view.keepalived?.vipHere ?? false,
     vipMac: view.keepalived?.mac ?? null,
+    ...readerWord(view),
     lineage: state.lineage,
     paused: state.paused,
     pauseKnown: state.pauseKnown,
@@ -44,6 +45,10 @@ export function statementOf(state: State, view: View, policy: Policy): Statement
     syncTookMs: Math.round(view.watch.attempts.tookMs),
     preparedId: state.prepared !== null && state.prepared.runId === view.redis.facts?.runId ? state.prepared.id : null,
   }
+}
+
+function readerWord(view: View): Pick<Statement, 'reader'> {
+  return view.reader === undefined ? {} : { reader: { ...view.reader, names: view.watch.reader?.names ?? null } }
 }
 
 function onDisk(state: State, view: View): Pick<Statement, 'onDisk'> {

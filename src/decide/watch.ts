@@ -6,6 +6,7 @@ import { stallLimitMs, syncLoopWindowMs, stuckMs, underWayBytes, type Policy } f
 import type { State } from '../model/state.ts'
 import type { RedisFacts, View } from '../model/view.ts'
 import { freshWatch, type SyncWatch, type Watch } from '../model/watch.ts'
+import { watchReader } from './reader.ts'
 import { freeSlots, isFilling, needsFullSync, seenMembers, type SeenMember } from './resync.ts'
 import { heard, peerOf, redisAnswers } from './situation.ts'
 
@@ -23,15 +24,15 @@ export function watch(before: Watch, state: State, view: Look, policy: Policy): 
   const attempts = watchAttempts(before.attempts, view, source)
   const idle = calm ? freshWatch.idle : watchIdle({ ...before, syncs }, state, view, policy, members, source)
   const told = hear(before.told, state, source)
+  const reader = watchReader(before.reader, state, view, policy)
   const readySinceMs = isReady(view) ? (before.readySinceMs ?? view.nowMs) : null
-  const next: Watch = { told, stream, syncs, idle, attempts, readySinceMs }
+  const next: Watch = { told, stream, syncs, idle, attempts, reader, readySinceMs }
   return isSame(before, next) ? before : next
 }
 
 function isSame(a: Watch, b: Watch): boolean {
-  return (
-    a.told === b.told && a.stream === b.stream && a.syncs === b.syncs && a.idle === b.idle && a.attempts === b.attempts && a.readySinceMs === b.readySinceMs
-  )
+  const calm = a.told === b.told && a.stream === b.stream && a.readySinceMs === b.readySinceMs && a.reader === b.reader
+  return calm && a.syncs === b.syncs && a.idle === b.idle && a.attempts === b.attempts
 }
 
 function isReady(view: Look): boolean {

@@ -55,7 +55,7 @@ export function planLab(lab: string, config: Config, clients: number): LabPlan {
   )
   const checkIps = [...new Set(Object.values(config.groups).flatMap((group) => group.checkIps))]
   const routerIps = checkIps.filter((ip) => !hosts.some((host) => host.ip === ip))
-  const vips = Object.values(config.groups).flatMap((group) => (group.vip === undefined ? [] : [group.vip.ip]))
+  const vips = Object.values(config.groups).flatMap(({ vip, readerVip }) => [vip, readerVip].flatMap((address) => address?.ip ?? []))
   const used = new Set([...hosts.map((host) => host.ip), ...routerIps, ...vips])
   const home = hosts[0]
   if (home === undefined) throw new OperatorError('HF503', 'the configuration names no host', 'Add one under hosts:.', 2)
@@ -107,7 +107,8 @@ function prefixOf(host: HostConfig, config: Config): number {
   const groups = Object.values(config.groups)
   const own = groups.filter((group) => group.members.some((member) => member.host === host.name))
   for (const group of [...own, ...groups]) {
-    if (group.vip !== undefined && group.vip.prefix <= 30 && inSubnet(host.ip, group.vip)) return group.vip.prefix
+    const vip = group.vip ?? group.readerVip
+    if (vip !== undefined && vip.prefix <= 30 && inSubnet(host.ip, vip)) return vip.prefix
   }
   return defaultPrefix
 }

@@ -13,6 +13,8 @@ export interface Fork {
 export type Action =
   /** Writes the track file: may keepalived hold the VIP here? */
   | { readonly kind: 'vip'; readonly allowed: boolean }
+  /** Writes the track file of the reader address. */
+  | { readonly kind: 'reader-vip'; readonly allowed: boolean }
   /** Takes the VIP off this host's interfaces where keepalived does not: it is dead, or never put it there. */
   | { readonly kind: 'drop-address' }
   /** Puts the VIP on this host's interface and says so on the segment, before keepalived does. */

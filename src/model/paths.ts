@@ -78,6 +78,11 @@ export function vipAllowedFile(paths: Paths, group: string): string {
   return `${paths.run}/${group}.vip-allowed`
 }
 
+/** The same for the group's reader address. */
+export function readerAllowedFile(paths: Paths, group: string): string {
+  return `${paths.run}/${group}.reader-allowed`
+}
+
 export function nftablesFile(paths: Paths, group: string): string {
   return `${groupRunDir(paths, group)}/nftables.conf`
 }
@@ -106,6 +111,18 @@ export function nftTable(group: string): string {
 /** keepalived's instance name, as it stands in the config and in the notify fifo. */
 export function vrrpInstance(group: string): string {
   return group
+}
+
+const readerSuffix = '.reader'
+
+/** A name that no group can have: theirs have no dot. */
+export function readerInstance(group: string): string {
+  return `${group}${readerSuffix}`
+}
+
+export function groupOfInstance(instance: string): { readonly group: string; readonly reader: boolean } {
+  const reader = instance.endsWith(readerSuffix)
+  return { group: reader ? instance.slice(0, -readerSuffix.length) : instance, reader }
 }
 
 /** What was kept before data were given up (INV-6): copies, their manifests, journals of replays. */

@@ -174,6 +174,13 @@ export const strayUnsureMs = 250
 /** The address may be nowhere, at two, or not with the primary for so long before it is told: a failover takes 300 ms, a switchover 50. */
 export const addressGraceMs = 1000
 
+/** A replica that has so much more for so long takes the reader address over: words of offsets are up to a second old. */
+export const readerBetterBytes = 64 * 1024
+export const readerBetterMs = 2000
+
+/** No replica may have the reader address for so long before the primary takes it: in a failover none follows for a moment. */
+export const readerNoneMs = 1000
+
 /** Agreement of the target before writes are paused; nothing is disturbed meanwhile, so it may be generous. */
 export const prepareDeadlineMs = 3000
 

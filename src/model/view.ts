@@ -140,6 +140,9 @@ export interface KeepalivedProbe {
   readonly answerers: readonly VipAnswerer[]
 }
 
+/** The same of the reader address, for which fewer rules exist: at the wrong place it costs reads, and no write. */
+export type ReaderProbe = Pick<KeepalivedProbe, 'process' | 'vrrp' | 'allowed'> & { readonly here: boolean }
+
 export interface VipAnswerer {
   readonly mac: string
   /** The members whose own address is at the same hardware address. */
@@ -166,6 +169,8 @@ export interface Statement {
   /** What this member itself finds about the holder: a third opinion for one that has lost sight of it. */
   readonly seesHolder: 'serves' | 'gone' | 'unclear'
   readonly vipHere: boolean
+  /** Of the reader address. `names`: who is to have it, a primary's word. Absent: the group has none. */
+  readonly reader?: ReaderProbe & { readonly names: string | null }
   /** Where this member would answer for the address. Absent: an agent of an earlier version. */
   readonly vipMac?: string | null
   readonly lineage: Lineage
@@ -256,6 +261,8 @@ export interface View {
   readonly redis: RedisProbe
   /** null for a group without a VIP, and on members that never hold it. */
   readonly keepalived: KeepalivedProbe | null
+  /** Absent: the group has no reader address. */
+  readonly reader?: ReaderProbe
   readonly peers: readonly PeerProbe[]
   /** null: the group has none. */
   readonly checks: ChecksProbe | null

@@ -23,8 +23,18 @@ export interface Watch {
   readonly idle: readonly { readonly host: string; readonly sinceMs: number }[]
   /** Own full syncs since this replica last had all that its primary had. */
   readonly attempts: { readonly startsAtMs: readonly number[]; readonly syncing: boolean; readonly leftBytes: number; readonly tookMs: number }
+  /** Of a primary, where the group has a reader address: whom it names for it. null: this member does not serve. */
+  readonly reader: ReaderWatch | null
   /** Since when, without a break, the own redis answers with all of its data in memory, and the state can be written; null: not now. */
   readonly readySinceMs: number | null
+}
+
+export interface ReaderWatch {
+  readonly names: string | null
+  /** A replica that has more than the one that is named, and since when without a break. */
+  readonly rival: { readonly host: string; readonly sinceMs: number } | null
+  /** Since when no replica may have it. */
+  readonly noneSinceMs: number | null
 }
 
 export interface SyncWatch {
@@ -45,5 +55,6 @@ export const freshWatch: Watch = {
   syncs: [],
   idle: [],
   attempts: { startsAtMs: [], syncing: false, leftBytes: -1, tookMs: 0 },
+  reader: null,
   readySinceMs: null,
 }

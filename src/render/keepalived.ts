@@ -1,12 +1,12 @@
 /**
- * keepalived.conf of one host: an instance for each group whose VIP this host may hold. PURE.
+ * keepalived.conf of one host: an instance for each address that this host may hold, a group's VIP or its reader address. PURE.
  * Every host starts as BACKUP behind a track file that says "no", so that keepalived alone never moves a VIP:
  * only an agent that has judged the data opens the gate. Must not name a redis role, and must not add realtime priority
  * (the kernel kills a realtime VRRP child on a busy machine, which costs seconds).
  */
 import { assert } from '../model/assert.ts'
-import type { Config, GroupConfig, HostConfig, MemberConfig } from '../model/config.ts'
-import { guardScriptFile, keepalivedFifo, vipAllowedFile, vrrpInstance } from '../model/paths.ts'
+import type { Config, GroupConfig, HostConfig, MemberConfig, VipConfig } from '../model/config.ts'
+import { guardScriptFile, keepalivedFifo, readerAllowedFile, readerInstance, vipAllowedFile, vrrpInstance } from '../model/paths.ts'
 import { guardedGroups, guardScript, isGuarded } from './guard.ts'
 
 /** VRRPv3 counts adverts in centiseconds, and three missing adverts are the host loss. */
@@ -20,9 +20,53 @@ export function downIntervalMs(hostLossMs: number, priority: number): number {
   return 3 * advert + ((256 - priority) * advert) / 256
 }
 
-/** The groups whose VIP this host may hold. None: the host needs no keepalived. */
+/** The groups of which this host may hold an address. None: the host needs no keepalived. */
 export function vrrpGroups(config: Config, hostName: string): readonly GroupConfig[] {
-  return Object.values(config.groups).filter((group) => group.vip !== undefined && vipMember(group, hostName) !== undefined)
+  return Object.values(config.groups).filter((group) => addressesOf(config, group, hostName, plainStanding).length > 0)
+}
+
+export interface VrrpAddress {
+  readonly group: GroupConfig
+  /** The reader address. */
+  readonly reads: boolean
+  readonly instance: string
+  readonly vip: VipConfig
+  readonly vrid: number
+  readonly priority: number
+  /** The track file. */
+  readonly file: string
+  readonly peers: readonly MemberConfig[]
+  readonly guarded: boolean
+  readonly yields: boolean
+  readonly resumes: boolean
+}
+
+export function vrrpAddresses(config: Config, hostName: string, standing: VrrpStanding = plainStanding): readonly VrrpAddress[] {
+  return Object.values(config.groups).flatMap((group) => addressesOf(config, group, hostName, standing))
+}
+
+/** The VIP only where a primary may be; the reader address at any member. */
+function addressesOf(config: Config, group: GroupConfig, hostName: string, standing: VrrpStanding): readonly VrrpAddress[] {
+  const { name, vip, vrid, readerVip, members } = group
+  const member = members.find(({ host }) => host === hostName)
+  const found: VrrpAddress[] = []
+  if (member === undefined) return found
+  const peers = members.filter(({ host }) => host !== hostName)
+  const { priority } = member
+  if (vip !== undefined && !member.neverPrimary) {
+    const file = vipAllowedFile(config.paths, name)
+    const may = peers.filter(({ neverPrimary }) => !neverPrimary)
+    const guarded = isGuarded(group, hostName)
+    const yields = standing.yielding.has(name)
+    const resumes = standing.resuming.has(name)
+    found.push({ group, reads: false, instance: vrrpInstance(name), vip, vrid, priority, file, peers: may, guarded, yields, resumes })
+  }
+  if (readerVip !== undefined) {
+    const file = readerAllowedFile(config.paths, name)
+    const plain = { reads: true, guarded: false, yields: false, resumes: false }
+    found.push({ group, instance: readerInstance(name), vip: readerVip, vrid: readerVip.vrid, priority, file, peers, ...plain })
+  }
+  return found
 }
 
 /** Below every configured priority: whoever else claims the VIP wins at its first advert (decide/vip.ts, yieldRule). */
@@ -46,15 +90,11 @@ export const plainStanding: VrrpStanding = { yielding: new Set(), resuming: new 
 export function renderKeepalived(config: Config, hostName: string, standing: VrrpStanding = plainStanding): string {
   const host = config.hosts[hostName]
   assert(host !== undefined, `host ${hostName} is in the configuration`)
-  const groups = vrrpGroups(config, hostName)
-  const trackFiles = groups.map((group) => trackFile(config, group, standing))
-  const instances = groups.map((group) => instance(config, group, host, standing))
+  const addresses = vrrpAddresses(config, hostName, standing)
+  const trackFiles = addresses.map(trackFile)
+  const instances = addresses.map((address) => instance(config, address, host))
   const guard = guardedGroups(config, hostName).length > 0 ? [vrrpScript(config)] : []
   return `${[header(config, host), ...guard, ...trackFiles, ...instances].join('\n\n')}\n`
-}
-
-function vipMember(group: GroupConfig, hostName: string): MemberConfig | undefined {
-  return group.members.find((member) => member.host === hostName && !member.neverPrimary)
 }
 
 /**
@@ -96,11 +136,11 @@ function vrrpScript(config: Config): string {
  * Two gaps that whoever starts keepalived must close: a missing DIRECTORY makes it drop the tracker and grant the VIP, and
  * `init_file` counts only at a start. So before each start and reload the directory exists and every file says what is true.
  */
-function trackFile(config: Config, group: GroupConfig, standing: VrrpStanding): string {
-  return `track_file ${vrrpInstance(group.name)} {
-    file ${quoted(vipAllowedFile(config.paths, group.name))}
+function trackFile({ instance: name, file, resumes }: VrrpAddress): string {
+  return `track_file ${name} {
+    file ${quoted(file)}
     weight 0 reverse
-${standing.resuming.has(group.name) ? '' : '    init_file 0 overwrite\n'}}`
+${resumes ? '' : '    init_file 0 overwrite\n'}}`
 }
 
 /**
@@ -117,38 +157,32 @@ const trackScript = `
         ${guardScript}
     }`
 
-function instance(config: Config, group: GroupConfig, host: HostConfig, standing: VrrpStanding): string {
-  const member = vipMember(group, host.name)
-  assert(group.vip !== undefined && member !== undefined, `${host.name} may hold the vip of ${group.name}`)
-  assert(host.interface !== undefined, `${host.name} has an interface for the vip of ${group.name}`)
-  const name = vrrpInstance(group.name)
-  const resumes = standing.resuming.has(group.name)
-  const yields = standing.yielding.has(group.name)
+function instance(config: Config, address: VrrpAddress, host: HostConfig): string {
+  const { group, instance: name, vip, vrid, priority, yields, resumes } = address
+  assert(host.interface !== undefined, `${host.name} has an interface for ${vip.ip} of ${group.name}`)
   return `vrrp_instance ${name} {
 ${resumes ? '    state MASTER' : '    state BACKUP\n    nopreempt'}
     interface ${host.interface}
-    virtual_router_id ${group.vrid}
-    priority ${resumes ? ownerPriority : yields ? yieldingPriority : member.priority}
+    virtual_router_id ${vrid}
+    priority ${resumes ? ownerPriority : yields ? yieldingPriority : priority}
     advert_int ${(advertMs(group.failover.hostLossMs) / 1000).toFixed(2)}
-${yields ? '' : refreshedGarp}${adverts(config, group, host)}
+${yields ? '' : refreshedGarp}${adverts(config, address, host)}
     virtual_ipaddress {
-        ${group.vip.ip}/${group.vip.prefix} dev ${host.interface}
+        ${vip.ip}/${vip.prefix} dev ${host.interface}
     }
     track_file {
         ${name} weight 0 reverse
-    }${isGuarded(group, host.name) ? trackScript : ''}
+    }${address.guarded ? trackScript : ''}
 }`
 }
 
 /** The source is named in both cases: left alone, keepalived may take a VIP that is still on the interface. */
-function adverts(config: Config, group: GroupConfig, host: HostConfig): string {
-  const peers = group.members
-    .filter((member) => !member.neverPrimary && member.host !== host.name)
-    .map((member) => {
-      const peer = config.hosts[member.host]
-      assert(peer !== undefined, `host ${member.host} is in the configuration`)
-      return `        ${peer.ip}`
-    })
+function adverts(config: Config, { group, peers: others }: VrrpAddress, host: HostConfig): string {
+  const peers = others.map((member) => {
+    const peer = config.hosts[member.host]
+    assert(peer !== undefined, `host ${member.host} is in the configuration`)
+    return `        ${peer.ip}`
+  })
   // An empty list of peers would be an error; nobody listens in that case anyway.
   if (!group.unicastPeer || peers.length === 0) return `    mcast_src_ip ${host.ip}`
   return [`    unicast_src_ip ${host.ip}`, '    unicast_peer {', ...peers, '    }'].join('\n')

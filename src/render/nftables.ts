@@ -1,5 +1,5 @@
 /**
- * The stale-address rule of a group. PURE.
+ * The stale-address rules of a group, for its VIP and its reader address. PURE.
  * Between the old host dropping the VIP and a client learning the new MAC, packets reach a host that does not own the
  * address. Dropped silently, they cost the client 1-5 s of retransmission; answered with RST, it reconnects at once.
  * The second rule is the gate of a switchover: while a port stands in the set `handover` (its elements time out by
@@ -19,7 +19,8 @@ import { nftTable } from '../model/paths.ts'
  * on this host that talks to the VIP on another host would be refused, because its packets pass here on their way.
  */
 export function renderNftables(group: GroupConfig, interfaceName?: string, options: { readonly deadPort?: boolean } = {}): string {
-  assert(group.vip !== undefined, `${group.name} has a vip`)
+  const { vip, readerVip, port } = group
+  assert(vip !== undefined || readerVip !== undefined, `${group.name} has an address`)
   const table = nftTable(group.name)
   const from = interfaceName === undefined ? '' : `iifname "${interfaceName}" `
   return `# Written by holdfast for group ${group.name}.
@@ -32,11 +33,20 @@ table ip ${table} {
     }
     chain stale_address {
         type filter hook prerouting priority raw; policy accept;
-        ${from}ip daddr ${group.vip.ip} tcp dport ${group.port} fib daddr type != local reject with tcp reset
-        ${from}ip daddr ${group.vip.ip} tcp dport @handover tcp flags & (syn | ack) == syn reject with tcp reset
-${options.deadPort === false ? '' : deadPort(from, group.vip.ip, group.port)}    }
+${[vip, readerVip].map((address) => (address === undefined ? '' : stale(from, address.ip, port))).join('')}${vip === undefined ? '' : handover(from, vip.ip)}${
+  options.deadPort === false ? '' : [vip, readerVip].map((address) => (address === undefined ? '' : deadPort(from, address.ip, port))).join('')
+}    }
 }
 `
+}
+
+function stale(from: string, ip: string, port: number): string {
+  return `        ${from}ip daddr ${ip} tcp dport ${port} fib daddr type != local reject with tcp reset\n`
+}
+
+/** Writes are what moves in a switchover; who reads elsewhere is not disturbed. */
+function handover(from: string, ip: string): string {
+  return `        ${from}ip daddr ${ip} tcp dport @handover tcp flags & (syn | ack) == syn reject with tcp reset\n`
 }
 
 /** `socket` matches while there is a listener; the kernel module nft_socket may be missing, so the caller can leave it out. */

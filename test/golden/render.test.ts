@@ -122,6 +122,9 @@ function redisOfSentinels(major: number): RedisConf {
   return renderRedisConf({ config, group, member, password, serverVersion: { major, minor: 0 }, userConf: userText, sentinelKey: passwordHash(userPassword) })
 }
 
+/** Reads are answered where no primary may be, too. */
+const reading = special('reader_vip: 192.168.100.125/24, unicast_peer: true, durability: safe')
+
 const files: readonly (readonly [string, () => string])[] = [
   ['redis-7.0.conf', () => redisConf(fixed, 7, 0).text],
   ['redis-7.0.notes', () => `${redisConf(fixed, 7, 0).notes.join('\n')}\n`],
@@ -130,6 +133,8 @@ const files: readonly (readonly [string, () => string])[] = [
   ['keepalived-redis-a.conf', () => renderKeepalived(fixed, 'redis-a')],
   ['keepalived-redis-c.conf', () => renderKeepalived(fixed, 'redis-c')],
   ['keepalived-guarded.conf', () => renderKeepalived(guarded, 'redis-a')],
+  ['keepalived-reader.conf', () => renderKeepalived(reading, 'redis-a')],
+  ['nftables-reader.conf', () => renderNftables(findGroup(reading, 'sessions'), 'eth0')],
   ['guard.sh', () => renderGuardScript(guarded, '/usr/bin/node /opt/holdfast/dist/guard.js')],
   ['redis-safe-7.0.conf', () => redisConf(special('durability: safe'), 7, 0).text],
   ['redis-safe-4.0.conf', () => redisConf(special('durability: safe, redis: { min-replicas-to-write: 1 }'), 4, 0, 'min-slaves-max-lag 5').text],
@@ -199,6 +204,11 @@ describe.skipIf(noKeepalived !== '')(title('keepalived reads it', noKeepalived),
     expect(await verdict(text)).toEqual({ status: 0, output: expect.not.stringMatching(/error|unknown|invalid|ignor|unsafe|disabl/i) })
   })
 
+  test('and a second address of a group', async () => {
+    const text = renderKeepalived(reading, 'redis-a').replaceAll('/tmp/holdfast-golden', dir)
+    expect(await verdict(text)).toEqual({ status: 0, output: expect.not.stringMatching(/error|unknown|invalid|ignor/i) })
+  })
+
   test('and would complain about a wrong one', async () => {
     const { status, output } = await verdict(renderKeepalived(configIn(dir, 6379), 'redis-a').replace('track_file {', 'track_fille {'))
     expect(output).toContain('track_fille')
@@ -215,6 +225,13 @@ describe.skipIf(noNft !== '')(title('nft reads it', noNft), () => {
     expect(output.match(/fib daddr/g)).toHaveLength(1)
     expect(output).toContain('fib daddr type != local')
     expect(status).toBe(0)
+  })
+
+  test('for two addresses', async () => {
+    const file = join(dir, 'nftables.conf')
+    await writeFile(file, renderNftables(findGroup(reading, 'sessions'), 'eth0'))
+    const { status, output } = inNamespace(`nft -f ${file} && nft list ruleset`)
+    expect([status, output.match(/fib daddr/g)?.length]).toEqual([0, 2])
   })
 })
 

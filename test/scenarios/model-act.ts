@@ -48,6 +48,9 @@ export function perform(world: World, host: string, memory: ActMemory, action: A
     case 'vip':
       if (keepalived !== undefined) keepalived.allowed = action.allowed
       break
+    case 'reader-vip':
+      // No host of the model world has a reader address.
+      break
     case 'drop-address':
       if (keepalived !== undefined) keepalived.strayFromMs = null
       break
