@@ -39,6 +39,13 @@ describe('whom the primary names', () => {
     expect(named(null, seen([replica('b'), replica('c', { at: here })]))?.names).toBe('c')
   })
 
+  test('what may just be under way is no difference: priority decides', () => {
+    const look = (bytes: number) =>
+      seen([replica('b', { offset: 1_000_000 - bytes }), replica('c', { offset: 1_000_000 })], { redis: own({ offset: 1_000_000 }) })
+    expect(named(null, look(65_535))?.names).toBe('b')
+    expect(named(null, look(65_536))?.names).toBe('c')
+  })
+
   test('one that is never primary reads as well as any', () => {
     expect(named(null, seen([replica('c', { fit: false, unfitWhy: 'never_primary is set' })]))?.names).toBe('c')
   })
@@ -125,6 +132,7 @@ describe('what a member makes of it', () => {
     const holding = (at: ReaderProbe) => gate(state('b'), view('b', [naming('c'), peer(replica('c', { at }))], { reader: here }))
     expect(holding(idle)).toBeUndefined()
     expect(holding({ ...idle, allowed: true })).toBeUndefined()
+    expect(holding({ ...idle, vrrp: 'BACKUP' }), 'a word of before: it has lost its leave').toBeUndefined()
     expect(holding({ ...idle, allowed: true, vrrp: 'BACKUP' })).toBe(false)
     expect(holding({ ...idle, allowed: true, vrrp: 'unknown' }), 'its agent has been restarted since').toBe(false)
   })
