@@ -37,7 +37,8 @@ export function publicRoutes(agent: AgentSurface): Hono {
 export function healthCheck(snapshot: GroupSnapshot, check: string, lagBytes: number | null): boolean | null {
   const { state, view } = snapshot
   const answers = view !== null && redisAnswers(view)
-  const primary = answers && state.phase === 'primary' && view.redis.facts?.role === 'primary'
+  // One that holds writes back may have been replaced: a load balancer that goes on sending it clients would have two primaries.
+  const primary = answers && state.phase === 'primary' && state.writesHeldSinceMs === null && view.redis.facts?.role === 'primary'
   const follower = answers && state.phase === 'replica' && view.redis.facts?.linkUp === true && snapshot.statement?.trueCopy !== false
   const replica = follower && (lagBytes === null || (lagOf(snapshot) ?? Number.MAX_SAFE_INTEGER) <= lagBytes)
   if (check === 'primary' || check === 'read-write') return primary

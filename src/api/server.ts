@@ -24,8 +24,9 @@ export async function listen(options: Door): Promise<{ readonly close: () => Pro
   const open = new Set<Socket>()
   const strangers = new Map<string, Socket>()
   const secret = limited(createHttpServer({ maxHeaderSize: 8192 }, getRequestListener(agentRoutes(options.surface).fetch)))
-  // Load balancers ask in HTTP/1.0 and name no host (HAProxy's plain `option httpchk`).
-  const plain = limited(createHttpServer({ maxHeaderSize: 8192, requireHostHeader: false }, getRequestListener(publicRoutes(options.surface).fetch)))
+  // Load balancers ask in HTTP/1.0 and name no host (HAProxy's plain `option httpchk`). Who then asks for one himself answers 400, and every server is down.
+  const healthChecks = getRequestListener(publicRoutes(options.surface).fetch, { hostname: 'localhost' })
+  const plain = limited(createHttpServer({ maxHeaderSize: 8192, requireHostHeader: false }, healthChecks))
   secret.on('upgrade', (request: IncomingMessage, stream: Duplex) => {
     const host = request.headers['x-holdfast-host']
     if (request.headers.upgrade !== peerProtocol || typeof host !== 'string') {

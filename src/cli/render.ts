@@ -1,16 +1,18 @@
 /**
- * `holdfast render`: the files that the agents would write, for reading before trusting. Passwords are masked unless asked
+ * `holdfast render`: the files that the agents would write, for reading before trusting, and a haproxy.cfg, which they never write. Passwords are masked unless asked
  * for, because the output ends up in tickets and chats. Must not write any file.
  */
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { Argument, InvalidArgumentError } from '@commander-js/extra-typings'
 import type { Command } from '@commander-js/extra-typings'
+import { ranges } from '../config/defaults.ts'
 import { readPassword, readSecret, readSentinelPassword, readUserRedisConf } from '../config/files.ts'
 import { findGroup, findHost, loadConfig } from '../config/load.ts'
 import type { Config, GroupConfig, HostConfig } from '../model/config.ts'
 import { keepalivedConfFile, nftablesFile, redisConfFile, sentinelConfFile } from '../model/paths.ts'
 import { passwordHash, sentinelUserPassword } from '../redis/sentinel-id.ts'
+import { renderHaproxy } from '../render/haproxy.ts'
 import { renderKeepalived, vrrpGroups } from '../render/keepalived.ts'
 import { renderNftables } from '../render/nftables.ts'
 import { renderRedisConf } from '../render/redis-conf.ts'
@@ -18,7 +20,8 @@ import { renderSentinelConf } from '../render/sentinel-conf.ts'
 import type { ServerVersion } from '../render/redis-directives.ts'
 import { configFileOf } from './check.ts'
 
-type Kind = 'redis' | 'sentinel' | 'keepalived' | 'nftables'
+const kinds = ['redis', 'sentinel', 'keepalived', 'nftables', 'haproxy'] as const
+type Kind = (typeof kinds)[number]
 
 export interface RenderedFile {
   readonly host: string
@@ -34,29 +37,37 @@ interface Wanted {
   readonly host?: string | undefined
   readonly group?: string | undefined
   readonly version?: ServerVersion | undefined
+  readonly writePort?: number | undefined
+  readonly readPort?: number | undefined
   readonly withPasswords: boolean
 }
 
 const versionDeadlineMs = 5000
 const mask = '********'
+const haproxyConfFile = '/etc/haproxy/haproxy.cfg'
 
 export function register(program: Command): void {
   program
     .command('render')
-    .description('print the files that the agents would write')
-    .addArgument(new Argument('[what]', 'only this kind of file').choices(['redis', 'sentinel', 'keepalived', 'nftables'] as const))
+    .description('print the files that the agents would write, or a haproxy.cfg for a group')
+    .addArgument(new Argument('[what]', 'only this kind of file; haproxy only if it is asked for').choices(kinds))
+    .argument('[group]', 'the same as --group')
     .option('--host <host>', 'only the files of this host')
     .option('--group <group>', 'only the files of this group')
     .option('--redis-version <major.minor>', 'render for this redis instead of the one installed here', askedVersion)
+    .option('--write-port <port>', 'haproxy: where it listens for writes (default: the port of the group)', askedPort)
+    .option('--read-port <port>', 'haproxy: where it listens for reads (default: the next one)', askedPort)
     .option('--with-passwords', 'print passwords instead of stars')
     .option('--json', 'print JSON')
-    .action(async (what, options, command) => {
+    .action(async (what, named, options, command) => {
       const { config } = await loadConfig(configFileOf(command))
       const files = await renderFiles(config, {
         kind: what,
         host: options.host,
-        group: options.group,
+        group: named ?? options.group,
         version: options.redisVersion,
+        writePort: options.writePort,
+        readPort: options.readPort,
         withPasswords: options.withPasswords === true,
       })
       process.stdout.write(options.json ? `${JSON.stringify(files, null, 2)}\n` : files.map(printed).join('\n'))
@@ -73,6 +84,10 @@ export async function renderFiles(config: Config, wanted: Wanted): Promise<reado
   const groups = wanted.group === undefined ? Object.values(config.groups) : [findGroup(config, wanted.group)]
   const want = (kind: Kind): boolean => wanted.kind === undefined || wanted.kind === kind
   const files: RenderedFile[] = []
+  if (wanted.kind === 'haproxy') {
+    for (const group of groups) files.push(await haproxyFile(config, group, wanted))
+    return files
+  }
   for (const host of hosts) {
     for (const group of groups) {
       if (want('redis')) files.push(...(await redisFiles(config, group, host, wanted)))
@@ -133,6 +148,20 @@ function nftablesFiles(config: Config, group: GroupConfig, host: HostConfig): re
     : []
 }
 
+/** Of no host of the configuration: HAProxy runs beside the clients, or in front of them. */
+async function haproxyFile(config: Config, group: GroupConfig, wanted: Wanted): Promise<RenderedFile> {
+  const password = wanted.withPasswords ? await readPassword(group) : undefined
+  const auth = group.passwordFile === undefined ? undefined : password === undefined ? mask : authCommand(password)
+  const writePort = wanted.writePort ?? group.port
+  const readPort = wanted.readPort ?? writePort + 1
+  const text = renderHaproxy({ config, group, auth, writePort, readPort })
+  return { host: 'where HAProxy runs', kind: 'haproxy', group: group.name, path: haproxyConfFile, notes: [], text }
+}
+
+function authCommand(password: string): string {
+  return Buffer.from(`*2\r\n$4\r\nAUTH\r\n$${Buffer.byteLength(password)}\r\n${password}\r\n`).toString('hex')
+}
+
 async function serverVersion(config: Config, asked: ServerVersion | undefined): Promise<{ version: ServerVersion; note: readonly string[] }> {
   if (asked !== undefined) return { version: asked, note: [] }
   try {
@@ -149,6 +178,12 @@ function askedVersion(text: string): ServerVersion {
   const version = readVersion(`v=${text}`)
   if (version === undefined) throw new InvalidArgumentError('Give it as major.minor, such as 7.0.')
   return version
+}
+
+function askedPort(text: string): number {
+  const port = Number(text)
+  if (!Number.isInteger(port) || port < ranges.port.min || port > ranges.port.max) throw new InvalidArgumentError('Give it as a number from 1 to 65535.')
+  return port
 }
 
 function readVersion(text: string): ServerVersion | undefined {

@@ -12,6 +12,7 @@ import { findGroup, parseConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/model/config.ts'
 import { groupRunDir, redisDataDir } from '../../src/model/paths.ts'
 import { renderGuardScript } from '../../src/render/guard.ts'
+import { renderHaproxy } from '../../src/render/haproxy.ts'
 import { renderKeepalived } from '../../src/render/keepalived.ts'
 import { renderNftables } from '../../src/render/nftables.ts'
 import { passwordHash, sentinelUserPassword } from '../../src/redis/sentinel-id.ts'
@@ -135,6 +136,7 @@ const files: readonly (readonly [string, () => string])[] = [
   ['keepalived-guarded.conf', () => renderKeepalived(guarded, 'redis-a')],
   ['keepalived-reader.conf', () => renderKeepalived(reading, 'redis-a')],
   ['nftables-reader.conf', () => renderNftables(findGroup(reading, 'sessions'), 'eth0')],
+  ['haproxy.cfg', () => renderHaproxy({ config: fixed, group: findGroup(fixed, 'sessions'), auth: '2a', writePort: 6379, readPort: 6380 })],
   ['guard.sh', () => renderGuardScript(guarded, '/usr/bin/node /opt/holdfast/dist/guard.js')],
   ['redis-safe-7.0.conf', () => redisConf(special('durability: safe'), 7, 0).text],
   ['redis-safe-4.0.conf', () => redisConf(special('durability: safe, redis: { min-replicas-to-write: 1 }'), 4, 0, 'min-slaves-max-lag 5').text],
@@ -232,6 +234,19 @@ describe.skipIf(noNft !== '')(title('nft reads it', noNft), () => {
     await writeFile(file, renderNftables(findGroup(reading, 'sessions'), 'eth0'))
     const { status, output } = inNamespace(`nft -f ${file} && nft list ruleset`)
     expect([status, output.match(/fib daddr/g)?.length]).toEqual([0, 2])
+  })
+})
+
+const noHaproxy = missing('haproxy')
+describe.skipIf(noHaproxy !== '')(title('haproxy reads it', noHaproxy), () => {
+  test.each(['direct', 'external'] as const)('process: %s, without a warning', async (kind) => {
+    const file = join(dir, 'haproxy.cfg')
+    const group = { ...findGroup(fixed, 'sessions'), process: kind }
+    const text = renderHaproxy({ config: fixed, group, auth: '2a320d0a', writePort: 6379, readPort: 6380 })
+    expect(text.includes('by_redis'), 'only a redis that is born fenced is asked itself').toBe(kind === 'direct')
+    await writeFile(file, text)
+    const { status, stdout, stderr } = spawnSync('haproxy', ['-c', '-f', file], { encoding: 'utf8' })
+    expect([status, `${stdout}${stderr}`.trim()]).toEqual([0, 'Configuration file is valid'])
   })
 })
 

@@ -109,6 +109,17 @@ describe('render', () => {
     expect(await run('render', 'nftables', '--group', 'cache')).toBe('')
   })
 
+  test('haproxy: only if asked for, of one group, with the password as bytes', async () => {
+    expect(await run('render', '--redis-version', '7.0')).not.toContain('frontend')
+    const output = await run('render', 'haproxy', 'sessions', '--write-port', '7000')
+    expect(output).toMatch(/frontend sessions_writes\n {4}bind :7000\n[^]*frontend sessions_reads\n {4}bind :7001\n/)
+    expect(output).toContain('send-binary ********')
+    expect(output).not.toContain('cache')
+    const auth = Buffer.from('*2\r\n$4\r\nAUTH\r\n$7\r\nhunter2\r\n').toString('hex')
+    expect(await run('render', 'haproxy', 'sessions', '--with-passwords')).toContain(`send-binary ${auth}`)
+    await expect(run('render', 'haproxy', 'sesions')).rejects.toMatchObject({ hint: expect.stringContaining('did you mean `sessions`?') })
+  })
+
   test('an unknown name is refused with the names there are', async () => {
     await expect(run('render', '--host', 'c')).rejects.toMatchObject({ code: 'HF104', hint: expect.stringContaining('a, b') })
     await expect(run('render', '--group', 'sesions')).rejects.toMatchObject({ hint: expect.stringContaining('did you mean `sessions`?') })

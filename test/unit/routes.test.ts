@@ -22,6 +22,11 @@ describe('health checks', () => {
     ['a replica that streams and is no true copy', { ...replica, statement: word('b', { trueCopy: false }) }, 'health'],
     ['a primary that is handing over', { ...primary, state: state('a', { phase: 'handing' }) }, 'health'],
     ['a primary that has resigned and is not fenced yet', { ...primary, state: state('a', { phase: 'fenced' }) }, 'health'],
+    [
+      'a primary that holds its writes back, for another may be promoted',
+      { ...primary, state: state('a', { phase: 'primary', writesHeldSinceMs: 1 }) },
+      'health',
+    ],
     ['promoted, and not yet seen to be', { ...primary, view: view('a', [], { redis: probe() }) }, 'health'],
     ['a redis that has not answered for long', snapshot({ view: view('b', [holder], { redis: probe({ factsAgeMs: 5000 }) }) }), ''],
     ['a dead redis', snapshot({ view: view('b', [holder], { redis: probe({ process: false }) }) }), ''],

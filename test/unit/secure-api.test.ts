@@ -75,6 +75,13 @@ describe('without the secret', () => {
     client.socket.destroy()
   })
 
+  test('a load balancer asks in HTTP/1.0 and names no host', async () => {
+    const { port } = await open('right')
+    const client = raw(port, 'GET /liveness HTTP/1.0\r\n\r\n')
+    await client.ended
+    expect(client.received().toString()).toMatch(/^HTTP\/1\.[01] 200/)
+  })
+
   test('another secret: refused and reported, and the CLI says whose fault it is', async () => {
     const { port, complaints } = await open('right')
     await expect(callAgent(configFor(port), 'wrong', 'b', { method: 'GET', path: '/status' })).rejects.toMatchObject({ code: 'HF302' })
