@@ -55,6 +55,7 @@ export function decide(state: State, view: View, policy: Policy): Decision {
       ...aofRule(ctx, draft),
       ...yieldRule(ctx, draft.next),
       ...stray.actions,
+      ...reader.grant,
       ...takeRule(ctx, draft, allowed),
       ...reader.grant,
 
