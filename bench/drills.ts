@@ -125,15 +125,22 @@ async function raiseFor(rig: Rig, wish: DrillWish, labs: RecipeLabs): Promise<{ 
   return { lab, drillRig: external ? supervised(lab, drillRig) : drillRig }
 }
 
+/** A restart is the worst case: a supervisor of its own has an external redis back, which may be empty, before anybody has elected. */
 async function raiseSentinelMode(rig: Rig, wish: DrillWish): Promise<{ readonly lab: Lab; readonly drillRig: DrillRig }> {
+  const external = wish.case === 'restart'
   const groupYaml = ['    mode: sentinel', `    sentinels: [${[...dataHosts, 'redis-w'].join(', ')}]`]
-  const lab = await rig.raise({ name: `s-${wish.case}`, agents: true, third: true, groupYaml })
+  if (external) groupYaml.push('    process: external', '    sentinel: { process: direct }')
+  const lab = await rig.raise({ name: `s-${wish.case}`, agents: !external, third: true, groupYaml })
+  if (external) {
+    await adoptPlainRedis(lab)
+    await lab.start('redis-w', 'agent')
+  }
   await waitHealthy(rig, lab)
-  const drillRig = { ...labRig(lab, group), limits }
-  const restarts = wish.case === 'restart' ? supervised(lab, drillRig) : drillRig
-  if (wish.variant !== bySentinel.client) return { lab, drillRig: restarts }
+  const plain = { ...labRig(lab, group), limits }
+  const drillRig = external ? supervised(lab, plain) : plain
+  if (wish.variant !== bySentinel.client) return { lab, drillRig }
   await startRelay(lab)
-  return { lab, drillRig: { ...restarts, startWriter: () => startWriter({ kind: 'lab', lab }, relayAddress) } }
+  return { lab, drillRig: { ...drillRig, startWriter: () => startWriter({ kind: 'lab', lab }, relayAddress) } }
 }
 
 async function adoptPlainRedis(lab: Lab): Promise<void> {

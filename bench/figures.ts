@@ -40,11 +40,22 @@ export interface CaseFigures {
 }
 
 /** Design section 7. */
-export const goals: Partial<Record<Case, OutageGoal>> = {
+const goals: Partial<Record<Case, OutageGoal>> = {
   crash: { p50Ms: 25, p95Ms: 60, worstMs: 200 },
   'host-cut': { p50Ms: 250, worstMs: 1000 },
   switchover: { p50Ms: 30, lost: 0 },
   restart: { lost: 0 },
+}
+
+/** With Sentinels: an election among them, which write each vote to disk. A lost host is theirs to find: no later than they alone do. */
+const sentinelGoals: Partial<Record<Case, OutageGoal>> = {
+  crash: { p50Ms: 400, worstMs: 1500 },
+  switchover: { worstMs: 100, lost: 0 },
+  restart: { lost: 0 },
+}
+
+export function goalOf(of: Case, variant: string | null): OutageGoal | undefined {
+  return (variant?.includes('sentinel') === true ? sentinelGoals : goals)[of]
 }
 
 export const idleGoal = { cpuPercent: 1, rssMb: 80 } as const

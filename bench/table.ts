@@ -2,7 +2,7 @@
  * The report as Markdown, ready to be pasted into the README. PURE. Goals stand beside figures; a miss says so.
  */
 import type { CaseFigures, CaseResult, OutageGoal } from './figures.ts'
-import { figuresOf, goals, idleGoal, missedGoals } from './figures.ts'
+import { figuresOf, goalOf, idleGoal, missedGoals } from './figures.ts'
 import type { Case, System } from './options.ts'
 import { gapThresholdMs } from './watch.ts'
 
@@ -85,7 +85,7 @@ function outageRow(result: CaseResult, base: CaseFigures | null): string {
   const figures = figuresOf(result)
   const ours = result.system === 'holdfast'
   const ratio = ours || base === null ? '' : formatRatio(figures.p50Ms / base.p50Ms)
-  const goal = ours ? goals[result.case] : undefined
+  const goal = ours ? goalOf(result.case, result.variant) : undefined
   const name = `${systemNames[result.system]}${result.variant === null ? '' : `, ${result.variant}`}`
   const cells = [
     caseNames[result.case],

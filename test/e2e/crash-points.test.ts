@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from 'vitest'
 import type { JournalLine, Rig } from './rig.ts'
-import { poll, problems, rigFor, twoHosts } from './rig.ts'
+import { pairWithSentinels, poll, problems, rigFor, twoHosts } from './rig.ts'
 
 type Side = 'old primary' | 'new primary'
 
@@ -15,8 +15,11 @@ interface Point {
 
 const outageMs = 6000
 
-describe.skipIf(problems.length > 0)('an agent that dies between two steps', () => {
-  const theRig = rigFor('points', twoHosts())
+describe.skipIf(problems.length > 0).each([
+  ['two hosts', 'points', twoHosts()],
+  ['two hosts and three Sentinels', 'pointss', pairWithSentinels],
+])('an agent that dies between two steps, %s', (_shape, lab, yaml) => {
+  const theRig = rigFor(lab, yaml)
 
   const events = {
     failover: (rig: Rig, primary: string) => rig.lab.kill(primary, 'redis'),

@@ -1,7 +1,7 @@
 /** The bench's own arithmetic and words: options, percentiles, verdicts, the table, /proc, the recipes' files. */
 import { describe, expect, test } from 'vitest'
 import type { CaseResult } from '../../bench/figures.ts'
-import { figuresOf, goals, isOutlier, missedGoals, percentile } from '../../bench/figures.ts'
+import { figuresOf, goalOf, isOutlier, missedGoals, percentile } from '../../bench/figures.ts'
 import { parseOptions, roundsOf, type BenchOptions } from '../../bench/options.ts'
 import { cpuPercent, cpuSecondsOf, rssMbOf } from '../../bench/proc.ts'
 import { keepalivedConf, keepalivedScripts, recipes } from '../../bench/recipes/keepalived.ts'
@@ -92,7 +92,7 @@ describe('figures', () => {
   })
   test('one bad round is a miss, and an outlier', () => {
     const rounds = [...Array.from({ length: 99 }, () => round(15)), round(1400)]
-    expect(missedGoals(figuresOf({ rounds, lossKnown: true }), goals.crash ?? {})).toEqual(['worst'])
+    expect(missedGoals(figuresOf({ rounds, lossKnown: true }), goalOf('crash', null) ?? {})).toEqual(['worst'])
     expect(rounds.filter((one) => isOutlier('crash', one))).toHaveLength(1)
     expect(isOutlier('host-cut', round(210, { healOutageMs: 3000 }))).toBe(true)
     expect(isOutlier('crash', round(10, { recovered: false }))).toBe(true)
