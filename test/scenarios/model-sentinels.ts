@@ -33,6 +33,8 @@ interface Contact {
   waitsSinceMs: number | null
   facts: SentinelFacts | null
   factsAtMs: number
+  /** When it was first heard to lead whatever it leads. */
+  ledSinceMs: number
   vote: HeardVote | null
 }
 
@@ -46,8 +48,8 @@ interface Order {
   readonly unheardBy: readonly string[]
 }
 
-/** A word that was asked for so long ago is late. */
-const promptMs = 20
+/** What an agent needs from a word to its deed. */
+const reactionMs = 10
 
 export class Sentinels {
   readonly ground: Ground
@@ -175,7 +177,7 @@ export class Sentinels {
     const redis = world.redis(host)
     const taken = redis.orders && !redis.loading(this.ground.nowMs)
     const forced = to === null && by.failover?.forced === true
-    const unheardBy = forced ? world.hosts.filter((h) => h !== host && !this.hears(h, by.host)) : []
+    const unheardBy = forced ? world.hosts.filter((h) => h !== host && !this.knowsOf(h, by.host, host)) : []
     this.orders.push({ atMs: this.ground.nowMs, by: by.host, redis: host, to, taken, unheardBy })
     world.note(by.host, `sentinel tells redis on ${host} to ${to === null ? 'be a primary' : `follow ${to}`}${taken ? '' : ': refused'}`)
     if (!taken) return
@@ -185,12 +187,12 @@ export class Sentinels {
     world.changed()
   }
 
-  private hears(agent: string, sentinel: string): boolean {
+  /** For long enough to have held its writes back. */
+  private knowsOf(agent: string, sentinel: string, to: string): boolean {
     const { up, standsUntilMs } = this.world.agent(agent)
-    const { wire, waitsSinceMs } = this.contact(agent, sentinel)
-    const { nowMs } = this.ground
-    if (!up || nowMs < standsUntilMs || !this.ground.network.connected(agent, sentinel, 'redis')) return false
-    return wire !== null && wire.lateMs() < promptMs && (waitsSinceMs === null || nowMs - waitsSinceMs < promptMs)
+    const { facts, ledSinceMs } = this.contact(agent, sentinel)
+    const sinceMs = Math.max(ledSinceMs, standsUntilMs)
+    return up && facts?.failover?.to === to && this.ground.nowMs - sinceMs >= reactionMs + this.world.timerLatenessMs
   }
 
   // ── an operator ──
@@ -225,7 +227,7 @@ export class Sentinels {
     const mine = this.contacts.get(agent) ?? new Map<string, Contact>()
     this.contacts.set(agent, mine)
     const never = Number.NEGATIVE_INFINITY
-    const fresh = {
+    const fresh: Contact = {
       host,
       wire: null,
       wireSinceMs: never,
@@ -235,7 +237,7 @@ export class Sentinels {
       facts: null,
       factsAtMs: never,
       vote: null,
-      voteAtMs: never,
+      ledSinceMs: never,
     }
     const contact = mine.get(host) ?? fresh
     mine.set(host, contact)
@@ -281,6 +283,7 @@ export class Sentinels {
     if (this.contacts.get(agent)?.get(contact.host) !== contact) return
     const before = contact.facts
     const waited = contact.waitsSinceMs !== null
+    if (before?.failover?.to !== answer.facts.failover?.to) contact.ledSinceMs = this.ground.nowMs
     contact.facts = answer.facts
     contact.factsAtMs = sentMs
     contact.waitsSinceMs = contact.askedMs > sentMs ? contact.askedMs : null

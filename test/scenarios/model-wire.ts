@@ -55,12 +55,6 @@ export class Way {
     this.lookIn(atMs - ground.nowMs)
   }
 
-  /** Since when the first word should have been there. */
-  overdueMs(): number {
-    const first = this.words[0]
-    return first === undefined ? 0 : Math.max(0, this.ground.nowMs - first.atMs)
-  }
-
   look(): void {
     const { ground, words, wire } = this
     ground.held.delete(this)
@@ -134,11 +128,6 @@ export class Wire {
       heard()
       return true
     })
-  }
-
-  /** What the server says does not come through. */
-  lateMs(): number {
-    return this.back.overdueMs()
   }
 
   /** The other side has ended, and says so. */
