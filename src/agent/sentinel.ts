@@ -5,7 +5,7 @@
 import type { Config, GroupConfig } from '../model/config.ts'
 import type { Event } from '../model/action.ts'
 import { done } from '../model/outcome.ts'
-import { sentinelUser, type SentinelProbe, type SentinelSettings } from '../model/sentinel.ts'
+import { sentinelPace, sentinelUser, type SentinelProbe, type SentinelSettings } from '../model/sentinel.ts'
 import type { SentinelProcess } from '../act/sentinel-process.ts'
 import { sentinelMemory, sentinelProcess } from '../act/sentinel-process.ts'
 import { readSentinelPassword } from '../config/files.ts'
@@ -77,11 +77,6 @@ export async function openSentinels(options: SentinelsOptions): Promise<GroupSen
       sense.close()
     },
   }
-}
-
-/** How often it asks and connects again, and how old what it knows of replicas may be. */
-function hasteOf(downAfterMs: number): readonly string[] {
-  return ['PING-PERIOD', String(Math.min(200, Math.max(50, Math.floor(downAfterMs / 5)))), 'INFO-PERIOD', '1000']
 }
 
 export interface KeeperOptions extends Omit<SentinelsOptions, 'secret' | 'wake'> {
@@ -178,7 +173,10 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
   async function hasten(pid: number): Promise<void> {
     const opened = await openRedis(target, askDeadlineMs, () => {})
     if (!opened.ok) return
-    const answer = await opened.value.call(['SENTINEL', 'DEBUG', ...hasteOf(wanted.downAfterMs)], askDeadlineMs)
+    const answer = await opened.value.call(
+      ['SENTINEL', 'DEBUG', 'PING-PERIOD', String(sentinelPace.pingMs), 'INFO-PERIOD', String(sentinelPace.infoMs)],
+      askDeadlineMs,
+    )
     opened.value.close()
     // A connection that broke is no answer.
     if (answer.ok || /^ERR|unknown/i.test(answer.why)) hastened = pid

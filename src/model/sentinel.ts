@@ -6,6 +6,12 @@
 /** As whom Sentinels come to a redis of the group: the orders that they may give are this user's (render/sentinel-user.ts). */
 export const sentinelUser = 'holdfast-sentinel'
 
+/**
+ * How often our Sentinels ask and connect again, instead of once a second, and how old what they know of replicas may be, instead of ten. No less:
+ * while a primary is down they ask replicas once a second, whatever they are told, and select only those of whom they heard within five of these.
+ */
+export const sentinelPace = { pingMs: 250, infoMs: 1000 }
+
 /** One Sentinel. `ageMs` of what it said counts from when the question was SENT: whatever the delays, it was no younger. */
 export interface SentinelProbe {
   readonly host: string

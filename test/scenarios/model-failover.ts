@@ -1,5 +1,5 @@
 /** The failover that a Sentinel of the model world leads, step by step: elected, a replica selected, promoted, the others reconfigured. */
-import { addressOf, infoMs, pingMs, type SeenRedis } from './model-seen.ts'
+import { addressOf, type SeenRedis } from './model-seen.ts'
 import type { ModelSentinel } from './model-sentinel.ts'
 
 const electionMs = 10_000
@@ -93,13 +93,13 @@ function select(s: ModelSentinel, failover: Failover): void {
 
 export function selectReplica(s: ModelSentinel): SeenRedis | null {
   const { nowMs, primary } = s
-  const staleMs = primary.down ? 5 * pingMs : 3 * infoMs
+  const staleMs = primary.down ? 5 * s.pace.pingMs : 3 * s.pace.infoMs
   const maxLinkDownMs = (primary.down ? nowMs - primary.downSinceMs : 0) + 10 * s.settings.downAfterMs
   const fit = [...s.replicas.values()].filter(
     (r) =>
       !r.down &&
       r.link.wire !== null &&
-      nowMs - r.link.availableMs <= 5 * pingMs &&
+      nowMs - r.link.availableMs <= 5 * s.pace.pingMs &&
       r.priority !== 0 &&
       nowMs - r.infoAtMs <= staleMs &&
       r.linkDownMs <= maxLinkDownMs,

@@ -2,8 +2,14 @@
 import type { ModelRedis } from './model-redis.ts'
 import type { Wire } from './model-wire.ts'
 
-export const pingMs = 1000
-export const infoMs = 10_000
+/** SENTINEL DEBUG changes both, until the process ends. */
+export const usualPace: Pace = { pingMs: 1000, infoMs: 10_000 }
+
+export interface Pace {
+  readonly pingMs: number
+  readonly infoMs: number
+}
+
 export const publishMs = 2000
 
 export interface Link {

@@ -10,11 +10,11 @@ import {
   drop,
   freshOther,
   freshRedis,
-  infoMs,
-  pingMs,
+  usualPace,
   publishMs,
   type Hello,
   type OtherSentinel,
+  type Pace,
   type RedisInfo,
   type SeenRedis,
   type Vote,
@@ -35,6 +35,7 @@ export class ModelSentinel {
   readonly all: Sentinels
   settings: SentinelSettings
   running = false
+  pace: Pace = usualPace
   /** Stopped by a signal, or with its host. */
   frozen = false
   life = 0
@@ -84,6 +85,7 @@ export class ModelSentinel {
     this.running = true
     this.frozen = false
     this.life += 1
+    this.pace = usualPace
     this.votedFor = null
     this.objectivelyDown = false
     this.failover = null
@@ -154,10 +156,10 @@ export class ModelSentinel {
   private mind(it: SeenRedis | OtherSentinel, isSentinel: boolean): void {
     const { link } = it
     if (link.wire?.hasEnded() === true) drop(link)
-    if (link.wire === null && this.nowMs - link.triedMs >= pingMs) this.connect(it, isSentinel)
+    if (link.wire === null && this.nowMs - link.triedMs >= this.pace.pingMs) this.connect(it, isSentinel)
     if (link.wire !== null && link.wire.pending < maxPending) {
       if ('infoAtMs' in it) this.askInfo(it)
-      const everyMs = Math.min(this.settings.downAfterMs, pingMs)
+      const everyMs = Math.min(this.settings.downAfterMs, this.pace.pingMs)
       if (this.nowMs - link.pongMs > everyMs && this.nowMs - link.pingedMs > everyMs / 2) this.ping(it)
       if (this.nowMs - it.publishedMs > publishMs) this.publish(it, isSentinel)
     }
@@ -190,7 +192,7 @@ export class ModelSentinel {
 
   private askInfo(it: SeenRedis): void {
     const close = it !== this.primary && (this.objectivelyDown || this.failover !== null || it.linkDownMs !== 0)
-    if (it.infoAsked || this.nowMs - it.infoAtMs <= (close ? 1000 : infoMs)) return
+    if (it.infoAsked || this.nowMs - it.infoAtMs <= (close ? 1000 : this.pace.infoMs)) return
     it.infoAsked = true
     const { wire } = it.link
     wire?.ask(
@@ -224,7 +226,7 @@ export class ModelSentinel {
     const elapsedMs = link.waitsSinceMs !== null ? nowMs - link.waitsSinceMs : link.wire === null ? nowMs - link.availableMs : 0
     // A connection of long ago may be a dead one.
     if (link.wire !== null && nowMs - link.sinceMs > reconnectMs && elapsedMs > downAfterMs / 2 && nowMs - link.pongMs > downAfterMs / 2) drop(link)
-    const claims = it === this.primary && this.primary.role === 'replica' && nowMs - this.primary.roleSinceMs > downAfterMs + 2 * infoMs
+    const claims = it === this.primary && this.primary.role === 'replica' && nowMs - this.primary.roleSinceMs > downAfterMs + 2 * this.pace.infoMs
     const down = elapsedMs > downAfterMs || claims
     if (down === it.down) return
     it.down = down
@@ -366,7 +368,7 @@ export class ModelSentinel {
 
   private looksSane(): boolean {
     const { primary, nowMs } = this
-    return primary.role === 'primary' && !primary.down && nowMs - primary.infoAtMs < 2 * infoMs
+    return primary.role === 'primary' && !primary.down && nowMs - primary.infoAtMs < 2 * this.pace.infoMs
   }
 
   private convert(it: SeenRedis): void {

@@ -2,7 +2,7 @@
  * The Sentinels of the model world, and what joins them with its redises and agents: connections over the network's redis layer, the channel on
  * which they say hello, the valve behind which a redis takes their orders, and what each agent asks and hears (as `observe/` would).
  */
-import type { SentinelFacts, SentinelProbe, SentinelVote } from '../../src/model/sentinel.ts'
+import { sentinelPace, type SentinelFacts, type SentinelProbe, type SentinelVote } from '../../src/model/sentinel.ts'
 import type { SentinelPolicy } from '../../src/model/policy.ts'
 import { hearVote, type HeardVote } from '../../src/observe/sentinel-votes.ts'
 import type { VoteReply } from '../../src/redis/sentinel-replies.ts'
@@ -215,8 +215,17 @@ export class Sentinels {
   poll(agent: string, life: () => boolean): void {
     if (!life()) return
     const { nowMs } = this.ground
-    if (nowMs >= this.world.agent(agent).standsUntilMs) for (const host of this.policy.hosts) this.ask(agent, host)
+    if (nowMs >= this.world.agent(agent).standsUntilMs) {
+      this.hasten(agent)
+      for (const host of this.policy.hosts) this.ask(agent, host)
+    }
     this.ground.after(this.everyMs(), () => this.poll(agent, life))
+  }
+
+  /** Its own one, as src/agent/sentinel.ts does. */
+  private hasten(agent: string): void {
+    const sentinel = this.byHost.get(agent)
+    if (sentinel?.turns() === true && !this.world.policy.external) sentinel.pace = sentinelPace
   }
 
   private everyMs(): number {
