@@ -1,5 +1,6 @@
 /** The Sentinels of the model world by themselves, no agent lives: what they do to a group, and when. The same is asked of real ones in test/contract. */
 import { describe, expect, it } from 'vitest'
+import { sentinelPace } from '../../src/model/sentinel.ts'
 import type { ModelSentinel } from './model-sentinel.ts'
 import { World } from './world.ts'
 
@@ -146,6 +147,20 @@ describe('Sentinels alone', () => {
     expect(w.sentinels?.orders.map((o) => [o.redis, o.to, o.taken])).toEqual([['b', null, false]])
     expect(w.redis('b').role).toBe('replica')
     expect(names(w)).toEqual(['a', 'a', 'a'])
+  })
+
+  it('asked to hurry too much, they know of no replica that is fresh enough; at the pace of Holdfast they do', () => {
+    const abortsAt = (pingMs: number): number =>
+      Array.from({ length: 20 }, (_, seed) => {
+        const w = group({ seed })
+        for (const s of every(w)) s.pace = { pingMs, infoMs: sentinelPace.infoMs }
+        w.run(3000 + 53 * seed)
+        w.crash('a')
+        w.run(6000)
+        return told(w, /no-good-slave/).length
+      }).filter((aborts) => aborts > 0).length
+    expect(abortsAt(sentinelPace.pingMs)).toBe(0)
+    expect(abortsAt(100)).toBeGreaterThan(0)
   })
 
   it('priority 0: never selected', () => {

@@ -101,6 +101,13 @@ describe('the primary crashed, and its agent says so; b has the most data', () =
     expect(d.because).toContain('voted for c in epoch 5')
   })
 
+  test('what was voted before is as old as when it was told first, however often has been voted since', () => {
+    const mine = state('b', { gone, vote: { epoch: 7, to: 'b', atMs: nowMs - 3 } })
+    const before = (ageMs: number) => vote('b', 7, 1, { epoch: 5, to: 'c', ageMs })
+    expect(kinds(decide(mine, atB(voted(before(350), before(350))), policy))).not.toContain('promote')
+    expect(kinds(decide(mine, atB(voted(before(370), before(370))), policy))).toContain('promote')
+  })
+
   test('a Sentinel that leads is waited for as long as its own timeout; one that leads nothing any more is not', () => {
     const led = (failover: { to: null } | null, ageMs: number) =>
       atB([sentinel('a', { failover }, { vote: vote('sentinel:a', 7, 100), ageMs }), sentinel('b', {}, { vote: vote('sentinel:a', 7, 100) }), sentinel('c')])
@@ -334,4 +341,41 @@ describe('a switchover', () => {
     expect(d.next).toMatchObject({ phase: 'primary', handover: null })
     expect(d.because).toContain('has voted for sentinel:c meanwhile')
   })
+})
+
+describe('a Sentinel names another in the very epoch that a serves', () => {
+  const stray = (more: Partial<SentinelProbe['facts'] & object> = {}) => [sentinel('a'), sentinel('b'), sentinel('c', { names: 'b', ...more })]
+
+  test('told in the middle of a failover of its own it took the epoch: a stands for a later one, and serves on', () => {
+    const d = decide(serving(), atA(stray()), policy)
+    expect(d.actions).toContainEqual({ kind: 'ask-votes', epoch: 2, to: 'a' })
+    expect(d.next).toMatchObject({ phase: 'primary', epoch: 1, vote: { epoch: 2, to: 'a' } })
+  })
+
+  test('with the votes it takes the later epoch, as the primary that it is', () => {
+    const voters = stray().map((s) => ({ ...s, vote: vote('a', 2) }))
+    const d = decide(serving({ vote: { epoch: 2, to: 'a', atMs: nowMs - 3 } }), atA(voters), policy)
+    expect(d.next).toMatchObject({ phase: 'promoting', epoch: 2, holder: 'a' })
+  })
+
+  test('not while that Sentinel is still at it: it would end with the other all the same', () => {
+    expect(kinds(decide(serving(), atA(stray({ failover: { to: 'b' } })), policy))).not.toContain('ask-votes')
+  })
+})
+
+test('a claim whose votes have grown old is given up: no Sentinel will ever stand behind whom it does not name', () => {
+  const claimed = state('b', { phase: 'promoting', epoch: 5, holder: 'b', vote: { epoch: 5, to: 'b', atMs: nowMs - 5000 }, claim: { source: 'failover', why: '' } })
+  const d = decide(claimed, atB(voted(vote('b', 5, 5000), vote('b', 5, 5000))), policy)
+  expect(d.next.phase).toBe('fenced')
+  expect(kinds(d)).not.toContain('promote')
+})
+
+test('a replica that is cut off lets go as soon as those who hear each other may have elected another, not after a second', () => {
+  const cutOff = (silentMs: number) =>
+    atB(calm.map((s) => ({ ...s, reach: 'silent', ageMs: silentMs })), {
+      ...{ redis: probe({ facts: facts({ linkUp: true }), ...may() }) },
+      ...{ peers: [silent('a', { silentMs, redisReach: 'silent' }), silent('c', { silentMs, redisReach: 'silent' })] },
+    })
+  expect(kinds(decide(state('b'), cutOff(policy.hostLossMs - 1), policy))).not.toContain('soft-fence')
+  expect(kinds(decide(state('b'), cutOff(policy.hostLossMs + 1), policy))).toContain('soft-fence')
 })
