@@ -45,7 +45,9 @@ export async function openSentinelsReal(): Promise<SentinelsUnderTest> {
     },
     restart: async (host) => {
       const port = String(g.redis[host].port)
-      children.push(spawn('redis-server', ['--port', port, '--bind', local, '--save', '', '--dir', '/tmp', '--dbfilename', `none-${port}`], { stdio: 'ignore' }))
+      children.push(
+        spawn('redis-server', ['--port', port, '--bind', local, '--save', '', '--dir', '/tmp', '--dbfilename', `none-${port}`], { stdio: 'ignore' }),
+      )
       await until('redis is back', async () => (await asks(Number(port))('PING')).ok)
     },
     follow: async (host, whom) => {
@@ -116,7 +118,8 @@ function thawed(g: SentinelGroup, host: Host): void {
 }
 
 async function until(what: string, isSo: () => boolean | Promise<boolean>, withinMs = 15_000): Promise<void> {
-  if ((await poll(async () => ((await isSo()) ? true : undefined), { withinMs, everyMs: 10 })) === undefined) throw new Error(`not within ${withinMs} ms: ${what}`)
+  if ((await poll(async () => ((await isSo()) ? true : undefined), { withinMs, everyMs: 10 })) === undefined)
+    throw new Error(`not within ${withinMs} ms: ${what}`)
 }
 
 function valueOf(answer: { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly why: string }): unknown {

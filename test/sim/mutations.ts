@@ -22,6 +22,7 @@ const promoting = 'src/decide/promoting.ts'
 const position = 'src/decide/position.ts'
 const voting = 'src/decide/voting.ts'
 const lease = 'src/decide/lease.ts'
+const sentinels = 'src/decide/sentinels.ts'
 const handover = 'src/decide/handover.ts'
 const resync = 'src/decide/resync.ts'
 const streamTest = 'test/scenarios/stream.test.ts'
@@ -343,5 +344,23 @@ export const mutations: readonly Mutation[] = [
     'group.witness === undefined && !safe) ? 0',
     'group.witness === undefined) ? 0',
     durability,
+  ),
+  // ── where Sentinels vote ──
+  drop('Sentinel: what was voted before has its own age', sentinels, '[vote, vote.before]', '[vote, { ...vote.before, ageMs: vote.ageMs }]'),
+  drop('Sentinel: a claim with old votes is given up', promoting, 'if (policy.sentinel !== null) return resign', 'if (policy.voters > 99) return resign'),
+  drop('Sentinel: who names another in the same epoch is convinced', 'src/decide/disputed.ts', 'if (stray === undefined)', 'if (stray !== null)'),
+  drop('Sentinel: a replica that is cut off lets go', responses, 'policy.sentinel === null ? lonelyWaitMs / 2 : policy.hostLossMs', 'lonelyWaitMs / 2'),
+  drop('Sentinel: a rival who was voted for is waited for', sentinels, 'if (rival !== null)', 'if (rival !== null && state.epoch < 0)'),
+  drop('Sentinel: the majority of them elects', sentinels, 'policy.sentinel?.votes ??', 'Math.min(1, policy.sentinel?.votes ?? 1) ??'),
+  drop('Sentinel: who has voted for another does not stand behind this one', sentinels, 'facts.down || votedAgainst', 'facts.down || false && votedAgainst'),
+  drop('Sentinel: its word has an age, and so has its question', sentinels, 'policy.leaseMs - ageMs - facts.pendingPingMs', 'policy.leaseMs'),
+  drop('Sentinel: by silence a quorum of them must find it down', situation, 'down >= sentinel.quorum ?', 'down >= 0 ?'),
+  drop('Sentinel: one that leads a failover stops the primary', lease, 'if (policy.sentinel !== null && ledAway(state, view) !== null) return false', ''),
+  drop('Sentinel: no orders while the agents elect', 'src/decide/valve.ts', 'const allowed = fit && mayOrder(ctx, draft.next)', 'const allowed = fit'),
+  drop(
+    'Sentinel: no orders to who is not fit',
+    'src/decide/valve.ts',
+    'const allowed = fit && mayOrder(ctx, draft.next)',
+    'const allowed = mayOrder(ctx, draft.next)',
   ),
 ]

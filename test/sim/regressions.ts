@@ -3,6 +3,7 @@
  * seeds: what a seed tells changes with every new fault. `script/sim` prints a new one ready to be put here.
  */
 import { moreRegressions } from './more-regressions.ts'
+import { sentinelRegressions } from './sentinel-regressions.ts'
 import { story, two, usual, voted, type Regression } from './regression.ts'
 
 export const regressions: readonly Regression[] = [
@@ -309,4 +310,5 @@ export const regressions: readonly Regression[] = [
     ),
   },
   ...moreRegressions,
+  ...sentinelRegressions,
 ]

@@ -364,7 +364,13 @@ describe('a Sentinel names another in the very epoch that a serves', () => {
 })
 
 test('a claim whose votes have grown old is given up: no Sentinel will ever stand behind whom it does not name', () => {
-  const claimed = state('b', { phase: 'promoting', epoch: 5, holder: 'b', vote: { epoch: 5, to: 'b', atMs: nowMs - 5000 }, claim: { source: 'failover', why: '' } })
+  const claimed = state('b', {
+    phase: 'promoting',
+    epoch: 5,
+    holder: 'b',
+    vote: { epoch: 5, to: 'b', atMs: nowMs - 5000 },
+    claim: { source: 'failover', why: '' },
+  })
   const d = decide(claimed, atB(voted(vote('b', 5, 5000), vote('b', 5, 5000))), policy)
   expect(d.next.phase).toBe('fenced')
   expect(kinds(d)).not.toContain('promote')
@@ -372,10 +378,13 @@ test('a claim whose votes have grown old is given up: no Sentinel will ever stan
 
 test('a replica that is cut off lets go as soon as those who hear each other may have elected another, not after a second', () => {
   const cutOff = (silentMs: number) =>
-    atB(calm.map((s) => ({ ...s, reach: 'silent', ageMs: silentMs })), {
-      ...{ redis: probe({ facts: facts({ linkUp: true }), ...may() }) },
-      ...{ peers: [silent('a', { silentMs, redisReach: 'silent' }), silent('c', { silentMs, redisReach: 'silent' })] },
-    })
+    atB(
+      calm.map((s) => ({ ...s, reach: 'silent', ageMs: silentMs })),
+      {
+        ...{ redis: probe({ facts: facts({ linkUp: true }), ...may() }) },
+        ...{ peers: [silent('a', { silentMs, redisReach: 'silent' }), silent('c', { silentMs, redisReach: 'silent' })] },
+      },
+    )
   expect(kinds(decide(state('b'), cutOff(policy.hostLossMs - 1), policy))).not.toContain('soft-fence')
   expect(kinds(decide(state('b'), cutOff(policy.hostLossMs + 1), policy))).toContain('soft-fence')
 })
