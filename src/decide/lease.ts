@@ -36,7 +36,7 @@ function holdWrites(ctx: Context): Draft {
   const sinceMs = state.writesHeldSinceMs ?? view.nowMs
   const heldMs = view.nowMs - sinceMs
   const begins = state.writesHeldSinceMs === null
-  const led = policy.sentinel === null ? null : ledAway(state, view)
+  const led = policy.sentinel === null ? null : ledAway(state, view, policy)
   const why =
     led !== null
       ? `the Sentinel of ${led.by} leads a failover to ${led.to}`
@@ -106,7 +106,7 @@ export function withoutHeldWrites(state: State, draft: Draft): Draft {
 /** May this primary acknowledge writes? Always where nobody can be promoted unasked: by votes of all, or while all have been told of a pause. */
 export function holdsLease(state: State, view: View, policy: Policy): boolean {
   if (!policy.leased || (policy.sentinel === null && !policy.auto) || isPausedForAll(state, view, policy)) return true
-  if (policy.sentinel !== null && ledAway(state, view) !== null) return false
+  if (policy.sentinel !== null && ledAway(state, view, policy) !== null) return false
   if (inTouch(state, view, policy) >= needed(policy)) return true
   const replaced = mayBeReplaced(state, view)
   if (policy.checks && (replaced ? wasReaching(view, policy) : reachesCheck(view, policy))) return true
@@ -119,9 +119,10 @@ export function holdsLease(state: State, view: View, policy: Policy): boolean {
 /**
  * A Sentinel is about to promote another: an operator's SENTINEL FAILOVER needs no votes and no silence, and would let this primary acknowledge
  * writes for eleven seconds more. Not one that knows of an epoch before this one.
+ * One that fell silent in the middle of it (it was stopped, or cut off from here) goes on where it was.
  */
-function ledAway(state: State, view: View): ReturnType<typeof sentinelLeads> {
-  const led = sentinelLeads(view)
+function ledAway(state: State, view: View, policy: Policy): ReturnType<typeof sentinelLeads> {
+  const led = sentinelLeads(view, policy.sentinel?.failoverTimeoutMs)
   return led === null || led.to === state.host || (led.epoch > 0 && led.epoch <= state.epoch) ? null : led
 }
 

@@ -29,6 +29,7 @@ const streamTest = 'test/scenarios/stream.test.ts'
 const resyncTest = 'test/unit/resync.test.ts'
 const durability = 'test/scenarios/durability.test.ts'
 const votingTest = 'test/unit/voting.test.ts'
+const sentinelTest = 'test/unit/sentinel-core.test.ts'
 
 function drop(guard: string, file: string, from: string, to = '', test?: string): Mutation {
   return { guard, file, from, to, ...(test === undefined ? {} : { test }) }
@@ -346,21 +347,40 @@ export const mutations: readonly Mutation[] = [
     durability,
   ),
   // ── where Sentinels vote ──
-  drop('Sentinel: what was voted before has its own age', sentinels, '[vote, vote.before]', '[vote, { ...vote.before, ageMs: vote.ageMs }]'),
+  drop('Sentinel: what was voted before has its own age', sentinels, '[vote, vote.before]', '[vote, { ...vote.before, ageMs: vote.ageMs }]', sentinelTest),
   drop('Sentinel: a claim with old votes is given up', promoting, 'if (policy.sentinel !== null) return resign', 'if (policy.voters > 99) return resign'),
   drop('Sentinel: who names another in the same epoch is convinced', 'src/decide/disputed.ts', 'if (stray === undefined)', 'if (stray !== null)'),
   drop('Sentinel: a replica that is cut off lets go', responses, 'policy.sentinel === null ? lonelyWaitMs / 2 : policy.hostLossMs', 'lonelyWaitMs / 2'),
-  drop('Sentinel: a rival who was voted for is waited for', sentinels, 'if (rival !== null)', 'if (rival !== null && state.epoch < 0)'),
+  drop('Sentinel: a rival who was voted for is waited for', sentinels, 'if (rival !== null)', 'if (rival !== null && state.epoch < 0)', sentinelTest),
   drop('Sentinel: the majority of them elects', sentinels, 'policy.sentinel?.votes ??', 'Math.min(1, policy.sentinel?.votes ?? 1) ??'),
-  drop('Sentinel: who has voted for another does not stand behind this one', sentinels, 'facts.down || votedAgainst', 'facts.down || false && votedAgainst'),
+  drop(
+    'Sentinel: who has voted for another does not stand behind this one',
+    sentinels,
+    'facts.down || votedAgainst',
+    'facts.down || false && votedAgainst',
+    sentinelTest,
+  ),
   drop('Sentinel: its word has an age, and so has its question', sentinels, 'policy.leaseMs - ageMs - facts.pendingPingMs', 'policy.leaseMs'),
   drop('Sentinel: by silence a quorum of them must find it down', situation, 'down >= sentinel.quorum ?', 'down >= 0 ?'),
-  drop('Sentinel: one that leads a failover stops the primary', lease, 'if (policy.sentinel !== null && ledAway(state, view) !== null) return false', ''),
-  drop('Sentinel: no orders while the agents elect', 'src/decide/valve.ts', 'const allowed = fit && mayOrder(ctx, draft.next)', 'const allowed = fit'),
+  drop('Sentinel: one that leads and falls silent leads on', lease, 'sentinelLeads(view, policy.sentinel?.failoverTimeoutMs)', 'sentinelLeads(view)'),
+  drop(
+    'Sentinel: one that leads a failover stops the primary',
+    lease,
+    'if (policy.sentinel !== null && ledAway(state, view, policy) !== null) return false',
+    '',
+  ),
+  drop(
+    'Sentinel: no orders while the agents elect',
+    'src/decide/valve.ts',
+    'const allowed = fit && mayOrder(ctx, draft.next)',
+    'const allowed = fit',
+    sentinelTest,
+  ),
   drop(
     'Sentinel: no orders to who is not fit',
     'src/decide/valve.ts',
     'const allowed = fit && mayOrder(ctx, draft.next)',
     'const allowed = mayOrder(ctx, draft.next)',
+    sentinelTest,
   ),
 ]

@@ -37,6 +37,17 @@ export const sentinelRegressions: readonly Regression[] = [
     ),
   },
   {
+    accident: 'a Sentinel was stopped while it led a failover: the primary wrote on, and at its next turn the Sentinel promoted another',
+    story: story(
+      { ...watched, priorities: 'rising', sentinels: { ...sentinels, failoverTimeoutMs: 3000 } },
+      { kind: 'sentinel-failover', host: 0 },
+      { kind: 'stall', host: 2, ms: 1500 },
+      { kind: 'wait', ms: 79 },
+      { kind: 'wait', ms: 60 },
+      { kind: 'freeze-sentinel', host: 0 },
+    ),
+  },
+  {
     accident: 'a replica that was cut off found nobody gone and let go of nobody: at the heal its redis followed the old primary into other data',
     story: story(
       { ...watched, members: 3, healed: 63, sentinels: { apart: 3, downAfterMs: 1000, failoverTimeoutMs: 10_000, seed: 0 } },

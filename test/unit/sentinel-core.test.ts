@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { decide } from '../../src/decide/decide.ts'
 import { holdsLease } from '../../src/decide/lease.ts'
-import { nextEpoch, standBeforeSentinels } from '../../src/decide/sentinels.ts'
+import { nextEpoch, sentinelsBehind, standBeforeSentinels } from '../../src/decide/sentinels.ts'
 import { situationOf } from '../../src/decide/situation.ts'
 import type { SentinelProbe, SentinelVote } from '../../src/model/sentinel.ts'
 import type { State } from '../../src/model/state.ts'
@@ -341,6 +341,20 @@ describe('a switchover', () => {
     expect(d.next).toMatchObject({ phase: 'primary', handover: null })
     expect(d.because).toContain('has voted for sentinel:c meanwhile')
   })
+})
+
+test('who has voted for another in a later epoch does not stand behind this primary, whatever it names', () => {
+  expect(sentinelsBehind(serving(), atA(calm), policy)).toBe(3)
+  expect(sentinelsBehind(serving(), atA(voted(vote('?', 2), null, vote('?', 1))), policy)).toBe(2)
+})
+
+test('a Sentinel that fell silent while it led a failover may go on with it until its timeout', () => {
+  const led = (reach: SentinelProbe['reach'], ageMs: number) =>
+    atA([...calm.slice(0, 2), sentinel('c', { failover: { to: 'b' } }, { reach, ageMs, vote: vote('sentinel:c', 2, ageMs) })])
+  expect(holdsLease(serving(), led('answers', 50), policy)).toBe(false)
+  expect(holdsLease(serving(), led('silent', 9000), policy)).toBe(false)
+  expect(holdsLease(serving(), led('silent', 10_001), policy)).toBe(true)
+  expect(holdsLease(serving(), led('refused', 500), policy), 'its process has ended').toBe(true)
 })
 
 describe('a Sentinel names another in the very epoch that a serves', () => {
