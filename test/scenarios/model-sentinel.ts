@@ -387,8 +387,10 @@ export class ModelSentinel {
   order(it: SeenRedis, upstream: string | null): boolean {
     const { wire } = it.link
     if (wire === null) return false
+    // It may be over when it arrives.
+    const forced = upstream === null && this.failover?.forced === true
     wire.ask(
-      () => this.all.order(this, wire, it.host, upstream),
+      () => this.all.order(this, wire, it.host, upstream, forced),
       () => {},
     )
     return true

@@ -172,11 +172,10 @@ export class Sentinels {
   }
 
   /** MULTI, SLAVEOF, CONFIG REWRITE, CLIENT KILL of everybody else, EXEC: all, or where one is refused nothing. */
-  order(by: ModelSentinel, wire: Wire, host: string, to: string | null): void {
+  order(by: ModelSentinel, wire: Wire, host: string, to: string | null, forced: boolean): void {
     const { world } = this
     const redis = world.redis(host)
     const taken = redis.orders && !redis.loading(this.ground.nowMs)
-    const forced = to === null && by.failover?.forced === true
     const unheardBy = forced ? world.hosts.filter((h) => h !== host && !this.knowsOf(h, by.host, host)) : []
     this.orders.push({ atMs: this.ground.nowMs, by: by.host, redis: host, to, taken, unheardBy })
     world.note(by.host, `sentinel tells redis on ${host} to ${to === null ? 'be a primary' : `follow ${to}`}${taken ? '' : ': refused'}`)
