@@ -358,7 +358,7 @@ export const mutations: readonly Mutation[] = [
     sentinels,
     'facts.down || votedAgainst',
     'facts.down || false && votedAgainst',
-    sentinelTest,
+    'test/unit/sentinel-found.test.ts',
   ),
   drop('Sentinel: its word has an age, and so has its question', sentinels, 'policy.leaseMs - ageMs - facts.pendingPingMs', 'policy.leaseMs'),
   drop('Sentinel: by silence a quorum of them must find it down', situation, 'down >= sentinel.quorum ?', 'down >= 0 ?'),

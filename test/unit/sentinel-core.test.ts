@@ -2,45 +2,12 @@
 import { describe, expect, test } from 'vitest'
 import { decide } from '../../src/decide/decide.ts'
 import { holdsLease } from '../../src/decide/lease.ts'
-import { nextEpoch, sentinelsBehind, standBeforeSentinels } from '../../src/decide/sentinels.ts'
+import { nextEpoch, standBeforeSentinels } from '../../src/decide/sentinels.ts'
 import { situationOf } from '../../src/decide/situation.ts'
-import type { SentinelProbe, SentinelVote } from '../../src/model/sentinel.ts'
-import type { State } from '../../src/model/state.ts'
-import type { PeerProbe, View } from '../../src/model/view.ts'
-import { entry, facts, nowMs, peer, primaryFacts, probe, sentinel, sentinelPolicy, silent, state, view, vrrp, word } from './builders.ts'
-
-const policy = sentinelPolicy()
-const calm = [sentinel('a'), sentinel('b'), sentinel('c')]
-const vote = (to: string, epoch: number, ageMs = 1, before?: { epoch: number; to: string; ageMs: number }): SentinelVote => ({
-  to,
-  epoch,
-  ageMs,
-  ...(before === undefined ? {} : { before }),
-})
-const voted = (...votes: readonly (SentinelVote | null)[]): SentinelProbe[] => ['a', 'b', 'c'].map((h, i) => sentinel(h, {}, { vote: votes[i] ?? null }))
-const may = (orders: boolean | 'unknown' = true, priority: number | null = 100) => ({ sentinelMay: { orders, priority } })
-
-const resigned = peer(word('a', { phase: 'fenced', fit: false, answering: false, process: false }))
-const third = peer(word('c', { gone: 1, fresh: true, seesHolder: 'gone', redis: facts({ linkUp: false, linkDownS: 0 }) }))
-const gone: State['gone'] = { epoch: 1, fresh: true, atMs: nowMs - 2 }
-const atB = (sentinels: readonly SentinelProbe[], more: Partial<View> = {}): View =>
-  view('b', [resigned, third], {
-    sentinels,
-    redis: probe({ facts: facts({ linkUp: false, linkDownS: 0, offset: 1000 }), ...may() }),
-    keepalived: vrrp({ allowed: false, vrrp: 'FAULT' }),
-    ...more,
-  })
-const kinds = (d: ReturnType<typeof decide>): readonly string[] => d.actions.map((a) => a.kind)
-
-const serving = (more: Partial<State> = {}): State => state('a', { phase: 'primary', servingRunId: 'run-1', ...more })
-const followers: readonly PeerProbe[] = [peer(word('b')), peer(word('c'))]
-const atA = (sentinels: readonly SentinelProbe[], more: Partial<View> = {}): View =>
-  view('a', followers, {
-    sentinels,
-    redis: probe({ facts: primaryFacts(), ...may(false, null) }),
-    keepalived: vrrp({ vrrp: 'MASTER', vipHere: true }),
-    ...more,
-  })
+import type { SentinelProbe } from '../../src/model/sentinel.ts'
+import type { View } from '../../src/model/view.ts'
+import { entry, facts, nowMs, peer, primaryFacts, probe, sentinel, silent, state, view, vrrp, word } from './builders.ts'
+import { atA, atB, calm, gone, kinds, may, policy, resigned, serving, vote, voted } from './sentinel-views.ts'
 
 describe('the primary crashed, and its agent says so; b has the most data', () => {
   test('b remembers its candidacy, then asks the Sentinels, in an epoch above all that was told', () => {
@@ -103,9 +70,9 @@ describe('the primary crashed, and its agent says so; b has the most data', () =
 
   test('what was voted before is as old as when it was told first, however often has been voted since', () => {
     const mine = state('b', { gone, vote: { epoch: 7, to: 'b', atMs: nowMs - 3 } })
-    const before = (ageMs: number) => vote('b', 7, 1, { epoch: 5, to: 'c', ageMs })
-    expect(kinds(decide(mine, atB(voted(before(350), before(350))), policy))).not.toContain('promote')
-    expect(kinds(decide(mine, atB(voted(before(370), before(370))), policy))).toContain('promote')
+    const voter = (ageMs: number) => vote('b', 7, 1, { epoch: 5, to: 'c', ageMs })
+    expect(kinds(decide(mine, atB(voted(voter(350), voter(350))), policy))).not.toContain('promote')
+    expect(kinds(decide(mine, atB(voted(voter(370), voter(370))), policy))).toContain('promote')
   })
 
   test('a Sentinel that leads is waited for as long as its own timeout; one that leads nothing any more is not', () => {
@@ -341,64 +308,4 @@ describe('a switchover', () => {
     expect(d.next).toMatchObject({ phase: 'primary', handover: null })
     expect(d.because).toContain('has voted for sentinel:c meanwhile')
   })
-})
-
-test('who has voted for another in a later epoch does not stand behind this primary, whatever it names', () => {
-  expect(sentinelsBehind(serving(), atA(calm), policy)).toBe(3)
-  expect(sentinelsBehind(serving(), atA(voted(vote('?', 2), null, vote('?', 1))), policy)).toBe(2)
-})
-
-test('a Sentinel that fell silent while it led a failover may go on with it until its timeout', () => {
-  const led = (reach: SentinelProbe['reach'], ageMs: number) =>
-    atA([...calm.slice(0, 2), sentinel('c', { failover: { to: 'b' } }, { reach, ageMs, vote: vote('sentinel:c', 2, ageMs) })])
-  expect(holdsLease(serving(), led('answers', 50), policy)).toBe(false)
-  expect(holdsLease(serving(), led('silent', 9000), policy)).toBe(false)
-  expect(holdsLease(serving(), led('silent', 10_001), policy)).toBe(true)
-  expect(holdsLease(serving(), led('refused', 500), policy), 'its process has ended').toBe(true)
-})
-
-describe('a Sentinel names another in the very epoch that a serves', () => {
-  const stray = (more: Partial<SentinelProbe['facts'] & object> = {}) => [sentinel('a'), sentinel('b'), sentinel('c', { names: 'b', ...more })]
-
-  test('told in the middle of a failover of its own it took the epoch: a stands for a later one, and serves on', () => {
-    const d = decide(serving(), atA(stray()), policy)
-    expect(d.actions).toContainEqual({ kind: 'ask-votes', epoch: 2, to: 'a' })
-    expect(d.next).toMatchObject({ phase: 'primary', epoch: 1, vote: { epoch: 2, to: 'a' } })
-  })
-
-  test('with the votes it takes the later epoch, as the primary that it is', () => {
-    const voters = stray().map((s) => ({ ...s, vote: vote('a', 2) }))
-    const d = decide(serving({ vote: { epoch: 2, to: 'a', atMs: nowMs - 3 } }), atA(voters), policy)
-    expect(d.next).toMatchObject({ phase: 'promoting', epoch: 2, holder: 'a' })
-  })
-
-  test('not while that Sentinel is still at it: it would end with the other all the same', () => {
-    expect(kinds(decide(serving(), atA(stray({ failover: { to: 'b' } })), policy))).not.toContain('ask-votes')
-  })
-})
-
-test('a claim whose votes have grown old is given up: no Sentinel will ever stand behind whom it does not name', () => {
-  const claimed = state('b', {
-    phase: 'promoting',
-    epoch: 5,
-    holder: 'b',
-    vote: { epoch: 5, to: 'b', atMs: nowMs - 5000 },
-    claim: { source: 'failover', why: '' },
-  })
-  const d = decide(claimed, atB(voted(vote('b', 5, 5000), vote('b', 5, 5000))), policy)
-  expect(d.next.phase).toBe('fenced')
-  expect(kinds(d)).not.toContain('promote')
-})
-
-test('a replica that is cut off lets go as soon as those who hear each other may have elected another, not after a second', () => {
-  const cutOff = (silentMs: number) =>
-    atB(
-      calm.map((s) => ({ ...s, reach: 'silent', ageMs: silentMs })),
-      {
-        ...{ redis: probe({ facts: facts({ linkUp: true }), ...may() }) },
-        ...{ peers: [silent('a', { silentMs, redisReach: 'silent' }), silent('c', { silentMs, redisReach: 'silent' })] },
-      },
-    )
-  expect(kinds(decide(state('b'), cutOff(policy.hostLossMs - 1), policy))).not.toContain('soft-fence')
-  expect(kinds(decide(state('b'), cutOff(policy.hostLossMs + 1), policy))).toContain('soft-fence')
 })

@@ -1,0 +1,68 @@
+/** Groups whose voters are real Sentinels: accidents that the simulator found, each as the decision that prevents it. */
+import { describe, expect, test } from 'vitest'
+import { decide } from '../../src/decide/decide.ts'
+import { holdsLease } from '../../src/decide/lease.ts'
+import { sentinelsBehind } from '../../src/decide/sentinels.ts'
+import type { SentinelProbe } from '../../src/model/sentinel.ts'
+import { facts, nowMs, probe, sentinel, silent, state } from './builders.ts'
+import { atA, atB, calm, kinds, may, policy, serving, vote, voted } from './sentinel-views.ts'
+
+test('who has voted for another in a later epoch does not stand behind this primary, whatever it names', () => {
+  expect(sentinelsBehind(serving(), atA(calm), policy)).toBe(3)
+  expect(sentinelsBehind(serving(), atA(voted(vote('?', 2), null, vote('?', 1))), policy)).toBe(2)
+})
+
+test('a Sentinel that fell silent while it led a failover may go on with it until its timeout', () => {
+  const led = (reach: SentinelProbe['reach'], ageMs: number) =>
+    atA([...calm.slice(0, 2), sentinel('c', { failover: { to: 'b' } }, { reach, ageMs, vote: vote('sentinel:c', 2, ageMs) })])
+  expect(holdsLease(serving(), led('answers', 50), policy)).toBe(false)
+  expect(holdsLease(serving(), led('silent', 9000), policy)).toBe(false)
+  expect(holdsLease(serving(), led('silent', 10_001), policy)).toBe(true)
+  expect(holdsLease(serving(), led('refused', 500), policy), 'its process has ended').toBe(true)
+})
+
+describe('a Sentinel names another in the very epoch that a serves', () => {
+  const stray = (more: Partial<SentinelProbe['facts'] & object> = {}) => [sentinel('a'), sentinel('b'), sentinel('c', { names: 'b', ...more })]
+
+  test('told in the middle of a failover of its own it took the epoch: a stands for a later one, and serves on', () => {
+    const d = decide(serving(), atA(stray()), policy)
+    expect(d.actions).toContainEqual({ kind: 'ask-votes', epoch: 2, to: 'a' })
+    expect(d.next).toMatchObject({ phase: 'primary', epoch: 1, vote: { epoch: 2, to: 'a' } })
+  })
+
+  test('with the votes it takes the later epoch, as the primary that it is', () => {
+    const voters = stray().map((s) => ({ ...s, vote: vote('a', 2) }))
+    const d = decide(serving({ vote: { epoch: 2, to: 'a', atMs: nowMs - 3 } }), atA(voters), policy)
+    expect(d.next).toMatchObject({ phase: 'promoting', epoch: 2, holder: 'a' })
+  })
+
+  test('not while that Sentinel is still at it: it would end with the other all the same', () => {
+    expect(kinds(decide(serving(), atA(stray({ failover: { to: 'b' } })), policy))).not.toContain('ask-votes')
+  })
+})
+
+test('a claim whose votes have grown old is given up: no Sentinel will ever stand behind whom it does not name', () => {
+  const claimed = state('b', {
+    phase: 'promoting',
+    epoch: 5,
+    holder: 'b',
+    vote: { epoch: 5, to: 'b', atMs: nowMs - 5000 },
+    claim: { source: 'failover', why: '' },
+  })
+  const d = decide(claimed, atB(voted(vote('b', 5, 5000), vote('b', 5, 5000))), policy)
+  expect(d.next.phase).toBe('fenced')
+  expect(kinds(d)).not.toContain('promote')
+})
+
+test('a replica that is cut off lets go as soon as those who hear each other may have elected another, not after a second', () => {
+  const cutOff = (silentMs: number) =>
+    atB(
+      calm.map((s) => ({ ...s, reach: 'silent', ageMs: silentMs })),
+      {
+        ...{ redis: probe({ facts: facts({ linkUp: true }), ...may() }) },
+        ...{ peers: [silent('a', { silentMs, redisReach: 'silent' }), silent('c', { silentMs, redisReach: 'silent' })] },
+      },
+    )
+  expect(kinds(decide(state('b'), cutOff(policy.hostLossMs - 1), policy))).not.toContain('soft-fence')
+  expect(kinds(decide(state('b'), cutOff(policy.hostLossMs + 1), policy))).toContain('soft-fence')
+})
