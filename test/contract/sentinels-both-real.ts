@@ -19,7 +19,7 @@ export async function openSentinelsReal(): Promise<SentinelsUnderTest> {
   const children: ChildProcess[] = []
   const told: Told[] = []
   const listeners: { readonly close: () => void }[] = []
-  const redis = async (host: Host, ...words: readonly string[]): Promise<unknown> => valueOf(await asks(g.redis[host].port)(...words))
+  const redis = async (host: Host, ...words: readonly string[]): Promise<unknown> => answered(await asks(g.redis[host].port)(...words))
   const hostAt = (port: string | undefined): Host => hosts.find((h) => String(g.redis[h].port) === port) as Host
   const listen = async (host: Host): Promise<void> => {
     const heard = (channel: string, text: string): void => {
@@ -121,7 +121,7 @@ function thawed(g: SentinelGroup, host: Host): void {
 async function roleOf(port: number): Promise<readonly unknown[]> {
   const answer = await asks(port)('ROLE')
   const again = !answer.ok && /closed/i.test(answer.why) ? await asks(port)('ROLE') : answer
-  return valueOf(again) as readonly unknown[]
+  return answered(again) as readonly unknown[]
 }
 
 async function until(what: string, isSo: () => boolean | Promise<boolean>, withinMs = 15_000): Promise<void> {
@@ -129,7 +129,7 @@ async function until(what: string, isSo: () => boolean | Promise<boolean>, withi
     throw new Error(`not within ${withinMs} ms: ${what}`)
 }
 
-function valueOf(answer: { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly why: string }): unknown {
+function answered(answer: { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly why: string }): unknown {
   if (!answer.ok) throw new Error(answer.why)
   return answer.value
 }
