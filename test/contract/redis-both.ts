@@ -1,9 +1,16 @@
-/** Runs what is told once against both: the model, and the real thing. Where the real thing is not installed, that is said. */
+/**
+ * Runs what is told once against both: the model, and the real thing, which is the redis-server that is installed and each of those that
+ * script/servers has fetched. Where one is not there, that is said.
+ */
 import { afterAll, describe, expect, test } from 'vitest'
 import { noRedis } from '../unit/real-redis.ts'
 import { openModel } from './redis-model.ts'
 import { openReal } from './redis-real.ts'
 import type { RedisGroup } from './redis-under-test.ts'
+import { sayIfNone, servers, type Server } from './servers.ts'
+
+type Since = (server: Server) => boolean
+const anyServer: Since = () => true
 
 type Steps<T> = (group: RedisGroup) => Promise<T>
 
@@ -18,33 +25,38 @@ interface Difference<T> {
 }
 
 export function redisContracts() {
-  const contracts: { readonly name: string; readonly model: Steps<void>; readonly real: Steps<void> }[] = []
+  const contracts: { readonly name: string; readonly model: Steps<void>; readonly real: Steps<void>; readonly from: Since }[] = []
   return {
-    contract: (name: string, steps: Steps<void>): void => {
-      contracts.push({ name, model: steps, real: steps })
+    /** `from`: servers that cannot do it are not asked to. */
+    contract: (name: string, steps: Steps<void>, from: Since = anyServer): void => {
+      contracts.push({ name, model: steps, real: steps, from })
     },
     difference: <T>({ name, why, steps, model, real }: Difference<T>): void => {
       const is = (expected: T) => async (group: RedisGroup) => expect(await steps(group), why).toEqual(expected)
-      contracts.push({ name, model: is(model), real: is(real) })
+      contracts.push({ name, model: is(model), real: is(real), from: anyServer })
     },
     runAll: (): void => {
       describe('the model', () => {
         // One world at a time: they share the counter of their names.
         for (const { name, model } of contracts) test(name, () => model(openModel()))
       })
-      describe.concurrent('redis-server', () => {
-        if (noRedis) console.warn('skipped: redis-server is not installed')
-        const groups: RedisGroup[] = []
-        afterAll(() => Promise.all(groups.map((group) => group.close())))
-        for (const { name, real } of contracts) {
-          test.skipIf(noRedis)(name, async () => {
-            const group = await openReal()
-            groups.push(group)
-            await real(group)
-            await group.close()
-          })
-        }
-      })
+      if (noRedis) console.warn('skipped: redis-server is not installed')
+      sayIfNone()
+      const installed = { name: 'redis-server', redisServer: 'redis-server', missing: noRedis }
+      for (const server of [installed, ...servers.map((one) => ({ ...one, missing: false }))]) {
+        describe.concurrent(server.name, () => {
+          const groups: RedisGroup[] = []
+          afterAll(() => Promise.all(groups.map((group) => group.close())))
+          for (const { name, real, from } of contracts) {
+            test.skipIf(server.missing || ('version' in server && !from(server)))(name, async () => {
+              const group = await openReal(server.redisServer)
+              groups.push(group)
+              await real(group)
+              await group.close()
+            })
+          }
+        })
+      }
     },
   }
 }

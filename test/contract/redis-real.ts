@@ -24,7 +24,7 @@ const clientMs = 150
 const settings = [
   '--bind 127.0.0.1 --protected-mode no --daemonize no --hz 100 --dynamic-hz no',
   '--repl-diskless-sync no --repl-diskless-sync-delay 0 --repl-backlog-ttl 0 --repl-backlog-size 1mb',
-  '--loading-process-events-interval-bytes 1024 --rdbcompression no',
+  '--rdbcompression no',
 ]
   .join(' ')
   .split(' ')
@@ -36,7 +36,7 @@ const replies: readonly (readonly [string, Reply])[] = [
   ['-LOADING', 'LOADING'],
 ]
 
-export async function openReal(): Promise<RedisGroup> {
+export async function openReal(program: string): Promise<RedisGroup> {
   const dir = mkdtempSync(`${tmpdir()}/holdfast-contract-`)
   let keys = 0
   const newKey = (): string => {
@@ -44,7 +44,7 @@ export async function openReal(): Promise<RedisGroup> {
     return `k${keys}`
   }
   const all = new Map<string, RealRedis>()
-  for (const name of ['a', 'b', 'c']) all.set(name, new RealRedis(name, await quietPort(), `${dir}/${name}`, newKey))
+  for (const name of ['a', 'b', 'c']) all.set(name, new RealRedis(name, program, await quietPort(), `${dir}/${name}`, newKey))
   return {
     redis: (name) => {
       const found = all.get(name)
@@ -83,13 +83,15 @@ async function quietPort(): Promise<number> {
 
 class RealRedis implements RedisUnderTest {
   readonly name: string
+  readonly #program: string
   readonly #port: number
   readonly #dir: string
   readonly #newKey: () => string
   #child: ChildProcess | null = null
 
-  constructor(name: string, port: number, dir: string, newKey: () => string) {
+  constructor(name: string, program: string, port: number, dir: string, newKey: () => string) {
     this.name = name
+    this.#program = program
     this.#port = port
     this.#dir = dir
     this.#newKey = newKey
@@ -98,9 +100,9 @@ class RealRedis implements RedisUnderTest {
 
   async start(born: 'fenced' | 'primary', how?: 'slowly'): Promise<void> {
     const role = born === 'fenced' ? ['--replicaof', '127.0.0.1', '1'] : []
-    const pace = how === 'slowly' ? ['--key-load-delay', '50000'] : []
+    const pace = how === 'slowly' ? ['--key-load-delay', '50000', '--loading-process-events-interval-bytes', '1024'] : []
     const own = ['--port', String(this.#port), '--dir', this.#dir, '--logfile', 'redis.log', '--save', '']
-    this.#child = spawn('redis-server', [...settings, ...own, ...role, ...pace], { stdio: 'ignore' })
+    this.#child = spawn(this.#program, [...settings, ...own, ...role, ...pace], { stdio: 'ignore' })
     const up = await poll(
       async () => {
         const answer = await this.#ask(answerMs, 'INFO')
@@ -181,7 +183,7 @@ class RealRedis implements RedisUnderTest {
   attempts(): Promise<readonly Attempt[]> {
     const attempts: Attempt[] = []
     for (const line of this.#log().split('\n')) {
-      if (line.includes('Full resync from master')) attempts.push('full')
+      if (/Full resync from (?:master|primary)/i.test(line)) attempts.push('full')
       else if (line.includes('Successful partial resynchronization')) attempts.push('partial')
       else if (line.includes('NOMASTERLINK') && attempts.at(-1) !== 'NOMASTERLINK') attempts.push('NOMASTERLINK')
     }

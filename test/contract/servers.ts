@@ -1,0 +1,43 @@
+/**
+ * The other servers that script/servers has fetched (docs/servers.md), each of which Holdfast is tried on. A folder of one's own in the
+ * same place counts as well: NAME/redis-server and NAME/redis-sentinel.
+ */
+import { execFileSync } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+
+export interface Server {
+  /** `redis-6.0`, `valkey-8.1`: the name of its folder. */
+  readonly name: string
+  readonly redisServer: string
+  readonly redisSentinel: string
+  /** What it says of itself: `8.1.1`. */
+  readonly version: string
+}
+
+const place = process.env['HOLDFAST_SERVERS'] ?? join(process.env['XDG_CACHE_HOME'] ?? '/var/cache', 'holdfast-servers')
+
+function found(): readonly Server[] {
+  const names = existsSync(place) ? readdirSync(place).toSorted() : []
+  return names.flatMap((name) => {
+    const [redisServer, redisSentinel] = [join(place, name, 'redis-server'), join(place, name, 'redis-sentinel')]
+    if (!existsSync(redisServer) || !existsSync(redisSentinel)) return []
+    const told = execFileSync(redisServer, ['--version'], { encoding: 'utf8' })
+    return [{ name, redisServer, redisSentinel, version: /v=(\S+)/.exec(told)?.[1] ?? '' }]
+  })
+}
+
+export const servers = found()
+
+/** Said once where none is there, because a test that is skipped without a word looks like one that passed. */
+export function sayIfNone(): void {
+  if (servers.length === 0) console.warn(`skipped: no other servers in ${place}: script/servers fetches them`)
+}
+
+/** For what came with a version of redis: CLIENT PAUSE … WRITE with 6.2, answers at small intervals while loading with 7.0. Valkey began with 7.2. */
+export function since(major: number, minor: number): (server: Server) => boolean {
+  return ({ version }) => {
+    const [its = 0, itsMinor = 0] = version.split('.').map(Number)
+    return its > major || (its === major && itsMinor >= minor)
+  }
+}
