@@ -56,9 +56,11 @@ export function sentinelProcess(options: SentinelProcessOptions): SentinelProces
       if (!answer.ok) return notASentinel(answer.why)
       const info = parseInfo(String(answer.value))
       const from = info.get('config_file') ?? ''
-      if (info.get('redis_mode') !== 'sentinel' || from !== file)
+      // Valkey has another name for it.
+      const mode = info.get('redis_mode') ?? info.get('server_mode') ?? 'program'
+      if (mode !== 'sentinel' || from !== file)
         return failed(
-          `the ${info.get('redis_mode') ?? 'program'} on port ${target.port} (pid ${info.get('process_id') ?? '?'}) was started from ${from === '' ? 'no file' : from}, not by Holdfast: it is left alone (HF204)`,
+          `the ${mode} on port ${target.port} (pid ${info.get('process_id') ?? '?'}) was started from ${from === '' ? 'no file' : from}, not by Holdfast: it is left alone (HF204)`,
         )
       known = readProcess(Number(info.get('process_id')))
       return done

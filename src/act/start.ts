@@ -10,8 +10,8 @@ import type { Config } from '../model/config.ts'
 import { done, failed, type Outcome } from '../model/outcome.ts'
 import { groupRunDir, redisConfFile, redisDataDir, redisLogFile } from '../model/paths.ts'
 import { readProcess } from '../observe/process.ts'
-import { versionOf } from '../redis/info.ts'
 import { otherAofMark, renderRedisConf, safeLimits } from '../render/redis-conf.ts'
+import { readVersion } from '../render/redis-directives.ts'
 import { rememberStart } from './min-replicas.ts'
 import { command, killRedis, type RedisHands } from './redis.ts'
 
@@ -86,7 +86,8 @@ async function writeRedisConf(hands: RedisHands, load?: 'aof' | 'rdb'): Promise<
   const { paths } = hands.config
   try {
     const { stdout } = await promisify(execFile)(paths.redisServer, ['--version'], { timeout: versionDeadlineMs })
-    const serverVersion = versionOf(/v=(\S+)/.exec(stdout)?.[1] ?? stdout)
+    const serverVersion = readVersion(stdout)
+    if (serverVersion === null) return failed(`${paths.redisServer} --version tells no version: ${stdout.slice(0, 80)}`)
     if (serverVersion.major < 4)
       return failed(`HF402: redis ${serverVersion.major}.${serverVersion.minor} has no replication ids (4.0 has); a group needs them to compare data`)
     if (hands.sentinelKey !== undefined && (serverVersion.major < 6 || (serverVersion.major === 6 && serverVersion.minor < 2)))

@@ -17,7 +17,7 @@ import { renderKeepalived, vrrpGroups } from '../render/keepalived.ts'
 import { renderNftables } from '../render/nftables.ts'
 import { renderRedisConf } from '../render/redis-conf.ts'
 import { renderSentinelConf } from '../render/sentinel-conf.ts'
-import type { ServerVersion } from '../render/redis-directives.ts'
+import { readVersion, type ServerVersion } from '../render/redis-directives.ts'
 import { configFileOf } from './check.ts'
 
 const kinds = ['redis', 'sentinel', 'keepalived', 'nftables', 'haproxy'] as const
@@ -167,7 +167,7 @@ async function serverVersion(config: Config, asked: ServerVersion | undefined): 
   try {
     const { stdout } = await promisify(execFile)(config.paths.redisServer, ['--version'], { timeout: versionDeadlineMs, maxBuffer: 65_536 })
     const version = readVersion(stdout)
-    if (version !== undefined) return { version, note: [] }
+    if (version !== null) return { version, note: [] }
   } catch {
     // Not installed here: the operator may well render on another machine, and the note says what was assumed.
   }
@@ -176,7 +176,7 @@ async function serverVersion(config: Config, asked: ServerVersion | undefined): 
 
 function askedVersion(text: string): ServerVersion {
   const version = readVersion(`v=${text}`)
-  if (version === undefined) throw new InvalidArgumentError('Give it as major.minor, such as 7.0.')
+  if (version === null) throw new InvalidArgumentError('Give it as major.minor, such as 7.0.')
   return version
 }
 
@@ -184,9 +184,4 @@ function askedPort(text: string): number {
   const port = Number(text)
   if (!Number.isInteger(port) || port < ranges.port.min || port > ranges.port.max) throw new InvalidArgumentError('Give it as a number from 1 to 65535.')
   return port
-}
-
-function readVersion(text: string): ServerVersion | undefined {
-  const found = /\bv=(\d{1,3})\.(\d{1,3})/.exec(text)
-  return found === null ? undefined : { major: Number(found[1]), minor: Number(found[2]) }
 }

@@ -7,6 +7,7 @@ import type { Decision } from '../model/decision.ts'
 import { tickMs, type Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { View } from '../model/view.ts'
+import { whyUnreadable } from './copies.ts'
 import { adviseBacklog, countsBytes } from './backlog.ts'
 import { diagnose } from './diagnose.ts'
 import { answerRequest, holdStill, type Context, type Draft } from './draft.ts'
@@ -156,6 +157,9 @@ function reinitOr(ctx: Context, otherwise: () => Draft): Draft {
   if (situation.claim !== 'theirs' || situation.holder !== 'serves') {
     return refuse('reinit gives the data of a replica up, so another member must be serving: none is known to')
   }
+  // Emptied, it could never be filled again.
+  const unreadable = whyUnreadable(view.redis.facts, state.holder === null ? null : (heard(peerOf(view, state.holder))?.redis ?? null))
+  if (unreadable !== null) return refuse(`${unreadable}: upgrade redis on ${state.host} first`)
   if (view.request.dryRun)
     return {
       ...holdStill(ctx, 'dry run', tickMs),

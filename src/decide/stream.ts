@@ -7,6 +7,7 @@ import { cycleAgainMs, lagAlarmMs, stuckMs, syncLoopStarts, underWayBytes, type 
 import type { State } from '../model/state.ts'
 import type { View } from '../model/view.ts'
 import type { Draft, Context } from './draft.ts'
+import { whyUnreadable } from './copies.ts'
 import { adviseReplicaBuffer, pauseAfterLoop } from './resync.ts'
 import { heard, peerOf, redisAnswers } from './situation.ts'
 
@@ -60,7 +61,10 @@ export function alarmsOf(state: State, view: View, policy: Policy): readonly str
       `it is more than ${underWayBytes / 1024} KiB behind ${state.holder ?? 'its primary'} for ${lagAlarmMs / 1000} s and more: should that host be lost now, those writes would be missing; look at the network between them and at the load here`,
     )
   if (attempts.startsAtMs.length >= syncLoopStarts && facts?.linkUp === false) alarms.push('its full sync was begun again and again, and it never caught up')
-  const theirs = state.holder === null || state.holder === state.host ? null : (heard(peerOf(view, state.holder))?.settings ?? null)
+  const source = state.holder === null || state.holder === state.host ? null : heard(peerOf(view, state.holder))
+  const theirs = source?.settings ?? null
+  const unreadable = whyUnreadable(facts, source?.redis ?? null)
+  if (unreadable !== null) alarms.push(`${unreadable}: it lives by the stream alone; upgrade redis on ${state.host}`)
   if (settings === null || facts?.role !== 'replica') return alarms
   if (!settings.readOnly) alarms.push('replica-read-only is off: what clients write here is not the primary’s, and nothing tells; set it to yes')
   if (theirs === null) return alarms

@@ -67,11 +67,6 @@ export function factsFromFields(fields: InfoFields): RedisFacts | null {
   }
 }
 
-export function versionOf(text: string): { readonly major: number; readonly minor: number } {
-  const match = /(\d+)\.(\d+)/.exec(text)
-  return { major: number(match?.[1], 0), minor: number(match?.[2], 0) }
-}
-
 function number(text: string | undefined, fallback: number): number {
   if (text === undefined || text === '') return fallback
   const value = Number(text)

@@ -7,6 +7,13 @@
 export interface ServerVersion {
   readonly major: number
   readonly minor: number
+  readonly valkey?: boolean
+}
+
+/** What `--version` answers; null: no version is in it. */
+export function readVersion(text: string): ServerVersion | null {
+  const found = /\bv=(\d{1,3})\.(\d{1,3})/.exec(text)
+  return found === null ? null : { major: Number(found[1]), minor: Number(found[2]), valkey: text.startsWith('Valkey') }
 }
 
 export type Words = { readonly ok: true; readonly words: readonly string[] } | { readonly ok: false; readonly why: string }
@@ -137,15 +144,21 @@ const newNames: Readonly<Record<string, string>> = {
 
 const oldNames: Readonly<Record<string, string>> = Object.fromEntries(Object.entries(newNames).map(([old, now]) => [now, old]))
 
-/** The modern name of a directive: the key under which two spellings meet. */
+/** Since Valkey 8.0. There was never a third name for these in redis. */
+const primaryNames: Readonly<Record<string, string>> = { masterauth: 'primaryauth', masteruser: 'primaryuser' }
+
+/** The modern name of a directive in redis: the key under which two spellings meet. */
 export function modernName(directive: string): string {
   const lower = directive.toLowerCase()
+  const ofPrimary = Object.entries(primaryNames).find(([, name]) => name === lower)
+  if (ofPrimary !== undefined) return ofPrimary[0]
   return Object.hasOwn(newNames, lower) ? (newNames[lower] ?? lower) : lower
 }
 
-/** The name this server understands: `slave-*` before 5.0, `replica-*` from then on. */
+/** The name this server understands: `slave-*` before 5.0, `replica-*` from then on; `primary*` where it speaks so. */
 export function nameFor(version: ServerVersion, directive: string): string {
   const modern = modernName(directive)
+  if (version.valkey === true && version.major >= 8 && Object.hasOwn(primaryNames, modern)) return primaryNames[modern] ?? modern
   return version.major < 5 && Object.hasOwn(oldNames, modern) ? (oldNames[modern] ?? modern) : modern
 }
 

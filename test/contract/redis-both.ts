@@ -7,7 +7,7 @@ import { noRedis } from '../unit/real-redis.ts'
 import { openModel } from './redis-model.ts'
 import { openReal } from './redis-real.ts'
 import type { RedisGroup } from './redis-under-test.ts'
-import { sayIfNone, servers, type Server } from './servers.ts'
+import { others, sayIfNone, type Server } from './servers.ts'
 
 type Since = (server: Server) => boolean
 const anyServer: Since = () => true
@@ -42,14 +42,16 @@ export function redisContracts() {
       })
       if (noRedis) console.warn('skipped: redis-server is not installed')
       sayIfNone()
-      const installed = { name: 'redis-server', redisServer: 'redis-server', missing: noRedis }
-      for (const server of [installed, ...servers.map((one) => ({ ...one, missing: false }))]) {
-        describe.concurrent(server.name, () => {
+      for (const [name, program, can] of [
+        ['redis-server', 'redis-server', () => !noRedis] as const,
+        ...others.map((server) => [server.name, server.redisServer, (from: Since) => from(server)] as const),
+      ]) {
+        describe.concurrent(name, () => {
           const groups: RedisGroup[] = []
           afterAll(() => Promise.all(groups.map((group) => group.close())))
           for (const { name, real, from } of contracts) {
-            test.skipIf(server.missing || ('version' in server && !from(server)))(name, async () => {
-              const group = await openReal(server.redisServer)
+            test.skipIf(!can(from))(name, async () => {
+              const group = await openReal(program)
               groups.push(group)
               await real(group)
               await group.close()

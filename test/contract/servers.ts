@@ -2,7 +2,7 @@
  * The other servers that script/servers has fetched (docs/servers.md), each of which Holdfast is tried on. A folder of one's own in the
  * same place counts as well: NAME/redis-server and NAME/redis-sentinel.
  */
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -28,6 +28,11 @@ function found(): readonly Server[] {
 }
 
 export const servers = found()
+
+const installed = spawnSync('redis-server', ['--version'], { encoding: 'utf8' }).stdout ?? ''
+
+/** Without the one that is installed as well: every other test tries that. */
+export const others = servers.filter(({ version }) => !installed.includes(`v=${version} `))
 
 /** Said once where none is there, because a test that is skipped without a word looks like one that passed. */
 export function sayIfNone(): void {

@@ -137,6 +137,31 @@ describe('reinit', () => {
     expect(w.acts(['wipe-redis'])).toEqual([])
   })
 
+  test.each([
+    { own: '7.0.15', primary: '8.0.2', refused: /redis 7.0.15 here cannot read a full copy from redis 8.0.2 .*upgrade redis on b first/ },
+    { own: '6.2.16', primary: '7.2.4', refused: /cannot read/ },
+    { own: '7.2.4', primary: '8.0.2', refused: /cannot read/ },
+    { own: '8.0.2', primary: '7.2.4', refused: null },
+    { own: '6.0.16', primary: '6.2.16', refused: null },
+  ])('of redis $own under a primary of $primary', ({ own, primary, refused }) => {
+    const w = createWorld('a', 'b').begin()
+    w.writes(5)
+    w.redis('b').version = own
+    w.redis('a').version = primary
+    w.run(1200)
+    const id = w.ask('b', 'reinit')
+    w.run(300)
+    expect(w.results.get(id)?.ok).toBe(refused === null)
+    if (refused === null) return
+    expect(w.results.get(id)?.message).toMatch(refused)
+    expect(w.acts(['wipe-redis'])).toEqual([])
+    // and whoever looks is told before there is any need for a copy
+    expect(w.events.find((e) => e.host === 'b' && e.kind === 'alarm')?.text).toMatch(/lives by the stream alone; upgrade redis on b/)
+    // it is as good a successor as ever
+    w.crash('a')
+    w.until('b serves', () => w.serving().includes('b'), 500)
+  })
+
   test('of an external redis: it belongs to somebody else', () => {
     const w = new World({ members: ['a', 'b'], external: true })
     for (const h of w.hosts) w.supervisorStarts(h, 'empty')

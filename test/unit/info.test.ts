@@ -1,6 +1,6 @@
 /** INFO of servers from 3.2 to Valkey 8 in one shape. The texts are cut from real answers. */
 import { describe, expect, test } from 'vitest'
-import { factsFromInfo, parseInfo, versionOf } from '../../src/redis/info.ts'
+import { factsFromInfo, parseInfo } from '../../src/redis/info.ts'
 
 const old32 = `# Server\r\nredis_version:3.2.4\r\nprocess_id:71\r\nrun_id:aa11\r\n# Persistence\r\nloading:0\r\n# Replication\r\nrole:slave\r\nmaster_host:10.0.0.1\r\nmaster_port:6379\r\nmaster_link_status:up\r\nmaster_last_io_seconds_ago:0\r\nmaster_sync_in_progress:0\r\nslave_repl_offset:4711\r\nslave_priority:100\r\nslave_read_only:1\r\nconnected_slaves:0\r\nmaster_repl_offset:0\r\n# Keyspace\r\ndb0:keys=3,expires=0,avg_ttl=0\r\ndb7:keys=4,expires=1,avg_ttl=9\r\n`
 
@@ -84,12 +84,4 @@ test('a value may hold colons; comments and empty lines are nothing', () => {
   expect([...parseInfo('# Server\r\n\r\nexecutable:/a:b\r\nlonely\r\n')]).toEqual([['executable', '/a:b']])
   expect([...parseInfo('# a: b\nlonely\n:x\nlast:1')]).toEqual([['last', '1']])
   expect([...parseInfo('')]).toEqual([])
-})
-
-test.each([
-  ['7.0.15', 7, 0],
-  ['Redis server v=6.2.6 sha=0', 6, 2],
-  ['?', 0, 0],
-])('versionOf(%s)', (text, major, minor) => {
-  expect(versionOf(text)).toEqual({ major, minor })
 })

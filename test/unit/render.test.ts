@@ -5,7 +5,7 @@ import { findGroup, parseConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/model/config.ts'
 import { advertMs, downIntervalMs, renderKeepalived, vrrpGroups } from '../../src/render/keepalived.ts'
 import { leftOut, renderRedisConf } from '../../src/render/redis-conf.ts'
-import { argsFor, managedDirectives, managedReason, nameFor, quoteWord, readConf, splitWords } from '../../src/render/redis-directives.ts'
+import { argsFor, managedDirectives, managedReason, nameFor, quoteWord, readConf, readVersion, splitWords } from '../../src/render/redis-directives.ts'
 
 function configOf(group: string): Config {
   const { config, problems } = parseConfig(
@@ -23,6 +23,14 @@ function rendered(userConf: string, group = '', version = { major: 7, minor: 0 }
   if (member === undefined) throw new Error('the group has members')
   return renderRedisConf({ config, group: found, member, password: undefined, serverVersion: version, userConf })
 }
+
+test.each([
+  ['Redis server v=6.2.16 sha=00000000:0 malloc=libc', { major: 6, minor: 2, valkey: false }],
+  ['Valkey server v=8.1.1 sha=00000000:0', { major: 8, minor: 1, valkey: true }],
+  ['keydb', null],
+])('--version: %s', (text, version) => {
+  expect(readVersion(text)).toEqual(version)
+})
 
 describe('redis.conf words', () => {
   test.each([
