@@ -7,7 +7,7 @@ import { noRedis } from '../unit/real-redis.ts'
 import { openModel } from './redis-model.ts'
 import { openReal } from './redis-real.ts'
 import type { RedisGroup } from './redis-under-test.ts'
-import { others, sayIfNone, type Server } from './servers.ts'
+import { others, type Server } from './servers.ts'
 
 type Since = (server: Server) => boolean
 const anyServer: Since = () => true
@@ -41,7 +41,6 @@ export function redisContracts() {
         for (const { name, model } of contracts) test(name, () => model(openModel()))
       })
       if (noRedis) console.warn('skipped: redis-server is not installed')
-      sayIfNone()
       for (const [name, program, can] of [
         ['redis-server', 'redis-server', () => !noRedis] as const,
         ...others.map((server) => [server.name, server.redisServer, (from: Since) => from(server)] as const),

@@ -12,9 +12,9 @@ import { renderRedisConf } from '../../src/render/redis-conf.ts'
 import { readVersion } from '../../src/render/redis-directives.ts'
 import { groupConfig } from '../unit/builders.ts'
 import { freePort } from '../unit/wire.ts'
-import { sayIfNone, servers, since } from './servers.ts'
+import { expectServers, servers, since } from './servers.ts'
 
-sayIfNone()
+expectServers()
 
 /** Old names and those of Valkey: what is Holdfast's to decide is so by every name. */
 const userConf = 'slave-lazy-flush yes\nmin-slaves-max-lag 7\nprimaryauth of-the-user\nprimaryuser somebody\nmaxclients 500\n'

@@ -19,7 +19,7 @@ import type { Attempt, PsyncAnswer, RedisGroup, RedisUnderTest, Reply } from './
 const limitMs = 15_000
 const answerMs = 5000
 /** A client of a paused or frozen redis hangs up after so long. */
-const clientMs = 150
+const clientMs = 400
 
 const settings = [
   '--bind 127.0.0.1 --protected-mode no --daemonize no --hz 100 --dynamic-hz no',

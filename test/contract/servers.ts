@@ -5,6 +5,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { expect, test } from 'vitest'
 
 export interface Server {
   /** `redis-6.0`, `valkey-8.1`: the name of its folder. */
@@ -34,9 +35,12 @@ const installed = spawnSync('redis-server', ['--version'], { encoding: 'utf8' })
 /** Without the one that is installed as well: every other test tries that. */
 export const others = servers.filter(({ version }) => !installed.includes(`v=${version} `))
 
-/** Said once where none is there, because a test that is skipped without a word looks like one that passed. */
-export function sayIfNone(): void {
+/** Skipped where none is there, with one line, because what is left out without a word looks like what passed. */
+export function expectServers(): void {
   if (servers.length === 0) console.warn(`skipped: no other servers in ${place}: script/servers fetches them`)
+  test.skipIf(servers.length === 0)('servers are here, and tell their versions', () => {
+    expect(servers.map(({ version }) => /^\d+\.\d+\.\d+$/.test(version))).toEqual(servers.map(() => true))
+  })
 }
 
 /** For what came with a version of redis: CLIENT PAUSE … WRITE with 6.2, answers at small intervals while loading with 7.0. Valkey began with 7.2. */

@@ -6,10 +6,10 @@
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { afterAll, describe, expect, test } from 'vitest'
-import { others, sayIfNone, servers, since, type Server } from '../contract/servers.ts'
+import { others, expectServers, servers, since, type Server } from '../contract/servers.ts'
 import { hostLines, poll, problems, rigFor, threeWithSentinels, twoHosts, type Rig } from './rig.ts'
 
-sayIfNone()
+expectServers()
 
 /** CLIENT PAUSE … WRITE. */
 const pausesWrites = since(6, 2)
