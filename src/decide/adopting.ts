@@ -2,9 +2,10 @@
 import type { Event } from '../model/action.ts'
 import type { State } from '../model/state.ts'
 import { holdStill, type Context, type Draft } from './draft.ts'
+import type { Chosen } from './sentinels.ts'
 
-export function adoptPromotion(ctx: Context, chosen: { readonly epoch: number; readonly why: string }): Draft {
-  const { state, view, situation } = ctx
+export function adoptPromotion(ctx: Context, chosen: Chosen): Draft {
+  const { state, view, situation, policy } = ctx
   const next: State = {
     ...state,
     phase: 'promoting',
@@ -14,7 +15,8 @@ export function adoptPromotion(ctx: Context, chosen: { readonly epoch: number; r
     gone: null,
     prepared: null,
     handover: null,
-    vote: { epoch: chosen.epoch, to: state.host, atMs: view.nowMs },
+    // Votes are the first proof of a lease. Who was ordered to has none, and waits until the Sentinels name it.
+    vote: { epoch: chosen.epoch, to: state.host, atMs: view.nowMs - (chosen.elected ? 0 : policy.leaseMs) },
     writesHeldSinceMs: null,
     claim: { source: 'failover', why: chosen.why, ...(state.gone?.told == null ? {} : { told: state.gone.told }) },
     refusedEpoch: null,

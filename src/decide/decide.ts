@@ -36,7 +36,7 @@ export function decide(state: State, view: View, policy: Policy): Decision {
   const cell = respondTo(ctx.state.phase, row.diagnosis)
   const forced = isForced(ctx)
   const dispute = forced ? null : disputeOf(ctx)
-  const renewed = dispute?.ballot.result === 'elected' ? { epoch: dispute.ballot.epoch, why: dispute.why } : null
+  const renewed = dispute?.ballot.result === 'elected' ? { epoch: dispute.ballot.epoch, why: dispute.why, elected: true } : null
   const chosen = forced || policy.sentinel === null ? null : (chosenBySentinel(ctx) ?? renewed)
   const normal = () => (chosen === null ? respond[cell.response](ctx) : adoptPromotion(ctx, chosen))
   const answered = withPreparation(ctx, refuseUnanswered(ctx, forced ? forceFailover(ctx) : reinitOr(ctx, normal)))

@@ -52,6 +52,9 @@ function mayTakeUp(view: View, vote: SentinelVote): boolean {
   return word.seesHolder !== 'serves'
 }
 
+/** A Sentinel that was elected selects within two of its ticks; votes for it that were under way have arrived by then as well. */
+const selectsWithinMs = 500
+
 export type SentinelBallot =
   | { readonly result: 'elected'; readonly epoch: number; readonly because: string }
   /** `vote`: the candidacy to remember; `ask`: the Sentinels are to be asked in its epoch. */
@@ -83,7 +86,8 @@ export function votesFor(view: View, epoch: number, to: string): number {
 }
 
 function candidacy(state: State, view: View): SentinelBallot {
-  const epoch = nextEpoch(state, view)
+  // Who finds the primary down may stand in the next epoch at this very moment: one further on, no vote for it is a vote less here.
+  const epoch = nextEpoch(state, view) + (answering(view).some((s) => s.facts?.down === true) ? 1 : 0)
   return { result: 'waiting', vote: { epoch, to: state.host, atMs: view.nowMs }, ask: true, because: `asks the Sentinels for their votes in epoch ${epoch}` }
 }
 
@@ -105,12 +109,26 @@ function rivalOf(state: State, view: View, policy: Policy): string | null {
   const settled = Math.max(state.epoch, namedBySentinels(view)?.epoch ?? 0)
   for (const sentinel of sentinelsOf(view)) {
     for (const vote of votesTold(sentinel)) {
-      if (vote.epoch <= settled || vote.to === state.host) continue
+      if (vote.epoch <= settled || vote.to === state.host || !mayHaveWon(view, policy, vote)) continue
       const leftMs = takesUpWithinMs(view, policy, vote) - vote.ageMs
       if (leftMs > 0) return `${sentinel.host} has voted for ${vote.to} in epoch ${vote.epoch}, which may act on it for ${Math.round(leftMs)} ms more`
     }
   }
   return null
+}
+
+/**
+ * With the votes that are told, and those of Sentinels of which it is not known that they are past that epoch. An agent and a Sentinel that stand
+ * at the same moment would else wait for each other until the timeout, each with a vote too few. A Sentinel has its own vote only as long as it
+ * has not given it to another in a later epoch.
+ */
+function mayHaveWon(view: View, policy: Policy, { epoch, to }: SentinelVote): boolean {
+  const counted = sentinelsOf(view).filter((s) => {
+    const isOwn = to === leaderName(s.host)
+    if (isOwn ? s.vote?.epoch === epoch && s.vote.to === to : votesTold(s).some((v) => v.epoch === epoch && v.to === to)) return true
+    return s.reach !== 'answers' || (s.vote?.epoch ?? 0) < epoch
+  })
+  return counted.length >= (policy.sentinel?.votes ?? 0)
 }
 
 function votesTold({ vote }: SentinelProbe): readonly SentinelVote[] {
@@ -122,8 +140,9 @@ function takesUpWithinMs(view: View, policy: Policy, vote: SentinelVote): number
   const { downAfterMs, failoverTimeoutMs } = policy.sentinel ?? { downAfterMs: 0, failoverTimeoutMs: 0 }
   const leader = sentinelsOf(view).find((s) => vote.to === leaderName(s.host))
   if (leader !== undefined) {
-    const answers = leader.reach === 'answers' && leader.facts !== null && leader.ageMs < vote.ageMs
-    return answers && leader.facts.failover === null ? 0 : failoverTimeoutMs
+    if (leader.reach !== 'answers' || leader.facts === null || leader.ageMs >= vote.ageMs) return failoverTimeoutMs
+    if (leader.facts.failover === null) return 0
+    return leader.facts.failover.to === null ? selectsWithinMs : failoverTimeoutMs
   }
   const peer = peerOf(view, vote.to)
   if (peer === undefined) return failoverTimeoutMs
@@ -131,20 +150,37 @@ function takesUpWithinMs(view: View, policy: Policy, vote: SentinelVote): number
   return word !== null && !isServingPhase(word.phase) ? takenUpMs : downAfterMs
 }
 
+export interface Chosen {
+  readonly epoch: number
+  readonly why: string
+  /** By the majority; else by one Sentinel that somebody ordered to. */
+  readonly elected: boolean
+}
+
+function naming(view: View, host: string, epoch: number): number {
+  return answering(view).filter((s) => s.facts?.names === host && s.facts.configEpoch === epoch).length
+}
+
 /**
  * A Sentinel has promoted the redis here by itself, because no agent was there to do it: since which epoch, and who says so. null: nobody
  * does. Not one that is only named still, from the time before its redis crashed.
  */
-export function chosenBySentinel({ state, view }: Pick<Context, 'state' | 'view'>): { readonly epoch: number; readonly why: string } | null {
+export function chosenBySentinel({ state, view, policy }: Pick<Context, 'state' | 'view' | 'policy'>): Chosen | null {
+  const votes = policy.sentinel?.votes ?? Number.MAX_SAFE_INTEGER
   const { facts } = view.redis
   if (facts === null || facts.role !== 'primary' || facts.loading || facts.syncing || state.partial) return null
   const named = namedBySentinels(view)
   if (named?.host === state.host && named.epoch > state.epoch)
-    return { epoch: named.epoch, why: `the Sentinel of ${named.by} names ${state.host} since epoch ${named.epoch}` }
+    return {
+      epoch: named.epoch,
+      elected: naming(view, state.host, named.epoch) >= votes,
+      why: `the Sentinel of ${named.by} names ${state.host} since epoch ${named.epoch}`,
+    }
   const led = sentinelLeads(view)
   const serves = state.holder === state.host && isServingPhase(state.phase)
-  if (led?.to !== state.host || serves) return null
-  return { epoch: Math.max(state.epoch + 1, led.epoch), why: `the Sentinel of ${led.by} leads a failover and has promoted ${state.host}` }
+  if (led?.to !== state.host || serves || (led.epoch > 0 && led.epoch <= state.epoch)) return null
+  const elected = votesFor(view, led.epoch, leaderName(led.by)) >= votes
+  return { epoch: Math.max(state.epoch + 1, led.epoch), elected, why: `the Sentinel of ${led.by} leads a failover and has promoted ${state.host}` }
 }
 
 /** A later epoch of another member, of which the Sentinels know. A member that is named itself is not told by this what its redis is. */

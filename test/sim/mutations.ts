@@ -352,7 +352,12 @@ export const mutations: readonly Mutation[] = [
   drop('Sentinel: who names another in the same epoch is convinced', 'src/decide/disputed.ts', 'if (stray === undefined)', 'if (stray !== null)'),
   drop('Sentinel: a replica that is cut off lets go', responses, 'policy.sentinel === null ? lonelyWaitMs / 2 : policy.hostLossMs', 'lonelyWaitMs / 2'),
   drop('Sentinel: a rival who was voted for is waited for', sentinels, 'if (rival !== null)', 'if (rival !== null && state.epoch < 0)', sentinelTest),
-  drop('Sentinel: the majority of them elects', sentinels, 'policy.sentinel?.votes ??', 'Math.min(1, policy.sentinel?.votes ?? 1) ??'),
+  drop(
+    'Sentinel: the majority of them elects',
+    sentinels,
+    'const needed = policy.sentinel?.votes ??',
+    'const needed = Math.min(1, policy.sentinel?.votes ?? 1) ??',
+  ),
   drop(
     'Sentinel: who has voted for another does not stand behind this one',
     sentinels,

@@ -7,7 +7,7 @@ import { situationOf } from '../../src/decide/situation.ts'
 import type { SentinelProbe } from '../../src/model/sentinel.ts'
 import type { View } from '../../src/model/view.ts'
 import { entry, facts, nowMs, peer, primaryFacts, probe, sentinel, silent, state, view, vrrp, word } from './builders.ts'
-import { atA, atB, calm, gone, kinds, may, policy, resigned, serving, vote, voted } from './sentinel-views.ts'
+import { atA, atB, calm, gone, kinds, may, policy, resigned, serving, vote, voted, third } from './sentinel-views.ts'
 
 describe('the primary crashed, and its agent says so; b has the most data', () => {
   test('b remembers its candidacy, then asks the Sentinels, in an epoch above all that was told', () => {
@@ -81,6 +81,34 @@ describe('the primary crashed, and its agent says so; b has the most data', () =
     expect(standBeforeSentinels(state('b', { gone }), led({ to: null }, 20), policy)).toMatchObject({ ask: false })
     expect(standBeforeSentinels(state('b', { gone }), led(null, 20), policy)).toMatchObject({ ask: true })
     expect(standBeforeSentinels(state('b', { gone }), led(null, 150), policy), 'it said so before the vote').toMatchObject({ ask: false })
+  })
+
+  test('its own Sentinel stood at the same moment: b goes one epoch further, has both votes that are left, and waits for nobody', () => {
+    const dead = sentinel('a', { down: true }, { reach: 'silent', ageMs: 1200 })
+    const lost = { ...atB([dead, sentinel('b', { down: true }), sentinel('c', { down: true })]), peers: [silent('a'), third] }
+    const asked = decide(state('b', { gone }), lost, policy)
+    expect(asked.next.vote, 'the next epoch is left to whoever stands by itself').toMatchObject({ epoch: 3, to: 'b' })
+    const own = { epoch: 2, to: 'sentinel:b', ageMs: 5 }
+    const both = [
+      dead,
+      sentinel('b', { down: true, failover: { to: null } }, { vote: vote('b', 3, 1, own) }),
+      sentinel('c', { down: true }, { vote: vote('b', 3, 1) }),
+    ]
+    expect(kinds(decide(asked.next, { ...lost, sentinels: both }, policy))).toContain('promote')
+  })
+
+  test('c had voted for that Sentinel before: it may have been elected, and is given the time to select', () => {
+    const dead = sentinel('a', { down: true }, { reach: 'silent', ageMs: 1200 })
+    const led = (ageMs: number, to: string | null) => [
+      dead,
+      sentinel('b', { down: true, failover: { to } }, { ageMs: 1, vote: vote('b', 3, 2, { epoch: 2, to: 'sentinel:b', ageMs }) }),
+      sentinel('c', { down: true }, { vote: vote('b', 3, 2, { epoch: 2, to: 'sentinel:b', ageMs }) }),
+    ]
+    const at = (sentinels: readonly SentinelProbe[]) => ({ ...atB(sentinels), peers: [silent('a'), third] })
+    const mine = state('b', { gone, vote: { epoch: 3, to: 'b', atMs: nowMs - 3 } })
+    expect(kinds(decide(mine, at(led(300, null)), policy))).not.toContain('promote')
+    expect(kinds(decide(mine, at(led(501, null)), policy)), 'it was not').toContain('promote')
+    expect(kinds(decide(mine, at(led(501, 'c')), policy)), 'it was').not.toContain('promote')
   })
 
   test('while the agents elect, Sentinels may give this redis no orders', () => {
@@ -230,6 +258,24 @@ describe('a Sentinel acts by itself', () => {
     const fenced = state('a', { phase: 'fenced' })
     const restarted = atA(calm, { redis: probe({ facts: primaryFacts({ runId: 'run-2', keys: 0, offset: 0 }), ...may() }) })
     expect(decide(fenced, restarted, policy).rule).not.toContain('adopt')
+  })
+
+  test('an election of Sentinels from before the epoch that is served is not taken up, whatever it has promoted', () => {
+    const old = [sentinel('a', { failover: { to: 'b' } }, { vote: vote('sentinel:a', 6, 3) }), calm[1] as SentinelProbe, calm[2] as SentinelProbe]
+    const here = view('b', [peer(word('c', { phase: 'primary', epoch: 7, holder: 'c' }))], {
+      sentinels: old,
+      redis: probe({ facts: primaryFacts(), ...may() }),
+    })
+    const served = state('b', { epoch: 7, holder: 'c', lineage: [entry(1, 'a', 0), entry(7, 'c', 900)] })
+    expect(decide(served, here, policy).rule).not.toContain('adopt')
+  })
+
+  test('ordered by hand it has no majority behind it: no votes are its first proof, until the Sentinels name it', () => {
+    const here = view('b', [silent('a'), peer(word('c'))], { sentinels: selected, redis: probe({ facts: primaryFacts(), ...may() }) })
+    const adopted = decide(state('b'), here, policy).next
+    expect(holdsLease(adopted, here, policy)).toBe(false)
+    const elected = [selected[0] as SentinelProbe, sentinel('b', {}, { vote: vote('sentinel:a', 6, 3) }), calm[2] as SentinelProbe]
+    expect(holdsLease(decide(state('b'), { ...here, sentinels: elected }, policy).next, here, policy)).toBe(true)
   })
 
   test('half a dataset is not taken up, whoever promoted it', () => {
