@@ -1,7 +1,10 @@
 /** A Sentinel has promoted the redis here by itself: this member takes up the epoch that the Sentinels elected it in, and brings the address. PURE. */
 import type { Event } from '../model/action.ts'
 import type { State } from '../model/state.ts'
-import { holdStill, type Context, type Draft } from './draft.ts'
+import { busyTickMs } from '../model/policy.ts'
+import { answerId, holdStill, type Context, type Draft } from './draft.ts'
+import { answering } from './sentinel-words.ts'
+import { isServingPhase, isWriteFenced, newcomerMs } from './situation.ts'
 import type { Chosen } from './sentinels.ts'
 
 export function adoptPromotion(ctx: Context, chosen: Chosen): Draft {
@@ -17,7 +20,8 @@ export function adoptPromotion(ctx: Context, chosen: Chosen): Draft {
     handover: null,
     // Votes are the first proof of a lease. Who was ordered to has none, and waits until the Sentinels name it.
     vote: { epoch: chosen.epoch, to: state.host, atMs: view.nowMs - (chosen.elected ? 0 : policy.leaseMs) },
-    writesHeldSinceMs: null,
+    // Nobody is known to stand behind it, or something has stopped its writes: only Sentinels that name it release them.
+    writesHeldSinceMs: chosen.elected && view.redis.fence === null ? null : (state.writesHeldSinceMs ?? view.nowMs),
     claim: { source: 'failover', why: chosen.why, ...(state.gone?.told == null ? {} : { told: state.gone.told }) },
     refusedEpoch: null,
   }
@@ -27,5 +31,18 @@ export function adoptPromotion(ctx: Context, chosen: Chosen): Draft {
     text: `${chosen.why}${situation.holderWhy === '' ? '' : ` (here: ${situation.holderWhy})`}`,
     data: { from: state.holder },
   }
-  return { ...holdStill(ctx, chosen.why, 0), next, events: [detected], vip: true }
+  const answered = state.handover === null ? next : answerId(next, state.handover.id, false, chosen.why)
+  return { ...holdStill(ctx, chosen.why, 0), next: answered, events: [detected], vip: true }
+}
+
+/** This agent has just begun, and its redis is a primary that it did not promote: the Sentinels may have, while no agent was there (INV-7). */
+export function awaitsSentinels({ state, view, policy }: Context): boolean {
+  const { facts } = view.redis
+  if (policy.sentinel === null || facts?.role !== 'primary' || facts.loading || isWriteFenced(view)) return false
+  const ours = state.holder === state.host && isServingPhase(state.phase)
+  return !ours && state.epoch > 0 && view.agentUptimeMs < newcomerMs && answering(view).length < policy.sentinel.votes
+}
+
+export function awaitSentinels(ctx: Context): Draft {
+  return holdStill(ctx, 'this agent has only just started, and its redis is a primary: the Sentinels may have promoted it, and are asked first', busyTickMs)
 }

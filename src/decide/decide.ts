@@ -15,7 +15,7 @@ import { withPreparation } from './handover.ts'
 import { disputeOf, withDispute } from './disputed.ts'
 import { checkInvariants } from './invariants.ts'
 import { learn } from './learn.ts'
-import { adoptPromotion } from './adopting.ts'
+import { adoptPromotion, awaitSentinels, awaitsSentinels } from './adopting.ts'
 import { chosenBySentinel, learnFromSentinels, tellRule } from './sentinels.ts'
 import { valveRule } from './valve.ts'
 import { forceFailover, isForced } from './forcing.ts'
@@ -36,9 +36,10 @@ export function decide(state: State, view: View, policy: Policy): Decision {
   const cell = respondTo(ctx.state.phase, row.diagnosis)
   const forced = isForced(ctx)
   const dispute = forced ? null : disputeOf(ctx)
-  const renewed = dispute?.ballot.result === 'elected' ? { epoch: dispute.ballot.epoch, why: dispute.why, elected: true } : null
+  const holds = row.diagnosis === 'i-serve' && ctx.state.holder === ctx.state.host
+  const renewed = holds && dispute?.ballot.result === 'elected' ? { epoch: dispute.ballot.epoch, why: dispute.why, elected: true } : null
   const chosen = forced || policy.sentinel === null ? null : (chosenBySentinel(ctx) ?? renewed)
-  const normal = () => (chosen === null ? respond[cell.response](ctx) : adoptPromotion(ctx, chosen))
+  const normal = () => (chosen !== null ? adoptPromotion(ctx, chosen) : awaitsSentinels(ctx) ? awaitSentinels(ctx) : respond[cell.response](ctx))
   const answered = withPreparation(ctx, refuseUnanswered(ctx, forced ? forceFailover(ctx) : reinitOr(ctx, normal)))
   const draft = withStream(ctx, withVote(ctx, withDispute(dispute, withoutHeldWrites(ctx.state, answered))))
   const allowed = draft.vip ?? mayHoldAddress(ctx, draft.next)
@@ -58,10 +59,8 @@ export function decide(state: State, view: View, policy: Policy): Decision {
       ...stray.actions,
       ...reader.grant,
       ...takeRule(ctx, draft, allowed),
-      ...reader.grant,
-
-      ...tellRule(ctx, draft),
       ...valveRule(ctx, draft),
+      ...tellRule(ctx, draft),
     ],
     events: [...learned.events, ...draft.events, ...stray.events],
     diagnosis: row.diagnosis,

@@ -10,7 +10,7 @@ import type { RedisFacts, Statement } from '../model/view.ts'
 import { answerId, answerRequest, holdStill, type Context, type Draft } from './draft.ts'
 import { heard, peerOf, redisAnswers } from './situation.ts'
 import { holdsLease } from './lease.ts'
-import { sentinelLeads, sentinelsOf } from './sentinel-words.ts'
+import { sentinelsLeading, sentinelsOf } from './sentinel-words.ts'
 import { nextEpoch, votesFor } from './sentinels.ts'
 
 /** A replica further behind than this would hold writes for long; it may catch up first. */
@@ -49,8 +49,8 @@ export function preflight(ctx: Context, to: string | null): Preflight {
 function whyNotBySentinels({ view, policy }: Context): string | null {
   if (policy.sentinel === null) return null
   const { votes, hosts } = policy.sentinel
-  const led = sentinelLeads(view)
-  if (led !== null) return `the Sentinel of ${led.by} leads a failover to ${led.to} at this moment`
+  const [led] = sentinelsLeading(view)
+  if (led !== undefined) return `the Sentinel of ${led.by} leads a failover to ${led.to} at this moment`
   const answering = sentinelsOf(view).filter((s) => s.reach === 'answers')
   return answering.length >= votes ? null : `${answering.length} of ${hosts.length} Sentinels answer, and ${votes} must vote for the target`
 }
@@ -75,7 +75,8 @@ export function startHandover(ctx: Context, id: string, to: string): Draft {
     deadlineMs: view.nowMs + prepareDeadlineMs,
   }
   return {
-    next: { ...state, phase: 'handing', handover },
+    // Among Sentinels: should they not vote in this epoch, the next switchover is to ask in one further on.
+    next: { ...state, phase: 'handing', handover, ...(ctx.policy.sentinel === null ? {} : { vote: { epoch: handover.epoch, to, atMs: view.nowMs } }) },
     actions: [{ kind: 'poke', host: to }],
     events: [],
     because: `switchover to ${to} asked for; ${to} is to agree to epoch ${handover.epoch}`,
@@ -97,6 +98,7 @@ export function handOver(ctx: Context): Draft {
   if (word === null) return rollBack(ctx, handover, `${handover.to} is not heard any more`)
   if (word.redis === null || !word.answering)
     return late ? rollBack(ctx, handover, `the redis of ${handover.to} does not answer`) : waitFor(ctx, handover, 'an answer')
+  if (handover.stage === 'prepare' && word.preparedId === handover.id) return prepare(ctx, handover, word)
   if (handover.stage === 'prepare') return late ? rollBack(ctx, handover, `${handover.to} did not agree in time`) : prepare(ctx, handover, word)
   return pauseStage(ctx, handover, word, word.redis, late)
 }
@@ -134,6 +136,10 @@ function reserve(ctx: Context, handover: Handover, needed: number): Draft | null
   if (given >= needed) return null
   const other = sentinelsOf(view).find((s) => s.reach === 'answers' && (s.vote?.epoch ?? 0) >= handover.epoch && s.vote?.to !== handover.to)
   if (other !== undefined) return rollBack(ctx, handover, `the Sentinel of ${other.host} has voted for ${other.vote?.to ?? 'another'} meanwhile`)
+  if (view.nowMs > handover.deadlineMs) {
+    const why = `only ${given} of the ${needed} Sentinels that are needed voted for it in epoch ${handover.epoch}; they may know of a later one, ask once more`
+    return rollBack(ctx, handover, why)
+  }
   const what = `the votes of the Sentinels for epoch ${handover.epoch} (${given} of ${needed})`
   return { ...waitFor(ctx, handover, what), actions: [{ kind: 'ask-votes', epoch: handover.epoch, to: handover.to }] }
 }

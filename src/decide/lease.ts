@@ -9,13 +9,14 @@ import { busyTickMs, holdWritesMs, isVoted, lonelyWaitMs, longSilentMs, type Pol
 import type { State } from '../model/state.ts'
 import type { PeerProbe, View } from '../model/view.ts'
 import { holdStill, type Context, type Draft } from './draft.ts'
-import { sentinelLeads, sentinelsOf } from './sentinel-words.ts'
+import { sentinelsLeading, sentinelsOf, type Leading } from './sentinel-words.ts'
 import { boundMs, sentinelsBehind, votedAgainst } from './sentinels.ts'
 import { heard, isServingPhase, isWriteFenced, newcomerMs, redisAnswers } from './situation.ts'
 
 export function withLease(ctx: Context, serve: (ctx: Context) => Draft, resign: (ctx: Context, why: string) => Draft): Draft {
   const { state, view, policy } = ctx
-  const lost = lostVoters(state, view, policy)
+  // Sentinels' votes stay for ever, also those that nobody took up: there the lease ends for as long as one may, and goes on.
+  const lost = policy.sentinel === null ? lostVoters(state, view, policy) : []
   if (lost.length > 0) return resign(ctx, `${lost.join(' and ')} have voted for another: no quorum can stand behind epoch ${state.epoch} any more`)
   if (!holdsLease(state, view, policy)) return holdWrites(ctx)
   if (state.writesHeldSinceMs !== null || (policy.leased && isWriteFenced(view))) return releaseWrites(ctx)
@@ -121,9 +122,9 @@ export function holdsLease(state: State, view: View, policy: Policy): boolean {
  * writes for eleven seconds more. Not one that knows of an epoch before this one.
  * One that fell silent in the middle of it (it was stopped, or cut off from here) goes on where it was.
  */
-function ledAway(state: State, view: View, policy: Policy): ReturnType<typeof sentinelLeads> {
-  const led = sentinelLeads(view, policy.sentinel?.failoverTimeoutMs)
-  return led === null || led.to === state.host || (led.epoch > 0 && led.epoch <= state.epoch) ? null : led
+function ledAway(state: State, view: View, policy: Policy): Leading | null {
+  const led = sentinelsLeading(view, policy.sentinel?.failoverTimeoutMs)
+  return led.find(({ to, epoch }) => to !== state.host && (epoch === 0 || epoch > state.epoch)) ?? null
 }
 
 /** So many know of the pause that the others are no quorum. Who knows votes for nobody, and after a resume not before this primary knows too. */
@@ -225,7 +226,7 @@ function standsBehind(state: State, view: View, policy: Policy, peer: PeerProbe)
 
 /** Those who have voted for another, where they would make the quorum: whoever is to serve has to be elected anew. */
 export function lostVoters(state: State, view: View, policy: Policy): readonly string[] {
-  if (policy.sentinel !== null) return lostSentinels(state, view, policy.sentinel.behind)
+  if (policy.sentinel !== null) return lostSentinels(state, view, policy, policy.sentinel.behind)
   if (policy.quorum === 0 || inTouch(state, view, policy) + 1 >= policy.quorum) return []
   const lost = view.peers.filter((p) => p.contactMs < policy.leaseMs && heard(p) !== null && hasVotedAgainst(state, p))
   return inTouch(state, view, policy) + 1 + lost.length >= policy.quorum ? lost.map((p) => p.host) : []
@@ -240,8 +241,8 @@ function hasVotedAgainst(state: State, peer: PeerProbe): boolean {
 }
 
 /** Sentinels that answer and have voted for another, where they would make the number. */
-function lostSentinels(state: State, view: View, behind: number): readonly string[] {
+function lostSentinels(state: State, view: View, policy: Policy, behind: number): readonly string[] {
   const answers = sentinelsOf(view).filter((s) => s.reach === 'answers' && s.facts?.names === state.host && !s.facts.down)
-  const lost = answers.filter((s) => votedAgainst(state, view, s))
+  const lost = answers.filter((s) => votedAgainst(state, view, policy, s))
   return answers.length - lost.length < behind && answers.length >= behind ? lost.map((s) => `the Sentinel of ${s.host}`) : []
 }

@@ -22,15 +22,23 @@ export function downCount(view: View, host: string): number {
   return answering(view).filter((s) => s.facts?.names === host && s.facts.down).length
 }
 
-/** A Sentinel leads a failover and has chosen whom it is to promote. `silentMs`: one that has fallen silent may still be at it for so long. */
-export function sentinelLeads(view: View, silentMs = 0): { readonly by: string; readonly to: string; readonly epoch: number } | null {
+export interface Leading {
+  readonly by: string
+  readonly to: string
+  /** 0: not known. */
+  readonly epoch: number
+}
+
+/** Each Sentinel that leads a failover and has chosen whom it is to promote. `silentMs`: one that has fallen silent may still be at it for so long. */
+export function sentinelsLeading(view: View, silentMs = 0): readonly Leading[] {
+  const leading: Leading[] = []
   for (const { host, reach, ageMs, facts, vote } of sentinelsOf(view)) {
     if (reach !== 'answers' && (reach !== 'silent' || ageMs >= silentMs)) continue
     const to = facts?.failover?.to ?? null
     // Forced by hand or voted for: it has given its own vote to itself in the epoch in which it leads.
-    if (to !== null) return { by: host, to, epoch: vote?.to === leaderName(host) ? vote.epoch : 0 }
+    if (to !== null) leading.push({ by: host, to, epoch: vote?.to === leaderName(host) ? vote.epoch : 0 })
   }
-  return null
+  return leading
 }
 
 export function leaderName(host: string): string {

@@ -7,8 +7,8 @@ import { ballotRetryMs, promoteWithinMs, type Policy } from '../model/policy.ts'
 import type { SentinelProbe, SentinelVote } from '../model/sentinel.ts'
 import type { State, Vote } from '../model/state.ts'
 import type { View } from '../model/view.ts'
-import { answering, leaderName, namedBySentinels, sentinelLeads, sentinelsOf } from './sentinel-words.ts'
-import { isServingPhase, peerOf } from './situation.ts'
+import { answering, leaderName, namedBySentinels, sentinelsLeading, sentinelsOf } from './sentinel-words.ts'
+import { heard, isServingPhase, isWriteFenced, newcomerMs, peerOf } from './situation.ts'
 import type { Context, Draft } from './draft.ts'
 
 /** A ballot that found no majority is begun anew after this long, in the next epoch: epochs are not to run away while Sentinels are missing. */
@@ -23,7 +23,7 @@ const takenUpMs = 2 * (ballotRetryMs + promoteWithinMs)
 /** For how long, in ms from now, this Sentinel cannot find this primary down. It names it, has answered it, and stands behind nobody else. */
 export function boundMs(state: State, view: View, policy: Policy, sentinel: SentinelProbe): number {
   const { facts, ageMs } = sentinel
-  if (facts === null || facts.names !== state.host || facts.down || votedAgainst(state, view, sentinel)) return 0
+  if (facts === null || facts.names !== state.host || facts.down || votedAgainst(state, view, policy, sentinel)) return 0
   return Math.max(0, policy.leaseMs - ageMs - facts.pendingPingMs)
 }
 
@@ -32,9 +32,13 @@ export function sentinelsBehind(state: State, view: View, policy: Policy): numbe
   return sentinelsOf(view).filter((s) => boundMs(state, view, policy, s) > 0).length
 }
 
-/** It has voted for another in a later epoch, and that one may be promoted on it. */
-export function votedAgainst(state: State, view: View, { vote }: SentinelProbe): boolean {
+/**
+ * It has voted for another in a later epoch, and that one may be promoted on it still. Votes stay for ever, also those that nobody took up: of a
+ * switchover that was rolled back, of a candidate that died. Nor does one that this agent found when it began say that it was given just now.
+ */
+export function votedAgainst(state: State, view: View, policy: Policy, { vote }: SentinelProbe): boolean {
   if (vote === null || vote.epoch <= state.epoch || vote.to === state.host) return false
+  if (view.agentUptimeMs - vote.ageMs < newcomerMs || vote.ageMs >= takesUpWithinMs(view, policy, vote)) return false
   // Asked for by this very primary, for the target of its switchover.
   const { handover } = state
   if (handover !== null && vote.to === handover.to && vote.epoch === handover.epoch) return false
@@ -53,7 +57,7 @@ function mayTakeUp(view: View, vote: SentinelVote): boolean {
 }
 
 /** A Sentinel that was elected selects within two of its ticks; votes for it that were under way have arrived by then as well. */
-const selectsWithinMs = 500
+const selectsWithinMs = 300
 
 export type SentinelBallot =
   | { readonly result: 'elected'; readonly epoch: number; readonly because: string }
@@ -91,12 +95,12 @@ function candidacy(state: State, view: View): SentinelBallot {
   return { result: 'waiting', vote: { epoch, to: state.host, atMs: view.nowMs }, ask: true, because: `asks the Sentinels for their votes in epoch ${epoch}` }
 }
 
-/** Above every epoch that was ever told here. Where one Sentinel was asked in the last one and voted, another that did not knows of a later one. */
+/** Above every epoch that was ever told here. A Sentinel that has answered since it was asked in the last one, and has not voted in it, knows of a later one. */
 export function nextEpoch(state: State, view: View): number {
   const told = answering(view).map((s) => Math.max(s.facts?.configEpoch ?? 0, s.vote?.epoch ?? 0, s.vote?.before?.epoch ?? 0))
-  const asked = state.vote?.to === state.host && state.vote.epoch > state.epoch ? state.vote.epoch : 0
-  const given = asked > 0 && votesFor(view, asked, state.host) > 0
-  const refused = given && answering(view).some((s) => (s.vote?.epoch ?? 0) < asked)
+  const asked = state.vote !== null && state.vote.epoch > state.epoch ? state.vote.epoch : 0
+  const sinceMs = view.nowMs - (state.vote?.atMs ?? view.nowMs)
+  const refused = asked > 0 && state.epoch > 0 && answering(view).some((s) => (s.vote?.epoch ?? 0) < asked && s.ageMs < sinceMs)
   return Math.max(state.epoch, state.vote?.epoch ?? 0, ...told) + (refused ? epochLeap : 1)
 }
 
@@ -119,13 +123,15 @@ function rivalOf(state: State, view: View, policy: Policy): string | null {
 
 /**
  * With the votes that are told, and those of Sentinels of which it is not known that they are past that epoch. An agent and a Sentinel that stand
- * at the same moment would else wait for each other until the timeout, each with a vote too few. A Sentinel has its own vote only as long as it
- * has not given it to another in a later epoch.
+ * at the same moment would else wait for each other until the timeout, each with a vote too few. A Sentinel that stands no more has its own vote
+ * only as long as it has not given it to another in a later epoch; one that was elected does not look at votes any more.
  */
 function mayHaveWon(view: View, policy: Policy, { epoch, to }: SentinelVote): boolean {
   const counted = sentinelsOf(view).filter((s) => {
     const isOwn = to === leaderName(s.host)
-    if (isOwn ? s.vote?.epoch === epoch && s.vote.to === to : votesTold(s).some((v) => v.epoch === epoch && v.to === to)) return true
+    const lostOwn = isOwn && s.reach === 'answers' && s.facts?.failover === null
+    const told = lostOwn ? [s.vote].filter((v) => v !== null) : votesTold(s)
+    if (told.some((v) => v.epoch === epoch && v.to === to)) return true
     return s.reach !== 'answers' || (s.vote?.epoch ?? 0) < epoch
   })
   return counted.length >= (policy.sentinel?.votes ?? 0)
@@ -157,6 +163,14 @@ export interface Chosen {
   readonly elected: boolean
 }
 
+/** A later epoch; or this one, of which the others have told that it is this member's, and which it has never served. */
+function isNews(state: State, epoch: number): boolean {
+  return (
+    epoch > state.epoch ||
+    (epoch === state.epoch && state.holder === state.host && !isServingPhase(state.phase) && !state.lineage.some((e) => e.epoch === epoch))
+  )
+}
+
 function naming(view: View, host: string, epoch: number): number {
   return answering(view).filter((s) => s.facts?.names === host && s.facts.configEpoch === epoch).length
 }
@@ -169,16 +183,20 @@ export function chosenBySentinel({ state, view, policy }: Pick<Context, 'state' 
   const votes = policy.sentinel?.votes ?? Number.MAX_SAFE_INTEGER
   const { facts } = view.redis
   if (facts === null || facts.role !== 'primary' || facts.loading || facts.syncing || state.partial) return null
+  // Held back by this agent or the guard: it may have been a primary before, and have what the others never had. The election compares.
+  if (isWriteFenced(view) || state.epoch === 0) return null
+  // INV-1: named or not, nobody is to give data up to it.
+  if (facts.keys === 0 && view.peers.some((p) => (heard(p)?.redis?.keys ?? 0) > 0)) return null
   const named = namedBySentinels(view)
-  if (named?.host === state.host && named.epoch > state.epoch)
+  if (named?.host === state.host && isNews(state, named.epoch))
     return {
       epoch: named.epoch,
       elected: naming(view, state.host, named.epoch) >= votes,
       why: `the Sentinel of ${named.by} names ${state.host} since epoch ${named.epoch}`,
     }
-  const led = sentinelLeads(view)
-  const serves = state.holder === state.host && isServingPhase(state.phase)
-  if (led?.to !== state.host || serves || (led.epoch > 0 && led.epoch <= state.epoch)) return null
+  // Sentinel takes whatever is a primary for promoted: only a replica is one by its order.
+  const led = sentinelsLeading(view).find(({ to, epoch }) => to === state.host && (epoch === 0 || epoch > state.epoch))
+  if (led === undefined || state.phase !== 'replica') return null
   const elected = votesFor(view, led.epoch, leaderName(led.by)) >= votes
   return { epoch: Math.max(state.epoch + 1, led.epoch), elected, why: `the Sentinel of ${led.by} leads a failover and has promoted ${state.host}` }
 }
@@ -190,7 +208,7 @@ export function learnFromSentinels(state: State, view: View, members: readonly s
   const { facts, factsAgeMs } = view.redis
   const asked = sentinelsOf(view).find((s) => s.host === named.by)
   // Named, and its redis was measured since: it is none that a Sentinel has just promoted. Then nobody serves that epoch.
-  const notHere = facts?.role === 'replica' && factsAgeMs < (asked?.ageMs ?? 0)
+  const notHere = (facts?.role === 'replica' && factsAgeMs < (asked?.ageMs ?? 0)) || isWriteFenced(view)
   if (named.host === state.host && !notHere) return state
   return { ...state, epoch: named.epoch, holder: named.host, gone: null }
 }

@@ -96,7 +96,8 @@ function holderOf(state: State, view: View, policy: Policy): readonly [HolderWor
       `${holder} has not been heard since automatic failover was ${state.paused.on ? 'paused' : 'resumed'}: it may serve as it may while it is paused`,
     ]
   // Only now: what an agent remembers of before its restart, before it stood still or before a heal may be long outlived (INV-3).
-  if (state.gone?.epoch === state.epoch) return ['gone', `${holder} was found gone before and is still not heard`]
+  // Where Sentinels vote, they do not judge: whether enough of them find it down is asked at each look.
+  if (policy.sentinel === null && state.gone?.epoch === state.epoch) return ['gone', `${holder} was found gone before and is still not heard`]
   return bySilence(view, policy, peer)
 }
 

@@ -3,10 +3,12 @@
  * cycles only. PURE. An agent that dies leaves both as they are.
  */
 import type { Action } from '../model/action.ts'
+import type { Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
+import type { View } from '../model/view.ts'
 import type { Context, Draft } from './draft.ts'
 import { memberOf, ownFitness } from './fitness.ts'
-import { sentinelLeads } from './sentinel-words.ts'
+import { sentinelsLeading } from './sentinel-words.ts'
 import { isServingPhase, redisAnswers } from './situation.ts'
 
 /** All that may be selected are alike to a Sentinel, so that it goes by their data. redis' own default. */
@@ -24,9 +26,17 @@ export function valveRule(ctx: Context, draft: Draft): readonly Action[] {
 
 /** Not while the agents elect: two would choose. But an election that comes to nothing must not keep the Sentinels from theirs for ever. */
 function mayOrder({ view, policy }: Context, next: State): boolean {
-  if (next.paused.on) return false
-  if (next.gone === null || sentinelLeads(view)?.to === next.host) return true
+  if (next.paused.on || !policy.auto) return false
+  if (sentinelsLeading(view).some(({ to }) => to === next.host)) return true
+  if (next.gone === null) return !isCascaded(view, next, policy)
   return view.nowMs - next.gone.atMs > (policy.sentinel?.failoverTimeoutMs ?? 0)
+}
+
+/** It replicates from a middle, as configured: a Sentinel would order it under the primary, once a second and for ever. */
+function isCascaded(view: View, next: State, policy: Policy): boolean {
+  const holder = next.holder === null ? undefined : memberOf(policy, next.holder)
+  const { upstream } = view.redis.facts ?? { upstream: null }
+  return holder !== undefined && upstream != null && upstream.host !== holder.ip
 }
 
 /**

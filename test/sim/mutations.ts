@@ -367,7 +367,7 @@ export const mutations: readonly Mutation[] = [
   ),
   drop('Sentinel: its word has an age, and so has its question', sentinels, 'policy.leaseMs - ageMs - facts.pendingPingMs', 'policy.leaseMs'),
   drop('Sentinel: by silence a quorum of them must find it down', situation, 'down >= sentinel.quorum ?', 'down >= 0 ?'),
-  drop('Sentinel: one that leads and falls silent leads on', lease, 'sentinelLeads(view, policy.sentinel?.failoverTimeoutMs)', 'sentinelLeads(view)'),
+  drop('Sentinel: one that leads and falls silent leads on', lease, 'sentinelsLeading(view, policy.sentinel?.failoverTimeoutMs)', 'sentinelsLeading(view)'),
   drop(
     'Sentinel: one that leads a failover stops the primary',
     lease,

@@ -45,10 +45,11 @@ describe('the primary crashed, and its agent says so; b has the most data', () =
     expect(kinds(d)).toContain('ask-votes')
   })
 
-  test('one voted, and the others that were asked know of a later epoch: it goes far ahead; if nobody voted, nobody was asked perhaps', () => {
+  test('Sentinels have answered since they were asked and have not voted: they know of a later epoch, so it goes far ahead', () => {
     const mine = state('b', { gone, vote: { epoch: 5, to: 'b', atMs: nowMs - 501 } })
     expect(decide(mine, atB(voted(vote('b', 5), null, null)), policy).next.vote).toMatchObject({ epoch: 15, to: 'b' })
-    expect(decide(mine, atB(calm), policy).next.vote).toMatchObject({ epoch: 6, to: 'b' })
+    const notSince = calm.map((s) => ({ ...s, ageMs: 600 }))
+    expect(decide(mine, atB(notSince), policy).next.vote, 'not asked, perhaps').toMatchObject({ epoch: 6, to: 'b' })
     expect(nextEpoch(mine, atB([]))).toBe(6)
   })
 
@@ -89,12 +90,15 @@ describe('the primary crashed, and its agent says so; b has the most data', () =
     const asked = decide(state('b', { gone }), lost, policy)
     expect(asked.next.vote, 'the next epoch is left to whoever stands by itself').toMatchObject({ epoch: 3, to: 'b' })
     const own = { epoch: 2, to: 'sentinel:b', ageMs: 5 }
-    const both = [
+    const both = (failover: { to: null } | null, ageMs: number) => [
       dead,
-      sentinel('b', { down: true, failover: { to: null } }, { vote: vote('b', 3, 1, own) }),
+      sentinel('b', { down: true, failover }, { ageMs: 1, vote: vote('b', 3, 2, { ...own, ageMs }) }),
       sentinel('c', { down: true }, { vote: vote('b', 3, 1) }),
     ]
-    expect(kinds(decide(asked.next, { ...lost, sentinels: both }, policy))).toContain('promote')
+    const next = (failover: { to: null } | null, ageMs: number) => kinds(decide(asked.next, { ...lost, sentinels: both(failover, ageMs) }, policy))
+    expect(next(null, 5)).toContain('promote')
+    expect(next({ to: null }, 5), 'it stands still, and the lost host may have voted for it').not.toContain('promote')
+    expect(next({ to: null }, 301), 'it would have selected by now').toContain('promote')
   })
 
   test('c had voted for that Sentinel before: it may have been elected, and is given the time to select', () => {
@@ -106,9 +110,9 @@ describe('the primary crashed, and its agent says so; b has the most data', () =
     ]
     const at = (sentinels: readonly SentinelProbe[]) => ({ ...atB(sentinels), peers: [silent('a'), third] })
     const mine = state('b', { gone, vote: { epoch: 3, to: 'b', atMs: nowMs - 3 } })
-    expect(kinds(decide(mine, at(led(300, null)), policy))).not.toContain('promote')
-    expect(kinds(decide(mine, at(led(501, null)), policy)), 'it was not').toContain('promote')
-    expect(kinds(decide(mine, at(led(501, 'c')), policy)), 'it was').not.toContain('promote')
+    expect(kinds(decide(mine, at(led(250, null)), policy))).not.toContain('promote')
+    expect(kinds(decide(mine, at(led(301, null)), policy)), 'it was not').toContain('promote')
+    expect(kinds(decide(mine, at(led(301, 'c')), policy)), 'it was').not.toContain('promote')
   })
 
   test('while the agents elect, Sentinels may give this redis no orders', () => {
@@ -193,15 +197,19 @@ describe('the lease of a primary', () => {
     expect(holdsLease({ ...won, vote: { epoch: 2, to: 'a', atMs: nowMs - 801 } }, atA(unaware), policy)).toBe(false)
   })
 
-  test('those that have voted for another in a later epoch stand behind that one; two of them, and this epoch is over', () => {
-    const two = [calm[0] as SentinelProbe, sentinel('b', {}, { vote: vote('b', 2, 5) }), sentinel('c', {}, { vote: vote('b', 2, 5) })]
-    const d = decide(serving(), atA(two), policy)
-    expect(d.next.phase).toBe('fenced')
-    expect(kinds(d)).toContain('soft-fence')
+  test('those that have voted for another in a later epoch stand behind that one, for as long as it may act on it; no vote deposes', () => {
+    const two = (ageMs: number) => [
+      calm[0] as SentinelProbe,
+      sentinel('b', {}, { vote: vote('b', 2, ageMs) }),
+      sentinel('c', {}, { vote: vote('b', 2, ageMs) }),
+    ]
+    const given = decide(serving(), atA(two(5)), policy)
+    expect(given.next.phase).toBe('primary')
+    expect(kinds(given)).toContain('pause-writes')
+    expect(holdsLease(serving(), atA(two(1001)), policy), 'it has not').toBe(true)
+    expect(holdsLease(serving(), atA(two(600), { agentUptimeMs: 650 }), policy), 'found when this agent began: an old one').toBe(true)
     const heardSince = peer(word('b', { seesHolder: 'serves' }), { statementAgeMs: 2 })
-    expect(decide(serving(), { ...atA(two), peers: [heardSince, peer(word('c'))] }, policy).next.phase, 'b has said since that this primary serves').toBe(
-      'primary',
-    )
+    expect(kinds(decide(serving(), { ...atA(two(5)), peers: [heardSince, peer(word('c'))] }, policy)), 'b has said since that this primary serves').toEqual([])
   })
 
   test('the votes for the target of its own switchover take nothing away', () => {
