@@ -89,7 +89,8 @@ export async function layTrial(folder: string): Promise<TrialPlan> {
 export function openTrial(plan: TrialPlan, { entry, as = [] }: TrialOptions): Trial {
   const { dir, ports } = plan
   const holdfast = [...as, ...entry]
-  const cli = (argv: readonly string[], options: RunOptions = {}): Promise<RunResult> => run([...holdfast, '--config', configFile(dir, 'redis-a'), ...argv], options)
+  const cli = (argv: readonly string[], options: RunOptions = {}): Promise<RunResult> =>
+    run([...holdfast, '--config', configFile(dir, 'redis-a'), ...argv], options)
   return {
     ...plan,
     group,
@@ -102,8 +103,10 @@ export function openTrial(plan: TrialPlan, { entry, as = [] }: TrialOptions): Tr
       await start([...as, 'haproxy', '-db', '-f', file], join(dir, 'haproxy'), () => reaches(ports.write))
     },
     startAgent: (host) =>
-      start([...holdfast, '--config', configFile(dir, host), 'agent', '--host', host], join(dir, host), async () =>
-        (await fetch(`http://${ipOf(host)}:${ports.api}/liveness`).catch(() => null))?.status === 200,
+      start(
+        [...holdfast, '--config', configFile(dir, host), 'agent', '--host', host],
+        join(dir, host),
+        async () => (await fetch(`http://${ipOf(host)}:${ports.api}/liveness`).catch(() => null))?.status === 200,
       ),
     kill: (host, what) => kill(join(dir, host), what),
     end: async () => (await endProcesses(() => processesIn(dir), 0)).map(({ name, pid }) => `${name} (pid ${pid})`),

@@ -92,12 +92,17 @@ function folderOf(pid: number): string | null {
 
 /**
  * With `graceMs` 0 at once by SIGKILL, otherwise SIGTERM first. Asks again until there are none left, because a process may start
- * another while it is being ended. Returns what would not die.
+ * another while it is being ended; and one that is dying has left its folder before it has left its port. Returns what would not die.
  */
 export async function endProcesses(list: () => Promise<ListedProcess[]> | ListedProcess[], graceMs: number): Promise<ListedProcess[]> {
-  const emptied = async (): Promise<true | undefined> => ((await list()).length === 0 ? true : undefined)
+  const seen = new Map<string, ListedProcess>()
+  const left = async (): Promise<ListedProcess[]> => {
+    for (const found of await list()) seen.set(`${found.pid} ${found.startTicks}`, found)
+    return [...seen.values()].filter(isAlive)
+  }
+  const emptied = async (): Promise<true | undefined> => ((await left()).length === 0 ? true : undefined)
   if (graceMs > 0) {
-    for (const found of await list()) {
+    for (const found of await left()) {
       signalProcess(found, 'SIGTERM')
       // A frozen process would not see the SIGTERM.
       signalProcess(found, 'SIGCONT')
@@ -106,12 +111,12 @@ export async function endProcesses(list: () => Promise<ListedProcess[]> | Listed
   }
   const killed = await poll(
     async () => {
-      for (const found of await list()) signalProcess(found, 'SIGKILL')
+      for (const found of await left()) signalProcess(found, 'SIGKILL')
       return emptied()
     },
     { withinMs: 5000 },
   )
-  return killed === undefined ? list() : []
+  return killed === undefined ? left() : []
 }
 
 function readStat(pid: number): (ListedProcess & { readonly state: string }) | undefined {
