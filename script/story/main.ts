@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { labProblems } from '../../src/lab/capability.ts'
+import { labProblems, missingPrivileges } from '../../src/lab/capability.ts'
 import { labExists } from '../../src/lab/lab.ts'
 import { trialProblems } from '../../src/lab/loopback.ts'
 import { OperatorError } from '../../src/model/error.ts'
@@ -60,18 +60,22 @@ async function chooseGround({ name, loopback }: Wanted): Promise<Ground | null> 
     return null
   }
   const why = loopback ? 'As asked (--loopback)' : `No network namespaces here (${missing.join('; ')})`
-  say(`${why}: the story is played on loopback addresses, without an address of the group's own; clients reach it through HAProxy, which needs no privilege.`)
   const problems = trialProblems()
-  if (problems.length === 0) return loopbackGround(entry, interrupt.signal, progress)
-  console.error('That cannot be either:')
-  for (const problem of problems) console.error(`  - ${problem}`)
-  return null
+  if (problems.length > 0) {
+    console.error(`${why}; and on loopback addresses the story cannot be played either:`)
+    for (const problem of problems) console.error(`  - ${problem}`)
+    return null
+  }
+  say(`${why}: the story is played on loopback addresses, without an address of the group's own; clients reach it through HAProxy, which needs no privilege.`)
+  return loopbackGround(entry, interrupt.signal, progress)
 }
 
 function labMissing(): readonly string[] {
-  const problems = labProblems()
+  // With those, setup has installed the programs; without, they would be of no use.
+  const privileges = process.platform === 'linux' ? missingPrivileges() : []
+  if (privileges.length > 0) return privileges
   // An agent that holds an address must be root, whatever else its user may do.
-  return problems.length === 0 && process.getuid?.() !== 0 ? ['this user is not root'] : problems
+  return process.getuid?.() === 0 ? labProblems() : ['this user is not root']
 }
 
 async function perform(ground: Ground): Promise<number> {
