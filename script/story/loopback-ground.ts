@@ -8,7 +8,11 @@ import type { Ground } from './ground.ts'
 
 export async function loopbackGround(entry: readonly string[], signal: AbortSignal, say: (line: string) => void): Promise<Ground> {
   const dir = await mkdtemp(join(tmpdir(), 'holdfast-demo-'))
-  const trial = openTrial(await layTrial(dir), { entry })
+  const plan = await layTrial(dir).catch(async (error: unknown) => {
+    await rm(dir, { recursive: true, force: true })
+    throw error
+  })
+  const trial = openTrial(plan, { entry })
   const { write, read } = trial.ports
   return {
     words: {
