@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, onTestFailed, test } from 'vites
 import type { GroupStatus } from '../../src/cli/ask.ts'
 import { ownedDir } from '../../src/lab/leftovers.ts'
 import { layTrial, openTrial, type Trial, trialHosts, trialIp, trialProblems } from '../../src/lab/loopback.ts'
-import { processesIn } from '../../src/lab/processes.ts'
+import { endProcesses, processesIn } from '../../src/lab/processes.ts'
 import { must, poll } from '../../src/lab/run.ts'
 import { startWriter, type WriterHandle } from '../../src/lab/writer.ts'
 import { entry } from './ground.ts'
@@ -236,6 +236,8 @@ describe.skipIf(problems.length > 0)(`the demo of an ordinary user${problems.map
     child.stderr.on('data', hear)
     const code = await new Promise<number | null>((resolve) => child.once('close', (found) => resolve(found)))
     const left = [...(await readdir(tmp)), ...processesIn(tmp).map(({ name }) => name)]
+    // A demo that forgot something fails this test, and must not stay in the way of the next.
+    await endProcesses(() => processesIn(tmp), 0)
     await rm(folder, { recursive: true, force: true })
     return { code, said, left }
   }
