@@ -5,8 +5,9 @@
 import { poll } from '../../src/lab/run.ts'
 import type { VerifyReport } from '../../src/lab/read-back.ts'
 import type { WriterHandle } from '../../src/lab/writer.ts'
-import { eventsSince, fail, failoversSince, forecast, group, type Stage, type Status, stopIfInterrupted, whole, writeThroughAddress } from './stage.ts'
-import { clientLines, decisionLines, eventLines, line, ms, verifiedLine } from './tell.ts'
+import { fail, group } from './ground.ts'
+import { eventsSince, failoversSince, forecast, type Stage, type Status, stopIfInterrupted, whole, writeThroughAddress } from './stage.ts'
+import { clientLines, decisionLines, eventLines, line, ms, of, verifiedLine } from './tell.ts'
 
 type Say = (line: string) => void
 
@@ -18,8 +19,8 @@ const quietMs = 1000
 
 export async function play(stage: Stage, say: Say): Promise<void> {
   await crash(stage, say)
-  const cutOff = await hostLoss(stage, say)
-  await heal(stage, say, cutOff)
+  const away = await hostLoss(stage, say)
+  await heal(stage, say, away)
   await switchover(stage, say)
   await lookBack(stage, say)
 }
@@ -29,31 +30,31 @@ async function crash(stage: Stage, say: Say): Promise<void> {
   say(`\n1. redis is killed on the primary, ${primary} (kill -9)`)
   say(line('foretold', await forecast(stage, primary)))
   const writer = await writeThroughAddress(stage)
-  const brokenAtMs = await breakIt(stage, writer, 'crash', () => stage.lab.kill(primary, 'redis', { group }))
+  const brokenAtMs = await breakIt(stage, writer, 'crash', () => stage.ground.killRedis(primary))
   await whole(stage, wholeWithinMs)
   const tookMs = performance.now() - brokenAtMs
   await tell(stage, say, writer, epoch)
   say(line('afterwards', `${primary} was started again as a replica, and the group is ready for the next failover (seen ${ms(tookMs)} after the kill)`))
 }
 
-/** Returns the host that stays cut off. */
+/** Returns the host that stays away. */
 async function hostLoss(stage: Stage, say: Say): Promise<string> {
   const { primary, epoch } = await whole(stage, wholeWithinMs)
-  say(`\n2. the primary's host, ${primary}, is cut off: every packet from and to it is lost`)
+  say(`\n2. ${of(stage.ground.words.lost, primary)}`)
   say(line('foretold', await forecast(stage, primary)))
   const writer = await writeThroughAddress(stage)
-  await breakIt(stage, writer, 'host loss', () => stage.lab.cut(primary))
+  await breakIt(stage, writer, 'host loss', () => stage.ground.loseHost(primary))
   await tell(stage, say, writer, epoch)
-  say(line('afterwards', `${primary} is still cut off; the other host serves alone`))
+  say(line('afterwards', of(stage.ground.words.stillLost, primary)))
   return primary
 }
 
 async function heal(stage: Stage, say: Say, host: string): Promise<void> {
-  say(`\n3. ${host} is connected again`)
+  say(`\n3. ${of(stage.ground.words.comesBack, host)}`)
   const writer = await writeThroughAddress(stage)
   const { atMs: sinceMs } = await writer.mark('heal')
   const startedMs = performance.now()
-  await stage.lab.heal(host)
+  await stage.ground.bringBack(host)
   const states: string[] = []
   const { epoch, primary } = await whole(stage, wholeWithinMs, (now) => note(states, now, host))
   say(line('it rejoins', `${states.join(' → ')}: a replica of ${primary} after ${ms(performance.now() - startedMs)}`))
@@ -66,7 +67,7 @@ async function switchover(stage: Stage, say: Say): Promise<void> {
   say(`\n4. the operator moves the primary away from ${primary}: holdfast switchover ${group}`)
   const writer = await writeThroughAddress(stage)
   const brokenAtMs = await breakIt(stage, writer, 'switchover', async () => {
-    const result = await stage.lab.cli(['switchover', group], { deadlineMs: 30_000 })
+    const result = await stage.ground.cli(['switchover', group], 30_000)
     if (result.code !== 0) fail(`the switchover was refused: ${result.stderr.trim()}`)
   })
   await whole(stage, wholeWithinMs)

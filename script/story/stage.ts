@@ -1,33 +1,13 @@
 /**
- * The demo's stage: a lab of two hosts and a client in a directory of its own, and the questions that the story asks it. All
- * it knows it knows as a user does, through the command line and the client. Every wait has an end, and ends at once on Ctrl-C.
+ * The demo's stage: a ground, and the questions that the story asks it. All it knows it knows as a user does, through the command
+ * line and the client. Every wait has an end, and ends at once on Ctrl-C.
  */
-import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { GroupStatus } from '../../src/lab/drill.ts'
 import type { Failover } from '../../src/lab/drill-report.ts'
-import { type Lab, labExists, raiseLab, takeDown } from '../../src/lab/lab.ts'
 import { poll } from '../../src/lab/run.ts'
-import { startWriter, type WriterHandle } from '../../src/lab/writer.ts'
-import { OperatorError } from '../../src/model/error.ts'
+import type { WriterHandle } from '../../src/lab/writer.ts'
+import { fail, type Ground, group } from './ground.ts'
 import type { ToldEvent } from './tell.ts'
-
-export const group = 'sessions'
-
-const configuration = `# Two hosts, one group, one address.
-api: { secret_file: ./secret }
-hosts:
-  redis-a: { ip: 192.168.100.201, interface: eth0 }
-  redis-b: { ip: 192.168.100.202, interface: eth0 }
-groups:
-  ${group}:
-    members: [redis-a, redis-b]
-    vip: 192.168.100.123/24
-    password_file: ./password
-`
 
 export interface MemberStatus {
   readonly host: string
@@ -35,49 +15,26 @@ export interface MemberStatus {
   readonly state: string
 }
 
-export type Status = GroupStatus & { readonly vip: string | null; readonly members: readonly MemberStatus[] }
+export type Status = GroupStatus & { readonly members: readonly MemberStatus[] }
 
 export interface Stage {
-  readonly lab: Lab
+  readonly ground: Ground
   readonly signal: AbortSignal
   /** Every writer of the story; their keys stay until the end, to be read back once more. */
   readonly writers: WriterHandle[]
 }
 
-export interface Place {
-  readonly name: string
-  readonly dir: string
-}
-
-export async function makePlace(name: string): Promise<Place> {
-  return { name, dir: await mkdtemp(join(tmpdir(), 'holdfast-demo-')) }
-}
-
-export async function raiseStage(place: Place, signal: AbortSignal, say: (line: string) => void): Promise<Stage> {
-  const configFile = join(place.dir, 'holdfast.yaml')
-  await writeFile(configFile, configuration)
-  for (const file of ['secret', 'password']) await writeFile(join(place.dir, file), `${randomBytes(24).toString('hex')}\n`, { mode: 0o600 })
-  const main = join(dirname(fileURLToPath(import.meta.url)), 'main.js')
-  const lab = await raiseLab({
-    name: place.name,
-    configFile,
-    startAgents: true,
-    entry: [process.execPath, '--enable-source-maps', main],
-    progress: say,
-    signal,
-  })
+export function setStage(ground: Ground, signal: AbortSignal): Stage {
   const writers: WriterHandle[] = []
   // Whoever waits for a writer's answer is not to wait for its deadline too.
   signal.addEventListener('abort', () => void Promise.allSettled(writers.map((writer) => writer.close())))
-  return { lab, signal, writers }
+  return { ground, signal, writers }
 }
 
-/** Removes all of it, however far the story came. Returns what is left, which should be nothing. */
-export async function clearStage(place: Place, stage: Stage | undefined): Promise<string | null> {
-  for (const writer of stage?.writers ?? []) await writer.close()
-  await takeDown(place.name)
-  await rm(place.dir, { recursive: true, force: true })
-  return (await labExists(place.name)) ? `the lab ${place.name} (see: ip netns list)` : null
+/** Returns what is left, which should be nothing. */
+export async function clearStage({ ground, writers }: Stage): Promise<string | null> {
+  for (const writer of writers) await writer.close()
+  return ground.clear()
 }
 
 export async function status(stage: Stage): Promise<Status | string> {
@@ -85,7 +42,7 @@ export async function status(stage: Stage): Promise<Status | string> {
   return typeof answer === 'string' ? answer : (answer.groups?.find((found) => found.group === group) ?? 'status does not name the group')
 }
 
-/** Waits until the group is whole: a primary that holds the address, and a replica that streams and may take over. */
+/** Waits until the group is whole: a primary that serves, and replicas that stream and may take over. */
 export async function whole(stage: Stage, withinMs: number, look: (status: Status) => void = () => undefined): Promise<Status & { readonly primary: string }> {
   let why = 'not asked yet'
   const found = await poll(
@@ -125,16 +82,7 @@ export async function forecast(stage: Stage, primary: string): Promise<string> {
 
 export async function writeThroughAddress(stage: Stage): Promise<WriterHandle> {
   stopIfInterrupted(stage.signal)
-  const found = stage.lab.record.groups.find(({ name }) => name === group)
-  if (found?.vip == null) return fail('the group has no address')
-  const writer = await startWriter(
-    { kind: 'lab', lab: stage.lab },
-    {
-      host: found.vip,
-      port: found.port,
-      ...(found.passwordFile === null ? {} : { passwordFile: found.passwordFile }),
-    },
-  )
+  const writer = await stage.ground.startWriter()
   stage.writers.push(writer)
   if (!(await writer.steady({ acks: 300, withinMs: 15_000 }))) return fail('the client cannot write steadily through the address')
   return writer
@@ -144,12 +92,8 @@ export function stopIfInterrupted(signal: AbortSignal): void {
   if (signal.aborted) fail('interrupted')
 }
 
-export function fail(why: string): never {
-  throw new OperatorError('HF505', why, 'Run script/demo again; if it happens again, raise the same with holdfast lab up and look at its logs.')
-}
-
 async function askJson<T extends object>(stage: Stage, argv: readonly string[]): Promise<T | string> {
-  const result = await stage.lab.cli(argv, { deadlineMs: 15_000 })
+  const result = await stage.ground.cli(argv, 15_000)
   try {
     return JSON.parse(result.stdout) as T
   } catch {

@@ -12,6 +12,11 @@ export function line(label: string, text: string): string {
   return `   ${label.padEnd(labelWidth)}${text}`
 }
 
+/** Words in which HOST stands for a host. */
+export function of(words: string, host: string): string {
+  return words.replaceAll('HOST', host)
+}
+
 export function ms(value: number): string {
   return value >= 10_000 ? `${(value / 1000).toFixed(1)} s` : value >= 100 ? `${Math.round(value)} ms` : `${value.toFixed(1)} ms`
 }

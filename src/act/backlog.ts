@@ -1,4 +1,5 @@
 /** The replication backlog: opens it where redis has none, makes it larger. A redis that refuses is not asked again. */
+import { localIp } from '../model/local-address.ts'
 import { done, failed, type Outcome } from '../model/outcome.ts'
 import { parseInfo } from '../redis/info.ts'
 import { knock } from '../redis/psync.ts'
@@ -32,7 +33,9 @@ export async function openBacklog(hands: RedisHands): Promise<Outcome> {
     (await command(hands, 'CONFIG', 'SET', 'repl-diskless-sync', diskless)).done
   let why = 'it does not know diskless replication'
   if (![...before.values()].includes('') && (await set('yes', '5'))) {
-    const knocked = await knock({ host: '127.0.0.1', port: hands.member.port, password: hands.password }, deadlineMs, () => isOpen(hands))
+    const knocked = await knock({ host: localIp(hands.config, hands.member.host), port: hands.member.port, password: hands.password }, deadlineMs, () =>
+      isOpen(hands),
+    )
     why = knocked.ok ? '' : knocked.why
   }
   // An agent that dies in between leaves `yes` behind: with `process: direct` it is never the value that is wanted.

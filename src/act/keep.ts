@@ -6,6 +6,7 @@
 import { copyFile, link as hardLink, mkdir, open, readFile, readdir, rename, rm, stat } from 'node:fs/promises'
 import type { Fork } from '../model/action.ts'
 import type { Kept } from '../model/kept.ts'
+import { localIp } from '../model/local-address.ts'
 import { done, failed, waiting, type Observed, type Outcome } from '../model/outcome.ts'
 import { keptDir } from '../model/paths.ts'
 import { parseInfo, type InfoFields } from '../redis/info.ts'
@@ -80,7 +81,7 @@ async function captureWrites(hands: RedisHands, name: string, fork: Fork): Promi
   if (info.value.get('repl_backlog_active') !== '1') return { ok: false, why: 'it has no replication backlog' }
   if (from > to) return { ok: true, value: '' }
   if (!(firstByte <= from)) return { ok: false, why: `its backlog begins at ${firstByte}, the fork is at ${from}` }
-  const target = { host: '127.0.0.1', port: hands.member.port, password: hands.password }
+  const target = { host: localIp(hands.config, hands.member.host), port: hands.member.port, password: hands.password }
   const onlyFirst = [...info.value.keys()].every((field) => !/^db\d+$/.test(field) || field === 'db0')
   let database: number | null = null
   for (const bytes of onlyFirst ? lookBackBytes.slice(0, 1) : lookBackBytes) {

@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs'
 import { hostsOf, type Config } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
+import { listenIp } from '../model/local-address.ts'
 import type { Event } from '../model/action.ts'
 import { beatFile, eventsFile, groupOfInstance, keptDir } from '../model/paths.ts'
 import { policyOf } from '../model/policy.ts'
@@ -97,6 +98,7 @@ async function run(
   const surface: AgentSurface = surfaceOf(config, host, version, loops, names, stores)
   let links: PeerLinks | null = null
   const server = await openDoor({
+    ip: listenIp(config, host),
     port: config.api.port,
     secret,
     surface,

@@ -7,6 +7,7 @@ import { AssertionError } from '../model/assert.ts'
 import type { Event } from '../model/action.ts'
 import type { AddressReport } from '../model/address.ts'
 import type { Decision } from '../model/decision.ts'
+import { localIp } from '../model/local-address.ts'
 import type { Outcome } from '../model/outcome.ts'
 import { eventsFile, journalFile, redisConfFile } from '../model/paths.ts'
 import { policyOf, stallLimitMs, statementMs, type Policy } from '../model/policy.ts'
@@ -121,7 +122,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
   const { wake, schedule, awake, stop } = takeTurns(cycle, (text) => options.log('error', `${group.name}: the cycle failed: ${text}`))
   const redis: RedisObserver = observeRedis(
     {
-      host: '127.0.0.1',
+      host: localIp(config, host),
       port: member.port,
       password: options.password,
       ...(group.process === 'direct' ? { configFile: redisConfFile(config.paths, group.name) } : {}),

@@ -4,6 +4,7 @@
  */
 import type { Config, GroupConfig } from '../model/config.ts'
 import type { Event } from '../model/action.ts'
+import { localIp } from '../model/local-address.ts'
 import { done } from '../model/outcome.ts'
 import { sentinelPace, sentinelUser, type SentinelProbe, type SentinelSettings } from '../model/sentinel.ts'
 import type { SentinelProcess } from '../act/sentinel-process.ts'
@@ -12,7 +13,7 @@ import { readSentinelPassword } from '../config/files.ts'
 import { observeSentinels, type SentinelObserver } from '../observe/sentinels.ts'
 import { openRedis, type RedisLink } from '../redis/link.ts'
 import { passwordHash, sentinelUserPassword } from '../redis/sentinel-id.ts'
-import { localSentinelIp, monitoredOf, settingsOf, settingWords } from '../render/sentinel-conf.ts'
+import { monitoredOf, settingsOf, settingWords } from '../render/sentinel-conf.ts'
 import { monotonicMs } from './clock.ts'
 
 /** A look at /proc and at what was last heard: nothing is asked in calm times. */
@@ -93,7 +94,7 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
   const { config, group, host, password, userPassword, note } = options
   const wanted = settingsOf(group)
   const isOurs = wanted.process === 'direct'
-  const target = { host: localSentinelIp(config.hosts[host]?.ip ?? ''), port: wanted.port, password }
+  const target = { host: localIp(config, host), port: wanted.port, password }
   const told = new Map<string, number>()
   let closed = false
   let looking = false

@@ -23,6 +23,8 @@ export interface AgentSurface {
 }
 
 export interface Door {
+  /** Where it listens. */
+  readonly ip: string
   readonly port: number
   readonly secret: string
   readonly surface: AgentSurface

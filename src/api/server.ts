@@ -86,7 +86,7 @@ export async function listen(options: Door): Promise<{ readonly close: () => Pro
           : new OperatorError('HF204', `cannot listen on port ${options.port}: ${error.message}`, 'set api.port to a port that this user may open'),
       )
     })
-    server.listen(options.port, '0.0.0.0', resolve)
+    server.listen(options.port, options.ip, resolve)
   })
   return {
     close: () =>

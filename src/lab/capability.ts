@@ -30,7 +30,7 @@ function missingPrograms(): string[] {
   return missing.map(([program]) => `the program ${program} is missing: apt-get install ${packages}`)
 }
 
-function missingPrivileges(): string[] {
+export function missingPrivileges(): string[] {
   const effective = /^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0'
   const missing = capabilities.filter(([, bit]) => ((BigInt(`0x${effective}`) >> BigInt(bit)) & 1n) === 0n)
   if (missing.length === 0) return []

@@ -1,5 +1,5 @@
 /**
- * What a run leaves behind that is killed in the middle: labs, and the folder that they lie in. The folder says who made it (pid and start
+ * What a run leaves behind that is killed in the middle: labs and trials, and the folder that they lie in. The folder says who made it (pid and start
  * time), before there is anything in it; the bridge namespace of each lab says it too. So the next run can tell what a dead one has left
  * from a lab that somebody else has raised under the same name since. Removes nothing whose owner is alive or not known.
  */
@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { listLabs, takeDown } from './lab.ts'
 import { namespaceOwner, namespaces } from './net.ts'
 import { bridgeNamespace } from './plan.ts'
-import { findProcess, isAlive, type ProcessId } from './processes.ts'
+import { endProcesses, findProcess, isAlive, processesIn, type ProcessId } from './processes.ts'
 
 const ownerFile = 'owner.json'
 
@@ -38,6 +38,8 @@ export async function removeLeftovers(prefix: string): Promise<readonly string[]
     for (const lab of await listLabs(dir)) {
       if (await isStillIts(lab.name, owner)) await takeDown(lab.name, { baseDir: dir })
     }
+    // A trial has no namespace whose end would be theirs.
+    await endProcesses(() => processesIn(dir), 0)
     await rm(dir, { recursive: true, force: true, maxRetries: 3 })
     removed.push(dir)
   }

@@ -1,9 +1,9 @@
 /**
- * Finds and signals the processes of a namespace. A process is named by its pid AND its start time, so that a pid that the
+ * Finds and signals the processes of a namespace, or of a folder. A process is named by its pid AND its start time, so that a pid that the
  * kernel has given to somebody else is never signalled. Zombies count as dead: nothing guarantees that they are reaped soon.
- * Never finds a process by its name alone outside a namespace of the lab.
+ * Never finds a process by its name alone.
  */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { poll, run } from './run.ts'
 
 export interface ProcessId {
@@ -64,31 +64,59 @@ export async function listeningProcesses(netns: string): Promise<Map<number, Pro
   return listeners
 }
 
+/** Ends everything in the namespace. */
+export function endNamespace(netns: string, graceMs: number): Promise<ListedProcess[]> {
+  return endProcesses(() => namespaceProcesses(netns), graceMs)
+}
+
+/** Those of this user (for root: of all) that work in this folder or below it. */
+export function processesIn(dir: string): (ListedProcess & { readonly cwd: string })[] {
+  return readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => pid > 0 && pid !== process.pid)
+    .flatMap((pid) => {
+      const cwd = folderOf(pid)
+      if (cwd === null || (cwd !== dir && !cwd.startsWith(`${dir}/`))) return []
+      const found = findProcess(pid)
+      return found === undefined ? [] : [{ ...found, cwd }]
+    })
+}
+
+function folderOf(pid: number): string | null {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`)
+  } catch {
+    return null // it has ended, or is somebody else's
+  }
+}
+
 /**
- * Ends everything in the namespace: with `graceMs` 0 at once by SIGKILL, otherwise SIGTERM first. Asks again until the
- * namespace is empty, because a process may start another while it is being ended. Returns what would not die.
+ * With `graceMs` 0 at once by SIGKILL, otherwise SIGTERM first. Asks again until there are none left, because a process may start
+ * another while it is being ended; and one that is dying has left its folder before it has left its port. Returns what would not die.
  */
-export async function endNamespace(netns: string, graceMs: number): Promise<ListedProcess[]> {
+export async function endProcesses(list: () => Promise<ListedProcess[]> | ListedProcess[], graceMs: number): Promise<ListedProcess[]> {
+  const seen = new Map<string, ListedProcess>()
+  const left = async (): Promise<ListedProcess[]> => {
+    for (const found of await list()) seen.set(`${found.pid} ${found.startTicks}`, found)
+    return [...seen.values()].filter(isAlive)
+  }
+  const emptied = async (): Promise<true | undefined> => ((await left()).length === 0 ? true : undefined)
   if (graceMs > 0) {
-    for (const found of await namespaceProcesses(netns)) {
+    for (const found of await left()) {
       signalProcess(found, 'SIGTERM')
       // A frozen process would not see the SIGTERM.
       signalProcess(found, 'SIGCONT')
     }
-    if ((await poll(() => emptied(netns), { withinMs: graceMs })) !== undefined) return []
+    if ((await poll(emptied, { withinMs: graceMs })) !== undefined) return []
   }
   const killed = await poll(
     async () => {
-      for (const found of await namespaceProcesses(netns)) signalProcess(found, 'SIGKILL')
-      return emptied(netns)
+      for (const found of await left()) signalProcess(found, 'SIGKILL')
+      return emptied()
     },
     { withinMs: 5000 },
   )
-  return killed === undefined ? namespaceProcesses(netns) : []
-}
-
-async function emptied(netns: string): Promise<true | undefined> {
-  return (await namespaceProcesses(netns)).length === 0 ? true : undefined
+  return killed === undefined ? left() : []
 }
 
 function readStat(pid: number): (ListedProcess & { readonly state: string }) | undefined {

@@ -10,7 +10,7 @@ export function agentLockFile(paths: Paths): string {
   return `${paths.state}/agent.lock`
 }
 
-export function groupStateDir(paths: Paths, group: string): string {
+export function groupStateDir(paths: Pick<Paths, 'state'>, group: string): string {
   return `${paths.state}/${group}`
 }
 
@@ -30,7 +30,7 @@ export function journalFile(paths: Paths, group: string): string {
 }
 
 /** redis' own `dir`: its RDB and AOF. Only for `process: direct`. */
-export function redisDataDir(paths: Paths, group: string): string {
+export function redisDataDir(paths: Pick<Paths, 'state'>, group: string): string {
   return `${groupStateDir(paths, group)}/data`
 }
 

@@ -5,6 +5,7 @@
  */
 import { assert } from '../model/assert.ts'
 import type { Config, GroupConfig, MemberConfig } from '../model/config.ts'
+import { isLoopback } from '../model/local-address.ts'
 
 export interface HaproxyInput {
   readonly config: Config
@@ -22,17 +23,19 @@ export function renderHaproxy(input: HaproxyInput): string {
   const { config, group, writePort, readPort } = input
   const { name } = group
   const mayServe = group.members.filter((member) => !member.neverPrimary)
+  // A trial on one machine is nobody else's to reach; and its redises have the same port, at addresses of their own.
+  const at = Object.values(config.hosts).every(({ ip }) => isLoopback(ip)) ? '127.0.0.1' : ''
   const asksRedis = group.process === 'direct'
   const last = asksRedis ? `${name}_primary_by_redis` : `${name}_primary`
   return `${head(config, name)}
 
 frontend ${name}_writes
-    bind :${writePort}
+    bind ${at}:${writePort}
     use_backend ${name}_primary if { nbsrv(${name}_primary) gt 0 }
     default_backend ${last}
 
 frontend ${name}_reads
-    bind :${readPort}
+    bind ${at}:${readPort}
     use_backend ${name}_replicas if { nbsrv(${name}_replicas) gt 0 }
     use_backend ${name}_primary if { nbsrv(${name}_primary) gt 0 }
     default_backend ${last}

@@ -6,6 +6,7 @@
  */
 import { assert } from '../model/assert.ts'
 import type { Config, GroupConfig, MemberConfig } from '../model/config.ts'
+import { isLoopback, listenIp } from '../model/local-address.ts'
 import { redisDataDir, redisLogFile } from '../model/paths.ts'
 import { sentinelUser } from '../model/sentinel.ts'
 import { argsFor, managedReason, modernName, nameFor, quoteWord, readConf, splitWords } from './redis-directives.ts'
@@ -125,7 +126,9 @@ function managedDirectiveList(input: RedisConfInput): readonly Directive[] {
   const list: (Directive | false)[] = [
     ['daemonize', 'no'],
     ['port', String(member.port)],
-    ['bind', '0.0.0.0'],
+    ['bind', listenIp(config, member.host)],
+    // Else a replica would come from 127.0.0.1, as the replicas of all hosts of that machine.
+    isLoopback(host.ip) && atLeast(7, 0) && ['bind-source-addr', host.ip],
     atLeast(3, 2) && ['protected-mode', 'no'],
     ['dir', redisDataDir(config.paths, group.name)],
     ['dbfilename', 'dump.rdb'],

@@ -5,6 +5,7 @@
  */
 import { assert } from '../model/assert.ts'
 import type { Config, GroupConfig, SentinelConfig } from '../model/config.ts'
+import { isLoopback } from '../model/local-address.ts'
 import { sentinelDir, sentinelLogFile } from '../model/paths.ts'
 import { sentinelUser, type SentinelSettings } from '../model/sentinel.ts'
 import { quoteWord, readConf } from './redis-directives.ts'
@@ -71,15 +72,6 @@ export function monitoredOf(config: Config, group: GroupConfig, holder: string |
 export function settingsOf(group: GroupConfig): SentinelConfig {
   assert(group.sentinel !== undefined, `group ${group.name} has Sentinels`)
   return group.sentinel
-}
-
-/** Under which address agents of the same host ask it. */
-export function localSentinelIp(ip: string): string {
-  return isLoopback(ip) ? ip : '127.0.0.1'
-}
-
-export function isLoopback(ip: string): boolean {
-  return ip.startsWith('127.')
 }
 
 /** What a sentinel.conf that exists is: this group's, another's, or nothing that a Sentinel could have written. */

@@ -51,7 +51,9 @@ const sevenWrites = async (old: RealRedis): Promise<void> => {
 }
 
 describe.skipIf(noRedis)('the writes of a former primary', () => {
-  test('are kept exactly: all of them, nothing else, each in its database', async () => {
+  test.each(['127.0.0.1', '127.0.1.9'])('are kept exactly: all of them, nothing else, each in its database (%s)', async (ip) => {
+    await redises.close()
+    redises = new Redises(ip)
     const notes: string[] = []
     const { old, fork } = await parted(redises, async (r) => {
       await r.call('SET', 'common', '1')

@@ -10,7 +10,13 @@ beforeEach(() => {
 afterEach(() => redises.close())
 
 describe.skipIf(noRedis)('a primary that was started fenced and promoted', () => {
-  test.each([undefined, 'secret'])('counts from then on; its dataset is not saved for it, its settings are as they were (password: %s)', async (password) => {
+  test.each([
+    ['127.0.0.1', undefined],
+    ['127.0.0.1', 'secret'],
+    ['127.0.1.9', undefined],
+  ])('counts from then on; its dataset is not saved for it, its settings are as they were (%s, password: %s)', async (ip, password) => {
+    await redises.close()
+    redises = new Redises(ip)
     const r = await redises.start('--replicaof', '127.0.0.1', '1', '--repl-diskless-sync', 'no', ...(password === undefined ? [] : ['--requirepass', password]))
     await r.call('REPLICAOF', 'NO', 'ONE')
     await r.call('SET', 'uncounted', '1')

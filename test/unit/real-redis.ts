@@ -24,22 +24,28 @@ export interface RealRedis {
 
 export class Redises {
   readonly dir = mkdtempSync(`${tmpdir()}/holdfast-real-`)
+  /** Where they all listen. */
+  readonly ip: string
   readonly #children: ChildProcess[] = []
   readonly #links: RedisLink[] = []
+
+  constructor(ip = '127.0.0.1') {
+    this.ip = ip
+  }
 
   async start(...more: readonly string[]): Promise<RealRedis> {
     const port = await freePort()
     const dir = `${this.dir}/${port}`
     mkdirSync(dir)
     this.#children.push(
-      spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', '', '--repl-diskless-sync-delay', '0', ...more], {
+      spawn('redis-server', ['--port', String(port), '--bind', this.ip, '--dir', dir, '--save', '', '--repl-diskless-sync-delay', '0', ...more], {
         stdio: 'ignore',
       }),
     )
     const password = more.includes('--requirepass') ? more[more.indexOf('--requirepass') + 1] : undefined
     const endMs = performance.now() + 5000
     for (;;) {
-      const opened = await openRedis({ host: '127.0.0.1', port, password }, 500, () => {})
+      const opened = await openRedis({ host: this.ip, port, password }, 500, () => {})
       if (opened.ok) {
         const link = opened.value
         this.#links.push(link)
@@ -84,7 +90,7 @@ export class Redises {
     const paths = { state: `${this.dir}/state`, run: `${this.dir}/run`, redisServer: 'redis-server', redisSentinel: '', keepalived: '' }
     mkdirSync(`${paths.state}/sessions`, { recursive: true })
     return {
-      config: { file: '', api: { port: 0, secretFile: '' }, paths, hosts: {}, groups: {} },
+      config: { file: '', api: { port: 0, secretFile: '' }, paths, hosts: { a: { name: 'a', ip: this.ip } }, groups: {} },
       group: { name: 'sessions' } as RedisHands['group'],
       member: { host: 'a', port: redis.port } as RedisHands['member'],
       password,
@@ -120,7 +126,7 @@ export interface Parted {
 export async function parted(redises: Redises, before: (old: RealRedis) => Promise<void>, ...more: readonly string[]): Promise<Parted> {
   const old = await redises.start(...more)
   const now = await redises.start()
-  await now.call('REPLICAOF', '127.0.0.1', String(old.port))
+  await now.call('REPLICAOF', redises.ip, String(old.port))
   await until(async () => (await now.facts()).linkUp)
   await before(old)
   await caughtUp(old, now)

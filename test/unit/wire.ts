@@ -48,7 +48,7 @@ export async function door(
 ): Promise<OpenedDoor> {
   const port = await freePort()
   const complaints: string[] = []
-  const opened = await listen({ port, secret, surface: given, peer, complain: (text) => complaints.push(text) })
+  const opened = await listen({ ip: '127.0.0.1', port, secret, surface: given, peer, complain: (text) => complaints.push(text) })
   return { port, complaints, close: opened.close }
 }
 
