@@ -95,6 +95,7 @@ async function run(
     log('error', `${guardProgram()} is missing: nobody stops the writes of a cut-off primary while this agent is dead`)
   const beat = guarded ? startBeat(beatFile(config.paths), (why) => log('error', why)) : null
   const surface: AgentSurface = surfaceOf(config, host, version, loops, names, stores)
+  const sentinelsOf: GroupSentinels[] = []
   let links: PeerLinks | null = null
   const server = await openDoor({
     port: config.api.port,
@@ -120,6 +121,7 @@ async function run(
       beat?.tick()
       let begun = 0
       for (const loop of loops.values()) if (begun < togetherAtMost && loop.awake()) begun += 1
+      for (const { sense } of sentinelsOf) sense.awake()
     },
     serves: () => {
       for (const loop of loops.values()) if (loop.serves()) return true
@@ -156,7 +158,6 @@ async function run(
   await vrrp.start()
 
   const signs: PeerSigns = open
-  const sentinelsOf: GroupSentinels[] = []
   for (const name of names) {
     const group = config.groups[name]
     if (group === undefined) continue
@@ -231,9 +232,10 @@ function surfaceOf(
 }
 
 /** What the Sentinels of a group need of its loop, which needs them to begin. */
-function sentinelEyes(name: string, loops: ReadonlyMap<string, GroupLoop>): Pick<SentinelsOptions, 'wake' | 'serves' | 'note'> {
+function sentinelEyes(name: string, loops: ReadonlyMap<string, GroupLoop>): Pick<SentinelsOptions, 'wake' | 'pace' | 'serves' | 'note'> {
   return {
     wake: () => loops.get(name)?.wake(),
+    pace: () => loops.get(name)?.pace() ?? 'alert',
     serves: () => {
       const { holder, epoch } = loops.get(name)?.snapshot().state ?? { holder: null, epoch: 0 }
       return holder === null ? null : { host: holder, epoch }
