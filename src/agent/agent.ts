@@ -33,6 +33,8 @@ import { startWitness } from './witness.ts'
 
 /** Groups whose calm cycles begin in one wake-up: a hundred at once would be a stall. The others have timers of their own. */
 const togetherAtMost = 4
+/** Half of it is what a host that beats in the calm rhythm is silent for, when it counts as silent. */
+const calmDownAfterMs = 1000
 
 export interface RunningAgent {
   /** Leaves redis, keepalived and the rules as they are. */
@@ -82,6 +84,9 @@ async function run(
   // Only a primary that lives on a lease by its peers needs to know that it was heard: where there are Sentinels, the lease is by them.
   const leased = names.flatMap((name) => config.groups[name] ?? []).filter((group) => group.mode === 'vip' && policyOf(group, () => '').leased)
 
+  // By silence nobody stands before Sentinels find the primary down: where that takes a second, agents need not be quicker.
+  const urgent = new Set(names.filter((name) => (config.groups[name]?.sentinel?.downAfterMs ?? 0) < calmDownAfterMs))
+
   const tell = (name: string, kind: Event['kind'], text: string): void => loops.get(name)?.note(kind, text)
   const stores = new Map(names.map((name) => [name, keptStore(config.paths, name, host, (text) => tell(name, 'salvaged', text))]))
   const budgets = [...stores].flatMap(([name, store]) => {
@@ -124,7 +129,7 @@ async function run(
       for (const { sense } of sentinelsOf) sense.awake()
     },
     serves: () => {
-      for (const loop of loops.values()) if (loop.serves()) return true
+      for (const [name, loop] of loops) if (urgent.has(name) && loop.serves()) return true
       return false
     },
     needsEcho: (peer) => leased.some((group) => hostsOf(group).includes(peer) && loops.get(group.name)?.serves() === true),
