@@ -20,7 +20,7 @@ import { formatMs, renderReport } from './table.ts'
 
 interface Found {
   readonly results: CaseResult[]
-  idle: IdleResult | null
+  readonly idle: IdleResult[]
   alarms: AlarmResult | null
   throughput: ThroughputResult | null
   readonly notMeasured: string[]
@@ -57,7 +57,7 @@ async function main(argv: readonly string[]): Promise<number> {
   // The first Ctrl-C ends the measuring and cleans up; there is nothing that a second could do better.
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => interrupt.abort(new Error('interrupted')))
   const rig = await openRig([resolve('bin/holdfast')], say, interrupt.signal)
-  const found: Found = { results: [], idle: null, alarms: null, throughput: null, notMeasured: [], outliers: [] }
+  const found: Found = { results: [], idle: [], alarms: null, throughput: null, notMeasured: [], outliers: [] }
   try {
     await measureAll(rig, options, found)
   } finally {
@@ -93,9 +93,11 @@ async function measureAll(rig: Rig, options: BenchOptions, found: Found): Promis
 
 async function measureSteady(rig: Rig, options: BenchOptions, found: Found): Promise<void> {
   if (options.only.includes('idle')) {
-    await attempt(rig, found, 'idle cost', async () => {
-      found.idle = await measureIdle(rig, options.keepLogs)
-    })
+    for (const mode of ['vip', 'sentinel'] as const) {
+      await attempt(rig, found, `idle cost (mode: ${mode})`, async () => {
+        found.idle.push(await measureIdle(rig, mode, options.keepLogs))
+      })
+    }
   }
   if (options.only.includes('throughput')) {
     await attempt(rig, found, 'throughput', async () => {

@@ -11,9 +11,9 @@ import { percentile } from './figures.ts'
 import { cpuPercent, sampleProcess } from './proc.ts'
 import { lookAtRedis, startRedis, waitForRedis, writeRedisConf } from './recipes/plain.ts'
 import { poll } from '../src/lab/run.ts'
-import type { Rig } from './rig.ts'
+import type { LabWish, Rig } from './rig.ts'
 import { dataHosts, group, hostIps, primaryOf, vip, waitHealthy, type DataHost } from './rig.ts'
-import type { AlarmResult, IdleResult, ThroughputResult } from './table.ts'
+import type { AlarmResult, IdleMode, IdleResult, ThroughputResult } from './table.ts'
 
 const idleS = 60
 /** A fresh agent compiles what it runs, at some 2 % of a core for ten seconds: that is starting, not being idle. */
@@ -26,10 +26,10 @@ const plainPort = 6400
 /** With a lab of its own; `keep` tells whether what was found deserves that the logs stay. */
 async function withLab<T>(
   rig: Rig,
-  name: string,
+  wish: Omit<LabWish, 'agents'>,
   work: (lab: Lab) => Promise<{ readonly found: T; readonly keep: boolean }>,
 ): Promise<{ readonly found: T; readonly logs: string | null }> {
-  const lab = await rig.raise({ name, agents: true })
+  const lab = await rig.raise({ ...wish, agents: true })
   let keep = true
   let found: T
   try {
@@ -44,23 +44,28 @@ async function withLab<T>(
   return { found, logs: await rig.drop(lab, keep) }
 }
 
-export async function measureIdle(rig: Rig, keepLogs: boolean): Promise<IdleResult> {
-  const { found } = await withLab(rig, 'idle', async (lab) => {
-    const pids = await Promise.all(dataHosts.map(async (host) => ({ host, pid: (await readAgentPid(lab.record, host))?.pid ?? 0 })))
+/** In Sentinel mode also the agent of a host that has a Sentinel and no data. */
+export async function measureIdle(rig: Rig, mode: IdleMode, keepLogs: boolean): Promise<IdleResult> {
+  const hosts = mode === 'vip' ? dataHosts : [...dataHosts, 'redis-w']
+  const wish = mode === 'vip' ? {} : { third: true, groupYaml: ['    mode: sentinel', `    sentinels: [${hosts.join(', ')}]`] }
+  const { found } = await withLab(rig, { name: `idle-${mode}`, ...wish }, async (lab) => {
+    const primary = await primaryOf(lab)
+    const pids = await Promise.all(hosts.map(async (host) => ({ host, pid: (await readAgentPid(lab.record, host))?.pid ?? 0 })))
     await delay(settleS * 1000, undefined, { signal: rig.signal })
     const before = pids.map(({ pid }) => sampleProcess(pid))
     await delay(idleS * 1000, undefined, { signal: rig.signal })
     const agents = pids.map(({ host, pid }, index) => {
       const [first, last] = [before[index], sampleProcess(pid)]
-      return { host, cpuPercent: first === undefined ? Number.NaN : cpuPercent(first, last), rssMb: last.rssMb }
+      const role = host === 'redis-w' ? 'Sentinel only' : host === primary ? 'primary' : 'replica'
+      return { host, role, cpuPercent: first === undefined ? Number.NaN : cpuPercent(first, last), rssMb: last.rssMb }
     })
-    return { found: { seconds: idleS, agents }, keep: keepLogs }
+    return { found: { mode, seconds: idleS, agents }, keep: keepLogs }
   })
   return found
 }
 
 export async function measureAlarms(rig: Rig, minutes: number, keepLogs: boolean): Promise<{ readonly alarms: AlarmResult; readonly logs: string | null }> {
-  const { found, logs } = await withLab(rig, 'alarms', async (lab) => {
+  const { found, logs } = await withLab(rig, { name: 'alarms' }, async (lab) => {
     const epochBefore = await lastEpoch(lab)
     const writer = await startWriter({ kind: 'lab', lab }, { host: vip, port: 6379 })
     const busy: ChildProcess[] = []
@@ -114,7 +119,7 @@ async function failoverEpochs(lab: Lab): Promise<readonly number[]> {
  * alternate, so that what else the machine does falls on both.
  */
 export async function measureThroughput(rig: Rig, keepLogs: boolean): Promise<ThroughputResult> {
-  const { found } = await withLab(rig, 'speed', async (lab) => {
+  const { found } = await withLab(rig, { name: 'speed' }, async (lab) => {
     const name = await primaryOf(lab)
     const primary = dataHosts.find((host) => host === name)
     if (primary === undefined) throw new Error(`${name} is no host of the bench`)

@@ -6,9 +6,12 @@ import { figuresOf, goalOf, idleGoal, missedGoals } from './figures.ts'
 import type { Case, System } from './options.ts'
 import { gapThresholdMs } from './watch.ts'
 
+export type IdleMode = 'vip' | 'sentinel'
+
 export interface IdleResult {
+  readonly mode: IdleMode
   readonly seconds: number
-  readonly agents: readonly { readonly host: string; readonly cpuPercent: number; readonly rssMb: number }[]
+  readonly agents: readonly { readonly host: string; readonly role: string; readonly cpuPercent: number; readonly rssMb: number }[]
 }
 
 export interface AlarmResult {
@@ -30,7 +33,7 @@ export interface BenchReport {
   readonly startedAt: string
   readonly loadBefore: number
   readonly results: readonly CaseResult[]
-  readonly idle: IdleResult | null
+  readonly idle: readonly IdleResult[]
   readonly alarms: AlarmResult | null
   readonly throughput: ThroughputResult | null
   readonly notMeasured: readonly string[]
@@ -115,10 +118,10 @@ function verdict(goal: OutageGoal, missed: readonly string[]): string {
 
 function otherTable(report: BenchReport): string[] {
   const rows: string[] = []
-  for (const agent of report.idle?.agents ?? []) {
+  for (const { mode, agent } of report.idle.flatMap((idle) => idle.agents.map((agent) => ({ mode: idle.mode, agent })))) {
     const met = agent.cpuPercent <= idleGoal.cpuPercent && agent.rssMb <= idleGoal.rssMb
     rows.push(
-      `| agent idle, ${agent.host} | ${agent.cpuPercent.toFixed(2)} % of a core, ${agent.rssMb.toFixed(0)} MB | ≤ ${idleGoal.cpuPercent} %, ≤ ${idleGoal.rssMb} MB: ${word(met)} |`,
+      `| agent idle, \`mode: ${mode}\`, ${agent.host} (${agent.role}) | ${agent.cpuPercent.toFixed(2)} % of a core, ${agent.rssMb.toFixed(0)} MB | ≤ ${idleGoal.cpuPercent} %, ≤ ${idleGoal.rssMb} MB: ${word(met)} |`,
     )
   }
   const { alarms, throughput } = report

@@ -34,6 +34,8 @@ import { startWitness } from './witness.ts'
 
 /** Groups whose calm cycles begin in one wake-up: a hundred at once would be a stall. The others have timers of their own. */
 const togetherAtMost = 4
+/** Half of it is what a host that beats in the calm rhythm is silent for, when it counts as silent. */
+const calmDownAfterMs = 1000
 
 export interface RunningAgent {
   /** Leaves redis, keepalived and the rules as they are. */
@@ -83,6 +85,9 @@ async function run(
   // Only a primary that lives on a lease by its peers needs to know that it was heard: where there are Sentinels, the lease is by them.
   const leased = names.flatMap((name) => config.groups[name] ?? []).filter((group) => group.mode === 'vip' && policyOf(group, () => '').leased)
 
+  // By silence nobody stands before Sentinels find the primary down: where that takes a second, agents need not be quicker.
+  const urgent = new Set(names.filter((name) => (config.groups[name]?.sentinel?.downAfterMs ?? 0) < calmDownAfterMs))
+
   const tell = (name: string, kind: Event['kind'], text: string): void => loops.get(name)?.note(kind, text)
   const stores = new Map(names.map((name) => [name, keptStore(config.paths, name, host, (text) => tell(name, 'salvaged', text))]))
   const budgets = [...stores].flatMap(([name, store]) => {
@@ -96,6 +101,7 @@ async function run(
     log('error', `${guardProgram()} is missing: nobody stops the writes of a cut-off primary while this agent is dead`)
   const beat = guarded ? startBeat(beatFile(config.paths), (why) => log('error', why)) : null
   const surface: AgentSurface = surfaceOf(config, host, version, loops, names, stores)
+  const sentinelsOf: GroupSentinels[] = []
   let links: PeerLinks | null = null
   const server = await openDoor({
     ip: listenIp(config, host),
@@ -122,9 +128,10 @@ async function run(
       beat?.tick()
       let begun = 0
       for (const loop of loops.values()) if (begun < togetherAtMost && loop.awake()) begun += 1
+      for (const { sense } of sentinelsOf) sense.awake()
     },
     serves: () => {
-      for (const loop of loops.values()) if (loop.serves()) return true
+      for (const [name, loop] of loops) if (urgent.has(name) && loop.serves()) return true
       return false
     },
     needsEcho: (peer) => leased.some((group) => hostsOf(group).includes(peer) && loops.get(group.name)?.serves() === true),
@@ -158,7 +165,6 @@ async function run(
   await vrrp.start()
 
   const signs: PeerSigns = open
-  const sentinelsOf: GroupSentinels[] = []
   for (const name of names) {
     const group = config.groups[name]
     if (group === undefined) continue
@@ -233,9 +239,10 @@ function surfaceOf(
 }
 
 /** What the Sentinels of a group need of its loop, which needs them to begin. */
-function sentinelEyes(name: string, loops: ReadonlyMap<string, GroupLoop>): Pick<SentinelsOptions, 'wake' | 'serves' | 'note'> {
+function sentinelEyes(name: string, loops: ReadonlyMap<string, GroupLoop>): Pick<SentinelsOptions, 'wake' | 'pace' | 'serves' | 'note'> {
   return {
     wake: () => loops.get(name)?.wake(),
+    pace: () => loops.get(name)?.pace() ?? 'alert',
     serves: () => {
       const { holder, epoch } = loops.get(name)?.snapshot().state ?? { holder: null, epoch: 0 }
       return holder === null ? null : { host: holder, epoch }

@@ -24,6 +24,7 @@ import { needsMemory, withoutMemory } from '../decide/memory.ts'
 import { isServingPhase } from '../decide/situation.ts'
 import { statementOf } from '../decide/statement.ts'
 import { watch } from '../decide/watch.ts'
+import type { SentinelPace } from '../observe/sentinel-pace.ts'
 import { observeRedis, type RedisObserver } from '../observe/redis.ts'
 import { watchAddress } from './address-watch.ts'
 import { monotonicMs, type StallMeter } from './clock.ts'
@@ -78,6 +79,8 @@ export interface GroupLoop {
   readonly request: (request: Request, deadlineMs: number) => Promise<RequestResult>
   readonly snapshot: () => GroupSnapshot
   readonly serves: () => boolean
+  /** How closely its Sentinels are to be watched. */
+  readonly pace: () => SentinelPace
   /** It serves, and the address was here just now. */
   readonly hasAddress: () => boolean
   /** Something that was done beside the loop, for the event log. */
@@ -189,12 +192,16 @@ export function startGroup(options: GroupOptions): GroupLoop {
     })
   }
 
+  function isCalm(): boolean {
+    return last?.decision.diagnosis === 'i-serve' || last?.decision.diagnosis === 'holder-serves'
+  }
+
   async function observe(): Promise<View> {
     lookForRoom()
     const redisProbe = await disk.look(await redis.probe(monotonicMs()), state)
     const { settings } = redisProbe
     const peers = senses.peers()
-    const calm = last?.decision.diagnosis === 'i-serve' || last?.decision.diagnosis === 'holder-serves'
+    const calm = isCalm()
     const reader = senses.reader(calm)
     const stalledMs = options.stall.stalledMs()
     const seen: Omit<View, 'watch'> = {
@@ -348,6 +355,11 @@ export function startGroup(options: GroupOptions): GroupLoop {
       })
     },
     serves: () => isServingPhase(state.phase) || stands(state),
+    pace: () => {
+      const isSettled = state.handover === null && state.writesHeldSinceMs === null && !stands(state)
+      if (!isCalm() || !isSettled || last?.view.peers.some((p) => p.agent !== 'alive') === true) return 'alert'
+      return isServingPhase(state.phase) ? 'lease' : 'calm'
+    },
     hasAddress: () => {
       const nowMs = monotonicMs()
       const serves = last?.decision.diagnosis === 'i-serve' && state.phase === 'primary' && nowMs - last.view.nowMs < hadAddressMs

@@ -52,7 +52,7 @@ export interface PeerLinkOptions {
   readonly secret: string
   readonly targets: readonly PeerTarget[]
   readonly beatMs: number
-  /** Does this host serve a group? Then its death must be noticed at once; else beats are fewer, which is most of an idle agent's work. */
+  /** Does this host serve a group in which its silence decides? Then its death must be noticed at once; else beats are fewer, which is most of an idle agent's work. */
   readonly serves: () => boolean
   /** Does a group on this host need proof that this peer has heard it? */
   readonly needsEcho: (host: string) => boolean

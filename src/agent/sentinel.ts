@@ -10,6 +10,7 @@ import { sentinelPace, sentinelUser, type SentinelProbe, type SentinelSettings }
 import type { SentinelProcess } from '../act/sentinel-process.ts'
 import { sentinelMemory, sentinelProcess } from '../act/sentinel-process.ts'
 import { readSentinelPassword } from '../config/files.ts'
+import type { SentinelPace } from '../observe/sentinel-pace.ts'
 import { observeSentinels, type SentinelObserver } from '../observe/sentinels.ts'
 import { openRedis, type RedisLink } from '../redis/link.ts'
 import { passwordHash, sentinelUserPassword } from '../redis/sentinel-id.ts'
@@ -37,6 +38,7 @@ export interface SentinelsOptions {
   readonly host: string
   readonly secret: string
   readonly wake: () => void
+  readonly pace: () => SentinelPace
   readonly serves: () => { readonly host: string; readonly epoch: number } | null
   readonly note: (kind: Event['kind'], text: string) => void
 }
@@ -64,6 +66,7 @@ export async function openSentinels(options: SentinelsOptions): Promise<GroupSen
     members: group.members.map((m) => ({ host: m.host, ip: ipOf(m.host), port: m.port })),
     downAfterMs,
     clock: monotonicMs,
+    pace: options.pace,
     wake: options.wake,
   })
   let keeper: SentinelKeeper | null = null
@@ -80,7 +83,7 @@ export async function openSentinels(options: SentinelsOptions): Promise<GroupSen
   }
 }
 
-export interface KeeperOptions extends Omit<SentinelsOptions, 'secret' | 'wake'> {
+export interface KeeperOptions extends Omit<SentinelsOptions, 'secret' | 'wake' | 'pace'> {
   readonly password: string | undefined
   readonly userPassword: string
   readonly probe: () => readonly SentinelProbe[]

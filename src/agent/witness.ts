@@ -40,6 +40,7 @@ export function startWitness(options: WitnessOptions): GroupLoop {
   const senses = openSenses({ ...options, policy, vip: false, keepalivedRuns: () => false, yields: () => false, serves: () => false, wake, vipCame: () => {} })
   let state = options.state
   let view: View | null = null
+  let calm = false
   let durable = true
   let said = { text: '', atMs: 0 }
 
@@ -81,6 +82,7 @@ export function startWitness(options: WitnessOptions): GroupLoop {
     }
     view = seen
     tell()
+    ;({ calm } = decision)
     schedule(monotonicMs() + decision.wakeInMs)
   }
 
@@ -115,6 +117,7 @@ export function startWitness(options: WitnessOptions): GroupLoop {
     request: (request) => Promise.resolve({ id: request.id, ok: false, message: `${host} has no data of ${group.name} and carries out nothing` }),
     note: (kind, text) => record({ kind, epoch: state.epoch, text }),
     serves: () => false,
+    pace: () => (calm && view?.peers.every((p) => p.agent === 'alive') === true ? 'calm' : 'alert'),
     hasAddress: () => false,
     snapshot: () => ({ state, view, decision: null, statement: view === null ? null : statementOf(state, view, policy), policy, address: null }),
     stop: async () => {

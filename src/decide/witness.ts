@@ -27,6 +27,8 @@ export interface WitnessDecision {
   readonly next: State
   readonly events: readonly Event[]
   readonly because: string
+  /** The primary, if it knows of one, serves. */
+  readonly calm: boolean
   readonly wakeInMs: number
 }
 
@@ -36,5 +38,5 @@ export function decideAsWitness(state: State, view: View, policy: Policy): Witne
   const ctx: Context = { state: learned, view, policy, situation }
   const calm = situation.claim !== 'theirs' || situation.holder === 'serves'
   const draft = withVote(ctx, holdStill(ctx, situation.holderWhy, calm ? tickMs * 2 : busyTickMs))
-  return { next: draft.next, events: draft.events, because: draft.because, wakeInMs: draft.wakeInMs }
+  return { next: draft.next, events: draft.events, because: draft.because, calm, wakeInMs: draft.wakeInMs }
 }

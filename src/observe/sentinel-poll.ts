@@ -13,7 +13,7 @@ import {
 } from '../redis/sentinel-replies.ts'
 
 export interface Question {
-  /** The address that it named last, by which alone it tells its vote; null: not known yet. */
+  /** The address that it named last, by which alone it tells its vote; null: not known yet, or its vote is not asked for. */
   readonly about: Address | null
   /** Also what only matters while it fails over. */
   readonly detailed: boolean

@@ -1,12 +1,14 @@
 /**
  * One Sentinel of a group: keeps a connection for questions and one for its events, polls, and keeps the last answer. Facts come only
- * from polls; an event says no more than that it is worth asking. Whoever reads what is known here never waits.
+ * from polls; an event says no more than that it is worth asking. When else it is time to ask, sentinels.ts says. Whoever reads what is
+ * known here never waits.
  */
 import type { Observed } from '../model/outcome.ts'
 import { openEvents, openRedis, type RedisLink, type RedisTarget } from '../redis/link.ts'
 import type { SentinelLink } from '../redis/sentinel-link.ts'
 import { troubleFrom, type Address, type VoteReply } from '../redis/sentinel-replies.ts'
-import { answerOf, questionsOf, type Question } from './sentinel-poll.ts'
+import { settleMs } from './sentinel-pace.ts'
+import { answerOf, questionsOf, type Answer, type Question } from './sentinel-poll.ts'
 import { factsOf, substanceOf, type SentinelSeen } from './sentinel-seen.ts'
 import { hearVote } from './sentinel-votes.ts'
 
@@ -16,11 +18,17 @@ const [firstRetryMs, retryMs] = [20, 200]
 /** A connection on which nothing was answered for so long may be dead on one side: another is opened. */
 const giveUpMs = 2000
 const tiltEveryMs = 2000
+/** In calm times: an event says when it votes. */
+const voteEveryMs = 2000
 const eventPatterns = ['+*', '-*']
 
 export interface SentinelWatch {
   readonly seen: () => SentinelSeen
   readonly link: () => SentinelLink
+  /** It is time for the next question. */
+  readonly ask: () => void
+  /** It answers at once and says that all is as it was, and its events are heard. */
+  readonly isCalm: (nowMs: number) => boolean
   readonly close: () => void
 }
 
@@ -29,15 +37,15 @@ export interface WatchOrder {
   readonly host: string
   readonly target: RedisTarget
   readonly askerId: string
-  readonly everyMs: number
   readonly silentMs: number
+  readonly lateMs: number
   readonly clock: () => number
   /** Something of substance is not what it was. */
   readonly changed: () => void
 }
 
 export function watchSentinel(order: WatchOrder): SentinelWatch {
-  const { group, host, target, clock, everyMs, silentMs } = order
+  const { group, host, target, clock, silentMs, lateMs } = order
   let link: RedisLink | null = null
   let events: { readonly close: () => void } | null = null
   let opening = false
@@ -47,10 +55,13 @@ export function watchSentinel(order: WatchOrder): SentinelWatch {
   let timer: NodeJS.Timeout | undefined
   let asking: { readonly sentMs: number; readonly done: Promise<void> } | null = null
   /** Since the first question that is not answered yet. */
-  let waiting: { readonly alarm: NodeJS.Timeout; late: boolean } | null = null
+  let waiting: { readonly alarm: NodeJS.Timeout; readonly sinceMs: number; late: boolean } | null = null
   let queued: Promise<void> | null = null
   let detailed = false
   let tiltAskedMs = Number.NEGATIVE_INFINITY
+  let voteAskedMs = Number.NEGATIVE_INFINITY
+  /** An event was heard, or an answer that was not like all the others. */
+  let stirredMs = Number.NEGATIVE_INFINITY
   let id = ''
   let idAsked = false
   /** Something was answered on this connection. */
@@ -75,6 +86,7 @@ export function watchSentinel(order: WatchOrder): SentinelWatch {
     if (waiting !== null) return
     const since = {
       late: false,
+      sinceMs: clock(),
       alarm: setTimeout(() => {
         // After a stall of this process the answer may lie in the socket: it is read before this is called.
         setImmediate(() => {
@@ -95,27 +107,19 @@ export function watchSentinel(order: WatchOrder): SentinelWatch {
     return inTime
   }
 
-  function rearm(inMs: number): void {
-    clearTimeout(timer)
-    if (!closed) timer = setTimeout(tick, inMs)
+  function ask(): void {
+    if (link === null) return
+    if (asking === null) void poll()
+    else if (clock() - asking.sentMs > giveUpMs) drop()
   }
 
-  function tick(): void {
-    if (link === null) void open()
-    else if (asking !== null && clock() - asking.sentMs > giveUpMs) drop()
-    else {
-      if (asking === null) void poll()
-      rearm(untilBeat())
-    }
-  }
-
-  /** All Sentinels of all groups at one time: wake-ups are most of what they cost. */
-  function untilBeat(): number {
-    return everyMs - (clock() % everyMs)
+  function isCalm(nowMs: number): boolean {
+    const isPrompt = waiting === null || nowMs - waiting.sinceMs < lateMs
+    return isPrompt && events !== null && seen.reach === 'answers' && seen.facts?.tilt === false && nowMs - stirredMs >= settleMs
   }
 
   async function open(): Promise<void> {
-    if (opening || closed) return
+    if (opening || closed || link !== null) return
     opening = true
     expectAnswer()
     const opened = await openRedis(target, connectDeadlineMs, lost)
@@ -133,8 +137,8 @@ export function watchSentinel(order: WatchOrder): SentinelWatch {
     idAsked = false
     proved = false
     tiltAskedMs = Number.NEGATIVE_INFINITY
+    voteAskedMs = Number.NEGATIVE_INFINITY
     void poll()
-    rearm(untilBeat())
   }
 
   function refused(why: string): void {
@@ -158,7 +162,8 @@ export function watchSentinel(order: WatchOrder): SentinelWatch {
   }
 
   function retry(): void {
-    rearm(retryInMs)
+    clearTimeout(timer)
+    if (!closed) timer = setTimeout(() => void open(), retryInMs)
     retryInMs = Math.min(retryMs, retryInMs * 2)
   }
 
@@ -185,6 +190,7 @@ export function watchSentinel(order: WatchOrder): SentinelWatch {
   function heardEvent(channel: string): void {
     if (channel.endsWith('tilt')) tiltAskedMs = Number.NEGATIVE_INFINITY
     detailed = true
+    stirredMs = clock()
     void poll()
   }
 
@@ -200,7 +206,14 @@ export function watchSentinel(order: WatchOrder): SentinelWatch {
     const current = link
     if (current === null) return Promise.resolve()
     const sentMs = clock()
-    const question = { about: names, detailed: detailed || seen.facts?.failover != null, tilt: sentMs - tiltAskedMs >= tiltEveryMs, id: !idAsked || id === '' }
+    const short = isCalm(sentMs) && sentMs - voteAskedMs < voteEveryMs
+    if (!short) voteAskedMs = sentMs
+    const question = {
+      about: short ? null : names,
+      detailed: detailed || seen.facts?.failover != null,
+      tilt: sentMs - tiltAskedMs >= tiltEveryMs,
+      id: !idAsked || id === '',
+    }
     detailed = false
     if (question.tilt) tiltAskedMs = sentMs
     expectAnswer()
@@ -209,23 +222,25 @@ export function watchSentinel(order: WatchOrder): SentinelWatch {
       // The connection is ending. Left to its close event, whoever waits for this answer would ask again before that can come.
       if (!replies.ok) return drop()
       asking = null
-      return take(question, replies.value, sentMs) ? undefined : poll()
+      return take(question, short, replies.value, sentMs) ? undefined : poll()
     })
     asking = { sentMs, done }
     return done
   }
 
   /** Returns whether the next question has time: nothing is new, nothing is missing. */
-  function take(question: Question, replies: readonly Observed<unknown>[], sentMs: number): boolean {
+  function take(question: Question, short: boolean, replies: readonly Observed<unknown>[], sentMs: number): boolean {
     const inTime = answered()
     proved = true
     const answer = answerOf(question, replies)
     if (!answer.ok) return !saw({ reach: 'trouble', trouble: troubleFrom(answer.why, group, target.port) })
     const { value } = answer
+    if (!value.plain || value.pendingPingMs > lateMs) stirredMs = clock()
     idAsked ||= question.id
     id = value.id ?? id
     tilt = value.tilt ?? tilt
     names = value.address
+    if (short) return inTime && isAsBefore(value, sentMs)
     const failing = value.failover && value.selected === undefined
     if (failing) detailed = true
     // Half of what belongs together would be told: facts without the vote, a new epoch with the old primary.
@@ -239,6 +254,15 @@ export function watchSentinel(order: WatchOrder): SentinelWatch {
     return inTime && !isNew
   }
 
+  /** Of the short question. If it says anything new, all is asked at once, and told together. */
+  function isAsBefore(value: Answer, sentMs: number): boolean {
+    const next = { ...seen, facts: factsOf(value, id, tilt), sentMs }
+    const isSo = substanceOf(next) === told
+    if (isSo) seen = next
+    else voteAskedMs = Number.NEGATIVE_INFINITY
+    return isSo
+  }
+
   function heardVotes(replies: readonly VoteReply[]): void {
     let { vote } = seen
     for (const reply of replies) vote = hearVote(vote, reply, clock())
@@ -248,6 +272,8 @@ export function watchSentinel(order: WatchOrder): SentinelWatch {
   void open()
   return {
     seen: () => seen,
+    ask,
+    isCalm,
     link: () => ({
       host,
       address: { ip: target.host, port: target.port },

@@ -6,6 +6,7 @@ import type { SentinelFacts, SentinelProbe, SentinelVote } from '../model/sentin
 import { candidateId } from '../redis/sentinel-id.ts'
 import type { SentinelLinks } from '../redis/sentinel-link.ts'
 import type { Address } from '../redis/sentinel-replies.ts'
+import { clamp, pacesOf, roundsOf, type SentinelPace } from './sentinel-pace.ts'
 import { isSame } from './sentinel-poll.ts'
 import type { SeenFacts, SentinelSeen } from './sentinel-seen.ts'
 import { watchSentinel } from './sentinel-watch.ts'
@@ -19,6 +20,8 @@ export interface SentinelsToObserve {
   readonly members: readonly { readonly host: string; readonly ip: string; readonly port: number }[]
   readonly downAfterMs: number
   readonly clock: () => number
+  /** What the agent needs them for at this moment. */
+  readonly pace: () => SentinelPace
   /** Something of substance is not what it was. */
   readonly wake: () => void
 }
@@ -27,11 +30,15 @@ export interface SentinelObserver {
   /** What is known now. Never waits. */
   readonly probe: () => readonly SentinelProbe[]
   readonly links: SentinelLinks
+  /** The agent is awake anyway: whoever it is time to ask is asked. To be called some twenty times a second. */
+  readonly awake: () => void
   readonly close: () => void
 }
 
 export function observeSentinels(order: SentinelsToObserve): SentinelObserver {
   const { group, self, targets, members, downAfterMs, clock } = order
+  const paces = pacesOf(downAfterMs)
+  const rounds = roundsOf(paces)
   const watches = targets.map(({ host, ip, port, password }) => ({
     host,
     watch: watchSentinel({
@@ -39,7 +46,7 @@ export function observeSentinels(order: SentinelsToObserve): SentinelObserver {
       host,
       target: { host: ip, port, password },
       askerId: candidateId(group, self),
-      everyMs: clamp(downAfterMs / 5, 50, 400),
+      lateMs: paces.lateMs,
       silentMs: clamp(downAfterMs / 2, 100, 500),
       clock,
       changed: order.wake,
@@ -98,12 +105,14 @@ export function observeSentinels(order: SentinelsToObserve): SentinelObserver {
       all: () => watches.map(({ watch }) => watch.link()),
       member: (host) => members.find((member) => member.host === host) ?? null,
     },
+    awake: () => {
+      const nowMs = clock()
+      // Where one of them is not calm, all are asked: what it has begun to see comes to the others.
+      if (!rounds.isDue(nowMs, watches.every(({ watch }) => watch.isCalm(nowMs)) ? order.pace() : 'alert')) return
+      for (const { watch } of watches) watch.ask()
+    },
     close: () => {
       for (const { watch } of watches) watch.close()
     },
   }
-}
-
-function clamp(value: number, low: number, high: number): number {
-  return Math.min(high, Math.max(low, value))
 }

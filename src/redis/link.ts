@@ -37,19 +37,31 @@ export async function openRedis(target: RedisTarget, connectDeadlineMs: number, 
       },
       callAll: async (commands, deadlineMs) => {
         if (!isOpen()) return gone(lastError())
-        const replies = client.pipeline(commands.map((args) => ['call', ...args])).exec()
-        return deadline(replies.then(allAnswered, refused), deadlineMs, late(deadlineMs))
+        // Not by the library's pipeline, which copies the list of all commands that there are each time.
+        client.stream.cork()
+        const replies = commands.map(([name = '', ...rest]) => client.call(name, ...rest).then(reply, failure))
+        client.stream.uncork()
+        return deadline(Promise.all(replies).then(allAnswered), deadlineMs, late(deadlineMs))
       },
     },
   }
 }
 
+type Reply = readonly [error: Error | null, value: unknown]
+
+function reply(value: unknown): Reply {
+  return [null, value]
+}
+
+function failure(error: Error): Reply {
+  return [error, undefined]
+}
+
 /** A connection that ends in the middle leaves the rest without an answer: that is no answer to the whole. */
-function allAnswered(replies: readonly (readonly [Error | null, unknown])[] | null): Observed<readonly Observed<unknown>[]> {
-  const pairs = replies ?? []
-  const broken = pairs.find(([error]) => error !== null && error.name !== 'ReplyError')?.[0]
+function allAnswered(replies: readonly Reply[]): Observed<readonly Observed<unknown>[]> {
+  const broken = replies.find(([error]) => error !== null && error.name !== 'ReplyError')?.[0]
   if (broken != null) return refused(broken)
-  return { ok: true, value: pairs.map(([error, value]) => (error === null ? answered(value) : refused(error))) }
+  return { ok: true, value: replies.map(([error, value]) => (error === null ? answered(value) : refused(error))) }
 }
 
 /** What is published on the channels of these patterns. The other end of the connection takes no questions meanwhile. */

@@ -11,6 +11,8 @@ export interface MasterReply {
   readonly address: Address
   readonly configEpoch: number
   readonly down: boolean
+  /** It says of it no more than that it is a primary. */
+  readonly plain: boolean
   readonly pendingPingMs: number
   readonly failover: boolean
   readonly settings: SentinelSettings
@@ -40,6 +42,7 @@ export function masterFrom(reply: unknown): MasterReply | null {
     address,
     configEpoch: num('config-epoch'),
     down: flags.includes('s_down') || flags.includes('o_down'),
+    plain: flags.join() === 'master',
     pendingPingMs: num('last-ping-sent'),
     failover: flags.includes('failover_in_progress'),
     settings: {

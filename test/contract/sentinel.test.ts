@@ -2,9 +2,11 @@
  * Real Sentinels, as an agent hears them and speaks to them: votes, news, silence, failovers of their own. What the core believes of
  * votes (one per epoch, remembered, told without being given) is proved here.
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
 import { askVotes, tellSentinels } from '../../src/act/sentinel.ts'
 import type { SentinelProbe } from '../../src/model/sentinel.ts'
+import type { SentinelPace } from '../../src/observe/sentinel-pace.ts'
 import type { SentinelObserver } from '../../src/observe/sentinels.ts'
 import { openRedis } from '../../src/redis/link.ts'
 import { noRedis } from '../unit/real-redis.ts'
@@ -27,8 +29,8 @@ function all(observer: SentinelObserver, isSo: (probe: SentinelProbe) => boolean
   return until('all Sentinels', () => observer.probe().every(isSo))
 }
 
-async function heard(g: SentinelGroup, self: Host, wake?: () => void): Promise<SentinelObserver> {
-  const observer = g.observe(self, wake)
+async function heard(g: SentinelGroup, self: Host, wake?: () => void, pace?: () => SentinelPace): Promise<SentinelObserver> {
+  const observer = g.observe(self, wake, {}, pace)
   await all(observer, ({ reach }) => reach === 'answers')
   return observer
 }
@@ -122,7 +124,7 @@ test.skipIf(noRedis)('told who serves, all name it, and one that has heard of a 
   await g.redis.b.call('REPLICAOF', 'NO', 'ONE')
   for (const host of ['a', 'c'] as const) await g.redis[host].call('REPLICAOF', '127.0.0.1', String(g.redis.b.port))
   expect(await tellSentinels(hands(observer), hosts, 'b', 3)).toEqual({ done: true })
-  expect(observer.probe().map(({ facts }) => [facts?.names, facts?.configEpoch])).toEqual(hosts.map(() => ['b', 3]))
+  await all(observer, ({ facts }) => facts?.names === 'b' && facts.configEpoch === 3)
   for (const host of hosts) {
     expect(await g.sentinels[host].call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', group)).toEqual(['127.0.0.1', String(g.redis.b.port)])
     // It entered nobody new into its list of voters.
@@ -130,6 +132,7 @@ test.skipIf(noRedis)('told who serves, all name it, and one that has heard of a 
   }
   expect(await tellSentinels(hands(observer), ['a'], 'c', 4)).toEqual({ done: true })
   expect(await tellSentinels(hands(observer), hosts, 'a', 3)).toEqual({ done: true })
+  await Promise.all(observer.links.all().map((link) => link.poll()))
   expect(observer.probe().map(({ facts }) => [facts?.names, facts?.configEpoch])).toEqual([
     ['c', 4],
     ['b', 3],
@@ -208,4 +211,59 @@ test.skipIf(noRedis)('a failover of their own is seen before the redis is promot
   expect(at - before).toBeGreaterThan(5)
   const names = probeOf(observer, 'b').facts?.names
   expect(new Set(told.filter((words) => words !== 'a 0'))).toEqual(new Set([`${names} 1`]))
+})
+
+/** How many of its answers there were within that time. */
+async function answersWithin(observer: SentinelObserver, host: Host, ms: number): Promise<number> {
+  const sentMs = (): number => performance.now() - probeOf(observer, host).ageMs
+  let [last, count] = [sentMs(), 0]
+  for (const endMs = performance.now() + ms; performance.now() < endMs; await delay(5)) {
+    const nowMs = sentMs()
+    if (nowMs > last + 5) count += 1
+    last = nowMs
+  }
+  return count
+}
+
+/** One question a second. Sentinels that have just been started have things to tell. */
+async function untilCalm(observer: SentinelObserver): Promise<void> {
+  for (let tries = 0; tries < 5; tries += 1) if ((await answersWithin(observer, 'a', 2500)) <= 3) return
+  throw new Error('it is not calm')
+}
+
+test.skipIf(noRedis)('in calm times it is asked little; what happens is known at once, and then all are watched closely', { timeout: 30_000 }, async () => {
+  const g = await sentinels()
+  let pace: SentinelPace = 'calm'
+  const changes: number[] = []
+  const observer = await heard(
+    g,
+    'b',
+    () => changes.push(performance.now()),
+    () => pace,
+  )
+  await untilCalm(observer)
+  pace = 'lease'
+  const leased = await answersWithin(observer, 'a', 2000)
+  expect(leased).toBeGreaterThanOrEqual(5)
+  expect(leased).toBeLessThanOrEqual(8)
+  // Nothing of that was worth a cycle of the agent.
+  expect(changes.filter((ms) => ms > performance.now() - 4000)).toEqual([])
+  pace = 'calm'
+  await delay(1200)
+
+  // A vote for somebody is no word of theirs, only an event.
+  const votedMs = performance.now()
+  await g.sentinels.c.call('SENTINEL', 'IS-MASTER-DOWN-BY-ADDR', '127.0.0.1', String(g.redis.a.port), '5', g.sentinels.a.id)
+  await until('the vote is known', () => probeOf(observer, 'c').vote?.epoch === 5)
+  console.info(`the vote was known ${((changes.at(-1) ?? Number.NaN) - votedMs).toFixed(1)} ms after it was asked for`)
+  expect((changes.at(-1) ?? Number.NaN) - votedMs).toBeLessThan(100)
+  expect(await answersWithin(observer, 'a', 1000), 'another one').toBeGreaterThanOrEqual(4)
+
+  // One that stands still says nothing: it is missed at its next question, and then the others are asked again and again.
+  await untilCalm(observer)
+  const { pid } = g.sentinels.b.process()
+  process.kill(pid as number, 'SIGSTOP')
+  await until('one is missed', () => probeOf(observer, 'b').reach === 'silent')
+  expect(await answersWithin(observer, 'a', 1000)).toBeGreaterThanOrEqual(4)
+  process.kill(pid as number, 'SIGCONT')
 })

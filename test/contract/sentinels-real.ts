@@ -2,6 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
+import type { SentinelPace } from '../../src/observe/sentinel-pace.ts'
 import { observeSentinels, type SentinelObserver } from '../../src/observe/sentinels.ts'
 import { openRedis, type RedisLink } from '../../src/redis/link.ts'
 import { caughtUp, Redises, type RealRedis } from '../unit/real-redis.ts'
@@ -25,7 +26,7 @@ export interface SentinelGroup {
   readonly redis: Readonly<Record<Host, RealRedis>>
   readonly sentinels: Readonly<Record<Host, RealSentinel>>
   /** As the agent of this host sees them. `wake` is called at each change. */
-  readonly observe: (self: Host, wake?: () => void, passwords?: Partial<Record<Host, string>>) => SentinelObserver
+  readonly observe: (self: Host, wake?: () => void, passwords?: Partial<Record<Host, string>>, pace?: () => SentinelPace) => SentinelObserver
   readonly close: () => Promise<void>
 }
 
@@ -49,18 +50,25 @@ export async function openSentinels(downAfterMs: number, more: Partial<Record<Ho
     return realSentinel(one, `${redises.dir}/sentinel-${one.host}`, lines)
   })
   const [sa, sb, sc] = made as [RealSentinel, RealSentinel, RealSentinel]
-  const observers: SentinelObserver[] = []
+  const observers: Pick<SentinelObserver, 'close'>[] = []
   await Promise.all(made.map((sentinel) => sentinel.start()))
   return {
     redis,
     sentinels: { a: sa, b: sb, c: sc },
-    observe: (self, wake = () => {}, passwords = {}) => {
+    observe: (self, wake = () => {}, passwords = {}, pace = () => 'alert') => {
       const observer = observeSentinels({
-        ...{ group, self, downAfterMs, wake, clock: () => performance.now() },
+        ...{ group, self, downAfterMs, wake, pace, clock: () => performance.now() },
         targets: made.map(({ host, port }) => ({ host, ip: '127.0.0.1', port, password: passwords[host] })),
         members: hosts.map((host) => ({ host, ip: '127.0.0.1', port: redis[host].port })),
       })
-      observers.push(observer)
+      // As the agent's own timer.
+      const timer = setInterval(observer.awake, 50)
+      observers.push({
+        close: () => {
+          clearInterval(timer)
+          observer.close()
+        },
+      })
       return observer
     },
     close: async () => {

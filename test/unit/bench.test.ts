@@ -128,7 +128,7 @@ describe('the table', () => {
     machine: 'a machine',
     startedAt: 'today',
     loadBefore: 0.1,
-    idle: { seconds: 60, agents: [{ host: 'a', cpuPercent: 1.4, rssMb: 70 }] },
+    idle: [{ mode: 'vip', seconds: 60, agents: [{ host: 'a', role: 'primary', cpuPercent: 1.4, rssMb: 70 }] }],
     alarms: { minutes: 1, busyProcesses: 4, failovers: 0, longestOutageMs: 40, lost: 0 },
     throughput: { plainPerS: [100, 90, 110], vipPerS: [99, 98, 97], ratio: 0.98 },
     results: [result('crash', 'holdfast', [round(20)]), result('crash', 'sentinel', [round(2000)]), result('host-cut', 'sentinel', [round(2900)], false)],

@@ -1,10 +1,11 @@
 /** What Sentinels answer, in the words of the model: addresses, flags, votes that were told, forgotten, overtaken. Needs no Sentinel. */
-import { createServer, type AddressInfo } from 'node:net'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { answerOf, questionsOf } from '../../src/observe/sentinel-poll.ts'
 import { observeSentinels } from '../../src/observe/sentinels.ts'
 import { hearVote } from '../../src/observe/sentinel-votes.ts'
 import { addressFrom, masterFrom, othersFrom, selectedFrom, tiltFrom, troubleFrom, voteFrom } from '../../src/redis/sentinel-replies.ts'
+import { until } from './wire.ts'
 
 const [X, Y] = ['a'.repeat(40), 'b'.repeat(40)]
 const a = { ip: '10.0.0.1', port: 6379 }
@@ -23,7 +24,7 @@ describe('SENTINEL MASTER', () => {
   test('in calm times', () => {
     expect(masterFrom(masterReply())).toEqual({
       address: a,
-      ...{ configEpoch: 4, down: false, pendingPingMs: 0, failover: false, others: 2, replicas: 2 },
+      ...{ configEpoch: 4, down: false, plain: true, pendingPingMs: 0, failover: false, others: 2, replicas: 2 },
       settings: { quorum: 2, downAfterMs: 1000, failoverTimeoutMs: 180_000, parallelSyncs: 1 },
     })
   })
@@ -34,7 +35,7 @@ describe('SENTINEL MASTER', () => {
     ['master,failover_in_progress,force_failover', false, true],
     ['master,disconnected', false, false],
   ])('flags %s', (flags, down, failover) => {
-    expect(masterFrom(masterReply({ flags }))).toMatchObject({ down, failover })
+    expect(masterFrom(masterReply({ flags }))).toMatchObject({ down, failover, plain: false })
   })
 
   test('a PING that waits', () => expect(masterFrom(masterReply({ 'last-ping-sent': '730' }))?.pendingPingMs).toBe(730))
@@ -145,7 +146,7 @@ test('one that ends every connection at the first question is silent, and is not
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const observer = observeSentinels({
-    ...{ group: 'sessions', self: 'a', members: [], downAfterMs: 1000, clock: () => performance.now(), wake: () => {} },
+    ...{ group: 'sessions', self: 'a', members: [], downAfterMs: 1000, clock: () => performance.now(), wake: () => {}, pace: () => 'alert' },
     targets: [{ host: 'a', ip: '127.0.0.1', port: (server.address() as AddressInfo).port }],
   })
   await new Promise((resolve) => setTimeout(resolve, 900))
@@ -154,4 +155,94 @@ test('one that ends every connection at the first question is silent, and is not
   expect(connections).toBeLessThan(15)
   observer.close()
   await new Promise((resolve) => server.close(resolve))
+})
+
+const bulk = (word: string): string => `$${Buffer.byteLength(word)}\r\n${word}\r\n`
+const list = (words: readonly (string | number)[]): string =>
+  `*${words.length}\r\n${words.map((w) => (typeof w === 'number' ? `:${w}\r\n` : bulk(w))).join('')}`
+
+/** One Sentinel that says what it is told to, and says nothing of it on its channels. */
+async function fakeSentinel() {
+  const fake = {
+    master: masterReply(),
+    vote: [0, '*', 0] as (string | number)[],
+    asked: [] as string[],
+    port: 0,
+    event: (_channel: string) => {},
+    close: () => {},
+  }
+  const replyTo = (words: readonly string[], socket: Socket): string => {
+    if (words[0] === 'hello') return '%0\r\n'
+    if (words[0] === 'psubscribe') {
+      fake.event = (channel) => void socket.write(list(['pmessage', '+*', channel, '']).replace('*', '>'))
+      return words
+        .slice(1)
+        .map((pattern, i) => list(['psubscribe', pattern, i + 1]))
+        .join('')
+    }
+    fake.asked.push(words.slice(0, 2).join(' '))
+    if (words[1] === 'MASTER') return list(fake.master)
+    if (words[1] === 'IS-MASTER-DOWN-BY-ADDR') return list(fake.vote)
+    if (words[1] === 'GET-MASTER-ADDR-BY-NAME') return list([a.ip, '6379'])
+    return words[1] === 'REPLICAS' ? '*0\r\n' : bulk(words[1] === 'MYID' ? Y : 'sentinel_tilt:0\r\n')
+  }
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    socket.on('data', (bytes) => {
+      const lines = bytes.toString().split('\r\n')
+      while ((lines[0] ?? '').startsWith('*')) {
+        const count = Number(lines.shift()?.slice(1))
+        const words = lines.splice(0, count * 2).filter((_, i) => i % 2 === 1)
+        socket.write(replyTo(words, socket))
+      }
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  fake.port = (server.address() as AddressInfo).port
+  fake.close = () => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  }
+  return fake
+}
+
+test('in calm times one short question is enough; what its answer has of news is told with the vote that belongs to it', async () => {
+  const fake = await fakeSentinel()
+  let nowMs = 10_000
+  const told: unknown[] = []
+  const observer = observeSentinels({
+    ...{ group: 'sessions', self: 'a', members: [{ host: 'a', ...a }], downAfterMs: 1000, clock: () => nowMs, pace: () => 'calm' },
+    targets: [{ host: 'a', ip: '127.0.0.1', port: fake.port }],
+    wake: () => told.push(observer.probe().map(({ facts, vote }) => [facts?.configEpoch, vote?.epoch ?? 0])[0]),
+  })
+  const asks = async (words: readonly string[]): Promise<void> => {
+    await until(`${words.join(', ')} is asked`, () => fake.asked.length >= words.length)
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    expect(fake.asked.splice(0)).toEqual(words)
+  }
+  const [master, vote] = ['SENTINEL MASTER', 'SENTINEL IS-MASTER-DOWN-BY-ADDR']
+  // At the start, and again when its events are heard.
+  await asks([master, 'INFO sentinel', 'SENTINEL MYID', master, vote, master, vote])
+  told.length = 0
+  nowMs += 900
+  observer.awake()
+  nowMs += 100
+  observer.awake()
+  await asks([master])
+  expect(observer.probe()).toMatchObject([{ reach: 'answers', ageMs: 0 }])
+  expect(told).toEqual([])
+
+  fake.master = masterReply({ 'config-epoch': '5' })
+  fake.vote = [0, X, 5]
+  nowMs += 980
+  observer.awake()
+  await asks([master, master, vote, master])
+  expect(told).toEqual([[5, 5]])
+
+  fake.event('+vote-for-leader')
+  await asks([master, vote, 'SENTINEL GET-MASTER-ADDR-BY-NAME', 'SENTINEL REPLICAS'])
+  observer.close()
+  fake.close()
 })
