@@ -22,6 +22,7 @@ import { startGroup, type GroupLoop } from './group.ts'
 import { keepBudget } from './kept-budget.ts'
 import { keptStore, type KeptStore } from './kept-store.ts'
 import { takeLock } from './lock.ts'
+import { ownConfig, type OwnConfig } from './own-config.ts'
 import { readEvents, type Log } from './log-files.ts'
 import { openPeerLinks, type PeerLinks } from './peers.ts'
 import { loadState, prepareStateDir } from './store.ts'
@@ -39,7 +40,22 @@ export interface RunningAgent {
   readonly stop: () => Promise<void>
 }
 
-export async function startAgent(config: Config, host: string, version: string, log: Log, openDoor: OpenDoor): Promise<RunningAgent> {
+export interface AgentOptions {
+  readonly config: Config
+  /** Of its file. */
+  readonly text: string
+  readonly host: string
+  readonly version: string
+  readonly log: Log
+  readonly openDoor: OpenDoor
+  /** Why the configuration that it was given last is not the one that it starts with; null: it is. */
+  readonly problem: string | null
+  /** It was given another configuration, and is to be started anew with it. */
+  readonly reconfigured: () => void
+}
+
+export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
+  const { config, host } = options
   const names = Object.values(config.groups)
     .filter((g) => hostsOf(g).includes(host))
     .map((g) => g.name)
@@ -56,23 +72,15 @@ export async function startAgent(config: Config, host: string, version: string, 
   await prepareStateDir(config.paths, names)
   const lock = takeLock(config.paths, host)
   try {
-    return await run(config, host, version, log, openDoor, names, withVip, lock.release)
+    return await run(options, names, withVip, lock.release)
   } catch (error) {
     lock.release()
     throw error
   }
 }
 
-async function run(
-  config: Config,
-  host: string,
-  version: string,
-  log: Log,
-  openDoor: OpenDoor,
-  names: readonly string[],
-  withVip: readonly string[],
-  release: () => void,
-): Promise<RunningAgent> {
+async function run(options: AgentOptions, names: readonly string[], withVip: readonly string[], release: () => void): Promise<RunningAgent> {
+  const { config, host, version, log, openDoor } = options
   const startedMs = monotonicMs()
   const secret = await readSecret(config)
   const loops = new Map<string, GroupLoop>()
@@ -94,7 +102,7 @@ async function run(
   if (guarded && !existsSync(guardProgram()))
     log('error', `${guardProgram()} is missing: nobody stops the writes of a cut-off primary while this agent is dead`)
   const beat = guarded ? startBeat(beatFile(config.paths), (why) => log('error', why)) : null
-  const surface: AgentSurface = surfaceOf(config, host, version, loops, names, stores)
+  const surface: AgentSurface = surfaceOf(config, host, version, loops, names, stores, ownConfig({ ...options, changed: options.reconfigured }))
   let links: PeerLinks | null = null
   const server = await openDoor({
     port: config.api.port,
@@ -211,11 +219,13 @@ function surfaceOf(
   loops: ReadonlyMap<string, GroupLoop>,
   names: readonly string[],
   stores: ReadonlyMap<string, KeptStore>,
+  own: OwnConfig,
 ): AgentSurface {
   return {
     host,
     version,
     groups: () => names,
+    config: own,
     snapshot: (group) => loops.get(group)?.snapshot() ?? null,
     request: (group, request, deadlineMs) =>
       loops.get(group)?.request(request, deadlineMs) ?? Promise.resolve({ id: request.id, ok: false, message: `no group ${group} on ${host}` }),

@@ -7,6 +7,7 @@ import { bodyLimit } from 'hono/body-limit'
 import type { Request as OperatorRequest } from '../model/view.ts'
 import type { GroupSnapshot } from '../agent/group.ts'
 import type { AgentSurface } from '../agent/surface.ts'
+import { addConfigRoutes } from './config-routes.ts'
 import { addKeptRoutes } from './kept-routes.ts'
 import { metricsText } from './metrics.ts'
 import { explainGroup, writesRefused } from '../decide/explain.ts'
@@ -61,11 +62,14 @@ function lagOf(snapshot: GroupSnapshot): number | null {
 
 export function agentRoutes(agent: AgentSurface): Hono {
   const app = new Hono()
+  // Before the limit that is for all others.
+  addConfigRoutes(app, agent)
   app.use(bodyLimit({ maxSize: maxBodyBytes, onError: (c) => c.json({ error: `the body is above ${maxBodyBytes} bytes` }, 413) }))
   app.get('/status', (c) =>
     c.json({
       host: agent.host,
       version: agent.version,
+      config: hashes(agent),
       groups: agent.groups().map((group) => {
         const snapshot = agent.snapshot(group)
         return {
@@ -107,6 +111,11 @@ export function agentRoutes(agent: AgentSurface): Hono {
   app.notFound((c) => c.json({ error: 'no such route' }, 404))
   app.onError((error, c) => c.json({ error: error.message }, 500))
   return app
+}
+
+function hashes(agent: AgentSurface): object {
+  const { hash, groups, problem } = agent.config.running()
+  return { hash, groups, problem }
 }
 
 function brief(snapshot: GroupSnapshot | null): object | null {

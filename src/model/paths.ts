@@ -10,6 +10,11 @@ export function agentLockFile(paths: Paths): string {
   return `${paths.state}/agent.lock`
 }
 
+/** The last configurations that this agent ran with and was given another for. */
+export function configHistoryDir(paths: Paths): string {
+  return `${paths.state}/config-history`
+}
+
 export function groupStateDir(paths: Paths, group: string): string {
   return `${paths.state}/${group}`
 }
