@@ -3,13 +3,13 @@
  * that safety asks for. INV-7: stopping it stops nothing else; starting it adopts what runs.
  */
 import { existsSync } from 'node:fs'
-import { hostsOf, type Config } from '../model/config.ts'
+import { hostsOf, type Config, type GroupConfig } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
 import type { Event } from '../model/action.ts'
 import { beatFile, eventsFile, groupOfInstance, keptDir } from '../model/paths.ts'
 import { policyOf } from '../model/policy.ts'
 import type { Statement } from '../model/view.ts'
-import { readPassword, readSecret, readUserRedisConf } from '../config/files.ts'
+import { readSecret, readUserRedisConf } from '../config/files.ts'
 import { guardProgram } from '../act/keepalived.ts'
 import { isInstalled } from '../act/sentinel-process.ts'
 import { readProcess } from '../observe/process.ts'
@@ -21,6 +21,7 @@ import { monotonicMs, stallMeter } from './clock.ts'
 import { startGroup, type GroupLoop } from './group.ts'
 import { keepBudget } from './kept-budget.ts'
 import { keptStore, type KeptStore } from './kept-store.ts'
+import { passwordKeeper, passwordsOf, type PasswordKeeper } from './password-change.ts'
 import { takeLock } from './lock.ts'
 import { ownConfig, type OwnConfig } from './own-config.ts'
 import { readEvents, type Log } from './log-files.ts'
@@ -102,7 +103,14 @@ async function run(options: AgentOptions, names: readonly string[], withVip: rea
   if (guarded && !existsSync(guardProgram()))
     log('error', `${guardProgram()} is missing: nobody stops the writes of a cut-off primary while this agent is dead`)
   const beat = guarded ? startBeat(beatFile(config.paths), (why) => log('error', why)) : null
-  const surface: AgentSurface = surfaceOf(config, host, version, loops, names, stores, ownConfig({ ...options, changed: options.reconfigured }))
+  const keepers = new Map<string, PasswordKeeper>()
+  for (const name of names) {
+    const group = config.groups[name]
+    if (group === undefined) continue
+    const port = group.members.find((m) => m.host === host)?.port ?? null
+    keepers.set(name, await passwordKeeper(config.paths, group, port, secret, options.reconfigured))
+  }
+  const surface: AgentSurface = surfaceOf(config, host, version, loops, names, stores, ownConfig({ ...options, changed: options.reconfigured }), keepers)
   let links: PeerLinks | null = null
   const server = await openDoor({
     port: config.api.port,
@@ -184,7 +192,7 @@ async function run(options: AgentOptions, names: readonly string[], withVip: rea
       startGroup({
         ...shared,
         member,
-        password: await readPassword(group),
+        ...(await groupPasswords(config, group)),
         userConf: await readUserRedisConf(group),
         poke: (peer) => {
           if (peers.includes(peer)) open.send(peer, { t: 'poke', group: name })
@@ -220,12 +228,14 @@ function surfaceOf(
   names: readonly string[],
   stores: ReadonlyMap<string, KeptStore>,
   own: OwnConfig,
+  keepers: ReadonlyMap<string, PasswordKeeper>,
 ): AgentSurface {
   return {
     host,
     version,
     groups: () => names,
     config: own,
+    passwords: (group) => keepers.get(group) ?? null,
     snapshot: (group) => loops.get(group)?.snapshot() ?? null,
     request: (group, request, deadlineMs) =>
       loops.get(group)?.request(request, deadlineMs) ?? Promise.resolve({ id: request.id, ok: false, message: `no group ${group} on ${host}` }),
@@ -238,6 +248,14 @@ function surfaceOf(
       return Promise.resolve({ id: kind, ok: true, message: `sent ${kind === 'crash' ? 'SIGKILL' : 'SIGSTOP'} to redis (pid ${pid})` })
     },
   }
+}
+
+async function groupPasswords(
+  config: Config,
+  group: GroupConfig,
+): Promise<{ readonly password: string | undefined; readonly otherPassword: string | undefined }> {
+  const { current, other } = await passwordsOf(config.paths, group)
+  return { password: current, otherPassword: other }
 }
 
 /** What the Sentinels of a group need of its loop, which needs them to begin. */

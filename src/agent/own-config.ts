@@ -49,7 +49,7 @@ export function ownConfig(options: OwnConfigOptions): OwnConfig {
       const before = await readFile(file, 'utf8')
       if (before !== wanted) {
         await keep(config, text)
-        await replaceConfig(file, wanted)
+        await replaceFile(file, wanted)
       }
       setTimeout(options.changed, answerFirstMs)
       return { ok: true, why: '', warnings: checked.warnings }
@@ -63,7 +63,7 @@ export function ownConfig(options: OwnConfigOptions): OwnConfig {
 }
 
 /** Whole or not at all; who may read it stays as it was. */
-export async function replaceConfig(file: string, text: string): Promise<void> {
+export async function replaceFile(file: string, text: string): Promise<void> {
   const { mode } = await stat(file)
   await writeDurably(file, text, mode & 0o777)
 }

@@ -9,6 +9,7 @@ import type { GroupSnapshot } from '../agent/group.ts'
 import type { AgentSurface } from '../agent/surface.ts'
 import { addConfigRoutes } from './config-routes.ts'
 import { addKeptRoutes } from './kept-routes.ts'
+import { addPasswordRoutes } from './password-routes.ts'
 import { metricsText } from './metrics.ts'
 import { explainGroup, writesRefused } from '../decide/explain.ts'
 import { redisAnswers } from '../decide/situation.ts'
@@ -80,6 +81,7 @@ export function agentRoutes(agent: AgentSurface): Hono {
           refuses: refusalOf(snapshot),
           view: snapshot?.view,
           address: snapshot?.address,
+          bothPasswords: agent.passwords(group)?.isChanging === true,
         }
       }),
     }),
@@ -96,6 +98,7 @@ export function agentRoutes(agent: AgentSurface): Hono {
     return c.json({ host: agent.host, events: await agent.events(group, limit) })
   })
   addKeptRoutes(app, agent)
+  addPasswordRoutes(app, agent)
   app.post('/groups/:group/requests', async (c) => {
     const request = parseRequest(await c.req.json().catch(() => null))
     if (request === null) return c.json({ error: 'not a request' }, 400)

@@ -6,7 +6,7 @@ import type { Command } from '@commander-js/extra-typings'
 import { hostname } from 'node:os'
 import pino from 'pino'
 import { startAgent } from '../agent/agent.ts'
-import { replaceConfig } from '../agent/own-config.ts'
+import { replaceFile } from '../agent/own-config.ts'
 import { listen } from '../api/server.ts'
 import { loadConfig, type Loaded } from '../config/load.ts'
 import { version } from './version.ts'
@@ -55,7 +55,7 @@ async function start(file: string, host: string, log: pino.Logger, before: Loade
     if (before === null) throw error
     const why = `it could not be started with the configuration that it was given: ${(error as Error).message}`
     log.error(why)
-    await replaceConfig(before.config.file, before.text)
+    await replaceFile(before.config.file, before.text)
     return attempt(before, why)
   }
 }

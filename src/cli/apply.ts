@@ -81,7 +81,7 @@ async function lookAt(session: Session, host: string): Promise<Agent> {
     if (!(error instanceof OperatorError)) throw error
     if (error.code === 'HF303')
       throw new OperatorError(
-        'HF701',
+        'HF801',
         `the agent of ${host} is of an earlier version and takes no configuration`,
         `install this version there and start its agent again`,
       )
@@ -90,9 +90,10 @@ async function lookAt(session: Session, host: string): Promise<Agent> {
 }
 
 function changesFrom(running: RunningConfig, to: Config): readonly Change[] {
-  const { config } = parseConfig(running.text, running.file)
+  // As if it lay where the file here does: names beside it then mean the same.
+  const { config } = parseConfig(running.text, to.file)
   if (config === undefined)
-    throw new OperatorError('HF701', `what an agent runs with cannot be read here (${running.file})`, 'do agent and CLI have the same version?')
+    throw new OperatorError('HF801', `what an agent runs with cannot be read here (${running.file})`, 'do agent and CLI have the same version?')
   return changesBetween(config, to)
 }
 
@@ -122,7 +123,7 @@ function refuseImpossible(changes: readonly Change[]): void {
   const refused = changes.filter((c) => c.needs === 'refused')
   if (refused.length === 0) return
   const words = refused.map((c) => `${c.group === null ? '' : `${c.group}: `}${c.what}`)
-  throw new OperatorError('HF701', words.join('; '), [...new Set(refused.map((c) => c.why))].join('; '))
+  throw new OperatorError('HF801', words.join('; '), [...new Set(refused.map((c) => c.why))].join('; '))
 }
 
 /** Each looks at what only it can: do the files exist there that the configuration names? */
@@ -131,7 +132,7 @@ async function askAgents(plan: Plan): Promise<void> {
   const refused = answers.filter(({ answer }) => !answer.ok)
   if (refused.length > 0)
     throw new OperatorError(
-      'HF701',
+      'HF801',
       refused.map(({ host, answer }) => `${host}: ${answer.why}`).join('\n'),
       'nothing was changed; mend this, then run it again',
     )
@@ -141,10 +142,10 @@ function refuseUnwell({ changes, agents }: Plan, statuses: readonly GroupStatus[
   for (const { group, primary, because } of statuses) {
     const own = changes.filter((c) => c.group === group)
     if (own.length === 0 || own.some((c) => c.what === 'a group is added')) continue
-    if (primary === null) throw new OperatorError('HF701', `${group} has no primary: ${because}`, 'change it when it serves again')
+    if (primary === null) throw new OperatorError('HF801', `${group} has no primary: ${because}`, 'change it when it serves again')
     if (own.some((c) => c.lease !== undefined) && agents.find((a) => a.host === primary)?.running === null)
       throw new OperatorError(
-        'HF701',
+        'HF801',
         `the agent of ${primary} does not answer, and it is the primary of ${group}`,
         'it must know before, or after, all others: start it',
       )
@@ -154,9 +155,9 @@ function refuseUnwell({ changes, agents }: Plan, statuses: readonly GroupStatus[
 async function confirmed(yes: boolean): Promise<void> {
   if (yes) return
   if (!process.stdin.isTTY)
-    throw new OperatorError('HF702', 'a running installation would be changed; it was not confirmed', 'read the plan with --dry-run; then add --yes')
+    throw new OperatorError('HF802', 'a running installation would be changed; it was not confirmed', 'read the plan with --dry-run; then add --yes')
   const answer = await confirm({ message: 'Go on?', initialValue: false })
-  if (isCancel(answer) || !answer) throw new OperatorError('HF702', 'broken off: nothing was changed', 'see --dry-run')
+  if (isCancel(answer) || !answer) throw new OperatorError('HF802', 'broken off: nothing was changed', 'see --dry-run')
 }
 
 async function carryOut(plan: Plan, before: readonly GroupStatus[], say: (text: string) => void): Promise<readonly string[]> {
@@ -166,7 +167,7 @@ async function carryOut(plan: Plan, before: readonly GroupStatus[], say: (text: 
   while (left.length > 0) {
     const primaries = Object.fromEntries((await statusOf(session)).map((s) => [s.group, s.primary]))
     const host = nextHost({ config: session.config, changes, primaries, left })
-    if (host === null) throw new OperatorError('HF701', 'groups that share hosts ask for opposite orders', 'change one group at a time')
+    if (host === null) throw new OperatorError('HF801', 'groups that share hosts ask for opposite orders', 'change one group at a time')
     const beganMs = performance.now()
     const answer = await offer(plan, host, false)
     if (!answer.ok) throw halfWay(`${host} refuses: ${answer.why}`, done)
@@ -181,7 +182,7 @@ async function carryOut(plan: Plan, before: readonly GroupStatus[], say: (text: 
 
 function halfWay(why: string, done: readonly string[]): OperatorError {
   const so = done.length === 0 ? 'no host has taken it up yet' : `taken up by ${done.join(', ')}`
-  return new OperatorError('HF703', `${why}; ${so}`, 'the groups serve; mend this, then run the same command again: it does what is left')
+  return new OperatorError('HF803', `${why}; ${so}`, 'the groups serve; mend this, then run the same command again: it does what is left')
 }
 
 async function offer(plan: Plan, host: string, dryRun: boolean): Promise<OfferAnswer> {

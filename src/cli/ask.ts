@@ -41,6 +41,8 @@ export interface AgentGroup {
   readonly decision: { readonly diagnosis: string; readonly rule: string; readonly because: string } | null
   /** Absent: an agent of an earlier version. */
   readonly address?: AddressReport | null
+  /** Its password is being changed: the old one and the new one are valid. */
+  readonly bothPasswords?: boolean
 }
 
 export interface AgentAnswer {
@@ -105,6 +107,8 @@ export interface GroupStatus {
   /** `mode: sentinel`: the Sentinels as the primary's agent sees them (or the first that answers); null in other modes. */
   readonly sentinels: readonly SentinelStatus[] | null
   readonly config: ConfigStatus
+  /** Hosts on which the old password and the new one are valid. */
+  readonly bothPasswords: readonly string[]
 }
 
 export interface SentinelStatus {
@@ -203,6 +207,7 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
     witness: witnessOf(group, answers),
     sentinels,
     config,
+    bothPasswords: found.filter((f) => f.own?.bothPasswords === true).map((f) => f.member.host),
   }
 }
 

@@ -9,6 +9,7 @@ const files: Record<string, () => Promise<Registrar>> = {
   status: () => import('./status.ts'),
   operate: () => import('./operate.ts'),
   apply: () => import('./apply.ts'),
+  password: () => import('./password.ts'),
   history: () => import('./history.ts'),
   explain: () => import('./explain.ts'),
   lineage: () => import('./lineage.ts'),

@@ -3,6 +3,7 @@
  * difference, and `paths` and `api.secret_file` are each host's own. Also how a file that another host sends keeps what is this host's own.
  */
 import { createHash } from 'node:crypto'
+import { dirname } from 'node:path'
 import { isMap, parseDocument } from 'yaml'
 import { hostsOf, type Config } from '../model/config.ts'
 
@@ -13,18 +14,22 @@ export interface ConfigIdentity {
 }
 
 export function identityOf(config: Config): ConfigIdentity {
+  const dir = `${dirname(config.file)}/`
+  const hash = (value: unknown): string =>
+    createHash('sha256')
+      .update(JSON.stringify(value, plainly(dir)))
+      .digest('hex')
+      .slice(0, 12)
   const groups = Object.values(config.groups).map((group) => {
     const hosts = hostsOf(group).map((name) => config.hosts[name] ?? name)
-    return [group.name, hashOf([group, hosts, config.api.port])] as const
+    return [group.name, hash([group, hosts, config.api.port])] as const
   })
-  return { hash: hashOf([config.api.port, config.hosts, config.groups]), groups: Object.fromEntries(groups) }
+  return { hash: hash([config.api.port, config.hosts, config.groups]), groups: Object.fromEntries(groups) }
 }
 
-function hashOf(value: unknown): string {
-  return createHash('sha256').update(JSON.stringify(value, sortedKeys)).digest('hex').slice(0, 12)
-}
-
-function sortedKeys(_key: string, value: unknown): unknown {
+/** Keys in one order; files beside the configuration by the names that stand in it, wherever it lies. */
+const plainly = (dir: string) => (key: string, value: unknown) => {
+  if (typeof value === 'string') return /file|conf/i.test(key) && value.startsWith(dir) ? value.slice(dir.length) : value
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
   return Object.fromEntries(Object.entries(value).sort(([one], [two]) => (one < two ? -1 : 1)))
 }

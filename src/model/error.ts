@@ -30,9 +30,9 @@ export const errorCodes = {
   HF603: 'the replay was not confirmed',
   HF604: 'what is kept cannot be read',
   HF605: 'the replay stopped before its end',
-  HF701: 'a running group cannot be changed like this',
-  HF702: 'the change was not confirmed',
-  HF703: 'the change stopped half-way',
+  HF801: 'a running group cannot be changed like this',
+  HF802: 'the change was not confirmed',
+  HF803: 'the change stopped half-way',
 } as const
 
 export type ErrorCode = keyof typeof errorCodes

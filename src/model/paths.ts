@@ -140,6 +140,11 @@ export function positionNoteFile(paths: Paths, group: string): string {
   return `${groupStateDir(paths, group)}/position.json`
 }
 
+/** Two passwords, while the one of a group is changed: mode 0600. */
+export function passwordChangeFile(paths: Paths, group: string): string {
+  return `${groupStateDir(paths, group)}/password-change.json`
+}
+
 /** The user's values of what the write fence has changed in redis, for as long as it is in force. */
 export function writeFenceFile(paths: Paths, group: string): string {
   return `${groupStateDir(paths, group)}/write-fence.json`

@@ -77,9 +77,9 @@ describe.skipIf(problems.length > 0)('a running group is changed', { timeout: 12
     const before = await readFile(rig.file('client', 'holdfast.yaml'), 'utf8')
     for (const [change, code, refusal] of [
       [sentinelKeys('quorum: 3'), 2, /HF102.*all 3 Sentinels: the loss of one host would end automatic failover/s],
-      [(text: string) => text.replace('vip: 192.168.77.9/24', 'vip: 192.168.77.10/24'), 1, /HF701.*vip/s],
-      [(text: string) => text.replace('mode: sentinel', 'mode: sentinel\n    port: 6380'), 1, /HF701.*port 6379 → 6380/s],
-      [(text: string) => text.replace('  sessions:', '  meetings:'), 1, /HF701.*the group is removed/s],
+      [(text: string) => text.replace('vip: 192.168.77.9/24', 'vip: 192.168.77.10/24'), 1, /HF801.*vip/s],
+      [(text: string) => text.replace('mode: sentinel', 'mode: sentinel\n    port: 6380'), 1, /HF801.*port 6379 → 6380/s],
+      [(text: string) => text.replace('  sessions:', '  meetings:'), 1, /HF801.*the group is removed/s],
     ] as const) {
       await edit(rig, change)
       const answer = await rig.cli('apply', '--yes')

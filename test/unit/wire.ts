@@ -30,6 +30,7 @@ export function surface(more: Partial<AgentSurface> = {}): AgentSurface {
       running: () => ({ hash: 'h', groups: {}, file: '/h.yaml', text: '', problem: null }),
       offer: () => Promise.resolve({ ok: true, why: '', warnings: [] }),
     },
+    passwords: () => null,
     snapshot: () => null,
     request: (_group, request) => Promise.resolve({ id: request.id, ok: true, message: 'done' }),
     events: () => Promise.resolve([]),
