@@ -25,7 +25,9 @@ export function downCount(view: View, host: string): number {
 /** A Sentinel leads a failover and has chosen whom it is to promote. `silentMs`: one that has fallen silent may still be at it for so long. */
 export function sentinelLeads(view: View, silentMs = 0): { readonly by: string; readonly to: string; readonly epoch: number } | null {
   for (const { host, reach, ageMs, facts, vote } of sentinelsOf(view)) {
-    if (reach !== 'answers' && (reach !== 'silent' || ageMs >= silentMs)) continue
+    // By its own timeout, where that is longer than the configured one.
+    const lastsMs = silentMs === 0 ? 0 : Math.max(silentMs, facts?.settings.failoverTimeoutMs ?? 0)
+    if (reach !== 'answers' && (reach !== 'silent' || ageMs >= lastsMs)) continue
     const to = facts?.failover?.to ?? null
     // Forced by hand or voted for: it has given its own vote to itself in the epoch in which it leads.
     if (to !== null) return { by: host, to, epoch: vote?.to === leaderName(host) ? vote.epoch : 0 }

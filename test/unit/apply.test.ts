@@ -118,6 +118,15 @@ describe('while two values are in force, the lease of the primary goes by the sm
     expect(holds(799, [longer, longer, longer])).toBe(true)
     expect(holds(801, [longer, longer, longer])).toBe(false)
   })
+  test('a Sentinel that fell silent while it leads a failover is at it for as long as it is set to, not as this agent is configured', () => {
+    const settings = { quorum: 2, downAfterMs: 1000, failoverTimeoutMs: 60_000, parallelSyncs: 1 }
+    const leading = sentinel('c', { failover: { to: 'b' }, settings }, { reach: 'silent', ageMs: 20_000 })
+    const seen = (sentinels: readonly ReturnType<typeof sentinel>[]) => view('a', [peer(word('b'))], { sentinels, redis: probe({ facts: primaryFacts() }) })
+    const serving = state('a', { phase: 'primary', servingRunId: 'run-1' })
+    expect(holdsLease(serving, seen([sentinel('a'), sentinel('b'), leading]), sentinelPolicy())).toBe(false)
+    expect(holdsLease(serving, seen([sentinel('a'), sentinel('b'), { ...leading, ageMs: 60_001 }]), sentinelPolicy())).toBe(true)
+  })
+
   test('one Sentinel that goes by a smaller quorum begins with fewer: more must stand behind the primary', () => {
     const sentinels = [sentinel('a'), sentinel('b')]
     const seen = view('a', [peer(word('b')), peer(word('c'))], { sentinels, redis: probe({ facts: primaryFacts() }) })
