@@ -30,6 +30,7 @@ import { loadState, prepareStateDir } from './store.ts'
 import type { PeerSigns } from './senses.ts'
 import type { AgentSurface, OpenDoor } from './surface.ts'
 import { openSentinels, type GroupSentinels, type SentinelsOptions } from './sentinel.ts'
+import { careForSentinels, type SentinelCare } from './sentinel-care.ts'
 import { openVrrp } from './vrrp.ts'
 import { startWitness } from './witness.ts'
 
@@ -110,7 +111,9 @@ async function run(options: AgentOptions, names: readonly string[], withVip: rea
     const port = group.members.find((m) => m.host === host)?.port ?? null
     keepers.set(name, await passwordKeeper(config.paths, group, port, secret, options.reconfigured))
   }
-  const surface: AgentSurface = surfaceOf(config, host, version, loops, names, stores, ownConfig({ ...options, changed: options.reconfigured }), keepers)
+  const cares = new Map<string, SentinelCare | null>()
+  const own = ownConfig({ ...options, changed: options.reconfigured })
+  const surface: AgentSurface = surfaceOf({ config, host, version, loops, names, stores, own, keepers, cares })
   let links: PeerLinks | null = null
   const server = await openDoor({
     port: config.api.port,
@@ -179,7 +182,11 @@ async function run(options: AgentOptions, names: readonly string[], withVip: rea
     const state = ofThisBoot(await loadState(config.paths, name, host), startedMs)
     const say = (peer: string, statement: Statement) => open.send(peer, { t: 'say', group: name, statement })
     const sentinels = group.sentinel === undefined ? null : await openSentinels({ ...sentinelEyes(name, loops), config, group, host, secret })
-    if (sentinels !== null) sentinelsOf.push(sentinels)
+    if (sentinels !== null) {
+      sentinelsOf.push(sentinels)
+      const { note } = sentinelEyes(name, loops)
+      cares.set(name, careForSentinels({ config, group, host, sentinels, snapshot: () => loops.get(name)?.snapshot() ?? null, note }))
+    }
     const shared = { ...signs, config, group, host, state, stall, startedMs, say, sentinels, log }
     const member = group.members.find((m) => m.host === host)
     if (member === undefined) {
@@ -220,16 +227,16 @@ async function run(options: AgentOptions, names: readonly string[], withVip: rea
   }
 }
 
-function surfaceOf(
-  config: Config,
-  host: string,
-  version: string,
-  loops: ReadonlyMap<string, GroupLoop>,
-  names: readonly string[],
-  stores: ReadonlyMap<string, KeptStore>,
-  own: OwnConfig,
-  keepers: ReadonlyMap<string, PasswordKeeper>,
-): AgentSurface {
+interface Parts extends Pick<AgentOptions, 'config' | 'host' | 'version'> {
+  readonly loops: ReadonlyMap<string, GroupLoop>
+  readonly names: readonly string[]
+  readonly stores: ReadonlyMap<string, KeptStore>
+  readonly own: OwnConfig
+  readonly keepers: ReadonlyMap<string, PasswordKeeper>
+  readonly cares: ReadonlyMap<string, SentinelCare | null>
+}
+
+function surfaceOf({ config, host, version, loops, names, stores, own, keepers, cares }: Parts): AgentSurface {
   return {
     host,
     version,
@@ -240,6 +247,7 @@ function surfaceOf(
     request: (group, request, deadlineMs) =>
       loops.get(group)?.request(request, deadlineMs) ?? Promise.resolve({ id: request.id, ok: false, message: `no group ${group} on ${host}` }),
     kept: (group) => stores.get(group) ?? null,
+    sentinels: (group) => cares.get(group) ?? null,
     events: (group, limit) => readEvents(eventsFile(config.paths, group), limit),
     fault: (group, kind) => {
       const pid = loops.get(group)?.snapshot().view?.redis.pid ?? null

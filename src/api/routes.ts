@@ -11,6 +11,7 @@ import { addConfigRoutes } from './config-routes.ts'
 import { addKeptRoutes } from './kept-routes.ts'
 import { addPasswordRoutes } from './password-routes.ts'
 import { metricsText } from './metrics.ts'
+import { addSentinelRoutes } from './sentinel-routes.ts'
 import { explainGroup, writesRefused } from '../decide/explain.ts'
 import { redisAnswers } from '../decide/situation.ts'
 
@@ -99,6 +100,7 @@ export function agentRoutes(agent: AgentSurface): Hono {
   })
   addKeptRoutes(app, agent)
   addPasswordRoutes(app, agent)
+  addSentinelRoutes(app, agent)
   app.post('/groups/:group/requests', async (c) => {
     const request = parseRequest(await c.req.json().catch(() => null))
     if (request === null) return c.json({ error: 'not a request' }, 400)
