@@ -22,6 +22,7 @@ import { startGroup, type GroupLoop } from './group.ts'
 import { keepBudget } from './kept-budget.ts'
 import { keptStore, type KeptStore } from './kept-store.ts'
 import { passwordKeeper, passwordsOf, type PasswordKeeper } from './password-change.ts'
+import { leaveGroup } from './leave.ts'
 import { takeLock } from './lock.ts'
 import { ownConfig, type OwnConfig } from './own-config.ts'
 import { readEvents, type Log } from './log-files.ts'
@@ -112,7 +113,12 @@ async function run(options: AgentOptions, names: readonly string[], withVip: rea
     keepers.set(name, await passwordKeeper(config.paths, group, port, secret, options.reconfigured))
   }
   const cares = new Map<string, SentinelCare | null>()
-  const own = ownConfig({ ...options, changed: options.reconfigured })
+  const kept = new Map<string, GroupSentinels>()
+  const leave = async (name: string): Promise<string | null> => {
+    const [group, loop] = [config.groups[name], loops.get(name)]
+    return group === undefined || loop === undefined ? null : leaveGroup({ config, group, host, loop, sentinels: kept.get(name) ?? null })
+  }
+  const own = ownConfig({ ...options, leave, changed: options.reconfigured })
   const surface: AgentSurface = surfaceOf({ config, host, version, loops, names, stores, own, keepers, cares })
   let links: PeerLinks | null = null
   const server = await openDoor({
@@ -184,6 +190,7 @@ async function run(options: AgentOptions, names: readonly string[], withVip: rea
     const sentinels = group.sentinel === undefined ? null : await openSentinels({ ...sentinelEyes(name, loops), config, group, host, secret })
     if (sentinels !== null) {
       sentinelsOf.push(sentinels)
+      kept.set(name, sentinels)
       const { note } = sentinelEyes(name, loops)
       cares.set(name, careForSentinels({ config, group, host, sentinels, snapshot: () => loops.get(name)?.snapshot() ?? null, note }))
     }

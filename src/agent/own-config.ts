@@ -4,7 +4,7 @@
  */
 import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Config } from '../model/config.ts'
+import { hostsOf, type Config } from '../model/config.ts'
 import type { ConfigOffer, OfferAnswer, RunningConfig } from '../model/own-config.ts'
 import { OperatorError } from '../model/error.ts'
 import { configHistoryDir } from '../model/paths.ts'
@@ -26,6 +26,8 @@ export interface OwnConfigOptions {
   readonly text: string
   readonly host: string
   readonly problem: string | null
+  /** This host has no part in that group any more. null: done; else why not. */
+  readonly leave: (group: string) => Promise<string | null>
   /** The file holds another configuration: start anew. */
   readonly changed: () => void
 }
@@ -46,6 +48,14 @@ export function ownConfig(options: OwnConfigOptions): OwnConfig {
       const checked = await checkConfigText(wanted, file)
       if (checked.config.hosts[host] === undefined) return refuse(`${file} would have no host ${host}`)
       if (dryRun) return { ok: true, why: '', warnings: checked.warnings }
+      const leaves = Object.values(config.groups).filter((g) => hostsOf(g).includes(host) && !isIn(checked.config, g.name, host))
+      for (const { name } of leaves) {
+        const why = await options.leave(name)
+        if (why === null) continue
+        // What it has let go of is taken up again.
+        setTimeout(options.changed, answerFirstMs)
+        return refuse(`it cannot leave ${name}: ${why}`)
+      }
       const before = await readFile(file, 'utf8')
       if (before !== wanted) {
         await keep(config, text)
@@ -60,6 +70,11 @@ export function ownConfig(options: OwnConfigOptions): OwnConfig {
   }
 
   return { running: () => ({ ...identity, file, text, problem }), offer }
+}
+
+function isIn(config: Config, name: string, host: string): boolean {
+  const group = config.groups[name]
+  return group !== undefined && hostsOf(group).includes(host)
 }
 
 /** Whole or not at all; who may read it stays as it was. */

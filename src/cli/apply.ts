@@ -10,9 +10,14 @@ import { identityOf } from '../config/identity.ts'
 import { loadConfig, parseConfig } from '../config/load.ts'
 import { nextHost, whyThisOrder } from '../config/order.ts'
 import { hostsOf, type Config } from '../model/config.ts'
+import { callAgent } from '../api/client.ts'
+import { findingsOf } from '../decide/sentinel-hygiene.ts'
+import { repairsOf } from '../decide/sentinel-repair.ts'
 import { OperatorError } from '../model/error.ts'
 import type { OfferAnswer, RunningConfig } from '../model/own-config.ts'
-import { ask, askAll, statusOf, type GroupStatus, type Session } from './ask.ts'
+import { repairSentinels } from './sentinel-repair.ts'
+import { lookAt as lookAtSentinels } from './sentinel.ts'
+import { ask, askAll, send, statusOf, type GroupStatus, type Session } from './ask.ts'
 
 interface Agent {
   readonly host: string
@@ -27,12 +32,20 @@ interface Plan {
   readonly hash: string
   readonly changes: readonly Change[]
   readonly agents: readonly Agent[]
+  /** What the agents run with, where they can be asked by it: addresses that are not in the file here any more. */
+  readonly before: Config | null
+  /** Hosts that are lost for good, by the operator's word. */
+  readonly without: readonly string[]
+  /** Groups whose primary is a host that is to leave: it hands over first. */
+  readonly handsOver: Readonly<Record<string, string>>
   /** Hosts whose agents answer and have yet to take it up. */
   readonly left: readonly string[]
 }
 
 const settleWithinMs = 30_000
 const lookAgainMs = 100
+/** redis' own repl-timeout, and some more. */
+const unlistedWithinMs = 75_000
 
 export function register(program: Command): void {
   program
@@ -40,38 +53,58 @@ export function register(program: Command): void {
     .description('bring the configuration of this host to all agents while the groups serve; run again, it does what is left')
     .option('--dry-run', 'say what would change and in which order')
     .option('--yes', 'do not ask')
+    .option('--without <host...>', 'these hosts are lost for good: they are removed although their agents do not answer')
     .option('--json', 'machine-readable')
     .action(async (options, command) => {
       const { config: file } = command.optsWithGlobals() as unknown as { config: string }
       const say = (text: string): void => void (options.json === true ? process.stderr : process.stdout).write(`${text}\n`)
-      const plan = await makePlan(file)
+      const plan = await makePlan(file, options.without ?? [])
       for (const line of drawPlan(plan)) say(line)
       const { changes, left } = plan
       const report = (done: readonly string[]): void => {
         if (options.json === true) process.stdout.write(`${JSON.stringify({ ok: true, hash: plan.hash, changes, left, done })}\n`)
       }
       refuseImpossible(changes)
+      await refuseHosts(plan)
       if (left.length > 0) await askAgents(plan)
-      if (options.dryRun === true || left.length === 0) return report([])
+      if (options.dryRun === true) return report([])
+      if (left.length === 0) {
+        await forget(plan, options.yes === true, options.json === true, say)
+        return report([])
+      }
       const statuses = await statusOf(plan.session)
       refuseUnwell(plan, statuses)
       await confirmed(options.yes === true)
-      report(await carryOut(plan, statuses, say))
+      const done = await carryOut(plan, statuses, say)
+      await forget(plan, true, options.json === true, say)
+      report(done)
     })
 }
 
-async function makePlan(file: string): Promise<Plan> {
+async function makePlan(file: string, without: readonly string[]): Promise<Plan> {
   const { config, text } = await loadConfig(file, { files: true })
   const session = { config, secret: await readSecret(config) }
   const { hash } = identityOf(config)
-  const agents = await Promise.all([...new Set(Object.values(config.groups).flatMap(hostsOf))].map((host) => lookAt(session, host)))
+  const staying = [...new Set(Object.values(config.groups).flatMap(hostsOf))]
+  const first = await Promise.all(staying.map((host) => lookAt(session, host)))
+  const texts = first.flatMap((a) => (a.running === null || a.running.hash === hash ? [] : [parsedBefore(a.running, config)]))
+  const going = [...new Set(texts.flatMap((c) => Object.values(c.groups).flatMap(hostsOf)))].filter(
+    (h) => !staying.includes(h) && config.hosts[h] !== undefined,
+  )
+  const agents = [...first, ...(await Promise.all(going.map((host) => lookAt(session, host))))]
   if (agents.every((a) => a.running === null))
     throw new OperatorError('HF301', `no agent answers: ${agents[0]?.why ?? ''}`, 'the agents must run to be given a configuration')
   const differing = agents.filter((a) => a.running !== null && a.running.hash !== hash)
-  const texts = new Map(differing.map((a) => [a.running?.hash, a.running]))
-  const changes = [...texts.values()].flatMap((running) => (running == null ? [] : changesFrom(running, config)))
+  const runnings = new Map(differing.map((a) => [a.running?.hash, a.running]))
+  const changes = [...runnings.values()].flatMap((running) => (running == null ? [] : changesBetween(parsedBefore(running, config), config)))
   const unique = changes.filter((c, i) => changes.findIndex((d) => d.group === c.group && d.what === c.what) === i)
-  return { session, text, hash, changes: unique, agents, left: differing.map((a) => a.host) }
+  const leaving = unique.flatMap((c) => (c.group !== null && c.host?.move === 'removed' ? [[c.group, c.host.name] as const] : []))
+  const serving = await askAll(session, [...new Set(leaving.map(([, host]) => host))])
+  const handsOver = leaving.filter(([group, host]) =>
+    serving.some((a) => a.host === host && a.groups.some((g) => g.group === group && g.state?.phase === 'primary')),
+  )
+  const left = differing.map((a) => a.host)
+  return { session, text, hash, changes: unique, agents, before: texts[0] ?? null, without, handsOver: Object.fromEntries(handsOver), left }
 }
 
 async function lookAt(session: Session, host: string): Promise<Agent> {
@@ -89,15 +122,15 @@ async function lookAt(session: Session, host: string): Promise<Agent> {
   }
 }
 
-function changesFrom(running: RunningConfig, to: Config): readonly Change[] {
+function parsedBefore(running: RunningConfig, to: Config): Config {
   // As if it lay where the file here does: names beside it then mean the same.
   const { config } = parseConfig(running.text, to.file)
   if (config === undefined)
     throw new OperatorError('HF801', `what an agent runs with cannot be read here (${running.file})`, 'do agent and CLI have the same version?')
-  return changesBetween(config, to)
+  return config
 }
 
-function drawPlan({ changes, agents, left, session }: Plan): readonly string[] {
+function drawPlan({ changes, agents, left, session, handsOver }: Plan): readonly string[] {
   const silent = agents
     .filter((a) => a.running === null)
     .map((a) => `${a.host} does not answer and keeps what it has (${a.why}): run this again when it is back`)
@@ -106,7 +139,15 @@ function drawPlan({ changes, agents, left, session }: Plan): readonly string[] {
   const words: Record<Change['needs'], string> = { agent: '', 'redis restart': 'pending restart: ', refused: 'REFUSED: ' }
   const groups = Object.keys(session.config.groups).flatMap((group) => {
     const own = changes.filter((c) => c.group === group)
-    return own.length === 0 ? [] : [`${group}: ${whyThisOrder(changes, group)}`, ...own.map((c) => `  ${c.what} (${words[c.needs]}${c.why})`)]
+    return own.length === 0
+      ? []
+      : [
+          `${group}: ${whyThisOrder(changes, group)}`,
+          ...(handsOver[group] === undefined
+            ? []
+            : [`  ${handsOver[group]} is its primary: it hands over first (a switchover, which loses nothing or is rolled back)`]),
+          ...own.map((c) => `  ${c.what} (${words[c.needs]}${c.why})`),
+        ]
   })
   const other = changes.filter((c) => c.group === null || session.config.groups[c.group] === undefined)
   const none = changes.length === 0 ? ['nothing that matters to a group changes'] : []
@@ -126,6 +167,70 @@ function refuseImpossible(changes: readonly Change[]): void {
   throw new OperatorError('HF801', words.join('; '), [...new Set(refused.map((c) => c.why))].join('; '))
 }
 
+/** Who comes must be there, and who goes must be able to say goodbye, or be lost for good. */
+async function refuseHosts({ changes, agents, without, before, session }: Plan): Promise<void> {
+  for (const { host } of changes) {
+    if (host === undefined) continue
+    const { name, move } = host
+    const isSilent = agents.find((a) => a.host === name)?.running == null
+    if (move !== 'removed' && isSilent)
+      throw new OperatorError(
+        'HF801',
+        `no agent answers on ${name}, which is to take part`,
+        `bring the secret and this file there, and start it: holdfast agent --host ${name}`,
+      )
+    if (move === 'removed' && isSilent && !without.includes(name))
+      throw new OperatorError(
+        'HF801',
+        `no agent answers on ${name}, so it cannot be told that it is to leave`,
+        `start it; or, if the host is lost for good, --without ${name}: should it ever come back, its agent must not be started with what it had`,
+      )
+    if (move === 'moved' && before !== null && (await answersAt(before, session.secret, name)))
+      throw new OperatorError(
+        'HF801',
+        `at its old address ${before.hosts[name]?.ip ?? ''} the agent of ${name} still answers`,
+        'stop agent, redis and Sentinel there first',
+      )
+  }
+}
+
+async function answersAt(config: Config, secret: string, host: string): Promise<boolean> {
+  try {
+    await callAgent(config, secret, host, { method: 'GET', path: '/config' })
+    return true
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error
+    return error.code === 'HF303'
+  }
+}
+
+/** Sentinels wait in their majority for whoever they have ever known: they are made to forget, one at a time, who is not configured. */
+async function forget(plan: Plan, yes: boolean, json: boolean, say: (text: string) => void): Promise<void> {
+  const { session, changes, left } = plan
+  for (const group of Object.values(session.config.groups)) {
+    const hasMoved = changes.some((c) => c.group === group.name && c.host !== undefined && c.host.move !== 'added')
+    if (group.sentinel === undefined || (left.length > 0 && !hasMoved)) continue
+    const look = () => lookAtSentinels(session, group.name)
+    await untilUnlisted(plan, group.name, say)
+    const { layout, merged } = await look()
+    if (repairsOf(findingsOf(layout, merged)).length > 0) await repairSentinels({ session, group: group.name, dryRun: false, yes, json, look })
+  }
+}
+
+/** A Sentinel takes its replicas from the primary, and redis goes on listing one whose host has vanished until its own timeout. */
+async function untilUnlisted({ session, before, changes }: Plan, group: string, say: (text: string) => void): Promise<void> {
+  const gone = changes.flatMap((c) => (c.group === group && c.host !== undefined && c.host.move !== 'added' ? [before?.hosts[c.host.name]?.ip] : []))
+  const deadlineMs = performance.now() + unlistedWithinMs
+  for (let told = false; performance.now() < deadlineMs; told = true) {
+    const [status] = await statusOf(session, group)
+    const [answer] = await askAll(session, status?.primary == null ? [] : [status.primary])
+    const followers = answer?.groups.find((g) => g.group === group)?.statement?.redis?.followers ?? []
+    if (!followers.some((f) => gone.includes(f.ip))) return
+    if (!told) say(`waiting until the redis of ${status?.primary ?? ''} has noticed that ${gone.join(', ')} is gone (its repl-timeout)`)
+    await new Promise((resolve) => setTimeout(resolve, 1000))
+  }
+}
+
 /** Each looks at what only it can: do the files exist there that the configuration names? */
 async function askAgents(plan: Plan): Promise<void> {
   const answers = await Promise.all(plan.left.map(async (host) => ({ host, answer: await offer(plan, host, true) })))
@@ -138,8 +243,9 @@ async function askAgents(plan: Plan): Promise<void> {
     )
 }
 
-function refuseUnwell({ changes, agents }: Plan, statuses: readonly GroupStatus[]): void {
+function refuseUnwell({ changes, agents, handsOver }: Plan, statuses: readonly GroupStatus[]): void {
   for (const { group, primary, because } of statuses) {
+    if (handsOver[group] !== undefined) continue
     const own = changes.filter((c) => c.group === group)
     if (own.length === 0 || own.some((c) => c.what === 'a group is added')) continue
     if (primary === null) throw new OperatorError('HF801', `${group} has no primary: ${because}`, 'change it when it serves again')
@@ -164,6 +270,11 @@ async function carryOut(plan: Plan, before: readonly GroupStatus[], say: (text: 
   const done: string[] = []
   const { session, changes } = plan
   let left = [...plan.left]
+  for (const [group, host] of Object.entries(plan.handsOver)) {
+    const result = await send(session, host, group, { kind: 'switchover', to: null, dryRun: false })
+    if (!result.ok) throw halfWay(`${host} cannot hand ${group} over: ${result.message}`, done)
+    say(result.message)
+  }
   while (left.length > 0) {
     const primaries = Object.fromEntries((await statusOf(session)).map((s) => [s.group, s.primary]))
     const host = nextHost({ config: session.config, changes, primaries, left })

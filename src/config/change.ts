@@ -16,6 +16,8 @@ export interface Change {
   readonly why: string
   /** It makes the primary's lease shorter or its number of voters larger (`stricter`), or the other way round. */
   readonly lease?: 'stricter' | 'laxer'
+  /** It comes, goes, or is another machine. */
+  readonly host?: { readonly name: string; readonly move: 'added' | 'removed' | 'moved' }
 }
 
 interface Field {
@@ -110,24 +112,57 @@ function changesOfMembers(before: GroupConfig, after: GroupConfig): readonly Cha
 }
 
 function changesOfHosts(from: Config, to: Config, before: GroupConfig, after: GroupConfig): readonly Change[] {
-  const move = 'hosts of a running group are not added, removed or moved by this command'
-  const [old, now] = [hostsOf(before), hostsOf(after)]
-  const roles = (group: GroupConfig, host: string): string =>
-    [
-      group.members.some((m) => m.host === host) ? 'member' : '',
-      group.witness === host ? 'witness' : '',
-      group.sentinel?.hosts.includes(host) === true ? 'Sentinel' : '',
-    ]
-      .filter((word) => word !== '')
-      .join(' and ')
-  return [...new Set([...old, ...now])].flatMap((host): Change[] => {
-    const [was, is] = [roles(before, host), roles(after, host)]
-    const refused = (what: string): Change[] => [{ group: after.name, what, needs: 'refused', why: move }]
-    if (was !== is) return refused(was === '' ? `${host} is added as ${is}` : is === '' ? `${host}, ${was}, is removed` : `${host}: ${was} → ${is}`)
-    const [one, two] = [from.hosts[host], to.hosts[host]]
-    if (one?.ip !== two?.ip) return refused(`${host} moves from ${one?.ip} to ${two?.ip}`)
-    return one?.interface === two?.interface ? [] : refused(`${host}: interface ${shown(one?.interface)} → ${shown(two?.interface)}`)
-  })
+  const found = [...new Set([...hostsOf(before), ...hostsOf(after)])].flatMap((host) => changeOfHost(from, to, before, after, host))
+  const moves = found.filter((c) => c.host !== undefined)
+  if (moves.length < 2) return found
+  // Of two majorities that differ in one voter, any two have somebody in common. Of two that differ in two, not.
+  return found.map((c) =>
+    c.host === undefined ? c : { ...c, needs: 'refused', why: 'one host at a time: who is asked for votes before and after must overlap' },
+  )
+}
+
+function changeOfHost(from: Config, to: Config, before: GroupConfig, after: GroupConfig, host: string): readonly Change[] {
+  const [was, is] = [rolesOf(before, host), rolesOf(after, host)]
+  const change = (what: string, needs: Needs, why: string, more: Partial<Change> = {}): readonly Change[] => [{ group: after.name, what, needs, why, ...more }]
+  if (was.length === 0)
+    return change(`${host} is added as ${is.join(' and ')}`, 'agent', 'it fetches all data, and takes part from then on', {
+      host: { name: host, move: 'added' },
+    })
+  if (is.length === 0 && to.hosts[host] === undefined)
+    return change(
+      `${host}, ${was.join(' and ')}, is removed`,
+      'refused',
+      'leave its name under `hosts` until it has left the group; take it out with the next apply',
+    )
+  if (is.length === 0) {
+    const why = 'first it leaves: its redis follows nobody and takes no writes, its Sentinel ends; its data stay where they are'
+    return change(`${host}, ${was.join(' and ')}, is removed`, 'agent', why, { host: { name: host, move: 'removed' } })
+  }
+  if (was.some((role) => !is.includes(role)))
+    return change(
+      `${host}: ${was.join(' and ')} → ${is.join(' and ')}`,
+      'refused',
+      'a host leaves a group as a whole: remove it, then add it as what it is to be',
+    )
+  const [one, two] = [from.hosts[host], to.hosts[host]]
+  return [
+    ...(was.length === is.length ? [] : change(`${host}: ${was.join(' and ')} → ${is.join(' and ')}`, 'agent', plain, { host: { name: host, move: 'added' } })),
+    ...(one?.ip === two?.ip
+      ? []
+      : change(`${host} moves from ${one?.ip} to ${two?.ip}`, 'agent', 'the machine at the new address fetches all data', {
+          host: { name: host, move: 'moved' },
+        })),
+    ...(one?.interface === two?.interface ? [] : change(`${host}: interface ${shown(one?.interface)} → ${shown(two?.interface)}`, 'refused', address)),
+  ]
+}
+
+function rolesOf(group: GroupConfig, host: string): readonly string[] {
+  const roles = [
+    ['member', group.members.some((m) => m.host === host)],
+    ['witness', group.witness === host],
+    ['Sentinel', group.sentinel?.hosts.includes(host) === true],
+  ] as const
+  return roles.flatMap(([role, has]) => (has ? [role] : []))
 }
 
 function shown(value: unknown): string {

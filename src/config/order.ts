@@ -26,11 +26,14 @@ export function nextHost(standing: Standing): string | null {
 function before({ config, changes, primaries }: Standing): readonly (readonly [string, string])[] {
   return Object.values(config.groups).flatMap((group) => {
     const primary = primaries[group.name] ?? null
+    // WHO LEAVES GOES FIRST: one that still thinks itself a member, and is none to the others, could have itself elected.
+    const leaving = changes.flatMap((c) => (c.group === group.name && c.host?.move === 'removed' ? [c.host.name] : []))
+    const first = leaving.flatMap((host) => hostsOf(group).map((other) => [host, other] as const))
     const leases = changes.filter((c) => c.group === group.name && c.lease !== undefined)
-    if (primary === null || leases.length === 0) return []
+    if (primary === null || leases.length === 0) return first
     const isFirst = leases.some((c) => c.lease === 'stricter')
     const others = hostsOf(group).filter((host) => host !== primary)
-    return others.map((host) => (isFirst ? ([primary, host] as const) : ([host, primary] as const)))
+    return [...first, ...others.map((host) => (isFirst ? ([primary, host] as const) : ([host, primary] as const)))]
   })
 }
 

@@ -92,6 +92,30 @@ describe('the order of the hosts', () => {
     expect(order('', to, 'b')).toBe(expected)
   })
 
+  test('who leaves goes before all others, whatever the lease asks for', () => {
+    const four = (keys: string): Config =>
+      parsed(`${head.replace('groups:', '  d: { ip: 10.0.0.4, interface: eth0 }\ngroups:')}  g: { mode: sentinel, ${keys} }\n`)
+    const from = four('members: [a, b, c, d], sentinels: [a, b, c, d]')
+    const to = four('members: [a, b, c], sentinels: [a, b, c]')
+    const found = changesBetween(from, to)
+    expect(found.map((c) => [c.what, c.needs])).toEqual([
+      ['sentinel.quorum 3 → 2', 'agent'],
+      ['d, member and Sentinel, is removed', 'agent'],
+    ])
+    const next = (left: readonly string[]) => nextHost({ config: to, changes: found, primaries: { g: 'b' }, left })
+    expect([next(['a', 'b', 'c', 'd']), next(['a', 'b', 'c']), next(['a', 'c'])]).toEqual(['d', 'b', 'a'])
+    expect(changesBetween(to, from).map((c) => c.host?.move)).toEqual([undefined, 'added'])
+  })
+
+  test('two hosts at once: refused, for two majorities would have nobody in common; a name must stay under hosts until its host has left', () => {
+    const more = (members: string, hosts = head): Config => parsed(`${hosts}  g: { members: [${members}], vip: 10.0.0.100/24 }\n`)
+    expect(changesBetween(more('a, b'), more('b, c')).flatMap((c) => (c.host === undefined ? [] : [c.needs]))).toEqual(['refused', 'refused'])
+    const gone = changesBetween(more('a, b, c'), more('a, b', head.replace(/ {2}c: .*\n/, '')))
+    expect(gone.map((c) => [c.needs, c.why])).toEqual([['refused', expect.stringContaining('leave its name under `hosts`')]])
+    const moved = changesBetween(more('a, b'), more('a, b', head.replace('10.0.0.2', '10.0.0.7')))
+    expect(moved).toMatchObject([{ what: 'b moves from 10.0.0.2 to 10.0.0.7', needs: 'agent', host: { name: 'b', move: 'moved' } }])
+  })
+
   test('two groups that ask for opposite orders have none', () => {
     const text = (ms: number): string =>
       group(`{ mode: sentinel, members: [a, b, c], sentinel: { down_after_ms: ${ms} } }`) +
@@ -156,7 +180,7 @@ describe('an agent is offered another configuration', () => {
     const told = new Promise<void>((resolve) => {
       changed = resolve
     })
-    return { told, own: ownConfig({ config, text, host: 'a', problem: null, changed }) }
+    return { told, own: ownConfig({ config, text, host: 'a', problem: null, changed, leave: () => Promise.resolve(null) }) }
   }
 
   test('it is written with what is this host’s own, the old one is kept, and only then it starts anew', async () => {
@@ -173,6 +197,29 @@ describe('an agent is offered another configuration', () => {
     expect((await stat(file())).mode & 0o777, 'who may read it').toBe(0o604)
     const [kept] = await readdir(join(dir, 'state', 'config-history'))
     expect(await readFile(join(dir, 'state', 'config-history', kept ?? ''), 'utf8')).toBe(text)
+  })
+
+  test('a group that it has no part in any more is left before anything is written; if that fails, nothing is, and the agent goes on', async () => {
+    await writeFile(file(), own().replace('[a, b]', '[a, b, c]'))
+    const { config, text } = await loadConfig(file())
+    const left: string[] = []
+    let anew = 0
+    const mine = (why: string | null) =>
+      ownConfig({
+        ...{ config, text, host: 'a', problem: null, changed: () => void (anew += 1) },
+        leave: async (name) => {
+          left.push(`${name}, with ${(await loadConfig(file())).config.groups['g']?.members.length} members`)
+          return why
+        },
+      })
+    const offered = { text: own().replace('[a, b]', '[b, c]'), from: mine(null).running().hash }
+    expect(await mine('it serves').offer({ ...offered, dryRun: false })).toMatchObject({ ok: false, why: 'it cannot leave g: it serves' })
+    expect((await loadConfig(file())).config.groups['g']?.members).toHaveLength(3)
+    expect(await mine(null).offer({ ...offered, dryRun: true })).toMatchObject({ ok: true })
+    expect(await mine(null).offer({ ...offered, dryRun: false })).toMatchObject({ ok: true })
+    expect(left).toEqual(['g, with 3 members', 'g, with 3 members'])
+    expect((await loadConfig(file())).config.groups['g']?.members.map((m) => m.host)).toEqual(['b', 'c'])
+    await expect.poll(() => anew).toBe(2)
   })
 
   test.each([
