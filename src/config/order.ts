@@ -29,19 +29,30 @@ function before({ config, changes, primaries }: Standing): readonly (readonly [s
     // WHO LEAVES GOES FIRST: one that still thinks itself a member, and is none to the others, could have itself elected.
     const leaving = changes.flatMap((c) => (c.group === group.name && c.host?.move === 'removed' ? [c.host.name] : []))
     const first = leaving.flatMap((host) => hostsOf(group).map((other) => [host, other] as const))
-    const leases = changes.filter((c) => c.group === group.name && c.lease !== undefined)
-    if (primary === null || leases.length === 0) return first
-    const isFirst = leases.some((c) => c.lease === 'stricter')
+    const place = placeOf(changes, group.name)
+    if (primary === null || place === 'any') return first
     const others = hostsOf(group).filter((host) => host !== primary)
-    return [...first, ...others.map((host) => (isFirst ? ([primary, host] as const) : ([host, primary] as const)))]
+    return [...first, ...others.map((host) => (place === 'first' ? ([primary, host] as const) : ([host, primary] as const)))]
   })
+}
+
+/**
+ * Of the primary's agent. A host more or less counts too: with one more, more have to hear the primary, and those are there only when they
+ * have all taken it up; with one less, fewer have to, and each of them is away for a moment when its turn comes.
+ */
+function placeOf(changes: readonly Change[], group: string): 'first' | 'last' | 'any' {
+  const own = changes.filter((c) => c.group === group)
+  if (own.some((c) => c.lease === 'stricter' || c.host?.move === 'removed')) return 'first'
+  return own.some((c) => c.lease === 'laxer' || c.host?.move === 'added') ? 'last' : 'any'
 }
 
 /** Why in this order, for the plan. */
 export function whyThisOrder(changes: readonly Change[], group: string): string {
-  const leases = changes.filter((c) => c.group === group && c.lease !== undefined)
-  if (leases.length === 0) return 'in any order, one host after the other'
-  return leases.some((c) => c.lease === 'stricter')
-    ? "the primary's agent first: its lease must be the short one before anybody can find it down that soon, or by that few"
-    : "the primary's agent last: its lease stays the short one until nobody can find it down that soon, or by that few"
+  const place = placeOf(changes, group)
+  if (place === 'any') return 'in any order, one host after the other'
+  const isLease = changes.some((c) => c.group === group && c.lease !== undefined)
+  const leaves = changes.some((c) => c.group === group && c.host?.move === 'removed') ? 'who leaves, then ' : ''
+  if (place === 'first')
+    return `${leaves}the primary's agent first: ${isLease ? 'its lease must be the short one before anybody can find it down that soon, or by that few' : 'fewer have to hear it from then on'}`
+  return `the primary's agent last: ${isLease ? 'its lease stays the short one until nobody can find it down that soon, or by that few' : 'more have to hear it from then on'}`
 }

@@ -72,7 +72,7 @@ describe.skipIf(problems.length > 0)('hosts of a running group come and go', { t
     expect((await rig.cli('apply', '--yes')).stderr).toMatch(new RegExp(`HF801.*${dead}, so it cannot be told`))
     await rig.incident(writer, `${dead} is dead, and replaced by ${former}`, { outageMs: 150, mayBeUnfelt: true, okWithinMs: 30_000 }, async () => {
       const applied = await rig.lab.cli(['apply', '--yes', '--without', dead], { deadlineMs: 120_000 })
-      expect([applied.code, applied.stderr]).toEqual([0, ''])
+      expect([applied.code, applied.stderr], applied.stdout).toEqual([0, ''])
     })
     expect(await known(rig, end)).toEqual(end.map(() => '2 2'))
 

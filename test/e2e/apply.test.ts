@@ -4,7 +4,7 @@
  */
 import { readFile, writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
-import { poll, problems, rigFor, threeWithSentinels, type Rig } from './rig.ts'
+import { hostLines, pairAndWitness, poll, problems, rigFor, threeWithSentinels, type Rig } from './rig.ts'
 
 const hosts = ['red-a', 'red-b', 'red-c'] as const
 
@@ -133,6 +133,39 @@ describe.skipIf(problems.length > 0)('a running group is changed', { timeout: 12
     expect([again.code, again.stderr]).toEqual([0, ''])
     expect(await rig.untilOk()).toMatchObject({ primary, epoch })
     expect(await settings(rig, 'down-after-milliseconds')).toEqual(['1200', '1200', '1200'])
+    await rig.finishWithin(writer, 150)
+    await rig.expectNoBrokenRule()
+  })
+})
+
+describe.skipIf(problems.length > 0)('a group in mode vip is changed', { timeout: 120_000 }, () => {
+  const theRig = rigFor('hf-ap-vip', `${hostLines(3)}\n  red-w: { ip: 192.168.77.8 }\n` + pairAndWitness.slice(pairAndWitness.indexOf('groups:')))
+
+  test('host_loss_ms up and down, then a third member: the address stays, and the lease holds by the same rule', async () => {
+    const rig = theRig()
+    const { primary, epoch } = await rig.untilOk()
+    const writer = await rig.writer()
+    for (const [hostLossMs, at] of [
+      [400, -1],
+      [150, 0],
+    ] as const) {
+      await edit(rig, (text) => text.replace(/\n {4}failover: .*/, '').replace('    witness:', `    failover: { host_loss_ms: ${hostLossMs} }\n    witness:`))
+      await rig.incident(writer, `host_loss_ms ${hostLossMs}`, { outageMs: 150, mayBeUnfelt: true }, async () => {
+        const applied = await rig.cli('apply', '--yes')
+        expect(applied.stderr).toBe('')
+        expect([...applied.stdout.matchAll(/^(\S+): taken up/gm)].map((m) => m[1]).at(at)).toBe(primary)
+      })
+    }
+    await edit(rig, (text) => text.replace(/members: .*/, 'members: [red-a, red-b, red-c]'))
+    await rig.incident(writer, 'red-c is added', { outageMs: 150, mayBeUnfelt: true, okWithinMs: 30_000 }, async () => {
+      expect((await rig.cli('apply', '--yes')).stderr).toBe('')
+    })
+    expect(await rig.untilOk()).toMatchObject({ primary, epoch, vipHolder: primary })
+    await edit(rig, (text) => text.replace(/members: .*/, 'members: [red-a, red-b]'))
+    await rig.incident(writer, 'red-c leaves', { outageMs: 150, mayBeUnfelt: true }, async () => {
+      expect((await rig.cli('apply', '--yes')).stderr).toBe('')
+    })
+    expect(await rig.untilOk()).toMatchObject({ primary, epoch })
     await rig.finishWithin(writer, 150)
     await rig.expectNoBrokenRule()
   })

@@ -107,6 +107,14 @@ describe('the order of the hosts', () => {
     expect(changesBetween(to, from).map((c) => c.host?.move)).toEqual([undefined, 'added'])
   })
 
+  test('mode vip: with one voter more the primary takes it up last, with one less right after who leaves: those who are to hear it must be there', () => {
+    const of = (members: string): Config => parsed(`${head}  g: { members: [${members}], witness: w, vip: 10.0.0.100/24 }\n`)
+    const next = (from: Config, to: Config, left: readonly string[]) => nextHost({ config: to, changes: changesBetween(from, to), primaries: { g: 'a' }, left })
+    const [two, three] = [of('a, b'), of('a, b, c')]
+    expect([next(two, three, ['a', 'b', 'c', 'w']), next(two, three, ['a', 'c']), next(two, three, ['a'])]).toEqual(['b', 'c', 'a'])
+    expect([next(three, two, ['a', 'b', 'w', 'c']), next(three, two, ['b', 'w', 'a'])]).toEqual(['c', 'a'])
+  })
+
   test('two hosts at once: refused, for two majorities would have nobody in common; a name must stay under hosts until its host has left', () => {
     const more = (members: string, hosts = head): Config => parsed(`${hosts}  g: { members: [${members}], vip: 10.0.0.100/24 }\n`)
     expect(changesBetween(more('a, b'), more('b, c')).flatMap((c) => (c.host === undefined ? [] : [c.needs]))).toEqual(['refused', 'refused'])
