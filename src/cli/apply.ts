@@ -10,42 +10,15 @@ import { identityOf } from '../config/identity.ts'
 import { loadConfig, parseConfig } from '../config/load.ts'
 import { nextHost, whyThisOrder } from '../config/order.ts'
 import { hostsOf, type Config } from '../model/config.ts'
-import { callAgent } from '../api/client.ts'
-import { findingsOf } from '../decide/sentinel-hygiene.ts'
-import { repairsOf } from '../decide/sentinel-repair.ts'
 import { OperatorError } from '../model/error.ts'
 import type { OfferAnswer, RunningConfig } from '../model/own-config.ts'
-import { repairSentinels } from './sentinel-repair.ts'
-import { lookAt as lookAtSentinels } from './sentinel.ts'
+import { forget, refuseHosts, type Agent, type Plan } from './apply-hosts.ts'
 import { ask, askAll, send, statusOf, type GroupStatus, type Session } from './ask.ts'
-
-interface Agent {
-  readonly host: string
-  /** null: it did not answer. */
-  readonly running: RunningConfig | null
-  readonly why: string
-}
-
-interface Plan {
-  readonly session: Session
-  readonly text: string
-  readonly hash: string
-  readonly changes: readonly Change[]
-  readonly agents: readonly Agent[]
-  /** What the agents run with, where they can be asked by it: addresses that are not in the file here any more. */
-  readonly before: Config | null
-  /** Hosts that are lost for good, by the operator's word. */
-  readonly without: readonly string[]
-  /** Groups whose primary is a host that is to leave: it hands over first. */
-  readonly handsOver: Readonly<Record<string, string>>
-  /** Hosts whose agents answer and have yet to take it up. */
-  readonly left: readonly string[]
-}
 
 const settleWithinMs = 30_000
 const lookAgainMs = 100
-/** redis' own repl-timeout, and some more. */
-const unlistedWithinMs = 75_000
+/** So long all is well before the next host's turn: of a primary that lives on the word of two, not both may be away at once. */
+const steadyMs = 500
 
 export function register(program: Command): void {
   program
@@ -167,80 +140,6 @@ function refuseImpossible(changes: readonly Change[]): void {
   throw new OperatorError('HF801', words.join('; '), [...new Set(refused.map((c) => c.why))].join('; '))
 }
 
-/** Who comes must be there, and who goes must be able to say goodbye, or be lost for good. */
-async function refuseHosts({ changes, agents, without, before, session }: Plan): Promise<void> {
-  for (const { host } of changes) {
-    if (host === undefined) continue
-    const { name, move } = host
-    const isSilent = agents.find((a) => a.host === name)?.running == null
-    if (move !== 'removed' && isSilent)
-      throw new OperatorError(
-        'HF801',
-        `no agent answers on ${name}, which is to take part`,
-        `bring the secret and this file there, and start it: holdfast agent --host ${name}`,
-      )
-    if (move === 'removed' && isSilent && !without.includes(name))
-      throw new OperatorError(
-        'HF801',
-        `no agent answers on ${name}, so it cannot be told that it is to leave`,
-        `start it; or, if the host is lost for good, --without ${name}: should it ever come back, its agent must not be started with what it had`,
-      )
-    if (move === 'moved' && before !== null && (await answersAt(before, session.secret, name)))
-      throw new OperatorError(
-        'HF801',
-        `at its old address ${before.hosts[name]?.ip ?? ''} the agent of ${name} still answers`,
-        'stop agent, redis and Sentinel there first',
-      )
-  }
-}
-
-async function answersAt(config: Config, secret: string, host: string): Promise<boolean> {
-  try {
-    await callAgent(config, secret, host, { method: 'GET', path: '/config' })
-    return true
-  } catch (error) {
-    if (!(error instanceof OperatorError)) throw error
-    return error.code === 'HF303'
-  }
-}
-
-/** Sentinels wait in their majority for whoever they have ever known: they are made to forget, one at a time, who is not configured. */
-async function forget(plan: Plan, yes: boolean, json: boolean, say: (text: string) => void): Promise<void> {
-  const { session, changes, left } = plan
-  for (const group of Object.values(session.config.groups)) {
-    const hasMoved = changes.some((c) => c.group === group.name && c.host !== undefined && c.host.move !== 'added')
-    if (group.sentinel === undefined || (left.length > 0 && !hasMoved)) continue
-    const look = () => lookAtSentinels(session, group.name)
-    await untilUnlisted(plan, group.name, say)
-    const { layout, merged } = await look()
-    if (repairsOf(findingsOf(layout, merged)).length === 0) continue
-    await repairSentinels({ session, group: group.name, dryRun: false, yes, json, look })
-    // What is left and cannot be repaired (a connection of a host that has vanished, which redis has yet to notice) is said, and no failure of this.
-    process.exitCode = 0
-    const after = await look()
-    if (repairsOf(findingsOf(after.layout, after.merged)).length > 0)
-      throw new OperatorError(
-        'HF803',
-        `the Sentinels of ${group.name} know others than are configured`,
-        `see: holdfast sentinel check ${group.name}; run this again`,
-      )
-  }
-}
-
-/** A Sentinel takes its replicas from the primary, and redis goes on listing one whose host has vanished until its own timeout. */
-async function untilUnlisted({ session, before, changes }: Plan, group: string, say: (text: string) => void): Promise<void> {
-  const gone = changes.flatMap((c) => (c.group === group && c.host !== undefined && c.host.move !== 'added' ? [before?.hosts[c.host.name]?.ip] : []))
-  const deadlineMs = performance.now() + unlistedWithinMs
-  for (let told = false; performance.now() < deadlineMs; told = true) {
-    const [status] = await statusOf(session, group)
-    const [answer] = await askAll(session, status?.primary == null ? [] : [status.primary])
-    const followers = answer?.groups.find((g) => g.group === group)?.statement?.redis?.followers ?? []
-    if (!followers.some((f) => gone.includes(f.ip))) return
-    if (!told) say(`waiting until the redis of ${status?.primary ?? ''} has noticed that ${gone.join(', ')} is gone (its repl-timeout)`)
-    await new Promise((resolve) => setTimeout(resolve, 1000))
-  }
-}
-
 /** Each looks at what only it can: do the files exist there that the configuration names? */
 async function askAgents(plan: Plan): Promise<void> {
   const answers = await Promise.all(plan.left.map(async (host) => ({ host, answer: await offer(plan, host, true) })))
@@ -315,18 +214,22 @@ async function offer(plan: Plan, host: string, dryRun: boolean): Promise<OfferAn
 async function untilSettled(plan: Plan, host: string, before: readonly GroupStatus[]): Promise<string | null> {
   const deadlineMs = performance.now() + settleWithinMs
   let why = 'no answer'
+  let wellSinceMs: number | null = null
   while (performance.now() < deadlineMs) {
     await new Promise((resolve) => setTimeout(resolve, lookAgainMs))
     const [answer] = await askAll(plan.session, [host])
     if (answer?.ok !== true) {
       why = answer?.why ?? 'no answer'
+      wellSinceMs = null
       continue
     }
     if (answer.config?.problem != null) return `${host}: ${answer.config.problem}`
     if (answer.config?.hash !== plan.hash) why = 'it runs with what it had'
     else if (answer.groups.some((g) => g.view === null)) why = 'it has not looked at its groups yet'
-    else why = sentinelsBehind(plan, host, answer.groups) ?? unwell(await statusOf(plan.session), before) ?? ''
-    if (why === '') return null
+    else why = sentinelsBehind(plan, host, answer.groups) ?? (await unwellGroups(plan, host, before)) ?? ''
+    const nowMs = performance.now()
+    wellSinceMs = why === '' ? (wellSinceMs ?? nowMs) : null
+    if (wellSinceMs !== null && nowMs - wellSinceMs >= steadyMs) return null
   }
   return `${host} has not taken it up within ${settleWithinMs / 1000} s: ${why}`
 }
@@ -339,6 +242,21 @@ function sentinelsBehind(plan: Plan, host: string, groups: Awaited<ReturnType<ty
     const equal =
       settings !== undefined && (['quorum', 'downAfterMs', 'failoverTimeoutMs', 'parallelSyncs'] as const).every((key) => settings[key] === wanted[key])
     if (!equal) return `its Sentinel of ${group} is not set as configured yet`
+  }
+  return null
+}
+
+async function unwellGroups({ session }: Plan, host: string, before: readonly GroupStatus[]): Promise<string | null> {
+  const statuses = await statusOf(session)
+  const why = unwell(statuses, before)
+  if (why !== null) return why
+  for (const { group, primary } of statuses) {
+    const own = session.config.groups[group]
+    if (primary === null || primary === host || own === undefined || !hostsOf(own).includes(host)) continue
+    const [answer] = await askAll(session, [primary])
+    const seen = answer?.groups.find((g) => g.group === group)?.view?.peers.find((p) => p.host === host)
+    // One that is new to it is heard when it has taken it up itself.
+    if (seen !== undefined && seen.agent !== 'alive') return `${primary}, the primary of ${group}, does not hear ${host} yet`
   }
   return null
 }

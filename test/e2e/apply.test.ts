@@ -38,7 +38,7 @@ describe.skipIf(problems.length > 0)('a running group is changed', { timeout: 12
     const rig = theRig()
     const { primary, epoch } = await rig.untilOk()
     const pids = (await rig.lab.status())
-      .flatMap((h) => h.processes.filter((p) => p.name !== 'ping').map((p) => `${h.name} ${p.name} ${p.pid}`))
+      .flatMap((h) => h.processes.filter((p) => !p.name.endsWith('ping')).map((p) => `${h.name} ${p.name} ${p.pid}`))
       .filter((p) => p.startsWith('red-'))
     const redis = await runIds(rig)
     const writer = await rig.writer()
