@@ -19,7 +19,7 @@ export interface FolderRule {
  */
 const agentForApi = ['surface.ts', 'sentinel-care.ts', 'group.ts', 'peers.ts', 'secure.ts']
 /** The command `agent` starts one and hands it its door (api/server.ts), so that neither of the two has to know the other. */
-const agentForCli = ['agent.ts', 'log-files.ts']
+const agentForCli = ['agent.ts', 'log-files.ts', 'own-config.ts', 'password-change.ts']
 const apiForCli = ['client.ts', 'server.ts']
 /** Explaining is deciding without acting: the routes ask it, and the command prints its words. */
 const decideForApi = ['explain.ts', 'situation.ts']

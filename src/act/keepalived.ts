@@ -47,6 +47,9 @@ function setGate(file: string, allowed: boolean): Outcome {
 /** The last one seen, so that the usual question (is it still there?) takes one look. */
 let known: { readonly process: ProcessId; readonly conf: string; readonly child: boolean } | null = null
 
+/** Of the agent as it runs now: it may have been started anew in this process since it started keepalived. */
+let tellEnd: () => void = () => {}
+
 export function keepalivedPid(paths: Config['paths']): number | null {
   const conf = keepalivedConfFile(paths)
   // Also one that was started just now and has not written its pid file yet: a second one would fight with it for the address.
@@ -72,6 +75,7 @@ export function tellsItsEnd(): boolean {
  */
 export async function ensureKeepalived(config: Config, host: string, standing: VrrpStanding, ended: () => void): Promise<Outcome> {
   const { paths } = config
+  tellEnd = ended
   const text = renderKeepalived(config, host, standing)
   try {
     await mkdir(paths.run, { recursive: true, mode: 0o750 })
@@ -100,7 +104,7 @@ export async function ensureKeepalived(config: Config, host: string, standing: V
     }
     // A pid file left by kill -9 whose process is not reaped yet makes keepalived say "already running" and exit with 0.
     for (const stale of [keepalivedPidFile(paths), keepalivedVrrpPidFile(paths)]) await rm(stale, { force: true })
-    return await startKeepalived(config, ended)
+    return await startKeepalived(config)
   } catch (error) {
     return failed(`keepalived: ${(error as Error).message}`)
   }
@@ -137,7 +141,7 @@ async function ensureFifo(file: string): Promise<void> {
   if (found === null) await promisify(execFile)('mkfifo', ['-m', '600', file], { timeout: 5000 })
 }
 
-function startKeepalived(config: Config, ended: () => void): Promise<Outcome> {
+function startKeepalived(config: Config): Promise<Outcome> {
   const { paths } = config
   const log = openSync(keepalivedLogFile(paths), constants.O_CREAT | constants.O_APPEND | constants.O_WRONLY, 0o640)
   const args = ['-n', '-l', '-P', '-f', keepalivedConfFile(paths), '-p', keepalivedPidFile(paths), '-r', keepalivedVrrpPidFile(paths)]
@@ -150,7 +154,7 @@ function startKeepalived(config: Config, ended: () => void): Promise<Outcome> {
       if (process !== null) known = { process, conf: keepalivedConfFile(paths), child: true }
       resolve(done)
     })
-    child.once('exit', ended)
+    child.once('exit', () => tellEnd())
     child.unref()
   })
 }

@@ -16,6 +16,8 @@ export interface RedisHands {
   readonly group: GroupConfig
   readonly member: MemberConfig
   readonly password: string | undefined
+  /** Valid beside it, while it is changed. */
+  readonly otherPassword?: string | undefined
   readonly userConf: string | undefined
   /** Of the user as whom Sentinels come to this redis; undefined: the group has none. */
   readonly sentinelKey?: string | undefined

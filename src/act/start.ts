@@ -99,6 +99,7 @@ async function writeRedisConf(hands: RedisHands, load?: 'aof' | 'rdb'): Promise<
       group: hands.group,
       member: hands.member,
       password: hands.password,
+      otherPassword: hands.otherPassword,
       serverVersion,
       ...(hands.userConf === undefined ? {} : { userConf: hands.userConf }),
       ...(load === undefined ? {} : { load }),

@@ -3,14 +3,14 @@
  * that safety asks for. INV-7: stopping it stops nothing else; starting it adopts what runs.
  */
 import { existsSync } from 'node:fs'
-import { hostsOf, type Config } from '../model/config.ts'
+import { hostsOf, type Config, type GroupConfig } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
 import { listenIp } from '../model/local-address.ts'
 import type { Event } from '../model/action.ts'
 import { beatFile, eventsFile, groupOfInstance, keptDir } from '../model/paths.ts'
 import { policyOf } from '../model/policy.ts'
 import type { Statement } from '../model/view.ts'
-import { readPassword, readSecret, readUserRedisConf } from '../config/files.ts'
+import { readSecret, readUserRedisConf } from '../config/files.ts'
 import { guardProgram } from '../act/keepalived.ts'
 import { isInstalled } from '../act/sentinel-process.ts'
 import { readProcess } from '../observe/process.ts'
@@ -22,7 +22,10 @@ import { monotonicMs, stallMeter } from './clock.ts'
 import { startGroup, type GroupLoop } from './group.ts'
 import { keepBudget } from './kept-budget.ts'
 import { keptStore, type KeptStore } from './kept-store.ts'
+import { passwordKeeper, passwordsOf, type PasswordKeeper } from './password-change.ts'
+import { leaveGroup } from './leave.ts'
 import { takeLock } from './lock.ts'
+import { ownConfig, type OwnConfig } from './own-config.ts'
 import { readEvents, type Log } from './log-files.ts'
 import { openPeerLinks, type PeerLinks } from './peers.ts'
 import { loadState, prepareStateDir } from './store.ts'
@@ -43,7 +46,22 @@ export interface RunningAgent {
   readonly stop: () => Promise<void>
 }
 
-export async function startAgent(config: Config, host: string, version: string, log: Log, openDoor: OpenDoor): Promise<RunningAgent> {
+export interface AgentOptions {
+  readonly config: Config
+  /** Of its file. */
+  readonly text: string
+  readonly host: string
+  readonly version: string
+  readonly log: Log
+  readonly openDoor: OpenDoor
+  /** Why the configuration that it was given last is not the one that it starts with; null: it is. */
+  readonly problem: string | null
+  /** It was given another configuration, and is to be started anew with it. */
+  readonly reconfigured: () => void
+}
+
+export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
+  const { config, host } = options
   const names = Object.values(config.groups)
     .filter((g) => hostsOf(g).includes(host))
     .map((g) => g.name)
@@ -60,23 +78,15 @@ export async function startAgent(config: Config, host: string, version: string, 
   await prepareStateDir(config.paths, names)
   const lock = takeLock(config.paths, host)
   try {
-    return await run(config, host, version, log, openDoor, names, withVip, lock.release)
+    return await run(options, names, withVip, lock.release)
   } catch (error) {
     lock.release()
     throw error
   }
 }
 
-async function run(
-  config: Config,
-  host: string,
-  version: string,
-  log: Log,
-  openDoor: OpenDoor,
-  names: readonly string[],
-  withVip: readonly string[],
-  release: () => void,
-): Promise<RunningAgent> {
+async function run(options: AgentOptions, names: readonly string[], withVip: readonly string[], release: () => void): Promise<RunningAgent> {
+  const { config, host, version, log, openDoor } = options
   const startedMs = monotonicMs()
   const secret = await readSecret(config)
   const loops = new Map<string, GroupLoop>()
@@ -101,9 +111,22 @@ async function run(
   if (guarded && !existsSync(guardProgram()))
     log('error', `${guardProgram()} is missing: nobody stops the writes of a cut-off primary while this agent is dead`)
   const beat = guarded ? startBeat(beatFile(config.paths), (why) => log('error', why)) : null
+  const keepers = new Map<string, PasswordKeeper>()
+  for (const name of names) {
+    const group = config.groups[name]
+    if (group === undefined) continue
+    const port = group.members.find((m) => m.host === host)?.port ?? null
+    keepers.set(name, await passwordKeeper(config.paths, group, port, secret, options.reconfigured))
+  }
   const cares = new Map<string, SentinelCare | null>()
-  const surface: AgentSurface = surfaceOf(config, host, version, loops, names, stores, cares)
   const sentinelsOf: GroupSentinels[] = []
+  const kept = new Map<string, GroupSentinels>()
+  const leave = async (name: string): Promise<string | null> => {
+    const [group, loop] = [config.groups[name], loops.get(name)]
+    return group === undefined || loop === undefined ? null : leaveGroup({ config, group, host, loop, sentinels: kept.get(name) ?? null })
+  }
+  const own = ownConfig({ ...options, leave, changed: options.reconfigured })
+  const surface: AgentSurface = surfaceOf({ config, host, version, loops, names, stores, own, keepers, cares })
   let links: PeerLinks | null = null
   const server = await openDoor({
     ip: listenIp(config, host),
@@ -175,6 +198,7 @@ async function run(
     const sentinels = group.sentinel === undefined ? null : await openSentinels({ ...sentinelEyes(name, loops), config, group, host, secret })
     if (sentinels !== null) {
       sentinelsOf.push(sentinels)
+      kept.set(name, sentinels)
       const { note } = sentinelEyes(name, loops)
       cares.set(name, careForSentinels({ config, group, host, sentinels, snapshot: () => loops.get(name)?.snapshot() ?? null, note }))
     }
@@ -190,7 +214,7 @@ async function run(
       startGroup({
         ...shared,
         member,
-        password: await readPassword(group),
+        ...(await groupPasswords(config, group)),
         userConf: await readUserRedisConf(group),
         poke: (peer) => {
           if (peers.includes(peer)) open.send(peer, { t: 'poke', group: name })
@@ -218,19 +242,22 @@ async function run(
   }
 }
 
-function surfaceOf(
-  config: Config,
-  host: string,
-  version: string,
-  loops: ReadonlyMap<string, GroupLoop>,
-  names: readonly string[],
-  stores: ReadonlyMap<string, KeptStore>,
-  cares: ReadonlyMap<string, SentinelCare | null>,
-): AgentSurface {
+interface Parts extends Pick<AgentOptions, 'config' | 'host' | 'version'> {
+  readonly loops: ReadonlyMap<string, GroupLoop>
+  readonly names: readonly string[]
+  readonly stores: ReadonlyMap<string, KeptStore>
+  readonly own: OwnConfig
+  readonly keepers: ReadonlyMap<string, PasswordKeeper>
+  readonly cares: ReadonlyMap<string, SentinelCare | null>
+}
+
+function surfaceOf({ config, host, version, loops, names, stores, own, keepers, cares }: Parts): AgentSurface {
   return {
     host,
     version,
     groups: () => names,
+    config: own,
+    passwords: (group) => keepers.get(group) ?? null,
     snapshot: (group) => loops.get(group)?.snapshot() ?? null,
     request: (group, request, deadlineMs) =>
       loops.get(group)?.request(request, deadlineMs) ?? Promise.resolve({ id: request.id, ok: false, message: `no group ${group} on ${host}` }),
@@ -244,6 +271,14 @@ function surfaceOf(
       return Promise.resolve({ id: kind, ok: true, message: `sent ${kind === 'crash' ? 'SIGKILL' : 'SIGSTOP'} to redis (pid ${pid})` })
     },
   }
+}
+
+async function groupPasswords(
+  config: Config,
+  group: GroupConfig,
+): Promise<{ readonly password: string | undefined; readonly otherPassword: string | undefined }> {
+  const { current, other } = await passwordsOf(config.paths, group)
+  return { password: current, otherPassword: other }
 }
 
 /** What the Sentinels of a group need of its loop, which needs them to begin. */

@@ -43,6 +43,8 @@ export interface GroupOptions extends PeerSigns {
   readonly member: MemberConfig
   readonly host: string
   readonly password: string | undefined
+  /** Valid beside it, while it is changed. */
+  readonly otherPassword: string | undefined
   readonly userConf: string | undefined
   readonly state: State
   readonly stall: StallMeter
@@ -148,6 +150,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
     group,
     member,
     password: options.password,
+    otherPassword: options.otherPassword,
     userConf: options.userConf,
     link: redis.link,
     started: redis.expectProcess,

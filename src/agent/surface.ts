@@ -5,6 +5,8 @@
 import type { Duplex } from 'node:stream'
 import type { RequestResult } from '../model/state.ts'
 import type { Request as OperatorRequest } from '../model/view.ts'
+import type { OwnConfig } from './own-config.ts'
+import type { PasswordKeeper } from './password-change.ts'
 import type { GroupSnapshot } from './group.ts'
 import type { KeptStore } from './kept-store.ts'
 import type { LoggedEvent } from './log-files.ts'
@@ -14,6 +16,9 @@ export interface AgentSurface {
   readonly host: string
   readonly version: string
   readonly groups: () => readonly string[]
+  readonly config: OwnConfig
+  /** null: no such group. */
+  readonly passwords: (group: string) => PasswordKeeper | null
   readonly snapshot: (group: string) => GroupSnapshot | null
   readonly request: (group: string, request: OperatorRequest, deadlineMs: number) => Promise<RequestResult>
   readonly events: (group: string, limit: number) => Promise<readonly LoggedEvent[]>

@@ -7,7 +7,9 @@ import { bodyLimit } from 'hono/body-limit'
 import type { Request as OperatorRequest } from '../model/view.ts'
 import type { GroupSnapshot } from '../agent/group.ts'
 import type { AgentSurface } from '../agent/surface.ts'
+import { addConfigRoutes } from './config-routes.ts'
 import { addKeptRoutes } from './kept-routes.ts'
+import { addPasswordRoutes } from './password-routes.ts'
 import { metricsText } from './metrics.ts'
 import { addSentinelRoutes } from './sentinel-routes.ts'
 import { explainGroup, writesRefused } from '../decide/explain.ts'
@@ -62,11 +64,14 @@ function lagOf(snapshot: GroupSnapshot): number | null {
 
 export function agentRoutes(agent: AgentSurface): Hono {
   const app = new Hono()
+  // Before the limit that is for all others.
+  addConfigRoutes(app, agent)
   app.use(bodyLimit({ maxSize: maxBodyBytes, onError: (c) => c.json({ error: `the body is above ${maxBodyBytes} bytes` }, 413) }))
   app.get('/status', (c) =>
     c.json({
       host: agent.host,
       version: agent.version,
+      config: hashes(agent),
       groups: agent.groups().map((group) => {
         const snapshot = agent.snapshot(group)
         return {
@@ -77,6 +82,7 @@ export function agentRoutes(agent: AgentSurface): Hono {
           refuses: refusalOf(snapshot),
           view: snapshot?.view,
           address: snapshot?.address,
+          bothPasswords: agent.passwords(group)?.isChanging === true,
         }
       }),
     }),
@@ -93,6 +99,7 @@ export function agentRoutes(agent: AgentSurface): Hono {
     return c.json({ host: agent.host, events: await agent.events(group, limit) })
   })
   addKeptRoutes(app, agent)
+  addPasswordRoutes(app, agent)
   addSentinelRoutes(app, agent)
   app.post('/groups/:group/requests', async (c) => {
     const request = parseRequest(await c.req.json().catch(() => null))
@@ -109,6 +116,11 @@ export function agentRoutes(agent: AgentSurface): Hono {
   app.notFound((c) => c.json({ error: 'no such route' }, 404))
   app.onError((error, c) => c.json({ error: error.message }, 500))
   return app
+}
+
+function hashes(agent: AgentSurface): object {
+  const { hash, groups, problem } = agent.config.running()
+  return { hash, groups, problem }
 }
 
 function brief(snapshot: GroupSnapshot | null): object | null {

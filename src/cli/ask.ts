@@ -8,9 +8,12 @@ import { callAgent, type Call } from '../api/client.ts'
 import { addressWords, type AddressReport } from '../model/address.ts'
 import { hostsOf, type Config, type GroupConfig } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
+import type { RunningConfig } from '../model/own-config.ts'
+import { identityOf } from '../config/identity.ts'
 import type { SentinelProbe } from '../model/sentinel.ts'
 import type { RequestResult, State } from '../model/state.ts'
 import type { Request, Statement, View } from '../model/view.ts'
+import { configStatus, type ConfigStatus } from './same-config.ts'
 
 export interface Session {
   readonly config: Config
@@ -38,6 +41,8 @@ export interface AgentGroup {
   readonly decision: { readonly diagnosis: string; readonly rule: string; readonly because: string } | null
   /** Absent: an agent of an earlier version. */
   readonly address?: AddressReport | null
+  /** Its password is being changed: the old one and the new one are valid. */
+  readonly bothPasswords?: boolean
 }
 
 export interface AgentAnswer {
@@ -45,6 +50,8 @@ export interface AgentAnswer {
   readonly ok: boolean
   readonly why: string
   readonly groups: readonly AgentGroup[]
+  /** Absent: an agent of an earlier version, or none that answers. */
+  readonly config?: Pick<RunningConfig, 'hash' | 'groups' | 'problem'>
 }
 
 export function ask(session: Session, host: string, call: Call): Promise<unknown> {
@@ -55,8 +62,8 @@ export async function askAll(session: Session, hosts: readonly string[]): Promis
   return Promise.all(
     hosts.map(async (host): Promise<AgentAnswer> => {
       try {
-        const answer = (await ask(session, host, { method: 'GET', path: '/status' })) as { groups: AgentGroup[] }
-        return { host, ok: true, why: '', groups: answer.groups }
+        const answer = (await ask(session, host, { method: 'GET', path: '/status' })) as Pick<AgentAnswer, 'groups' | 'config'>
+        return { ...answer, host, ok: true, why: '' }
       } catch (error) {
         if (!(error instanceof OperatorError)) throw error
         return { host, ok: false, why: `${error.code} ${error.message}`, groups: [] }
@@ -99,6 +106,9 @@ export interface GroupStatus {
   readonly witness: { readonly host: string; readonly agent: 'up' | 'down'; readonly vote: string | null } | null
   /** `mode: sentinel`: the Sentinels as the primary's agent sees them (or the first that answers); null in other modes. */
   readonly sentinels: readonly SentinelStatus[] | null
+  readonly config: ConfigStatus
+  /** Hosts on which the old password and the new one are valid. */
+  readonly bothPasswords: readonly string[]
 }
 
 export interface SentinelStatus {
@@ -122,11 +132,12 @@ export async function statusOf(session: Session, only?: string): Promise<readonl
     throw new OperatorError('HF302', failure.why.slice(6), `all hosts need the same secret file; copy it from one that works`)
   }
   const ips = Object.fromEntries(Object.values(session.config.hosts).map((h) => [h.name, h.ip]))
-  return groups.map((group) => composeStatus(group, answers, ips))
+  const wanted = identityOf(session.config).groups
+  return groups.map((group) => composeStatus(group, answers, ips, wanted[group.name]))
 }
 
-/** `ips`: addresses by host name, because INFO lists followers by address. */
-export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[], ips: Readonly<Record<string, string>>): GroupStatus {
+/** `ips`: addresses by host name, because INFO lists followers by address. `wanted`: the group's identity in the file here. */
+export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[], ips: Readonly<Record<string, string>>, wanted?: string): GroupStatus {
   const found = group.members.map((member) => {
     const answer = answers.find((a) => a.host === member.host)
     return { member, answer, own: answer?.groups.find((g) => g.group === group.name) ?? null }
@@ -163,6 +174,11 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
   })
   const address = addressOf(found, serving?.member.host ?? null)
   const sentinels = sentinelsOf(group, found, primary)
+  const config = configStatus(
+    group.name,
+    answers.filter((a) => hostsOf(group).includes(a.host)),
+    wanted,
+  )
   const paused = found.some((f) => f.own?.state?.paused.on === true)
   const [health, because] = judge(
     group,
@@ -174,6 +190,7 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
     answers.find((a) => a.host === group.witness)?.ok === true,
     address,
     sentinels,
+    config,
   )
   return {
     group: group.name,
@@ -189,6 +206,8 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
     members,
     witness: witnessOf(group, answers),
     sentinels,
+    config,
+    bothPasswords: found.filter((f) => f.own?.bothPasswords === true).map((f) => f.member.host),
   }
 }
 
@@ -283,6 +302,7 @@ function judge(
   witnessUp: boolean,
   address: GroupStatus['address'],
   sentinels: GroupStatus['sentinels'],
+  config: ConfigStatus,
 ): readonly ['ok' | 'degraded' | 'down', string] {
   if (primary === null) {
     const because = own.map((g) => g?.decision?.because).find((b) => b !== undefined)
@@ -305,6 +325,8 @@ function judge(
     return ['degraded', barred.map((m) => `${m.host} may not ${m.host === primary ? 'be promoted again' : 'take over'}: ${m.why}`).join('; ')]
   if (group.witness !== undefined && !witnessUp)
     return ['degraded', `the witness ${group.witness} does not answer: if another host is lost too, nobody can be elected`]
+  // Before what follows from it: a Sentinel is set as its own agent is configured.
+  if (config.why !== '') return ['degraded', config.why]
   const ailing = (sentinels ?? []).filter((s) => !s.ok)
   if (ailing.length > 0) return ['degraded', ailing.map((s) => `the Sentinel of ${s.host}: ${s.why}`).join('; ')]
   return ['ok', `${primary} serves, every replica streams`]

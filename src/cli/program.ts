@@ -8,6 +8,8 @@ const files: Record<string, () => Promise<Registrar>> = {
   agent: () => import('./agent.ts'),
   status: () => import('./status.ts'),
   operate: () => import('./operate.ts'),
+  apply: () => import('./apply.ts'),
+  password: () => import('./password.ts'),
   history: () => import('./history.ts'),
   explain: () => import('./explain.ts'),
   lineage: () => import('./lineage.ts'),

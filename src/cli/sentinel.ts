@@ -97,7 +97,7 @@ export function register(program: Command): void {
     })
 }
 
-async function lookAt(session: Session, name: string): Promise<Looked> {
+export async function lookAt(session: Session, name: string): Promise<Looked> {
   const group = groupOf(session, name)
   const layout = layoutOf(session.config, group)
   if (layout === null) throw new OperatorError('HF701', `${name} is in mode ${group.mode} and has no Sentinels`, `see: holdfast status ${name}`, 2)

@@ -73,7 +73,10 @@ export function drawGroup(group: GroupStatus, speed: SyncSpeed): string {
     group.witness === null
       ? ''
       : `witness ${group.witness.host}: ${group.witness.agent === 'up' ? 'up' : pc.red('agent down')}${group.witness.vote === null ? '' : `, last vote for ${group.witness.vote}`}\n`
-  return `${head}\n${table.toString()}\n${witness}${sentinelLine(group)}${group.health === 'ok' ? '' : `${group.because}\n`}`
+  const unapplied = group.config.unapplied ? pc.yellow('the file here says something else than the agents run with: holdfast apply --dry-run\n') : ''
+  const both =
+    group.bothPasswords.length === 0 ? '' : `two passwords are valid on ${group.bothPasswords.join(', ')}: holdfast password ${group.group} --finish\n`
+  return `${head}\n${table.toString()}\n${witness}${sentinelLine(group)}${group.health === 'ok' ? '' : `${group.because}\n`}${unapplied}${both}`
 }
 
 function sentinelLine({ sentinels }: GroupStatus): string {

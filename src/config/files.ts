@@ -25,6 +25,11 @@ export async function readPassword(group: GroupConfig): Promise<string | undefin
   return file === undefined ? undefined : textOf(file, `password of group ${group.name}`, await passwordContent(file))
 }
 
+/** A password that is to take the place of another. */
+export async function readNewPassword(file: string): Promise<string> {
+  return textOf(file, 'new password', await passwordContent(file))
+}
+
 /** undefined: the Sentinels of the group have no password. It is their own, not that of redis. */
 export async function readSentinelPassword(group: GroupConfig): Promise<string | undefined> {
   const file = group.sentinel?.passwordFile
@@ -73,8 +78,13 @@ async function passwordContent(file: string): Promise<Content> {
   const hint = 'a file with the password on one line, mode 0600'
   const content = await readPrivate(file, hint)
   // redis.conf ends a line at a line break: what follows would be read as a directive.
-  if (content.ok && /\p{Cc}/u.test(content.text)) return { ok: false, why: 'holds a line break or control character within the password', hint }
+  if (content.ok && !isPassword(content.text)) return { ok: false, why: 'holds a line break or control character within the password', hint }
   return content
+}
+
+/** As it would be read from a file. */
+export function isPassword(text: string): boolean {
+  return text !== '' && !/\p{Cc}/u.test(text)
 }
 
 /** A Sentinel that writes its file anew puts no quotes around it: it would not read its own file at the next start. */

@@ -17,6 +17,8 @@ export { ConfigError } from './problem.ts'
 export interface Loaded {
   readonly config: Config
   readonly warnings: readonly string[]
+  /** As it stands in the file. */
+  readonly text: string
 }
 
 export interface LoadOptions {
@@ -26,12 +28,21 @@ export interface LoadOptions {
 
 export async function loadConfig(file: string, options: LoadOptions = {}): Promise<Loaded> {
   const name = resolve(file)
-  const parsed = parseTolerantly(await readText(name), name)
+  return check(await readText(name), name, options)
+}
+
+/** A text as if it stood in that file, with the files that it names. */
+export function checkConfigText(text: string, file: string): Promise<Loaded> {
+  return check(text, resolve(file), { files: true })
+}
+
+async function check(text: string, name: string, options: LoadOptions): Promise<Loaded> {
+  const parsed = parseTolerantly(text, name)
   const named = options.files === true && parsed.partial !== undefined ? await checkFiles(parsed.partial) : { problems: [], warnings: [] }
   const problems = [...parsed.problems, ...named.problems.map(parsed.toProblem)].toSorted((one, two) => one.line - two.line || one.column - two.column)
   if (problems.length > 0) throw new ConfigError(name, problems, parsed.problems.length > 0 ? 'HF102' : 'HF103')
   if (parsed.config === undefined) throw new ConfigError(name, [{ line: 1, column: 1, path: '', message: 'the file holds no configuration' }])
-  return { config: parsed.config, warnings: [...parsed.warnings, ...named.warnings.map((finding) => formatProblem(name, parsed.toProblem(finding)))] }
+  return { config: parsed.config, warnings: [...parsed.warnings, ...named.warnings.map((finding) => formatProblem(name, parsed.toProblem(finding)))], text }
 }
 
 async function readText(file: string): Promise<string> {

@@ -10,7 +10,7 @@ import type { State } from '../model/state.ts'
 import type { PeerProbe, View } from '../model/view.ts'
 import { holdStill, type Context, type Draft } from './draft.ts'
 import { sentinelsLeading, sentinelsOf, type Leading } from './sentinel-words.ts'
-import { boundMs, sentinelsBehind, votedAgainst } from './sentinels.ts'
+import { boundMs, neededBehind, sentinelsBehind, votedAgainst } from './sentinels.ts'
 import { heard, isServingPhase, isWriteFenced, newcomerMs, redisAnswers } from './situation.ts'
 
 export function withLease(ctx: Context, serve: (ctx: Context) => Draft, resign: (ctx: Context, why: string) => Draft): Draft {
@@ -42,7 +42,7 @@ function holdWrites(ctx: Context): Draft {
     led !== null
       ? `the Sentinel of ${led.by} leads a failover to ${led.to}`
       : policy.sentinel !== null
-        ? `too few Sentinels (${policy.sentinel.behind} of ${policy.sentinel.hosts.length} are needed) are known to have heard this primary for ${policy.leaseMs} ms`
+        ? `too few Sentinels (${neededBehind(view, policy.sentinel)} of ${policy.sentinel.hosts.length} are needed) are known to have heard this primary for ${policy.leaseMs} ms`
         : policy.checks
           ? `no member has heard this primary for ${policy.leaseMs} ms, and none of check_ips ${view.checks?.reach === 'silent' ? 'answers' : 'has answered yet'}`
           : `no quorum (${policy.quorum} of ${policy.voters}) has heard this primary for ${policy.leaseMs} ms`
@@ -108,7 +108,7 @@ export function withoutHeldWrites(state: State, draft: Draft): Draft {
 export function holdsLease(state: State, view: View, policy: Policy): boolean {
   if (!policy.leased || (policy.sentinel === null && !policy.auto) || isPausedForAll(state, view, policy)) return true
   if (policy.sentinel !== null && ledAway(state, view, policy) !== null) return false
-  if (inTouch(state, view, policy) >= needed(policy)) return true
+  if (inTouch(state, view, policy) >= needed(view, policy)) return true
   const replaced = mayBeReplaced(state, view)
   if (policy.checks && (replaced ? wasReaching(view, policy) : reachesCheck(view, policy))) return true
   // An agent that was restarted cannot know yet. One that was in touch before can, and so can one whose writes were held or refused before.
@@ -153,10 +153,10 @@ export function leaseLeftMs(state: State, view: View, policy: Policy): number {
     return (
       sentinelsOf(view)
         .map((s) => boundMs(state, view, policy, s))
-        .sort((a, b) => b - a)[policy.sentinel.behind - 1] ?? 0
+        .sort((a, b) => b - a)[needed(view, policy) - 1] ?? 0
     )
   const ages = view.peers.map((p) => p.contactMs).sort((a, b) => a - b)
-  const decisive = ages[needed(policy) - 1]
+  const decisive = ages[needed(view, policy) - 1]
   const leftMs = decisive === undefined ? 0 : Math.max(0, policy.leaseMs - decisive)
   // Half of it: the next question must have its answer before the last answer is too old.
   const checkedMs = policy.checks && view.checks?.reach === 'answers' ? (checkLeaseMs(view, policy) - view.checks.ageMs) / 2 : 0
@@ -187,8 +187,8 @@ export function isCutOff(view: View, policy: Policy): boolean {
   return policy.checks && !hears && !wasReaching(view, policy)
 }
 
-function needed(policy: Policy): number {
-  if (policy.sentinel !== null) return policy.sentinel.behind
+function needed(view: View, policy: Policy): number {
+  if (policy.sentinel !== null) return neededBehind(view, policy.sentinel)
   return policy.quorum > 0 ? policy.quorum - 1 : 1
 }
 
@@ -209,8 +209,8 @@ function inTouch(state: State, view: View, policy: Policy): number {
 
 /** In this life of the agent. From then on silence is silence, also by a clock that stands still now and then. */
 function wasInTouch(view: View, policy: Policy): boolean {
-  if (policy.sentinel !== null) return sentinelsOf(view).filter((s) => s.facts !== null && s.ageMs < view.agentUptimeMs).length >= needed(policy)
-  return view.peers.filter((p) => p.statement !== null && p.contactMs < view.agentUptimeMs).length >= needed(policy)
+  if (policy.sentinel !== null) return sentinelsOf(view).filter((s) => s.facts !== null && s.ageMs < view.agentUptimeMs).length >= needed(view, policy)
+  return view.peers.filter((p) => p.statement !== null && p.contactMs < view.agentUptimeMs).length >= needed(view, policy)
 }
 
 function standsBehind(state: State, view: View, policy: Policy, peer: PeerProbe): boolean {
@@ -226,7 +226,7 @@ function standsBehind(state: State, view: View, policy: Policy, peer: PeerProbe)
 
 /** Those who have voted for another, where they would make the quorum: whoever is to serve has to be elected anew. */
 export function lostVoters(state: State, view: View, policy: Policy): readonly string[] {
-  if (policy.sentinel !== null) return lostSentinels(state, view, policy, policy.sentinel.behind)
+  if (policy.sentinel !== null) return lostSentinels(state, view, policy, neededBehind(view, policy.sentinel))
   if (policy.quorum === 0 || inTouch(state, view, policy) + 1 >= policy.quorum) return []
   const lost = view.peers.filter((p) => p.contactMs < policy.leaseMs && heard(p) !== null && hasVotedAgainst(state, p))
   return inTouch(state, view, policy) + 1 + lost.length >= policy.quorum ? lost.map((p) => p.host) : []

@@ -33,7 +33,9 @@ export interface Leading {
 export function sentinelsLeading(view: View, silentMs = 0): readonly Leading[] {
   const leading: Leading[] = []
   for (const { host, reach, ageMs, facts, vote } of sentinelsOf(view)) {
-    if (reach !== 'answers' && (reach !== 'silent' || ageMs >= silentMs)) continue
+    // By its own timeout, where that is longer than the configured one.
+    const lastsMs = silentMs === 0 ? 0 : Math.max(silentMs, facts?.settings.failoverTimeoutMs ?? 0)
+    if (reach !== 'answers' && (reach !== 'silent' || ageMs >= lastsMs)) continue
     const to = facts?.failover?.to ?? null
     // Forced by hand or voted for: it has given its own vote to itself in the epoch in which it leads.
     if (to !== null) leading.push({ by: host, to, epoch: vote?.to === leaderName(host) ? vote.epoch : 0 })

@@ -3,7 +3,7 @@
  * a member that a Sentinel has promoted by itself. PURE. Whose data are better is election.ts'; when writes are held back is lease.ts'.
  */
 import type { Action } from '../model/action.ts'
-import { ballotRetryMs, promoteWithinMs, type Policy } from '../model/policy.ts'
+import { ballotRetryMs, leaseOf, promoteWithinMs, type Policy, type SentinelPolicy } from '../model/policy.ts'
 import type { SentinelProbe, SentinelVote } from '../model/sentinel.ts'
 import type { State, Vote } from '../model/state.ts'
 import type { View } from '../model/view.ts'
@@ -20,11 +20,20 @@ const epochLeap = 10
 /** What a candidate needs at most from its question to its promotion: its votes count for so long, then it acts or begins anew. */
 const takenUpMs = 2 * (ballotRetryMs + promoteWithinMs)
 
-/** For how long, in ms from now, this Sentinel cannot find this primary down. It names it, has answered it, and stands behind nobody else. */
+/**
+ * For how long, in ms from now, this Sentinel cannot find this primary down. It names it, has answered it, and stands behind nobody else.
+ * BY THE SMALLER OF TWO TIMES: its own and the configured one differ for a while where down_after_ms is changed in a running group.
+ */
 export function boundMs(state: State, view: View, policy: Policy, sentinel: SentinelProbe): number {
   const { facts, ageMs } = sentinel
   if (facts === null || facts.names !== state.host || facts.down || votedAgainst(state, view, policy, sentinel)) return 0
-  return Math.max(0, policy.leaseMs - ageMs - facts.pendingPingMs)
+  return Math.max(0, Math.min(policy.leaseMs, leaseOf(facts.settings.downAfterMs)) - ageMs - facts.pendingPingMs)
+}
+
+/** So many must stand behind a primary: one that goes by a smaller quorum than the configured one begins with fewer. */
+export function neededBehind(view: View, sentinel: SentinelPolicy): number {
+  const quorums = sentinelsOf(view).flatMap(({ facts }) => facts?.settings.quorum ?? [])
+  return Math.max(sentinel.behind, ...quorums.map((quorum) => sentinel.hosts.length - quorum + 1))
 }
 
 /** How many Sentinels stand behind this primary at this moment. */

@@ -33,6 +33,9 @@ export const errorCodes = {
   HF701: 'the group has no Sentinels',
   HF702: 'the repair of the Sentinels was not confirmed',
   HF703: 'the repair of the Sentinels stopped before its end',
+  HF801: 'a running group cannot be changed like this',
+  HF802: 'the change was not confirmed',
+  HF803: 'the change stopped half-way',
 } as const
 
 export type ErrorCode = keyof typeof errorCodes

@@ -10,6 +10,11 @@ export function agentLockFile(paths: Paths): string {
   return `${paths.state}/agent.lock`
 }
 
+/** The last configurations that this agent ran with and was given another for. */
+export function configHistoryDir(paths: Paths): string {
+  return `${paths.state}/config-history`
+}
+
 export function groupStateDir(paths: Pick<Paths, 'state'>, group: string): string {
   return `${paths.state}/${group}`
 }
@@ -133,6 +138,11 @@ export function keptDir(paths: Paths, group: string): string {
 /** The last that was known of this member's dataset while its history was known. */
 export function positionNoteFile(paths: Paths, group: string): string {
   return `${groupStateDir(paths, group)}/position.json`
+}
+
+/** Two passwords, while the one of a group is changed: mode 0600. */
+export function passwordChangeFile(paths: Paths, group: string): string {
+  return `${groupStateDir(paths, group)}/password-change.json`
 }
 
 /** The user's values of what the write fence has changed in redis, for as long as it is in force. */

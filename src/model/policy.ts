@@ -207,6 +207,11 @@ export function isVoted(policy: Pick<Policy, 'quorum' | 'sentinel'>): boolean {
   return policy.quorum > 0 || policy.sentinel !== null
 }
 
+/** For how long a primary may count on a voter that takes it for lost after `silenceMs`. */
+export function leaseOf(silenceMs: number): number {
+  return silenceMs * leaseShare
+}
+
 export function policyOf(group: GroupConfig, ipOf: (host: string) => string): Policy {
   const safe = group.durability === 'safe'
   const sentinel = sentinelPolicyOf(group.sentinel)
@@ -239,7 +244,7 @@ export function policyOf(group: GroupConfig, ipOf: (host: string) => string): Po
     checks,
     // Where a quorum is everybody, nobody is elected without the vote of the primary itself, and it gives none while it serves.
     leased: sentinel !== null || checks || (quorum > 0 && quorum < voters),
-    leaseMs: silenceMs * leaseShare,
+    leaseMs: leaseOf(silenceMs),
     voteSilenceMs: silenceMs * voteSilenceShare,
     refuseAfterMs: checks ? group.failover.hostLossMs * refuseShare : isolatedMs,
   }

@@ -18,6 +18,8 @@ export interface RedisConfInput {
   readonly group: GroupConfig
   readonly member: MemberConfig
   readonly password: string | undefined
+  /** Valid beside it, while it is changed: clients get time. */
+  readonly otherPassword?: string | undefined
   readonly serverVersion: ServerVersion
   readonly userConf?: string | undefined
   /** This start loads this file, whatever `appendonly` is configured. */
@@ -135,6 +137,7 @@ function managedDirectiveList(input: RedisConfInput): readonly Directive[] {
     ['logfile', redisLogFile(config.paths, group.name)],
     password !== undefined && ['requirepass', password],
     password !== undefined && ['masterauth', password],
+    ...bothPasswords(input, atLeast(6, 2)),
     ['replica-read-only', 'yes'],
     ['replica-serve-stale-data', 'yes'],
     // For a Sentinel, lower is better and 0 is never; for holdfast, higher is better. Real Sentinels select nobody whose agent has not judged its data yet.
@@ -148,6 +151,12 @@ function managedDirectiveList(input: RedisConfInput): readonly Directive[] {
     ['replicaof', '127.0.0.1', '1'],
   ]
   return list.filter((entry) => entry !== false)
+}
+
+/** Instead of what `requirepass` says of that user. Redis before 6.2 knows no rights on channels. */
+function bothPasswords({ password, otherPassword }: RedisConfInput, hasChannels: boolean): readonly Directive[] {
+  if (password === undefined || otherPassword === undefined) return []
+  return [['user', 'default', 'on', `>${password}`, `>${otherPassword}`, '~*', ...(hasChannels ? ['&*'] : []), '+@all']]
 }
 
 /** On every member: who is promoted refuses writes from the first moment on, until a replica acknowledges. */

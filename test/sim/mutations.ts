@@ -365,7 +365,7 @@ export const mutations: readonly Mutation[] = [
     'facts.down || false && votedAgainst',
     'test/unit/sentinel-found.test.ts',
   ),
-  drop('Sentinel: its word has an age, and so has its question', sentinels, 'policy.leaseMs - ageMs - facts.pendingPingMs', 'policy.leaseMs'),
+  drop('Sentinel: its word has an age, and so has its question', sentinels, ' - ageMs - facts.pendingPingMs', ''),
   drop('Sentinel: by silence a quorum of them must find it down', situation, 'down >= sentinel.quorum ?', 'down >= 0 ?'),
   drop('Sentinel: one that leads and falls silent leads on', lease, 'sentinelsLeading(view, policy.sentinel?.failoverTimeoutMs)', 'sentinelsLeading(view)'),
   drop(

@@ -77,7 +77,7 @@ describe('what Sentinels may order, by ACL GETUSER', () => {
 test('a host that only runs a Sentinel needs the program of one, and no redis beside it', async () => {
   const door = () => Promise.reject(new Error('not so far'))
   const log = () => {}
-  await expect(startAgent(config, 'c', '0', log, door)).rejects.toMatchObject({
+  await expect(startAgent({ config, text: '', host: 'c', version: '0', log, openDoor: door, problem: null, reconfigured: () => {} })).rejects.toMatchObject({
     code: 'HF202',
     message: 'not found: /nowhere/redis-sentinel (Debian package redis-sentinel)',
   })

@@ -26,6 +26,11 @@ export function surface(more: Partial<AgentSurface> = {}): AgentSurface {
     host: 'b',
     version: '0.0.0',
     groups: () => [],
+    config: {
+      running: () => ({ hash: 'h', groups: {}, file: '/h.yaml', text: '', problem: null }),
+      offer: () => Promise.resolve({ ok: true, why: '', warnings: [] }),
+    },
+    passwords: () => null,
     snapshot: () => null,
     request: (_group, request) => Promise.resolve({ id: request.id, ok: true, message: 'done' }),
     events: () => Promise.resolve([]),
