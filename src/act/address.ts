@@ -25,7 +25,7 @@ export async function takeAddress({ config, group, member }: AddressHands): Prom
     if (!/File exists|already assigned/.test(text)) return failed(`${ip} does not come to ${device}: ${text.slice(0, 300)}`)
   }
   // Not waited for. Without it the others learn the new place from keepalived, some 200 ms later.
-  const arping = spawn('arping', ['-U', '-q', '-c', '4', '-i', '0.15', '-I', device, ip], { stdio: 'ignore', detached: true })
+  const arping = spawn('arping', ['-U', '-q', '-c', '2', '-I', device, ip], { stdio: 'ignore', detached: true })
   arping.once('error', () => {})
   arping.unref()
   return done

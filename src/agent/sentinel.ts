@@ -24,6 +24,8 @@ const settledMs = 3000
 /** While it does not run. */
 const againMs = 200
 const askDeadlineMs = 1000
+/** Its own file says as whom it comes to redis; it writes that anew at each change. */
+const lookAtUserMs = 5000
 /** The first start of all waits so long for a word of who serves: the Sentinel of a host that was replaced must not begin at epoch 0. */
 const hearFirstMs = 500
 const hearEveryMs = 50
@@ -113,6 +115,7 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
   let changedAtMs = Number.NEGATIVE_INFINITY
   let running: number | null = null
   let hastened: number | null = null
+  let userSeenMs = Number.NEGATIVE_INFINITY
   const openedMs = monotonicMs()
   const process: SentinelProcess | null = isOurs
     ? sentinelProcess({ config, group, host, password, userPassword, target, serves: options.serves, note: (text) => note('alarm', text), exited: ended })
@@ -177,6 +180,11 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
     if (pid !== null && pid !== running) {
       running = pid
       note('started', `the Sentinel of ${host} runs (pid ${pid}, port ${wanted.port})`)
+      userSeenMs = Number.NEGATIVE_INFINITY
+    }
+    // Somebody may have had it forget the group and watch it again: as nobody in particular it would be above the valve.
+    if (pid !== null && monotonicMs() - userSeenMs >= lookAtUserMs) {
+      userSeenMs = monotonicMs()
       if (!comesAsWanted()) await change('comes to redis as its user again', [], ['auth-user', sentinelUser, 'auth-pass', userPassword])
     }
     const probe = options.probe().find((p) => p.host === host)

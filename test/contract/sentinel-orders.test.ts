@@ -126,7 +126,7 @@ test('what the agent sees of it: unknown without the user or with a password of 
   const set = async (allowed: boolean): Promise<void> => {
     await allowOrders({ link: seen.link, sentinelKey: key, settingsChanged: seen.settingsChanged }, allowed)
   }
-  expect(await may()).toEqual({ orders: 'unknown', priority: null })
+  expect(await may()).toEqual({ orders: 'unknown', priority: 0 })
   // Seen by the very next look after each change: nobody decides by what was so before.
   await set(false)
   expect(await may()).toEqual({ orders: false, priority: null })

@@ -60,6 +60,15 @@ describe.skipIf(problems.length > 0)('the habits of Sentinel', { timeout: 90_000
     await untilNamed(rig, primary)
     expect(await rig.untilOk()).toMatchObject({ primary, epoch })
     await rig.finishWithin(writer, 100)
+    const comes = await poll(
+      async () => {
+        const users = await rig.redis(primary, 'CLIENT', 'LIST', 'TYPE', 'normal')
+        const sentinels = users.split('\n').filter((line) => /name=sentinel-/.test(line))
+        return sentinels.length === 3 && sentinels.every((line) => line.includes('user=holdfast-sentinel')) ? true : undefined
+      },
+      { withinMs: 15_000, everyMs: 200 },
+    )
+    expect(comes, 'and it comes to redis as its user again, whom the valve is made for').toBe(true)
   })
 
   test('REPLICAOF NO ONE by hand on the replica: chosen by nobody, it is fenced, keeps what it took, and follows again', async () => {
