@@ -17,13 +17,13 @@ export interface FolderRule {
  * What an agent shows to the HTTP routes and to the commands: its surface, the words that its peers and its groups exchange,
  * and the socket that proves the secret. The loop's other parts are nobody else's.
  */
-const agentForApi = ['surface.ts', 'group.ts', 'peers.ts', 'secure.ts']
+const agentForApi = ['surface.ts', 'sentinel-care.ts', 'group.ts', 'peers.ts', 'secure.ts']
 /** The command `agent` starts one and hands it its door (api/server.ts), so that neither of the two has to know the other. */
 const agentForCli = ['agent.ts', 'log-files.ts']
 const apiForCli = ['client.ts', 'server.ts']
 /** Explaining is deciding without acting: the routes ask it, and the command prints its words. */
 const decideForApi = ['explain.ts', 'situation.ts']
-const decideForCli = ['explain.ts', 'position.ts']
+const decideForCli = ['explain.ts', 'position.ts', 'sentinel-hygiene.ts', 'sentinel-repair.ts', 'sentinel-compare.ts']
 
 export const layers: Readonly<Record<string, FolderRule>> = {
   model: { why: 'the words that all stages share depend on nothing', may: {}, packages: 'none' },

@@ -3,6 +3,7 @@
  * epochs, id): written only where there is none, never by a start; a vote that was forgotten would be given twice.
  */
 import { execFile, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } from 'node:fs'
 import { mkdir, rename } from 'node:fs/promises'
 import { promisify } from 'node:util'
@@ -11,13 +12,15 @@ import { sentinelConfFile, sentinelDir, sentinelLogFile } from '../model/paths.t
 import { isSameProcess, readProcess, type ProcessId } from '../observe/process.ts'
 import { parseInfo } from '../redis/info.ts'
 import { openRedis, type RedisTarget } from '../redis/link.ts'
-import { readSentinelConf, renderSentinelConf, settingsOf, type SentinelConfInput } from '../render/sentinel-conf.ts'
+import { readSentinelConf, renderSentinelConf, settingsOf, withIdentity, type SentinelConfInput } from '../render/sentinel-conf.ts'
 import { writeDurably } from './durable.ts'
 
 const askDeadlineMs = 1000
 /** One that lived for so long was well. */
 const wellAfterMs = 3000
 const maxWordsBytes = 16_384
+/** It writes its file before it goes. */
+const stopDeadlineMs = 3000
 
 export interface SentinelProcess {
   /** It runs, ours; if not, it is started. Idempotent. */
@@ -25,6 +28,8 @@ export interface SentinelProcess {
   readonly pid: () => number | null
   /** It was never started here. */
   readonly isNew: () => boolean
+  /** Stopped, and started as itself: with the votes that it gave, and an id that nobody else has. */
+  readonly renewId: () => Promise<Outcome>
 }
 
 export interface SentinelProcessOptions extends Omit<SentinelConfInput, 'serves'> {
@@ -138,6 +143,29 @@ export function sentinelProcess(options: SentinelProcessOptions): SentinelProces
     })
   }
 
+  /** Its file is changed only while it does not run: it would be written over. */
+  async function renewId(): Promise<Outcome> {
+    const ensured = await ensure()
+    if (!ensured.done) return ensured
+    const running = known
+    const ip = config.hosts[options.host]?.ip
+    if (running === null || ip === undefined) return failed('its process is not known')
+    try {
+      process.kill(running.pid, 'SIGTERM')
+      const endMs = performance.now() + stopDeadlineMs
+      while (isSameProcess(running)) {
+        if (performance.now() > endMs) return failed(`it does not end (pid ${running.pid})`)
+        await new Promise((resolve) => setTimeout(resolve, 5))
+      }
+      const text = readText(file)
+      if (text !== null) await writeDurably(file, withIdentity(text, randomBytes(20).toString('hex'), ip), 0o600)
+      failures = 0
+      return await start()
+    } catch (error) {
+      return failed(`it cannot be given another id: ${(error as Error).message}`)
+    }
+  }
+
   /** What the last start has said. */
   function words(): string {
     if (startedMs === Number.NEGATIVE_INFINITY || failures === 0) return ''
@@ -158,7 +186,7 @@ export function sentinelProcess(options: SentinelProcessOptions): SentinelProces
     return words().split('\n').slice(-3).join(' ').slice(0, 300)
   }
 
-  return { ensure, pid: () => (known !== null && isSameProcess(known) ? known.pid : null), isNew: () => known === null && readText(file) === null }
+  return { ensure, pid: () => (known !== null && isSameProcess(known) ? known.pid : null), isNew: () => known === null && readText(file) === null, renewId }
 }
 
 /** What the file says of how its Sentinel comes to redis; null: there is no such file. */

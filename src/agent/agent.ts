@@ -29,6 +29,7 @@ import { loadState, prepareStateDir } from './store.ts'
 import type { PeerSigns } from './senses.ts'
 import type { AgentSurface, OpenDoor } from './surface.ts'
 import { openSentinels, type GroupSentinels, type SentinelsOptions } from './sentinel.ts'
+import { careForSentinels, type SentinelCare } from './sentinel-care.ts'
 import { openVrrp } from './vrrp.ts'
 import { startWitness } from './witness.ts'
 
@@ -100,7 +101,8 @@ async function run(
   if (guarded && !existsSync(guardProgram()))
     log('error', `${guardProgram()} is missing: nobody stops the writes of a cut-off primary while this agent is dead`)
   const beat = guarded ? startBeat(beatFile(config.paths), (why) => log('error', why)) : null
-  const surface: AgentSurface = surfaceOf(config, host, version, loops, names, stores)
+  const cares = new Map<string, SentinelCare | null>()
+  const surface: AgentSurface = surfaceOf(config, host, version, loops, names, stores, cares)
   const sentinelsOf: GroupSentinels[] = []
   let links: PeerLinks | null = null
   const server = await openDoor({
@@ -171,7 +173,11 @@ async function run(
     const state = ofThisBoot(await loadState(config.paths, name, host), startedMs)
     const say = (peer: string, statement: Statement) => open.send(peer, { t: 'say', group: name, statement })
     const sentinels = group.sentinel === undefined ? null : await openSentinels({ ...sentinelEyes(name, loops), config, group, host, secret })
-    if (sentinels !== null) sentinelsOf.push(sentinels)
+    if (sentinels !== null) {
+      sentinelsOf.push(sentinels)
+      const { note } = sentinelEyes(name, loops)
+      cares.set(name, careForSentinels({ config, group, host, sentinels, snapshot: () => loops.get(name)?.snapshot() ?? null, note }))
+    }
     const shared = { ...signs, config, group, host, state, stall, startedMs, say, sentinels, log }
     const member = group.members.find((m) => m.host === host)
     if (member === undefined) {
@@ -219,6 +225,7 @@ function surfaceOf(
   loops: ReadonlyMap<string, GroupLoop>,
   names: readonly string[],
   stores: ReadonlyMap<string, KeptStore>,
+  cares: ReadonlyMap<string, SentinelCare | null>,
 ): AgentSurface {
   return {
     host,
@@ -228,6 +235,7 @@ function surfaceOf(
     request: (group, request, deadlineMs) =>
       loops.get(group)?.request(request, deadlineMs) ?? Promise.resolve({ id: request.id, ok: false, message: `no group ${group} on ${host}` }),
     kept: (group) => stores.get(group) ?? null,
+    sentinels: (group) => cares.get(group) ?? null,
     events: (group, limit) => readEvents(eventsFile(config.paths, group), limit),
     fault: (group, kind) => {
       const pid = loops.get(group)?.snapshot().view?.redis.pid ?? null

@@ -5,7 +5,7 @@
 import type { Config, GroupConfig } from '../model/config.ts'
 import type { Event } from '../model/action.ts'
 import { localIp } from '../model/local-address.ts'
-import { done } from '../model/outcome.ts'
+import { done, failed, type Outcome } from '../model/outcome.ts'
 import { sentinelPace, sentinelUser, type SentinelProbe, type SentinelSettings } from '../model/sentinel.ts'
 import type { SentinelProcess } from '../act/sentinel-process.ts'
 import { sentinelMemory, sentinelProcess } from '../act/sentinel-process.ts'
@@ -47,8 +47,11 @@ export interface GroupSentinels {
   readonly sense: SentinelObserver
   /** Hash of the password with which Sentinels come to redis. */
   readonly key: string
+  /** The Sentinels' own. */
+  readonly password: string | undefined
   /** From now on the Sentinel of this host is looked after, if it has one. */
   readonly keep: () => void
+  readonly renewId: () => Promise<Outcome>
   /** Stops looking; the Sentinel runs on (INV-7). */
   readonly close: () => void
 }
@@ -73,9 +76,11 @@ export async function openSentinels(options: SentinelsOptions): Promise<GroupSen
   return {
     sense,
     key: passwordHash(userPassword),
+    password,
     keep: () => {
       if (hosts.includes(host)) keeper ??= keepSentinel({ ...options, password, userPassword, probe: sense.probe })
     },
+    renewId: () => keeper?.renewId() ?? Promise.resolve(failed(`no Sentinel of ${group.name} is looked after on ${host}`)),
     close: () => {
       keeper?.close()
       sense.close()
@@ -90,6 +95,7 @@ export interface KeeperOptions extends Omit<SentinelsOptions, 'secret' | 'wake' 
 }
 
 export interface SentinelKeeper {
+  readonly renewId: () => Promise<Outcome>
   readonly close: () => void
 }
 
@@ -101,6 +107,8 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
   const told = new Map<string, number>()
   let closed = false
   let looking = false
+  /** It was stopped on purpose, and its file is being changed: nobody else may start it. */
+  let renewing = false
   let timer: NodeJS.Timeout | null = null
   let changedAtMs = Number.NEGATIVE_INFINITY
   let running: number | null = null
@@ -111,7 +119,7 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
     : null
 
   function ended(): void {
-    if (closed) return
+    if (closed || renewing) return
     note('alarm', `the Sentinel of ${host} has ended; it is started again`)
     lookIn(0)
   }
@@ -122,7 +130,7 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
   }
 
   async function look(): Promise<void> {
-    if (looking) return
+    if (looking || renewing) return
     looking = true
     let nextMs = lookEveryMs
     try {
@@ -134,6 +142,23 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
     }
     looking = false
     lookIn(nextMs)
+  }
+
+  async function renewId(): Promise<Outcome> {
+    if (process === null) return failed(`the Sentinel of ${host} is external: its file is not ours to change`)
+    if (renewing) return failed(`the Sentinel of ${host} is being given an id already`)
+    renewing = true
+    const endMs = monotonicMs() + settledMs
+    while (looking && monotonicMs() < endMs) await new Promise((resolve) => setTimeout(resolve, hearEveryMs))
+    try {
+      if (looking) return failed(`the Sentinel of ${host} cannot be looked after: see the log of its agent`)
+      const renewed = await process.renewId()
+      if (renewed.done) note('started', `the Sentinel of ${host} was given another id: another Sentinel had the same`)
+      return renewed
+    } finally {
+      renewing = false
+      lookIn(0)
+    }
   }
 
   async function isKept(): Promise<boolean> {
@@ -242,6 +267,7 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
 
   lookIn(0)
   return {
+    renewId,
     close: () => {
       closed = true
       if (timer !== null) clearTimeout(timer)

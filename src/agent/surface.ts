@@ -8,6 +8,7 @@ import type { Request as OperatorRequest } from '../model/view.ts'
 import type { GroupSnapshot } from './group.ts'
 import type { KeptStore } from './kept-store.ts'
 import type { LoggedEvent } from './log-files.ts'
+import type { SentinelCare } from './sentinel-care.ts'
 
 export interface AgentSurface {
   readonly host: string
@@ -18,6 +19,8 @@ export interface AgentSurface {
   readonly events: (group: string, limit: number) => Promise<readonly LoggedEvent[]>
   /** What this host keeps of the group; null: it has no such group. */
   readonly kept: (group: string) => KeptStore | null
+  /** What may be asked of its Sentinels through this agent; null: no such group here, or it has none. */
+  readonly sentinels: (group: string) => SentinelCare | null
   /** A drill on a real group: stops or kills the local redis as a fault would. */
   readonly fault: (group: string, kind: 'crash' | 'hang') => Promise<RequestResult>
 }

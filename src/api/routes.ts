@@ -9,6 +9,7 @@ import type { GroupSnapshot } from '../agent/group.ts'
 import type { AgentSurface } from '../agent/surface.ts'
 import { addKeptRoutes } from './kept-routes.ts'
 import { metricsText } from './metrics.ts'
+import { addSentinelRoutes } from './sentinel-routes.ts'
 import { explainGroup, writesRefused } from '../decide/explain.ts'
 import { redisAnswers } from '../decide/situation.ts'
 
@@ -92,6 +93,7 @@ export function agentRoutes(agent: AgentSurface): Hono {
     return c.json({ host: agent.host, events: await agent.events(group, limit) })
   })
   addKeptRoutes(app, agent)
+  addSentinelRoutes(app, agent)
   app.post('/groups/:group/requests', async (c) => {
     const request = parseRequest(await c.req.json().catch(() => null))
     if (request === null) return c.json({ error: 'not a request' }, 400)

@@ -12,6 +12,7 @@ const files: Record<string, () => Promise<Registrar>> = {
   explain: () => import('./explain.ts'),
   lineage: () => import('./lineage.ts'),
   salvage: () => import('./salvage.ts'),
+  sentinel: () => import('./sentinel.ts'),
   check: () => import('./check.ts'),
   render: () => import('./render.ts'),
   drill: () => import('./drill.ts'),

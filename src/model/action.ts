@@ -105,6 +105,7 @@ export interface Event {
     | 'alarm'
     | 'started'
     | 'voted'
+    | 'repaired'
   readonly epoch: number
   readonly text: string
   readonly data?: Readonly<Record<string, string | number | boolean | null>>

@@ -30,6 +30,9 @@ export const errorCodes = {
   HF603: 'the replay was not confirmed',
   HF604: 'what is kept cannot be read',
   HF605: 'the replay stopped before its end',
+  HF701: 'the group has no Sentinels',
+  HF702: 'the repair of the Sentinels was not confirmed',
+  HF703: 'the repair of the Sentinels stopped before its end',
 } as const
 
 export type ErrorCode = keyof typeof errorCodes

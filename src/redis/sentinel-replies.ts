@@ -111,13 +111,13 @@ function isId(text: string): boolean {
 }
 
 /** A flat list of names and values. */
-function fieldsOf(reply: unknown): ReadonlyMap<string, string> {
+export function fieldsOf(reply: unknown): ReadonlyMap<string, string> {
   const fields = new Map<string, string>()
   if (Array.isArray(reply)) for (let i = 0; i + 1 < reply.length; i += 2) fields.set(String(reply[i]), String(reply[i + 1]))
   return fields
 }
 
-function flagsOf(fields: ReadonlyMap<string, string>): readonly string[] {
+export function flagsOf(fields: ReadonlyMap<string, string>): readonly string[] {
   return (fields.get('flags') ?? '').split(',')
 }
 

@@ -74,6 +74,16 @@ export function settingsOf(group: GroupConfig): SentinelConfig {
   return group.sentinel
 }
 
+/** The same memory (votes, epochs, whom it knows) under another id, and at the address of its host: what is wrong with a copied file. */
+export function withIdentity(text: string, id: string, ip: string): string {
+  const replaced = ['myid', 'announce-ip']
+  const kept = text.split('\n').filter((line) => {
+    const [directive, word] = line.trim().toLowerCase().split(/\s+/)
+    return directive !== 'sentinel' || word === undefined || !replaced.includes(word)
+  })
+  return [`sentinel myid ${id}`, `sentinel announce-ip ${quoteWord(ip)}`, ...kept].join('\n')
+}
+
 /** What a sentinel.conf that exists is: this group's, another's, or nothing that a Sentinel could have written. */
 export interface SentinelMemory {
   readonly kind: 'ours' | 'other' | 'unreadable'

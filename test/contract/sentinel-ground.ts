@@ -95,6 +95,7 @@ export function keeper({ config, group, sentinel }: Ground, given: { readonly us
     probe: () => seen,
   })
   return {
+    ...kept,
     said,
     close: () => {
       open = false

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { register as registerCheck } from '../../src/cli/check.ts'
 import { completionScript, register as registerCompletion, shells } from '../../src/cli/completion.ts'
 import { register as registerRender } from '../../src/cli/render.ts'
+import { register as registerSentinel } from '../../src/cli/sentinel.ts'
 
 let dir = ''
 beforeAll(async () => {
@@ -136,6 +137,7 @@ describe('completion', () => {
   /** What bash would offer after these words; `holdfast` is a stand-in that knows two groups. */
   function offered(...words: string[]): string[] {
     const program = newProgram()
+    registerSentinel(program)
     const lab = program.command('lab').description('hosts made of namespaces')
     lab.command('up').argument('<file>')
     lab.command('kill').argument('<host>').option('--signal <name>', 'which signal')
@@ -152,7 +154,7 @@ _holdfast; printf '%s\\n' "\${COMPREPLY[@]}"`
   test.each([
     [['che'], ['check']],
     [['re'], ['render']],
-    [[''], ['check', 'render', 'completion', 'lab', 'switchover']],
+    [[''], ['check', 'render', 'completion', 'sentinel', 'lab', 'switchover']],
     [
       ['lab', ''],
       ['up', 'kill'],
@@ -161,6 +163,15 @@ _holdfast; printf '%s\\n' "\${COMPREPLY[@]}"`
       ['lab', 'kill', ''],
       ['hosts-1', 'hosts-2'],
     ],
+    [
+      ['sentinel', ''],
+      ['status', 'ckquorum', 'check', 'repair'],
+    ],
+    [
+      ['sentinel', 'repair', ''],
+      ['groups-1', 'groups-2'],
+    ],
+    [['sentinel', 'repair', 'groups-1', '--dr'], ['--dry-run']],
     [['lab', 'kill', '--signal', ''], []],
     [
       ['lab', 'kill', '--signal', 'lab', ''],

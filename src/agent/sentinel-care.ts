@@ -1,0 +1,148 @@
+/**
+ * What an operator may ask of the Sentinels of a group through this agent: a full look, and one repair at a time. The repair is the operator's;
+ * whether it may be made now is asked of the core at the moment at which it is made, of a look of this agent's own. No rule lives here.
+ */
+import { readPassword } from '../config/files.ts'
+import type { Config, GroupConfig } from '../model/config.ts'
+import type { Event } from '../model/action.ts'
+import { failed, type Outcome } from '../model/outcome.ts'
+import { layoutOf, type SentinelLayout, type SentinelPicture, type SentinelRepair } from '../model/sentinel-look.ts'
+import { forget, introduce, orderSentinel, reset, setAsConfigured, type Introduction, type Order } from '../act/sentinel-repair.ts'
+import { primaryNamed, watchOf } from '../decide/sentinel-hygiene.ts'
+import { mayRepair, notYet, repairWords } from '../decide/sentinel-repair.ts'
+import { lookAtSentinels } from '../observe/sentinel-look.ts'
+import type { GroupSnapshot } from './group.ts'
+import type { GroupSentinels } from './sentinel.ts'
+
+/** INFO of the primary comes within a second, the others' hello within two, an INFO that was just missed after ten. */
+const settledWithinMs = 20_000
+const lookAgainMs = 500
+
+export interface SentinelCare {
+  readonly look: () => Promise<SentinelPicture>
+  /** Done when the Sentinel is whole again. Not done: why, and whether anything was changed. */
+  readonly repair: (repair: SentinelRepair) => Promise<RepairAnswer>
+}
+
+export interface RepairAnswer {
+  readonly ok: boolean
+  /** Something was done, whatever came of it. */
+  readonly acted: boolean
+  readonly why: string
+  readonly tookMs: number
+}
+
+export interface CareOptions {
+  readonly config: Config
+  readonly group: GroupConfig
+  readonly host: string
+  readonly sentinels: Pick<GroupSentinels, 'password' | 'renewId'>
+  readonly snapshot: () => GroupSnapshot | null
+  readonly note: (kind: Event['kind'], text: string) => void
+}
+
+/** null: the group has no Sentinels. */
+export function careForSentinels(options: CareOptions): SentinelCare | null {
+  const { config, group, host, sentinels } = options
+  const layout = layoutOf(config, group)
+  if (layout === null) return null
+  let repairing = false
+
+  async function look(): Promise<SentinelPicture> {
+    // On a host that only runs a Sentinel the file with the password of redis may be missing.
+    const password = await readPassword(group).catch(() => undefined)
+    return lookAtSentinels({ layout: layout as SentinelLayout, self: host, password, sentinelPassword: sentinels.password })
+  }
+
+  async function repairOne(repair: SentinelRepair): Promise<RepairAnswer> {
+    const startedMs = performance.now()
+    const answer = (ok: boolean, acted: boolean, why: string): RepairAnswer => ({ ok, acted, why, tookMs: Math.round(performance.now() - startedMs) })
+    const picture = await look()
+    const against = mayRepair(layout as SentinelLayout, picture, repair, troubleOf(options.snapshot()))
+    if (against !== null) return answer(false, false, against)
+    options.note('repaired', `an operator repairs what the Sentinels know: ${repairWords(repair)}`)
+    const outcome = await carryOut(repair, picture)
+    if (!outcome.done) return answer(false, true, outcome.why)
+    if (!('host' in repair)) return answer(true, true, '')
+    const left = await untilWhole(repair, picture)
+    return answer(left === null, true, left ?? '')
+  }
+
+  async function carryOut(repair: SentinelRepair, picture: SentinelPicture): Promise<Outcome> {
+    if (repair.kind === 'forget') return orderSentinel({ host: repair.at.ip, port: repair.at.port, password: undefined }, forget(repair.group))
+    if (repair.kind === 'renew-id')
+      return repair.host === host ? sentinels.renewId() : failed(`only the agent of ${repair.host} can stop and start its Sentinel`)
+    const at = (layout as SentinelLayout).sentinels.find((s) => s.host === repair.host)
+    if (at === undefined) return failed(`no Sentinel on ${repair.host}`)
+    const target = { host: at.ip, port: at.port, password: sentinels.password }
+    return orderSentinel(target, orderOf(repair, picture))
+  }
+
+  function orderOf(repair: Exclude<SentinelRepair, { readonly kind: 'forget' | 'renew-id' }>, picture: SentinelPicture): Order {
+    switch (repair.kind) {
+      case 'remove':
+        return forget(repair.group)
+      case 'set':
+        return setAsConfigured(layout as SentinelLayout)
+      case 'rewatch':
+        return forget(group.name)
+      case 'introduce':
+        return introduce(group.name, introductionTo(picture, repair.host))
+      case 'reset':
+        return reset(group.name, introductionTo(picture, repair.host))
+    }
+  }
+
+  function introductionTo(picture: SentinelPicture, to: string): Introduction {
+    const known = layout as SentinelLayout
+    const own = picture.sentinels.find((s) => s.host === to)
+    const watch = own === undefined ? null : watchOf(known, own)
+    const others = picture.sentinels.filter((s) => s.host !== to && s.answers && s.id !== null && s.id !== own?.id)
+    const primary = watch?.address ?? primaryNamed(known, picture) ?? { ip: '', port: 0 }
+    return { primary, configEpoch: watch?.configEpoch ?? 0, others }
+  }
+
+  /** Returns what is missing still. */
+  async function untilWhole(repair: SentinelRepair & { readonly host: string }, before: SentinelPicture): Promise<string | null> {
+    const endMs = performance.now() + settledWithinMs
+    let introduced = false
+    for (;;) {
+      const picture = await look()
+      const missing = notYet(layout as SentinelLayout, picture, repair.host)
+      if (missing === null) return null
+      if (performance.now() > endMs) return `not within ${settledWithinMs / 1000} s: ${missing}`
+      const own = picture.sentinels.find((s) => s.host === repair.host)
+      // Under its new id the others have not heard of it, nor it of who had the old one.
+      if (repair.kind === 'renew-id' && !introduced && own?.answers === true && own.id !== before.sentinels.find((s) => s.host === repair.host)?.id) {
+        introduced = true
+        await carryOut({ kind: 'introduce', host: repair.host }, picture)
+      }
+      await new Promise((resolve) => setTimeout(resolve, lookAgainMs))
+    }
+  }
+
+  return {
+    look,
+    repair: async (repair) => {
+      if (repairing) return { ok: false, acted: false, why: `the agent of ${host} is repairing already`, tookMs: 0 }
+      repairing = true
+      try {
+        return await repairOne(repair)
+      } finally {
+        repairing = false
+      }
+    },
+  }
+}
+
+/** What the loop of this agent knows against any repair now; null: nothing. */
+function troubleOf(snapshot: GroupSnapshot | null): string | null {
+  if (snapshot?.view == null) return 'this agent knows nothing of the group yet'
+  const { state, decision, view } = snapshot
+  const words = view.peers.flatMap((p) => (p.agent === 'alive' && p.statement !== null ? [p.statement] : []))
+  if (state.handover !== null || words.some((w) => w.handover !== null)) return 'a switchover is under way'
+  // A host without data has no loop that judges: it hears whether somebody serves.
+  if (decision === null) return words.some((w) => w.phase === 'primary' && w.answering) ? null : 'this agent hears of no primary that serves'
+  const calm = decision.diagnosis === 'i-serve' || decision.diagnosis === 'holder-serves'
+  return calm ? null : `this agent is not calm: ${decision.because}`
+}
