@@ -213,3 +213,38 @@ describe('requests', () => {
     expect((await app.request('/groups/other/explain')).status).toBe(404)
   })
 })
+
+describe('the Sentinels of a group', () => {
+  const asked: unknown[] = []
+  const care = {
+    look: () => Promise.resolve({ asker: 'b', sentinels: [], redises: [], strangers: [] }),
+    repair: (repair: unknown) => Promise.resolve(asked.push(repair)).then(() => ({ ok: true, acted: true, why: '', tookMs: 1 })),
+  }
+  const app = agentRoutes(surface({ groups: () => ['sessions'], sentinels: (group) => (group === 'sessions' ? care : null) }))
+  const post = (group: string, body: object) => app.request(`/groups/${group}/sentinels/repair`, { method: 'POST', body: JSON.stringify(body) })
+
+  test('are looked at, and are not where there are none', async () => {
+    expect(await (await app.request('/groups/sessions/sentinels')).json()).toMatchObject({ asker: 'b' })
+    expect((await app.request('/groups/cache/sentinels')).status).toBe(404)
+    expect((await post('cache', { kind: 'reset', host: 'a' })).status).toBe(404)
+  })
+
+  test.each([
+    { kind: 'reset', host: 'a' },
+    { kind: 'renew-id', host: 'a' },
+    { kind: 'remove', host: 'a', group: 'carts' },
+    { kind: 'forget', at: { ip: '10.0.0.9', port: 26_379 }, group: 'carts' },
+  ])('a repair is passed on as it is, and nothing with it: %o', async (repair) => {
+    expect((await post('sessions', { ...repair, more: 'x' })).status).toBe(200)
+    expect(asked.at(-1)).toEqual(repair)
+  })
+
+  test.each([{}, { kind: 'reset' }, { kind: 'failover', host: 'a' }, { kind: 'remove', host: 'a' }, { kind: 'forget', at: { ip: '10.0.0.9' }, group: 'x' }, { kind: 'reset', host: 7 }])(
+    'what is no repair is refused: %o',
+    async (body) => {
+      const before = asked.length
+      expect((await post('sessions', body)).status).toBe(400)
+      expect(asked).toHaveLength(before)
+    },
+  )
+})
