@@ -6,30 +6,22 @@ import { readPassword } from '../config/files.ts'
 import type { Config, GroupConfig } from '../model/config.ts'
 import type { Event } from '../model/action.ts'
 import { failed, type Outcome } from '../model/outcome.ts'
-import { layoutOf, type SentinelLayout, type SentinelPicture, type SentinelRepair } from '../model/sentinel-look.ts'
+import { layoutOf, type RepairAnswer, type SentinelLayout, type SentinelPicture, type SentinelRepair } from '../model/sentinel-look.ts'
 import { forget, introduce, orderSentinel, reset, setAsConfigured, type Introduction, type Order } from '../act/sentinel-repair.ts'
-import { primaryNamed, watchOf } from '../decide/sentinel-hygiene.ts'
-import { mayRepair, notYet, repairWords } from '../decide/sentinel-repair.ts'
+import { watchOf } from '../decide/sentinel-hygiene.ts'
+import { isCalledFor, mayRepair, notYet, repairWords } from '../decide/sentinel-repair.ts'
 import { lookAtSentinels } from '../observe/sentinel-look.ts'
 import type { GroupSnapshot } from './group.ts'
 import type { GroupSentinels } from './sentinel.ts'
 
-/** INFO of the primary comes within a second, the others' hello within two, an INFO that was just missed after ten. */
+/** Others say hello within two seconds; INFO is asked for every ten by a Sentinel that cannot be hastened. */
 const settledWithinMs = 20_000
 const lookAgainMs = 500
 
 export interface SentinelCare {
   readonly look: () => Promise<SentinelPicture>
-  /** Done when the Sentinel is whole again. Not done: why, and whether anything was changed. */
+  /** Repaired when the Sentinel is whole again. */
   readonly repair: (repair: SentinelRepair) => Promise<RepairAnswer>
-}
-
-export interface RepairAnswer {
-  readonly ok: boolean
-  /** Something was done, whatever came of it. */
-  readonly acted: boolean
-  readonly why: string
-  readonly tookMs: number
 }
 
 export interface CareOptions {
@@ -43,39 +35,38 @@ export interface CareOptions {
 
 /** null: the group has no Sentinels. */
 export function careForSentinels(options: CareOptions): SentinelCare | null {
-  const { config, group, host, sentinels } = options
-  const layout = layoutOf(config, group)
-  if (layout === null) return null
+  const layout = layoutOf(options.config, options.group)
+  return layout === null ? null : careWith(options, layout)
+}
+
+function careWith({ group, host, sentinels, snapshot, note }: CareOptions, layout: SentinelLayout): SentinelCare {
   let repairing = false
 
   async function look(): Promise<SentinelPicture> {
     // On a host that only runs a Sentinel the file with the password of redis may be missing.
     const password = await readPassword(group).catch(() => undefined)
-    return lookAtSentinels({ layout: layout as SentinelLayout, self: host, password, sentinelPassword: sentinels.password })
+    return lookAtSentinels({ layout, self: host, password, sentinelPassword: sentinels.password })
   }
 
-  async function repairOne(repair: SentinelRepair): Promise<RepairAnswer> {
-    const startedMs = performance.now()
-    const answer = (ok: boolean, acted: boolean, why: string): RepairAnswer => ({ ok, acted, why, tookMs: Math.round(performance.now() - startedMs) })
+  async function repairOne(repair: SentinelRepair): Promise<Omit<RepairAnswer, 'tookMs'>> {
     const picture = await look()
-    const against = mayRepair(layout as SentinelLayout, picture, repair, troubleOf(options.snapshot()))
-    if (against !== null) return answer(false, false, against)
-    options.note('repaired', `an operator repairs what the Sentinels know: ${repairWords(repair)}`)
+    if (!isCalledFor(layout, picture, repair)) return { result: 'not-needed', why: 'nothing calls for it any more' }
+    const against = mayRepair(layout, picture, repair, troubleOf(snapshot()))
+    if (against !== null) return { result: 'refused', why: against }
+    note('repaired', `an operator repairs what the Sentinels know: ${repairWords(repair)}`)
     const outcome = await carryOut(repair, picture)
-    if (!outcome.done) return answer(false, true, outcome.why)
-    if (!('host' in repair)) return answer(true, true, '')
-    const left = await untilWhole(repair, picture)
-    return answer(left === null, true, left ?? '')
+    if (!outcome.done) return { result: 'failed', why: outcome.why }
+    const left = 'host' in repair ? await untilWhole(repair, picture) : null
+    return left === null ? { result: 'repaired', why: '' } : { result: 'failed', why: left }
   }
 
   async function carryOut(repair: SentinelRepair, picture: SentinelPicture): Promise<Outcome> {
     if (repair.kind === 'forget') return orderSentinel({ host: repair.at.ip, port: repair.at.port, password: undefined }, forget(repair.group))
     if (repair.kind === 'renew-id')
       return repair.host === host ? sentinels.renewId() : failed(`only the agent of ${repair.host} can stop and start its Sentinel`)
-    const at = (layout as SentinelLayout).sentinels.find((s) => s.host === repair.host)
+    const at = layout.sentinels.find((s) => s.host === repair.host)
     if (at === undefined) return failed(`no Sentinel on ${repair.host}`)
-    const target = { host: at.ip, port: at.port, password: sentinels.password }
-    return orderSentinel(target, orderOf(repair, picture))
+    return orderSentinel({ host: at.ip, port: at.port, password: sentinels.password }, orderOf(repair, picture))
   }
 
   function orderOf(repair: Exclude<SentinelRepair, { readonly kind: 'forget' | 'renew-id' }>, picture: SentinelPicture): Order {
@@ -83,9 +74,7 @@ export function careForSentinels(options: CareOptions): SentinelCare | null {
       case 'remove':
         return forget(repair.group)
       case 'set':
-        return setAsConfigured(layout as SentinelLayout)
-      case 'rewatch':
-        return forget(group.name)
+        return setAsConfigured(layout)
       case 'introduce':
         return introduce(group.name, introductionTo(picture, repair.host))
       case 'reset':
@@ -94,26 +83,24 @@ export function careForSentinels(options: CareOptions): SentinelCare | null {
   }
 
   function introductionTo(picture: SentinelPicture, to: string): Introduction {
-    const known = layout as SentinelLayout
     const own = picture.sentinels.find((s) => s.host === to)
-    const watch = own === undefined ? null : watchOf(known, own)
+    const watch = own === undefined ? null : watchOf(layout, own)
     const others = picture.sentinels.filter((s) => s.host !== to && s.answers && s.id !== null && s.id !== own?.id)
-    const primary = watch?.address ?? primaryNamed(known, picture) ?? { ip: '', port: 0 }
-    return { primary, configEpoch: watch?.configEpoch ?? 0, others }
+    return { primary: watch?.address ?? { ip: '', port: 0 }, configEpoch: watch?.configEpoch ?? 0, others: watch === null ? [] : others }
   }
 
   /** Returns what is missing still. */
   async function untilWhole(repair: SentinelRepair & { readonly host: string }, before: SentinelPicture): Promise<string | null> {
     const endMs = performance.now() + settledWithinMs
-    let introduced = false
+    const idOf = (picture: SentinelPicture): string | null => picture.sentinels.find((s) => s.host === repair.host)?.id ?? null
+    let introduced = repair.kind !== 'renew-id'
     for (;;) {
       const picture = await look()
-      const missing = notYet(layout as SentinelLayout, picture, repair.host)
+      const missing = notYet(layout, picture, repair.host)
       if (missing === null) return null
       if (performance.now() > endMs) return `not within ${settledWithinMs / 1000} s: ${missing}`
-      const own = picture.sentinels.find((s) => s.host === repair.host)
-      // Under its new id the others have not heard of it, nor it of who had the old one.
-      if (repair.kind === 'renew-id' && !introduced && own?.answers === true && own.id !== before.sentinels.find((s) => s.host === repair.host)?.id) {
+      // It has never heard of whoever had the same id.
+      if (!introduced && idOf(picture) !== null && idOf(picture) !== idOf(before)) {
         introduced = true
         await carryOut({ kind: 'introduce', host: repair.host }, picture)
       }
@@ -124,10 +111,11 @@ export function careForSentinels(options: CareOptions): SentinelCare | null {
   return {
     look,
     repair: async (repair) => {
-      if (repairing) return { ok: false, acted: false, why: `the agent of ${host} is repairing already`, tookMs: 0 }
+      const startedMs = performance.now()
+      if (repairing) return { result: 'refused', why: `the agent of ${host} is repairing already`, tookMs: 0 }
       repairing = true
       try {
-        return await repairOne(repair)
+        return { ...(await repairOne(repair)), tookMs: Math.round(performance.now() - startedMs) }
       } finally {
         repairing = false
       }

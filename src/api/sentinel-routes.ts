@@ -31,6 +31,6 @@ function parseRepair(body: unknown): SentinelRepair | null {
   }
   if (!isName(host)) return null
   if (kind === 'remove') return isName(group) ? { kind, host, group } : null
-  const known = (['set', 'renew-id', 'rewatch', 'introduce', 'reset'] as const).find((k) => k === kind)
+  const known = (['set', 'renew-id', 'introduce', 'reset'] as const).find((k) => k === kind)
   return known === undefined ? null : { kind: known, host }
 }

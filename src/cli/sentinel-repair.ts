@@ -7,7 +7,7 @@ import pc from 'picocolors'
 import { findingsOf } from '../decide/sentinel-hygiene.ts'
 import { repairWords, repairsOf } from '../decide/sentinel-repair.ts'
 import { OperatorError } from '../model/error.ts'
-import type { SentinelFinding, SentinelRepair } from '../model/sentinel-look.ts'
+import type { RepairAnswer, SentinelFinding, SentinelRepair } from '../model/sentinel-look.ts'
 import { ask, type Session } from './ask.ts'
 import { drawFindings } from './sentinel-draw.ts'
 import type { Looked } from './sentinel.ts'
@@ -27,13 +27,6 @@ export interface RepairWish {
   readonly yes: boolean
   readonly json: boolean
   readonly look: () => Promise<Looked>
-}
-
-interface Answer {
-  readonly ok: boolean
-  readonly acted: boolean
-  readonly why: string
-  readonly tookMs: number
 }
 
 export async function repairSentinels(wish: RepairWish): Promise<void> {
@@ -56,8 +49,8 @@ export async function repairSentinels(wish: RepairWish): Promise<void> {
       if (tried.filter((t) => t === words).length >= timesAtMost) throw broken(`${words}: tried ${timesAtMost} times, and it is called for again`, group)
       tried.push(words)
       const answer = await make(wish, looked, repair)
-      if (answer.acted) {
-        say(`${pc.green('✓')} ${words}, whole again after ${answer.tookMs} ms\n`)
+      if (answer.result === 'repaired') {
+        say(`${pc.green('✓')} ${words}: ${'host' in repair ? 'whole again' : 'done'} after ${answer.tookMs} ms\n`)
         done.push(words)
       }
       looked = await wish.look()
@@ -85,18 +78,14 @@ async function confirmed({ group, yes }: RepairWish, planned: readonly SentinelR
 }
 
 /** By one agent all the time, so that there is one at a time; an id is given by the agent beside the Sentinel. */
-async function make({ session, group }: RepairWish, { pictures }: Looked, repair: SentinelRepair): Promise<Answer> {
+async function make({ session, group }: RepairWish, { pictures }: Looked, repair: SentinelRepair): Promise<RepairAnswer> {
   const host = repair.kind === 'renew-id' ? repair.host : (pictures[0]?.asker ?? '')
   const startedMs = performance.now()
   for (;;) {
-    const answer = (await ask(session, host, {
-      method: 'POST',
-      path: `/groups/${group}/sentinels/repair`,
-      body: repair,
-      deadlineMs: repairDeadlineMs,
-    })) as Answer
-    if (answer.ok || answer.why.startsWith('nothing calls for it')) return answer
-    const isOver = answer.acted || performance.now() - startedMs > waitAtMostMs
+    const call = { method: 'POST', path: `/groups/${group}/sentinels/repair`, body: repair, deadlineMs: repairDeadlineMs } as const
+    const answer = (await ask(session, host, call)) as RepairAnswer
+    if (answer.result === 'repaired' || answer.result === 'not-needed') return answer
+    const isOver = answer.result === 'failed' || performance.now() - startedMs > waitAtMostMs
     if (isOver) throw broken(`${repairWords(repair)}: ${answer.why}`, group)
     await new Promise((resolve) => setTimeout(resolve, askAgainMs))
   }

@@ -80,9 +80,8 @@ function ownFindings(layout: SentinelLayout, picture: SentinelPicture, look: Sen
   const primary = primaryNamed(layout, picture)
   const named = hostAt(layout, watch.address)
   if (named === null) {
-    const repair = isOurs ? { kind: 'rewatch' as const, host } : null
-    const remedy = isOurs ? `it forgets ${group} and learns it anew` : `there: SENTINEL REMOVE ${group}, then SENTINEL MONITOR with the right address`
-    found.push(finding('names-stranger', host, `${who} names ${placeOf(watch.address)}, which no member has`, repair, remedy))
+    const remedy = 'the agent of the primary claims a later epoch and tells it so within a second, if it runs; what brought it is found here too'
+    found.push(finding('names-stranger', host, `${who} names ${placeOf(watch.address)}, which no member has`, null, remedy))
   } else if (primary !== null && named !== primary.host) {
     const remedy = `the agent of the primary tells it, if its epoch is older; see: holdfast explain ${group}`
     found.push(finding('names-other', host, `${who} names ${named} since epoch ${watch.configEpoch}, most name ${primary.host}`, null, remedy))

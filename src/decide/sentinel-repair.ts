@@ -14,14 +14,18 @@ import {
 import { findingsOf, hostAt, missingOthers, primaryNamed, watchOf } from './sentinel-hygiene.ts'
 
 /** What brings wrong entries is ended before they are removed: they would be there again two seconds later. */
-const order: readonly SentinelRepair['kind'][] = ['forget', 'remove', 'set', 'rewatch', 'renew-id', 'introduce', 'reset']
+const order: readonly SentinelRepair['kind'][] = ['forget', 'remove', 'set', 'renew-id', 'introduce', 'reset']
 
 export function repairsOf(findings: readonly SentinelFinding[]): readonly SentinelRepair[] {
   const all = findings.flatMap((f) => f.repair ?? [])
   return all.filter((r, i) => all.findIndex((other) => isSameRepair(r, other)) === i).sort((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind))
 }
 
-export function isSameRepair(a: SentinelRepair, b: SentinelRepair): boolean {
+export function isCalledFor(layout: SentinelLayout, picture: SentinelPicture, repair: SentinelRepair): boolean {
+  return repairsOf(findingsOf(layout, picture)).some((r) => isSameRepair(r, repair))
+}
+
+function isSameRepair(a: SentinelRepair, b: SentinelRepair): boolean {
   return repairWords(a) === repairWords(b)
 }
 
@@ -35,8 +39,6 @@ export function repairWords(repair: SentinelRepair): string {
       return `set the Sentinel of ${repair.host} as configured`
     case 'renew-id':
       return `give the Sentinel of ${repair.host} an id of its own`
-    case 'rewatch':
-      return `have the Sentinel of ${repair.host} learn the group anew`
     case 'introduce':
       return `tell the Sentinel of ${repair.host} of the others`
     case 'reset':
@@ -47,7 +49,6 @@ export function repairWords(repair: SentinelRepair): string {
 /** Why this must not be done now; null: it may. `trouble`: what the agent that is to do it knows against it. */
 export function mayRepair(layout: SentinelLayout, picture: SentinelPicture, repair: SentinelRepair, trouble: string | null): string | null {
   if (trouble !== null) return trouble
-  if (!repairsOf(findingsOf(layout, picture)).some((r) => isSameRepair(r, repair))) return `nothing calls for it any more: ${repairWords(repair)}`
   const watching = picture.sentinels.flatMap((look) => {
     const watch = watchOf(layout, look)
     return watch === null ? [] : [{ host: look.host, watch }]
@@ -57,8 +58,7 @@ export function mayRepair(layout: SentinelLayout, picture: SentinelPicture, repa
   const down = watching.find(({ watch }) => hostAt(layout, watch.address) !== null && (watch.flags.includes('s_down') || watch.flags.includes('o_down')))
   if (down !== undefined) return `the Sentinel of ${down.host} finds the primary down`
   if (primaryNamed(layout, picture) === null) return 'no Sentinel names a member as the primary'
-  if (repair.kind === 'forget' || repair.kind === 'remove' || repair.kind === 'set' || repair.kind === 'introduce') return null
-  return othersSuffice(layout, picture, repair.host)
+  return repair.kind === 'reset' || repair.kind === 'renew-id' ? othersSuffice(layout, picture, repair.host) : null
 }
 
 function othersSuffice(layout: SentinelLayout, picture: SentinelPicture, without: string): string | null {

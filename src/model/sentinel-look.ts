@@ -128,11 +128,16 @@ export type SentinelRepair =
   | { readonly kind: 'remove'; readonly host: string; readonly group: string }
   | { readonly kind: 'set'; readonly host: string }
   | { readonly kind: 'renew-id'; readonly host: string }
-  /** It forgets the group and learns it anew. */
-  | { readonly kind: 'rewatch'; readonly host: string }
   /** It is told of the Sentinels that it does not know. */
   | { readonly kind: 'introduce'; readonly host: string }
   | { readonly kind: 'reset'; readonly host: string }
+
+/** not-needed: the look of who was to make it shows nothing that calls for it. refused: not now. failed: it was begun. */
+export interface RepairAnswer {
+  readonly result: 'repaired' | 'not-needed' | 'refused' | 'failed'
+  readonly why: string
+  readonly tookMs: number
+}
 
 export interface SentinelFinding {
   readonly name: FindingName

@@ -25,7 +25,7 @@ async function untilFound(rig: Rig, ...wanted: readonly (readonly [name: string,
       last = await check(rig)
       return wanted.every(([name, host]) => last.some((f) => f.name === name && f.host === host)) ? last : undefined
     },
-    { withinMs: 25_000, everyMs: 200 },
+    { withinMs: 25_000, everyMs: 1000 },
   )
   expect(found, `found: ${JSON.stringify(wanted)}, not only ${JSON.stringify(last.map((f) => [f.name, f.host]))}`).toBeDefined()
   return found ?? []
@@ -96,7 +96,7 @@ describe.skipIf(problems.length > 0)('what the Sentinels know: shown, checked, r
   test('nothing is wrong: they agree, one host may be lost, check is clean, repair has nothing to do', async () => {
     const rig = theRig()
     const { primary } = await rig.untilOk('sessions', 25_000)
-    await poll(async () => ((await check(rig)).length === 0 ? true : undefined), { withinMs: 15_000, everyMs: 200 })
+    await poll(async () => ((await check(rig)).length === 0 ? true : undefined), { withinMs: 15_000, everyMs: 1000 })
     const status = await rig.cli('sentinel', 'status', 'sessions')
     expect(status.stdout).toContain('they agree')
     expect(status).toMatchObject({ code: 0 })

@@ -218,7 +218,7 @@ describe('the Sentinels of a group', () => {
   const asked: unknown[] = []
   const care = {
     look: () => Promise.resolve({ asker: 'b', sentinels: [], redises: [], strangers: [] }),
-    repair: (repair: unknown) => Promise.resolve(asked.push(repair)).then(() => ({ ok: true, acted: true, why: '', tookMs: 1 })),
+    repair: (repair: unknown) => Promise.resolve(asked.push(repair)).then(() => ({ result: 'repaired' as const, why: '', tookMs: 1 })),
   }
   const app = agentRoutes(surface({ groups: () => ['sessions'], sentinels: (group) => (group === 'sessions' ? care : null) }))
   const post = (group: string, body: object) => app.request(`/groups/${group}/sentinels/repair`, { method: 'POST', body: JSON.stringify(body) })
@@ -239,12 +239,16 @@ describe('the Sentinels of a group', () => {
     expect(asked.at(-1)).toEqual(repair)
   })
 
-  test.each([{}, { kind: 'reset' }, { kind: 'failover', host: 'a' }, { kind: 'remove', host: 'a' }, { kind: 'forget', at: { ip: '10.0.0.9' }, group: 'x' }, { kind: 'reset', host: 7 }])(
-    'what is no repair is refused: %o',
-    async (body) => {
-      const before = asked.length
-      expect((await post('sessions', body)).status).toBe(400)
-      expect(asked).toHaveLength(before)
-    },
-  )
+  test.each([
+    {},
+    { kind: 'reset' },
+    { kind: 'failover', host: 'a' },
+    { kind: 'remove', host: 'a' },
+    { kind: 'forget', at: { ip: '10.0.0.9' }, group: 'x' },
+    { kind: 'reset', host: 7 },
+  ])('what is no repair is refused: %o', async (body) => {
+    const before = asked.length
+    expect((await post('sessions', body)).status).toBe(400)
+    expect(asked).toHaveLength(before)
+  })
 })

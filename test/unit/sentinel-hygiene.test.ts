@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { hostsToSpare, mergePictures, sideBySide } from '../../src/decide/sentinel-compare.ts'
 import { findingsOf } from '../../src/decide/sentinel-hygiene.ts'
-import { mayRepair, notYet, repairWords, repairsOf } from '../../src/decide/sentinel-repair.ts'
+import { isCalledFor, mayRepair, notYet, repairWords, repairsOf } from '../../src/decide/sentinel-repair.ts'
 import {
   findingNames,
   type At,
@@ -161,14 +161,13 @@ describe('what is found', () => {
     expect(named(picture({ a: withAnother('a', known({ ip: sentinelOf('b').ip, port: 0 }, idOf('e'))) }))).toEqual(['two-entries a'])
   })
 
-  test('one that was not heard of is introduced; settings are set; who names nobody of ours learns anew', () => {
+  test('one that was not heard of is introduced; settings are set; who names another is told by the agents', () => {
     expect(planned(picture({ a: { others: [known(sentinelOf('b'), idOf('b'))] } }))).toEqual(['tell the Sentinel of a of the others'])
     const set = picture({ b: { watches: [watched({ settings: { ...settings, quorum: 1, downAfterMs: 30_000 } })] } })
     expect(findingsOf(layout, set)[0]?.words).toBe('the Sentinel of b: quorum is 1, configured is 2; down-after-milliseconds is 30000, configured is 1000')
     expect(planned(set)).toEqual(['set the Sentinel of b as configured'])
     const lost = picture({ c: { watches: [watched({ address: elsewhere(6379) })] } })
-    expect([named(lost), planned(lost)]).toEqual([['names-stranger c'], ['have the Sentinel of c learn the group anew']])
-    expect(planned(lost, { ...layout, isOurs: false })).toEqual([])
+    expect([named(lost), planned(lost)], 'its agent sees to it').toEqual([['names-stranger c'], []])
     expect(named(picture({ c: { watches: [watched({ address: redisOf('b'), configEpoch: 6 })] } }))).toEqual(['names-other c'])
     expect(named(picture({ c: { watches: [] } }))).toEqual(['not-watching c'])
   })
@@ -197,17 +196,21 @@ describe('what is repaired', () => {
 
   test.each<[string, SentinelPicture, RegExp | null]>([
     ['the others are a majority that names the primary', picture({ a: stale }), null],
-    ['it is not called for', picture(), /nothing calls for it/],
     ['one of the others is silent', picture({ a: stale, b: { answers: false, watches: [] } }), /only 1 Sentinels could elect \(c\), 2 are needed/],
     ['one of the others stands still', picture({ a: stale, b: { tilt: true } }), /2 are needed/],
     ['one of the others names another', picture({ a: stale, b: { watches: [watched({ address: redisOf('c'), configEpoch: 3 })] } }), /2 are needed/],
-    ['one of the others was reset a moment ago', picture({ a: stale, b: { others: [] } }), /that? of b|of b knows too few/],
+    ['one of the others was reset a moment ago', picture({ a: stale, b: { others: [] } }), /of b knows too few/],
     ['somebody fails over', picture({ a: stale, c: { watches: [watched({ flags: ['master', 'failover_in_progress'] })] } }), /of c leads a failover/],
     ['somebody finds the primary down', picture({ a: stale, c: { watches: [watched({ flags: ['master', 's_down'] })] } }), /of c finds the primary down/],
   ])('a reset, when %s', (_when, seen, against) => {
     const why = mayRepair(layout, seen, reset, null)
     if (against === null) expect(why).toBeNull()
     else expect(why).toMatch(against)
+  })
+
+  test('only what its own look calls for is made by an agent', () => {
+    expect(isCalledFor(layout, picture({ a: stale }), reset)).toBe(true)
+    expect(isCalledFor(layout, picture({ b: { replicas: stale.replicas } }), reset)).toBe(false)
   })
 
   test('never while the agent itself is not calm', () => {
