@@ -73,21 +73,44 @@ function ipOf(rig: Rig, name: string): string {
   return rig.lab.record.plan.nodes.find((n) => n.name === name)?.ip ?? ''
 }
 
-/** When each Sentinel was reset since then, in order of time, by their own logs. */
-async function resetsSince(rig: Rig, sinceMs: number): Promise<readonly { readonly host: string; readonly atMs: number }[]> {
+interface Said {
+  readonly host: string
+  readonly atMs: number
+  readonly text: string
+}
+
+/** What the Sentinels wrote into their logs since then, in order of time. */
+async function saidSince(rig: Rig, sinceMs: number): Promise<readonly Said[]> {
   const all = await Promise.all(
     hosts.map(async (host) => {
       const text = await readFile(rig.file(host, 'state', 'sessions', 'sentinel.log'), 'utf8')
-      return [...text.matchAll(/(\d+ \w+ \d+ [\d:]+)\.(\d+) . \+reset-master master sessions/g)].map((m) => ({
+      return [...text.matchAll(/(\d+ \w+ \d+ [\d:]+)\.(\d+) . ([+-].*)/g)].map((m) => ({
         host,
         atMs: Date.parse(m[1] ?? '') + Number(m[2]),
+        text: m[3] ?? '',
       }))
     }),
   )
   return all
     .flat()
-    .filter((r) => r.atMs >= sinceMs)
+    .filter((said) => said.atMs >= sinceMs)
     .sort((a, b) => a.atMs - b.atMs)
+}
+
+async function resetsSince(rig: Rig, sinceMs: number): Promise<readonly Said[]> {
+  return (await saidSince(rig, sinceMs)).filter((said) => said.text.startsWith('+reset-master master sessions'))
+}
+
+/** Each was told of the two others in the moment in which it was reset, and knew both replicas before the next one was. */
+async function expectOneAtATime(rig: Rig, sinceMs: number): Promise<void> {
+  const said = await saidSince(rig, sinceMs)
+  const resets = await resetsSince(rig, sinceMs)
+  for (const [i, { host, atMs }] of resets.entries()) {
+    const nextMs = resets[i + 1]?.atMs ?? Number.POSITIVE_INFINITY
+    const after = said.filter((s) => s.host === host && s.atMs >= atMs && s.atMs < nextMs)
+    expect(after.filter((s) => s.text.startsWith('+sentinel ') && s.atMs - atMs < 200).length, `${host} was told of the others`).toBe(2)
+    expect(after.filter((s) => /^\+slave .*192\.168\.77\.\d:6379/.test(s.text)).length, `${host} knew the replicas before the next was reset`).toBe(2)
+  }
 }
 
 describe.skipIf(problems.length > 0)('what the Sentinels know: shown, checked, repaired', { timeout: 120_000 }, () => {
@@ -171,6 +194,7 @@ describe.skipIf(problems.length > 0)('what the Sentinels know: shown, checked, r
     expect(await repair(rig)).toMatchObject({ code: 0 })
     const resets = await resetsSince(rig, sinceMs)
     expect(resets.map((r) => r.host).sort()).toEqual(hosts)
+    await expectOneAtATime(rig, sinceMs)
     await expectClean(rig)
     await rig.untilOk('sessions', 25_000)
     await rig.finishWithin(writer, outageMs)

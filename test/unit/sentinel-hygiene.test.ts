@@ -109,6 +109,7 @@ describe('what is found', () => {
     const entry = known(elsewhere(26_379), idOf('f'))
     const counted = { b: withAnother('b', entry) }
     expect(named(picture(counted))).toEqual(['stale-sentinel b'])
+    expect(named(picture(counted, { strangers: [stranger({ alive: false, answers: false, at: [] })] }))).toEqual(['stale-sentinel b'])
     const moved = picture(counted, { strangers: [stranger({ at: [] })] })
     expect([named(moved), planned(moved)]).toEqual([['foreign-sentinel b'], ['reset the Sentinel of b']])
     const merged = picture(counted, { strangers: [stranger({ watches: [watched()], says: [{ group: 'sessions', address: redisOf('a') }] })] })
