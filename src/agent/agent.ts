@@ -22,7 +22,7 @@ import { monotonicMs, stallMeter } from './clock.ts'
 import { startGroup, type GroupLoop } from './group.ts'
 import { keepBudget } from './kept-budget.ts'
 import { keptStore, type KeptStore } from './kept-store.ts'
-import { passwordKeeper, passwordsOf, type PasswordKeeper } from './password-change.ts'
+import { passwordKeepers, passwordsOf, type PasswordKeeper } from './password-change.ts'
 import { leaveGroup } from './leave.ts'
 import { takeLock } from './lock.ts'
 import { ownConfig, type OwnConfig } from './own-config.ts'
@@ -111,20 +111,10 @@ async function run(options: AgentOptions, names: readonly string[], withVip: rea
   if (guarded && !existsSync(guardProgram()))
     log('error', `${guardProgram()} is missing: nobody stops the writes of a cut-off primary while this agent is dead`)
   const beat = guarded ? startBeat(beatFile(config.paths), (why) => log('error', why)) : null
-  const keepers = new Map<string, PasswordKeeper>()
-  for (const name of names) {
-    const group = config.groups[name]
-    if (group === undefined) continue
-    const port = group.members.find((m) => m.host === host)?.port ?? null
-    keepers.set(name, await passwordKeeper(config.paths, group, port, secret, options.reconfigured))
-  }
+  const keepers = await passwordKeepers(config, host, names, secret, options.reconfigured)
   const cares = new Map<string, SentinelCare | null>()
-  const sentinelsOf: GroupSentinels[] = []
-  const kept = new Map<string, GroupSentinels>()
-  const leave = async (name: string): Promise<string | null> => {
-    const [group, loop] = [config.groups[name], loops.get(name)]
-    return group === undefined || loop === undefined ? null : leaveGroup({ config, group, host, loop, sentinels: kept.get(name) ?? null })
-  }
+  const sentinelsOf = new Map<string, GroupSentinels>()
+  const leave = (name: string) => leaveGroup({ config, host, name, loop: loops.get(name), sentinels: sentinelsOf.get(name) })
   const own = ownConfig({ ...options, leave, changed: options.reconfigured })
   const surface: AgentSurface = surfaceOf({ config, host, version, loops, names, stores, own, keepers, cares })
   let links: PeerLinks | null = null
@@ -153,7 +143,7 @@ async function run(options: AgentOptions, names: readonly string[], withVip: rea
       beat?.tick()
       let begun = 0
       for (const loop of loops.values()) if (begun < togetherAtMost && loop.awake()) begun += 1
-      for (const { sense } of sentinelsOf) sense.awake()
+      for (const { sense } of sentinelsOf.values()) sense.awake()
     },
     serves: () => {
       for (const [name, loop] of loops) if (urgent.has(name) && loop.serves()) return true
@@ -197,8 +187,7 @@ async function run(options: AgentOptions, names: readonly string[], withVip: rea
     const say = (peer: string, statement: Statement) => open.send(peer, { t: 'say', group: name, statement })
     const sentinels = group.sentinel === undefined ? null : await openSentinels({ ...sentinelEyes(name, loops), config, group, host, secret })
     if (sentinels !== null) {
-      sentinelsOf.push(sentinels)
-      kept.set(name, sentinels)
+      sentinelsOf.set(name, sentinels)
       const { note } = sentinelEyes(name, loops)
       cares.set(name, careForSentinels({ config, group, host, sentinels, snapshot: () => loops.get(name)?.snapshot() ?? null, note }))
     }
@@ -225,14 +214,14 @@ async function run(options: AgentOptions, names: readonly string[], withVip: rea
       }),
     )
   }
-  for (const sentinels of sentinelsOf) sentinels.keep()
+  for (const sentinels of sentinelsOf.values()) sentinels.keep()
   log('info', `the agent of ${host} looks after ${names.join(', ') || 'no group'} (port ${config.api.port})`)
 
   return {
     stop: async () => {
       for (const budget of budgets) budget.stop()
       vrrp.close()
-      for (const sentinels of sentinelsOf) sentinels.close()
+      for (const sentinels of sentinelsOf.values()) sentinels.close()
       for (const loop of loops.values()) await loop.stop()
       open.close()
       beat?.stop()

@@ -2,7 +2,7 @@
  * This host leaves a group: what it had of it can neither be written to, nor fetched from, nor elected, nor hold the address. Its data stay.
  * Only a host that does not serve leaves; who serves hands over first. After this nobody here looks after the group any more.
  */
-import type { Config, GroupConfig } from '../model/config.ts'
+import type { Config } from '../model/config.ts'
 import { sentinelUser } from '../model/sentinel.ts'
 import { setVip } from '../act/keepalived.ts'
 import { readSentinelPassword } from '../config/files.ts'
@@ -17,14 +17,17 @@ const deadlineMs = 2000
 
 export interface Leaving {
   readonly config: Config
-  readonly group: GroupConfig
   readonly host: string
-  readonly loop: GroupLoop
-  readonly sentinels: Pick<GroupSentinels, 'close'> | null
+  /** Of the group. */
+  readonly name: string
+  readonly loop: GroupLoop | undefined
+  readonly sentinels: Pick<GroupSentinels, 'close'> | undefined
 }
 
 /** null: it has left. Else why not: the agent is to be started anew then, and goes on as it was. */
-export async function leaveGroup({ config, group, host, loop, sentinels }: Leaving): Promise<string | null> {
+export async function leaveGroup({ config, host, name, loop, sentinels }: Leaving): Promise<string | null> {
+  const group = config.groups[name]
+  if (group === undefined || loop === undefined) return 'this agent is only just starting'
   const { phase } = loop.snapshot().state
   if (isServingPhase(phase) || phase === 'promoting') return `it is the primary of ${group.name}: holdfast switchover ${group.name} first`
   sentinels?.close()
@@ -44,7 +47,7 @@ export async function leaveGroup({ config, group, host, loop, sentinels }: Leavi
           ]),
       ['REPLICAOF', '127.0.0.1', '1'],
     ]
-    const why = await tell({ host: '127.0.0.1', port: member.port, password: current }, fence)
+    const why = await tell({ host: localIp(config, host), port: member.port, password: current }, fence)
     if (why !== null) return why
   }
   const { sentinel } = group

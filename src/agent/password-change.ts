@@ -7,11 +7,12 @@ import { readFile } from 'node:fs/promises'
 import type { Config, GroupConfig } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
 import type { PasswordAnswer, PasswordChange, PasswordRequest, PasswordWord } from '../model/password.ts'
+import { localIp } from '../model/local-address.ts'
 import { passwordChangeFile } from '../model/paths.ts'
 import { removeDurably, writeDurably } from '../act/durable.ts'
 import { replaceFile } from './own-config.ts'
 import { isPassword, readPassword } from '../config/files.ts'
-import { openRedis } from '../redis/link.ts'
+import { openRedis, type RedisTarget } from '../redis/link.ts'
 
 const deadlineMs = 1000
 /** The answer must reach whoever asked before the port is closed. */
@@ -53,14 +54,29 @@ export interface PasswordKeeper {
   readonly step: (request: PasswordRequest) => Promise<PasswordAnswer>
 }
 
-/** `port`: of the redis here; null: there is none. `changed`: start anew. */
-export async function passwordKeeper(
-  paths: Config['paths'],
-  group: GroupConfig,
-  port: number | null,
+type At = Pick<RedisTarget, 'host' | 'port'>
+
+/** Of each group of this host. */
+export async function passwordKeepers(
+  config: Config,
+  host: string,
+  names: readonly string[],
   secret: string,
   changed: () => void,
-): Promise<PasswordKeeper> {
+): Promise<ReadonlyMap<string, PasswordKeeper>> {
+  const keepers = new Map<string, PasswordKeeper>()
+  for (const name of names) {
+    const group = config.groups[name]
+    if (group === undefined) continue
+    const member = group.members.find((m) => m.host === host)
+    const at = member === undefined ? null : { host: localIp(config, host), port: member.port }
+    keepers.set(name, await passwordKeeper(config.paths, group, at, secret, changed))
+  }
+  return keepers
+}
+
+/** `at`: the redis here; null: there is none. `changed`: start anew. */
+export async function passwordKeeper(paths: Config['paths'], group: GroupConfig, at: At | null, secret: string, changed: () => void): Promise<PasswordKeeper> {
   const isChanging = (await readChange(paths, group.name)) !== null
   const file = group.passwordFile
   const id = (password: string): string => passwordId(secret, group.name, password)
@@ -74,8 +90,8 @@ export async function passwordKeeper(
       stage: change?.stage ?? 'none',
       current: id(current),
       other: other === undefined ? null : id(other),
-      takesCurrent: await takes(port, current),
-      takesOther: other === undefined ? null : await takes(port, other),
+      takesCurrent: await takes(at, current),
+      takesOther: other === undefined ? null : await takes(at, other),
     }
   }
 
@@ -108,12 +124,12 @@ export async function passwordKeeper(
       return 'a change to another password is under way: finish it first, or give the file of the old password to go back'
     // Back to the old one, in the same steps.
     // Before anything is remembered: a redis that does not know ACLs would not start from a file with both.
-    const unable = await tell(port, [current ?? '', change?.new ?? current ?? ''], [['ACL', 'WHOAMI']])
+    const unable = await tell(at, [current ?? '', change?.new ?? current ?? ''], [['ACL', 'WHOAMI']])
     if (unable !== null) return unable
     const isBack = change !== null && password === change.old
     const next: PasswordChange = change === null ? { stage: 'offered', old: current ?? '', new: password } : isBack ? swapped(change) : change
     await remember(next)
-    return tell(port, [next.old, next.new], [['ACL', 'SETUSER', 'default', `>${next.old}`, `>${next.new}`]])
+    return tell(at, [next.old, next.new], [['ACL', 'SETUSER', 'default', `>${next.old}`, `>${next.new}`]])
   }
 
   async function use(password: string): Promise<string | null> {
@@ -122,7 +138,7 @@ export async function passwordKeeper(
     if (change.new !== password) return 'another password was offered here'
     await remember({ ...change, stage: 'using' })
     if (file !== undefined) await replaceFile(file, `${password}\n`)
-    return tell(port, [change.new, change.old], [['CONFIG', 'SET', 'masterauth', password]])
+    return tell(at, [change.new, change.old], [['CONFIG', 'SET', 'masterauth', password]])
   }
 
   async function finish(password: string): Promise<string | null> {
@@ -135,9 +151,9 @@ export async function passwordKeeper(
       ['ACL', 'SETUSER', 'default', 'resetpass', `>${password}`],
     ]
     // Redis first: should this end in the middle, the next try does it again.
-    const why = await tell(port, [password], only)
+    const why = await tell(at, [password], only)
     if (why !== null) return why
-    if (change !== null && (await takes(port, change.old)) === true) return 'its redis takes the old password all the same'
+    if (change !== null && (await takes(at, change.old)) === true) return 'its redis takes the old password all the same'
     await removeDurably(passwordChangeFile(paths, group.name))
     return null
   }
@@ -154,19 +170,19 @@ export function passwordId(secret: string, group: string, password: string): str
   return createHash('sha256').update(`holdfast password 1\0${secret}\0${group}\0${password}`).digest('hex').slice(0, 16)
 }
 
-async function takes(port: number | null, password: string): Promise<boolean | null> {
-  if (port === null) return null
-  const opened = await openRedis({ host: '127.0.0.1', port, password }, deadlineMs, () => {})
+async function takes(at: At | null, password: string): Promise<boolean | null> {
+  if (at === null) return null
+  const opened = await openRedis({ ...at, password }, deadlineMs, () => {})
   if (opened.ok) opened.value.close()
   return opened.ok ? true : /WRONGPASS|invalid.*password/i.test(opened.why) ? false : null
 }
 
 /** null: done. By a connection of its own, with the first password that is taken. */
-async function tell(port: number | null, passwords: readonly string[], commands: readonly (readonly string[])[]): Promise<string | null> {
-  if (port === null) return null
+async function tell(at: At | null, passwords: readonly string[], commands: readonly (readonly string[])[]): Promise<string | null> {
+  if (at === null) return null
   let why = ''
   for (const one of passwords) {
-    const opened = await openRedis({ host: '127.0.0.1', port, password: one }, deadlineMs, () => {})
+    const opened = await openRedis({ ...at, password: one }, deadlineMs, () => {})
     if (!opened.ok) {
       why = opened.why
       continue

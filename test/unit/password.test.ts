@@ -29,7 +29,8 @@ describe.skipIf(noRedis)('the password of a running group, on one host', () => {
   })
   afterEach(() => redises.close())
 
-  const keeper = (of = group, port: number | null = redis.port): Promise<PasswordKeeper> => passwordKeeper(paths, of, port, 'the secret of all', () => {})
+  const keeper = (of = group, port = redis.port): Promise<PasswordKeeper> =>
+    passwordKeeper(paths, of, port === 0 ? null : { host: '127.0.0.1', port }, 'the secret of all', () => {})
   /** Each step by an agent of its own, as it starts anew after each. */
   const step = (what: PasswordStep, password: string) => keeper().then((k) => k.step({ step: what, password }))
   const taken = async (): Promise<string> => {
@@ -115,7 +116,7 @@ describe.skipIf(noRedis)('the password of a running group, on one host', () => {
 
   test('a host without data only has the file', async () => {
     for (const what of ['offer', 'use', 'finish'] as const)
-      expect(await (await keeper(group, null)).step({ step: what, password: 'two' })).toMatchObject({ ok: true })
+      expect(await (await keeper(group, 0)).step({ step: what, password: 'two' })).toMatchObject({ ok: true })
     expect([readFileSync(file, 'utf8'), await taken()]).toEqual(['two\n', 'one'])
   })
 })
