@@ -129,9 +129,9 @@ test('what the agent sees of it: unknown without the user or with a password of 
   expect(await may()).toEqual({ orders: 'unknown', priority: 0 })
   // Seen by the very next look after each change: nobody decides by what was so before.
   await set(false)
-  expect(await may()).toEqual({ orders: false, priority: null })
+  expect(await may()).toEqual({ orders: false, priority: 0 })
   await set(true)
-  expect(await may()).toEqual({ orders: true, priority: null })
+  expect(await may()).toEqual({ orders: true, priority: 0 })
   await b.call('REPLICAOF', '127.0.0.1', port(a))
   expect(await may()).toEqual({ orders: true, priority: 0 })
   await b.call('ACL', 'SETUSER', sentinelUser, 'resetpass', '>theirs')
