@@ -81,7 +81,7 @@ export function standBeforeSentinels(state: State, view: View, policy: Policy): 
   if (rival !== null) return { result: 'waiting', vote: mine, ask: false, because: rival }
   if (mine === null || mine.to !== state.host || mine.epoch <= state.epoch) return candidacy(state, view)
   const given = votesFor(view, mine.epoch, state.host)
-  const tally = `${given} of the ${needed} Sentinels' votes that are needed in epoch ${mine.epoch}`
+  const tally = `the votes of ${given} Sentinels in epoch ${mine.epoch} (${needed} are needed)`
   const askedForMs = view.nowMs - mine.atMs
   if (given >= needed && askedForMs <= ballotRetryMs) return { result: 'elected', epoch: mine.epoch, because: `has ${tally}` }
   // Older votes may have been given away since: another epoch asks everybody anew.

@@ -60,6 +60,10 @@ async function absolutePaths(document: Document, base: string, labDir: string): 
     if (document.hasIn([...own, 'password_file'])) {
       await provide([...own, 'password_file'], `${group.replace(/[^\w.-]/g, '_')}.password`, `the password file of ${group}`)
     }
+    const ofSentinels = [...own, 'sentinel', 'password_file']
+    if (document.hasIn(ofSentinels)) {
+      await provide(ofSentinels, `${group.replace(/[^\w.-]/g, '_')}.sentinel-password`, `the password file of the Sentinels of ${group}`)
+    }
     const redisConf = document.getIn([...own, 'redis_conf'])
     if (typeof redisConf === 'string') document.setIn([...own, 'redis_conf'], resolve(base, redisConf))
   }

@@ -26,7 +26,7 @@ describe('the primary crashed, and its agent says so; b has the most data', () =
     const one = decide(mine, atB(voted(vote('b', 5), null, vote('b', 4))), policy)
     expect(one.next.phase).toBe('replica')
     expect(kinds(one)).not.toContain('promote')
-    expect(one.because).toContain("1 of the 2 Sentinels' votes")
+    expect(one.because).toContain('the votes of 1 Sentinels in epoch 5 (2 are needed)')
   })
 
   test('a vote of a Sentinel that does not answer any more is none', () => {
