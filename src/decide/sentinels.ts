@@ -49,8 +49,8 @@ export function votedAgainst(state: State, view: View, policy: Policy, { vote }:
   if (vote === null || vote.epoch <= state.epoch || vote.to === state.host) return false
   if (view.agentUptimeMs - vote.ageMs < newcomerMs || vote.ageMs >= takesUpWithinMs(view, policy, vote)) return false
   // Asked for by this very primary, for the target of its switchover.
-  const { handover } = state
-  if (handover !== null && vote.to === handover.to && vote.epoch === handover.epoch) return false
+  // Also after it was rolled back: a target stands in no epoch but its own, and takes this one only from a primary that gives it.
+  if (state.vote?.epoch === vote.epoch && state.vote.to === vote.to) return false
   return mayTakeUp(view, vote)
 }
 

@@ -72,12 +72,13 @@ describe.skipIf(problems.length > 0)('three members with their Sentinels', { tim
     const before = await rig.untilOk('sessions', 25_000)
     const writer = await rig.writer()
     for (let round = 1; round <= 4; round += 1) {
-      const after = await rig.incident(writer, `switchover ${round}`, { outageMs: 100, mayBeUnfelt: true }, async () =>
+      const after = await rig.incident(writer, `switchover ${round}`, { outageMs: 200, mayBeUnfelt: true }, async () =>
         expect(await rig.cli('switchover', 'sessions')).toMatchObject({ code: 0 }),
       )
       if (after !== null) await expectAgreed(rig, after)
     }
-    await rig.finishWithin(writer, 100)
+    // A wide limit for a busy machine; the figure is the bench's.
+    await rig.finishWithin(writer, 200)
     expect((await rig.untilOk()).epoch).toBeGreaterThan(before.epoch)
     await rig.expectNoBrokenRule()
   })

@@ -215,10 +215,14 @@ describe('the lease of a primary', () => {
   test('the votes for the target of its own switchover take nothing away', () => {
     const handing = serving({
       phase: 'handing',
+      vote: { epoch: 2, to: 'b', atMs: nowMs },
       handover: { id: 'x', to: 'b', epoch: 2, stage: 'prepare', startedWallMs: 0, stageMs: nowMs, deadlineMs: nowMs + 500 },
     })
     const two = [sentinel('a', {}, { vote: vote('b', 2, 5) }), sentinel('b', {}, { vote: vote('b', 2, 5) }), sentinel('c', {}, { vote: vote('b', 2, 5) })]
     expect(holdsLease(handing, atA(two), policy)).toBe(true)
+    const rolledBack = serving({ vote: { epoch: 2, to: 'b', atMs: nowMs } })
+    expect(holdsLease(rolledBack, atA(two), policy), 'nor after it was rolled back').toBe(true)
+    expect(holdsLease(serving(), atA(two), policy), 'asked for by somebody else they do').toBe(false)
   })
 })
 
@@ -341,6 +345,7 @@ describe('the valve', () => {
 describe('a switchover', () => {
   const handing = serving({
     phase: 'handing',
+    vote: { epoch: 2, to: 'b', atMs: nowMs },
     handover: { id: 'x', to: 'b', epoch: 2, stage: 'prepare', startedWallMs: 0, stageMs: nowMs - 5, deadlineMs: nowMs + 500 },
   })
   const agreed = (sentinels: readonly SentinelProbe[]) =>
