@@ -2,7 +2,7 @@
 import type { Event } from '../model/action.ts'
 import type { State } from '../model/state.ts'
 import { busyTickMs } from '../model/policy.ts'
-import { answerId, holdStill, type Context, type Draft } from './draft.ts'
+import { answerId, claimEpoch, holdStill, type Context, type Draft } from './draft.ts'
 import { answering } from './sentinel-words.ts'
 import { isServingPhase, isWriteFenced, newcomerMs } from './situation.ts'
 import type { Chosen } from './sentinels.ts'
@@ -10,20 +10,11 @@ import type { Chosen } from './sentinels.ts'
 export function adoptPromotion(ctx: Context, chosen: Chosen): Draft {
   const { state, view, situation, policy } = ctx
   const next: State = {
-    ...state,
-    phase: 'promoting',
-    epoch: chosen.epoch,
-    holder: state.host,
-    servingRunId: view.redis.facts?.runId ?? null,
-    gone: null,
-    prepared: null,
-    handover: null,
+    ...claimEpoch(ctx, chosen.epoch, 'failover', chosen.why).next,
     // Votes are the first proof of a lease. Who was ordered to has none, and waits until the Sentinels name it.
     vote: { epoch: chosen.epoch, to: state.host, atMs: view.nowMs - (chosen.elected ? 0 : policy.leaseMs) },
     // Nobody is known to stand behind it, or something has stopped its writes: only Sentinels that name it release them.
     writesHeldSinceMs: chosen.elected && view.redis.fence === null ? null : (state.writesHeldSinceMs ?? view.nowMs),
-    claim: { source: 'failover', why: chosen.why, ...(state.gone?.told == null ? {} : { told: state.gone.told }) },
-    refusedEpoch: null,
   }
   const detected: Event = {
     kind: 'detected',

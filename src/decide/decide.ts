@@ -29,7 +29,7 @@ import { mayHoldAddress, strayRule, takeRule, withVip, yieldRule } from './vip.t
 import { withVote } from './voting.ts'
 
 export function decide(state: State, view: View, policy: Policy): Decision {
-  const learned = withOperatorPause(learnOfAll(state, view, policy), view, policy)
+  const learned = withOperatorPause(learnFromSentinels(learn(state, view), view, policy), view, policy)
   const situation = situationOf(learned.state, view, policy)
   const ctx: Context = { state: learned.state, view, policy, situation }
   const row = diagnose(situation)
@@ -74,13 +74,6 @@ export function decide(state: State, view: View, policy: Policy): Decision {
   }
   checkInvariants(state, view, policy, decision)
   return decision
-}
-
-function learnOfAll(state: State, view: View, policy: Policy): State {
-  const learned = learn(state, view)
-  if (policy.sentinel === null) return learned
-  const members = policy.members.map((m) => m.host)
-  return learnFromSentinels(learned, view, members)
 }
 
 /**

@@ -37,23 +37,7 @@ function holdWrites(ctx: Context): Draft {
   const sinceMs = state.writesHeldSinceMs ?? view.nowMs
   const heldMs = view.nowMs - sinceMs
   const begins = state.writesHeldSinceMs === null
-  const led = policy.sentinel === null ? null : ledAway(state, view, policy)
-  const why =
-    led !== null
-      ? `the Sentinel of ${led.by} leads a failover to ${led.to}`
-      : policy.sentinel !== null
-        ? `too few Sentinels (${neededBehind(view, policy.sentinel)} of ${policy.sentinel.hosts.length} are needed) are known to have heard this primary for ${policy.leaseMs} ms`
-        : policy.checks
-          ? `no member has heard this primary for ${policy.leaseMs} ms, and none of check_ips ${view.checks?.reach === 'silent' ? 'answers' : 'has answered yet'}`
-          : `no quorum (${policy.quorum} of ${policy.voters}) has heard this primary for ${policy.leaseMs} ms`
-  const text =
-    led !== null
-      ? `${why}: ${state.host} holds writes back`
-      : policy.sentinel !== null
-        ? `${state.host} has lost sight of its Sentinels: writes are held back`
-        : policy.checks
-          ? `${state.host} is cut off: it hears no member and reaches none of check_ips; writes are held back`
-          : `${state.host} is not heard by ${policy.quorum - 1} of its voters any more: writes are held back`
+  const { why, text } = lossInWords(ctx)
   const next: State = { ...state, writesHeldSinceMs: sinceMs }
   const events: readonly Event[] = begins ? [{ kind: 'fenced', epoch: state.epoch, text, data: { from: state.host } }] : []
   const draft: Draft = { ...holdStill(ctx, `${why}: another may be promoted, so writes are held back`, busyTickMs / 2), next, events }
@@ -66,6 +50,34 @@ function holdWrites(ctx: Context): Draft {
   // Each time anew: a redis that was busy when it was asked first has not been told.
   if (!mustRefuse) return { ...draft, actions: [hold] }
   return refuseWrites(ctx, draft, facts.runId)
+}
+
+/** By whom it is not heard any more: `why` for the decision, `text` for the event log. */
+function lossInWords({ state, view, policy }: Context): { readonly why: string; readonly text: string } {
+  const { host } = state
+  const led = ledAway(state, view, policy)
+  if (led !== null) {
+    const why = `the Sentinel of ${led.by} leads a failover to ${led.to}`
+    return { why, text: `${why}: ${host} holds writes back` }
+  }
+  if (policy.sentinel !== null) {
+    const needed = `${neededBehind(view, policy.sentinel)} of ${policy.sentinel.hosts.length}`
+    return {
+      why: `too few Sentinels (${needed} are needed) are known to have heard this primary for ${policy.leaseMs} ms`,
+      text: `${host} has lost sight of its Sentinels: writes are held back`,
+    }
+  }
+  if (policy.checks) {
+    const silence = view.checks?.reach === 'silent' ? 'answers' : 'has answered yet'
+    return {
+      why: `no member has heard this primary for ${policy.leaseMs} ms, and none of check_ips ${silence}`,
+      text: `${host} is cut off: it hears no member and reaches none of check_ips; writes are held back`,
+    }
+  }
+  return {
+    why: `no quorum (${policy.quorum} of ${policy.voters}) has heard this primary for ${policy.leaseMs} ms`,
+    text: `${host} is not heard by ${policy.quorum - 1} of its voters any more: writes are held back`,
+  }
 }
 
 /** Cut off for good, as far as can be known: clients on this side are told, instead of waiting for a reply that cannot come. */

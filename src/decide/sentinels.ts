@@ -54,10 +54,8 @@ export function votedAgainst(state: State, view: View, policy: Policy, { vote }:
   return mayTakeUp(view, vote)
 }
 
-/** Whoever got this vote may still act on it: not one that has been heard since to think otherwise, nor a Sentinel that leads nothing. */
+/** Whoever got this vote may still act on it: not one that has been heard since to think otherwise. */
 function mayTakeUp(view: View, vote: SentinelVote): boolean {
-  const leader = answering(view).find((s) => vote.to === leaderName(s.host))
-  if (leader !== undefined) return leader.facts?.failover != null || leader.ageMs >= vote.ageMs
   const peer = peerOf(view, vote.to)
   const word = peer?.agent === 'alive' ? peer.statement : null
   if (word === null || peer === undefined || peer.statementAgeMs >= vote.ageMs) return true
@@ -211,9 +209,10 @@ export function chosenBySentinel({ state, view, policy }: Pick<Context, 'state' 
 }
 
 /** A later epoch of another member, of which the Sentinels know. A member that is named itself is not told by this what its redis is. */
-export function learnFromSentinels(state: State, view: View, members: readonly string[]): State {
+export function learnFromSentinels(state: State, view: View, policy: Policy): State {
   const named = namedBySentinels(view)
-  if (state.epoch === 0 || named === null || named.host === null || named.epoch <= state.epoch || !members.includes(named.host)) return state
+  if (state.epoch === 0 || named === null || named.host === null || named.epoch <= state.epoch) return state
+  if (policy.members.every((m) => m.host !== named.host)) return state
   const { facts, factsAgeMs } = view.redis
   const asked = sentinelsOf(view).find((s) => s.host === named.by)
   // Named, and its redis was measured since: it is none that a Sentinel has just promoted. Then nobody serves that epoch.

@@ -288,12 +288,16 @@ export class Rig {
 
   /** When the Sentinel of a host told its clients of another primary, since a moment: by its own log. null: not yet. */
   async switchedAt(host: string, sinceMs: number, group = 'sessions'): Promise<number | null> {
-    const text = await readFile(this.file(host, 'state', group, 'sentinel.log'), 'utf8').catch(() => '')
-    const at = text.split('\n').flatMap((line) => {
-      const found = /(\d+ \w+ \d+ [\d:]+)\.(\d+) . \+switch-master/.exec(line)
-      return found === null ? [] : [Date.parse(found[1] ?? '') + Number(found[2])]
+    return (await this.loggedAt(host, 'sentinel.log', '+switch-master', group)).find((ms) => ms >= sinceMs - 1) ?? null
+  }
+
+  /** When redis or a Sentinel wrote a line that begins with these words, by its own log. */
+  async loggedAt(host: string, file: 'redis.log' | 'sentinel.log', words: string, group = 'sessions'): Promise<readonly number[]> {
+    const text = await readFile(this.file(host, 'state', group, file), 'utf8').catch(() => '')
+    return text.split('\n').flatMap((line) => {
+      const found = /(\d+ \w+ \d+ [\d:]+)\.(\d+) . (.*)/.exec(line)
+      return found?.[3]?.startsWith(words) === true ? [Date.parse(found[1] ?? '') + Number(found[2])] : []
     })
-    return at.find((ms) => ms >= sinceMs - 1) ?? null
   }
 
   agentLog(host: string): Promise<string> {

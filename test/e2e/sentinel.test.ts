@@ -2,7 +2,6 @@
  * Sentinel mode (ADR 0020) with real redis, real Sentinels and keepalived: the primary is lost, handed over, failed over by hand, and lost
  * while no agent runs. Each time: what clients of the address felt, when the Sentinels told theirs, and that nothing acknowledged is gone.
  */
-import { readFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import type { GroupStatus } from '../../src/cli/ask.ts'
 import { poll, problems, rigFor, threeWithSentinels, type Rig } from './rig.ts'
@@ -93,7 +92,7 @@ describe.skipIf(problems.length > 0)('three members with their Sentinels', { tim
     )
     expect(after?.primary).not.toBe(before.primary)
     if (after?.primary == null) return
-    const promotedMs = Date.parse(await redisPromotedAt(rig, after.primary, sinceMs))
+    const promotedMs = (await rig.loggedAt(after.primary, 'redis.log', 'MASTER MODE enabled')).find((ms) => ms >= sinceMs) ?? Number.NaN
     const cameMs = (await eventAt(rig, after.primary, 'vip-up', sinceMs)) ?? Number.NaN
     console.info(`the address came ${cameMs - promotedMs} ms after redis was promoted`)
     expect(cameMs - promotedMs).toBeLessThanOrEqual(100)
@@ -142,13 +141,3 @@ describe.skipIf(problems.length > 0)('three members with their Sentinels', { tim
     await rig.expectNoBrokenRule()
   })
 })
-
-/** By redis' own log. */
-async function redisPromotedAt(rig: Rig, host: string, sinceMs: number): Promise<string> {
-  const text = await readFile(rig.file(host, 'state', 'sessions', 'redis.log'), 'utf8')
-  const at = text.split('\n').flatMap((line) => {
-    const found = /(\d+ \w+ \d+ [\d:]+)\.(\d+) . MASTER MODE enabled/.exec(line)
-    return found === null ? [] : [Date.parse(found[1] ?? '') + Number(found[2])]
-  })
-  return new Date(at.find((ms) => ms >= sinceMs) ?? Number.NaN).toISOString()
-}
