@@ -14,8 +14,10 @@ import type { BenchOptions } from './options.ts'
 import { parseOptions, roundsOf, usage } from './options.ts'
 import type { Rig } from './rig.ts'
 import { openRig } from './rig.ts'
+import { measureArchive } from './archive.ts'
+import { measureBackup } from './backup.ts'
 import { measureAlarms, measureIdle, measureThroughput } from './steady.ts'
-import type { AlarmResult, BenchReport, IdleResult, ThroughputResult } from './table.ts'
+import type { AlarmResult, ArchiveResult, BackupResult, BenchReport, IdleResult, ThroughputResult } from './table.ts'
 import { formatMs, renderReport } from './table.ts'
 
 interface Found {
@@ -23,6 +25,8 @@ interface Found {
   readonly idle: IdleResult[]
   alarms: AlarmResult | null
   throughput: ThroughputResult | null
+  backup: BackupResult | null
+  archive: ArchiveResult | null
   readonly notMeasured: string[]
   readonly outliers: string[]
 }
@@ -57,7 +61,7 @@ async function main(argv: readonly string[]): Promise<number> {
   // The first Ctrl-C ends the measuring and cleans up; there is nothing that a second could do better.
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => interrupt.abort(new Error('interrupted')))
   const rig = await openRig([resolve('bin/holdfast')], say, interrupt.signal)
-  const found: Found = { results: [], idle: [], alarms: null, throughput: null, notMeasured: [], outliers: [] }
+  const found: Found = { results: [], idle: [], alarms: null, throughput: null, backup: null, archive: null, notMeasured: [], outliers: [] }
   try {
     await measureAll(rig, options, found)
   } finally {
@@ -102,6 +106,16 @@ async function measureSteady(rig: Rig, options: BenchOptions, found: Found): Pro
   if (options.only.includes('throughput')) {
     await attempt(rig, found, 'throughput', async () => {
       found.throughput = await measureThroughput(rig, options.keepLogs)
+    })
+  }
+  if (options.only.includes('backup')) {
+    await attempt(rig, found, `backup and restore${options.full ? ', 5 GB' : ''}`, async () => {
+      found.backup = await measureBackup(options.full, rig.say, rig.signal)
+    })
+  }
+  if (options.only.includes('archive')) {
+    await attempt(rig, found, 'the stream archive', async () => {
+      found.archive = await measureArchive(rig.say, rig.signal)
     })
   }
   if (options.only.includes('false-alarms')) {

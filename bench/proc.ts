@@ -28,6 +28,12 @@ export function rssMbOf(status: string): number {
   return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? Number.NaN) / 1024
 }
 
+/** The most that it ever had. 0 where it is gone already: the status of a zombie has none. */
+export function peakRssMbOf(status: string): number {
+  const peak = Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0)
+  return peak / 1024
+}
+
 export function cpuPercent(before: ProcessSample, after: ProcessSample): number {
   return ((after.cpuS - before.cpuS) / ((after.atMs - before.atMs) / 1000)) * 100
 }

@@ -2,7 +2,7 @@
  * The report as Markdown, ready to be pasted into the README. PURE. Goals stand beside figures; a miss says so.
  */
 import type { CaseFigures, CaseResult, OutageGoal } from './figures.ts'
-import { figuresOf, goalOf, idleGoal, missedGoals } from './figures.ts'
+import { figuresOf, goalOf, idleGoal, missedGoals, percentile } from './figures.ts'
 import type { Case, System } from './options.ts'
 import { gapThresholdMs } from './watch.ts'
 
@@ -28,6 +28,46 @@ export interface ThroughputResult {
   readonly ratio: number
 }
 
+export type BackupKind = 'gzip' | 'gzip, encrypted' | 'as it is'
+
+export interface BackupResult {
+  readonly datasetMb: number
+  readonly rdbMb: number
+  /** `redis-cli --rdb` into `gzip -1`. */
+  readonly byHandS: readonly number[]
+  /** redis-server, the same RDB from its disk. */
+  readonly loadS: readonly number[]
+  readonly kinds: readonly {
+    readonly kind: BackupKind
+    readonly takeS: readonly number[]
+    readonly restoreS: readonly number[]
+    /** Of a backup, by hand = 1. */
+    readonly throughput: number
+    /** Of a restore, redis-server alone = 1. */
+    readonly slowdown: number
+  }[]
+  readonly peaks: { readonly takeMb: number; readonly restoreMb: number }
+}
+
+export interface ArchiveResult {
+  /** SETs a second on the primary, so many at a time on each connection. */
+  readonly cases: readonly {
+    readonly depth: number
+    /** Primary and writers on one core, replica and archiver on another. */
+    readonly apart: boolean
+    readonly without: readonly number[]
+    readonly with: readonly number[]
+    readonly ratio: number
+  }[]
+  /** Of single writes, until they lay in the store. */
+  readonly lagMs: readonly number[]
+  readonly flushMs: number
+  readonly peakMb: number
+}
+
+const archiveGoals = { ratio: 0.97, lagMs: 1000, peakMb: 100 }
+const backupGoals = { throughput: 0.8, slowdown: 1.15, peakMb: 100 }
+
 export interface BenchReport {
   readonly machine: string
   readonly startedAt: string
@@ -36,6 +76,8 @@ export interface BenchReport {
   readonly idle: readonly IdleResult[]
   readonly alarms: AlarmResult | null
   readonly throughput: ThroughputResult | null
+  readonly backup: BackupResult | null
+  readonly archive: ArchiveResult | null
   readonly notMeasured: readonly string[]
   readonly outliers: readonly string[]
 }
@@ -56,6 +98,8 @@ const caseNames: Record<Case, string> = {
   idle: 'idle',
   'false-alarms': 'false alarms',
   throughput: 'throughput',
+  backup: 'backup and restore',
+  archive: 'stream archive',
 }
 
 export function renderReport(report: BenchReport): string {
@@ -135,7 +179,36 @@ function otherTable(report: BenchReport): string[] {
       `| SET through the address, plain redis = 1 | ${throughput.ratio.toFixed(2)} (${formatCount(throughput.vipPerS)} and ${formatCount(throughput.plainPerS)} a second) | = plain: ${word(throughput.ratio >= 0.95)} |`,
     )
   }
+  if (report.backup !== null) rows.push(...backupRows(report.backup))
+  if (report.archive !== null) rows.push(...archiveRows(report.archive))
   return rows.length === 0 ? [] : ['', '| what | figure | goal |', '|---|---|---|', ...rows]
+}
+
+function backupRows({ kinds, peaks, rdbMb, datasetMb }: BackupResult): string[] {
+  const of = `${Math.round(datasetMb)} MB of data, ${Math.round(rdbMb)} MB of RDB`
+  return [
+    ...kinds.flatMap(({ kind, takeS, restoreS, throughput, slowdown }) => [
+      `| backup (${kind}) of ${of}, throughput of \`redis-cli --rdb\` into \`gzip -1\` = 1 | ${Number.isNaN(throughput) ? 'not compared' : throughput.toFixed(2)} (${median(takeS)}) | ≥ ${backupGoals.throughput}${Number.isNaN(throughput) ? '' : `: ${word(throughput >= backupGoals.throughput)}`} |`,
+      `| restore (${kind}), time of redis-server loading the same file = 1 | ${slowdown.toFixed(2)} (${median(restoreS)}) | ≤ ${backupGoals.slowdown}: ${word(slowdown <= backupGoals.slowdown)} |`,
+    ]),
+    `| memory of backup and of restore at its peak, beside redis | ${peaks.takeMb.toFixed(0)} MB, ${peaks.restoreMb.toFixed(0)} MB | ≤ ${backupGoals.peakMb} MB: ${word(Math.max(peaks.takeMb, peaks.restoreMb) <= backupGoals.peakMb)} |`,
+  ]
+}
+
+function archiveRows({ cases, lagMs, flushMs, peakMb }: ArchiveResult): string[] {
+  const [p50, p99] = [percentile(lagMs, 50), percentile(lagMs, 99)]
+  return [
+    ...cases.map(
+      (one) =>
+        `| SET on the primary with an archiver at its replica, \`-P ${one.depth}\`, ${one.apart ? 'each of the two on a core of its own' : 'all on the same two cores'}, without = 1 | ${one.ratio.toFixed(2)} (${formatCount(one.with)} and ${formatCount(one.without)} a second) | ≥ ${archiveGoals.ratio}: ${word(one.ratio >= archiveGoals.ratio)} |`,
+    ),
+    `| from a write until it lies in the store, \`flush_ms: ${flushMs}\` | p50 ${formatMs(p50)}, p99 ${formatMs(p99)} | p99 ≤ ${formatMs(archiveGoals.lagMs)}: ${word(p99 <= archiveGoals.lagMs)} |`,
+    `| memory of the archiver at its peak | ${peakMb.toFixed(0)} MB | ≤ ${archiveGoals.peakMb} MB: ${word(peakMb <= archiveGoals.peakMb)} |`,
+  ]
+}
+
+function median(seconds: readonly number[]): string {
+  return formatMs(percentile(seconds, 50) * 1000)
 }
 
 function list(title: string, lines: readonly string[]): string[] {

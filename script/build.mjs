@@ -6,7 +6,7 @@ import { build } from 'esbuild'
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
 const { metafile } = await build({
-  entryPoints: { main: 'src/main.ts', guard: 'src/guard/main.ts', demo: 'script/story/main.ts' },
+  entryPoints: { main: 'src/main.ts', guard: 'src/guard/main.ts', backup: 'src/dump/main.ts', demo: 'script/story/main.ts' },
   outdir: 'dist',
   bundle: true,
   splitting: true,
@@ -16,8 +16,12 @@ const { metafile } = await build({
   sourcemap: true,
   metafile: true,
   define: { HOLDFAST_VERSION: JSON.stringify(version) },
-  // Some dependencies are CommonJS and call require() for node's own modules.
-  banner: { js: "import { createRequire as holdfastRequire } from 'node:module'; const require = holdfastRequire(import.meta.url);" },
+  // What ssh2 has compiled for one machine and one Node: it does without where that is not there.
+  external: ['*.node'],
+  // Some dependencies are CommonJS: they call require() for node's own modules, and ask where they lie.
+  banner: {
+    js: "import { createRequire as holdfastRequire } from 'node:module'; const require = holdfastRequire(import.meta.url), __dirname = import.meta.dirname;",
+  },
   logLevel: 'warning',
 })
 const written = new Set(Object.keys(metafile.outputs).map((file) => basename(file)))

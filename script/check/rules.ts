@@ -23,6 +23,8 @@ const agentForCli = ['agent.ts', 'log-files.ts', 'own-config.ts', 'password-chan
 const apiForCli = ['client.ts', 'server.ts']
 /** Explaining is deciding without acting: the routes ask it, and the command prints its words. */
 const decideForApi = ['explain.ts', 'situation.ts']
+/** `doctor` looks at this machine, with no agent in between: it may not run yet. */
+const observeForCli = ['machine.ts', 'redis-look.ts']
 const decideForCli = ['explain.ts', 'position.ts', 'sentinel-hygiene.ts', 'sentinel-repair.ts', 'sentinel-compare.ts']
 
 export const layers: Readonly<Record<string, FolderRule>> = {
@@ -31,6 +33,18 @@ export const layers: Readonly<Record<string, FolderRule>> = {
   render: { why: 'rendering is pure: configuration in, text out', may: { model: 'all' }, packages: 'none' },
   redis: { why: 'it speaks Redis and knows nothing of groups', may: { model: 'all' }, packages: 'any' },
   salvage: { why: 'what kept writes are and what may be done with them is computed, not asked', may: { model: 'all' }, packages: 'none' },
+  backup: {
+    why: 'what a backup is, when one is due and which may go is computed, not asked; where a command of the stream ends, salvage knows',
+    may: { model: 'all', salvage: ['stream.ts'] },
+    packages: 'none',
+  },
+  doctor: { why: 'what a machine that was looked at lacks is computed, not asked', may: { model: 'all' }, packages: 'none' },
+  store: { why: 'a place for names and bytes: it knows nothing of what it holds', may: { model: 'all' }, packages: 'any' },
+  dump: {
+    why: 'a dataset on its way between a redis and a store, and its trial; it knows nothing of agents. Where a command of the stream ends, salvage knows',
+    may: { model: 'all', backup: 'all', redis: 'all', store: 'all', salvage: ['stream.ts'], config: ['files.ts', 'backup-files.ts'] },
+    packages: 'any',
+  },
   config: {
     why: "it loads and checks; of rendering it needs only the names of directives, to check a user's redis.conf",
     may: { model: 'all', render: ['redis-directives.ts'] },
@@ -39,12 +53,17 @@ export const layers: Readonly<Record<string, FolderRule>> = {
   observe: { why: 'it reads the world and decides nothing', may: { model: 'all', redis: 'all', config: 'all' }, packages: 'any' },
   act: {
     why: 'it carries out; it writes what render gives, and looks at processes with the probe that observe has for it',
-    may: { model: 'all', redis: 'all', config: 'all', render: 'all', observe: ['process.ts'], salvage: 'all' },
+    may: { model: 'all', redis: 'all', config: 'all', render: 'all', observe: ['process.ts'], salvage: 'all', trial: ['programs.ts'] },
     packages: 'any',
   },
   agent: {
     why: 'it joins the stages, and is the only one to do so; who shows it is handed in',
-    may: { model: 'all', redis: 'all', config: 'all', render: 'all', observe: 'all', decide: 'all', act: 'all', salvage: 'all' },
+    may: { model: 'all', redis: 'all', config: 'all', render: 'all', observe: 'all', decide: 'all', act: 'all', salvage: 'all', trial: 'all', backup: 'all' },
+    packages: 'any',
+  },
+  trial: {
+    why: 'it asks this machine what it makes of a configuration, before anything runs by it; it changes nothing',
+    may: { model: 'all', redis: 'all', config: 'all', render: 'all' },
     packages: 'any',
   },
   guard: {
@@ -68,7 +87,13 @@ export const layers: Readonly<Record<string, FolderRule>> = {
       lab: 'all',
       salvage: 'all',
       replay: 'all',
-      redis: ['raw.ts', 'sentinel-id.ts'],
+      trial: 'all',
+      backup: 'all',
+      store: 'all',
+      dump: 'all',
+      doctor: 'all',
+      redis: ['raw.ts', 'sentinel-id.ts', 'throwaway.ts', 'words.ts'],
+      observe: observeForCli,
       api: apiForCli,
       agent: agentForCli,
       decide: decideForCli,
@@ -87,7 +112,7 @@ export const homes: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** PURE folders: no clock, no randomness, no waiting. Checked by purity.ts; tsconfig.pure.json takes Node's names away as well. */
-export const pureFolders: readonly string[] = ['model', 'decide', 'render', 'salvage']
+export const pureFolders: readonly string[] = ['model', 'decide', 'render', 'salvage', 'backup', 'doctor']
 
 /** About 300 and 70 are the aim; beyond `fail` nobody finds their way any more. Long tables have a right to warnings. */
 export const sizes = { fileWarn: 300, fileFail: 400, functionWarn: 70, functionFail: 150 } as const

@@ -7,8 +7,10 @@ import { setReaderVip, setVip } from './keepalived.ts'
 import { acceptConnections, refuseConnections } from './nftables.ts'
 import { keepDataset, keepWrites } from './keep.ts'
 import { growBacklog, openBacklog } from './backlog.ts'
+import { mendAof } from './mend-aof.ts'
 import { follow, killClients, killRedis, pauseWrites, promote, resumeWrites, softFence, type RedisHands } from './redis.ts'
 import { allowOrders, askVotes, setPriority, tellSentinels, type SentinelHands } from './sentinel.ts'
+import { persist } from './persist.ts'
 import { setAside } from './set-aside.ts'
 import { settleAof, startRedis, wipeRedis } from './start.ts'
 import { cycleLink, raiseReplicaBuffer } from './stream.ts'
@@ -34,7 +36,9 @@ const executors: Executors = {
   'take-address': (_action, hands) => takeAddress(hands),
   'vrrp-yield': (action, hands) => hands.vrrpYield(action.yields),
   'start-redis': (action, hands) => startRedis(hands, action.load),
+  persist: (action, hands) => persist(hands, action),
   'settle-aof': (action, hands) => settleAof(hands, action.to),
+  'mend-aof': (action, hands) => mendAof(hands, action.end),
   'set-aside': (action, hands) => setAside(hands, action.file, action.why),
   'kill-redis': (action) => killRedis(action.pid),
   promote: (_action, hands) => promote(hands),

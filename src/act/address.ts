@@ -24,11 +24,28 @@ export async function takeAddress({ config, group, member }: AddressHands): Prom
     const text = ((error as { stderr?: string }).stderr ?? (error as Error).message).trim()
     if (!/File exists|already assigned/.test(text)) return failed(`${ip} does not come to ${device}: ${text.slice(0, 300)}`)
   }
-  // Not waited for. Without it the others learn the new place from keepalived, some 200 ms later.
-  const arping = spawn('arping', ['-U', '-q', '-c', '2', '-I', device, ip], { stdio: 'ignore', detached: true })
+  // Without it the others learn the new place from keepalived, some 200 ms later.
+  announce(device, ip)
+  return done
+}
+
+/** keepalived tells a new place of the address once, and again after a second: whoever misses the first word writes to the old host until then. */
+const announcedAgainMs = [100, 300]
+
+/** The address has come to this host. `serves`: whether it still belongs here, asked each time. */
+export function announceAgain({ config, group, member }: AddressHands, serves: () => boolean): void {
+  const device = config.hosts[member.host]?.interface
+  const ip = group.vip?.ip
+  if (ip === undefined || device === undefined) return
+  const isHere = (): boolean => Object.values(networkInterfaces()).some((list) => list?.some(({ address }) => address === ip))
+  for (const ms of announcedAgainMs) setTimeout(() => serves() && isHere() && announce(device, ip), ms).unref()
+}
+
+/** Not waited for, and missed by nobody where there is no such program. */
+function announce(device: string, ip: string): void {
+  const arping = spawn('arping', ['-U', '-q', '-c', '1', '-I', device, ip], { stdio: 'ignore', detached: true })
   arping.once('error', () => {})
   arping.unref()
-  return done
 }
 
 export async function dropAddress(ip: string): Promise<Outcome> {

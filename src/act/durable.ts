@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-export async function writeDurably(file: string, text: string, mode = 0o640): Promise<void> {
+export async function writeDurably(file: string, text: string | Buffer, mode = 0o640): Promise<void> {
   const handle = await open(`${file}.new`, 'w', mode)
   try {
     await handle.writeFile(text)

@@ -20,7 +20,7 @@ export interface RedisHands {
   readonly otherPassword?: string | undefined
   readonly userConf: string | undefined
   /** Of the user as whom Sentinels come to this redis; undefined: the group has none. */
-  readonly sentinelKey?: string | undefined
+  readonly sentinelKeys?: readonly string[] | undefined
   readonly link: () => RedisLink | null
   readonly started: (pid: number) => void
   /** What redis does not tell in INFO was changed, and is to be read again. */
@@ -29,6 +29,8 @@ export interface RedisHands {
   readonly exited: (text: string, failures: number, words: string) => void
   /** The files of redis, or what it was started with, are not what they were. */
   readonly diskChanged: () => void
+  /** Durable when it returns: the AOF is about to lose its end, and its position must say so. */
+  readonly aofIsCut: () => Promise<void>
   readonly note: (text: string, kind?: 'started' | 'kept') => void
 }
 

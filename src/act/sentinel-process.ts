@@ -2,17 +2,17 @@
  * The Sentinel of one group on this host, as a process: adopted if it runs, else started detached (INV-7). ITS FILE IS ITS MEMORY (votes,
  * epochs, id): written only where there is none, never by a start; a vote that was forgotten would be given twice.
  */
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } from 'node:fs'
 import { mkdir, rename } from 'node:fs/promises'
-import { promisify } from 'node:util'
 import { done, failed, waiting, type Outcome } from '../model/outcome.ts'
 import { sentinelConfFile, sentinelDir, sentinelLogFile } from '../model/paths.ts'
 import { isSameProcess, readProcess, type ProcessId } from '../observe/process.ts'
 import { parseInfo } from '../redis/info.ts'
 import { openRedis, type RedisTarget } from '../redis/link.ts'
 import { readSentinelConf, renderSentinelConf, settingsOf, withIdentity, type SentinelConfInput } from '../render/sentinel-conf.ts'
+import { isInstalled } from '../trial/programs.ts'
 import { writeDurably } from './durable.ts'
 
 const askDeadlineMs = 1000
@@ -209,14 +209,4 @@ type Paths = SentinelProcessOptions['config']['paths']
 /** The same program under two names: Debian's package redis-sentinel brings the one, redis-server the other. */
 async function sentinelCommand(paths: Paths, file: string): Promise<readonly [program: string, args: string[]]> {
   return (await isInstalled(paths.redisSentinel)) ? [paths.redisSentinel, [file]] : [paths.redisServer, [file, '--sentinel']]
-}
-
-export async function isInstalled(program: string, argument = '--version'): Promise<boolean> {
-  try {
-    await promisify(execFile)(program, [argument], { timeout: 5000 })
-    return true
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    return code !== 'ENOENT' && code !== 'EACCES'
-  }
 }

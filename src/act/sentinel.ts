@@ -88,9 +88,9 @@ async function within(work: Promise<unknown>, deadlineMs: number): Promise<void>
 }
 
 /** The whole user each time: it may be missing (an external redis, somebody's ACL DELUSER), or have another password. Who is logged in as it stays so. */
-export async function allowOrders(hands: Pick<RedisHands, 'link' | 'sentinelKey' | 'settingsChanged'>, allowed: boolean): Promise<Outcome> {
-  if (hands.sentinelKey === undefined) return failed('no Sentinels are configured, so none may give orders')
-  const set = await command(hands, 'ACL', 'SETUSER', sentinelUser, ...sentinelUserRules(hands.sentinelKey, allowed))
+export async function allowOrders(hands: Pick<RedisHands, 'link' | 'sentinelKeys' | 'settingsChanged'>, allowed: boolean): Promise<Outcome> {
+  if (hands.sentinelKeys === undefined) return failed('no Sentinels are configured, so none may give orders')
+  const set = await command(hands, 'ACL', 'SETUSER', sentinelUser, ...sentinelUserRules(hands.sentinelKeys, allowed))
   hands.settingsChanged()
   return set
 }

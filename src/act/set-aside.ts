@@ -21,7 +21,10 @@ export async function setAside(hands: RedisHands, file: 'aof' | 'rdb', why: stri
       // The AOF of an older redis may lie beside the folder of the present one.
       const id = name === oldAofName ? `${first}-old` : first
       const kept = `${to}/${id}.${file}`
-      await writeDurably(`${to}/${id}.json`, JSON.stringify(manifest(hands, id, file, bytes, why)))
+      await writeDurably(
+        `${to}/${id}.json`,
+        JSON.stringify(keptFile(hands, id, { kind: file === 'aof' ? 'aof' : 'dataset', bytes, why: `redis cannot read it: ${why}` })),
+      )
       await rename(`${from}/${name}`, kept)
       hands.note(`${name} cannot be read (${why}): it was kept as ${kept}`, 'kept')
     }
@@ -43,18 +46,17 @@ export async function bytesIn(path: string): Promise<number | null> {
   return sizes.reduce((sum, { size }) => sum + size, 0)
 }
 
-function manifest(hands: RedisHands, id: string, file: 'aof' | 'rdb', bytes: number, why: string): Kept {
+/** A file that redis cannot read as it is, as what is kept says it. */
+export function keptFile(hands: RedisHands, id: string, said: Pick<Kept, 'kind' | 'bytes' | 'why'>): Kept {
   return {
     format: 1,
     id,
     group: hands.group.name,
     host: hands.member.host,
-    kind: file === 'aof' ? 'aof' : 'dataset',
     epoch: 0,
     replid: '',
     fromOffset: null,
     toOffset: null,
-    bytes,
     commands: null,
     keys: null,
     databases: null,
@@ -62,9 +64,9 @@ function manifest(hands: RedisHands, id: string, file: 'aof' | 'rdb', bytes: num
     forkedAtWallMs: null,
     keptAtWallMs: Date.now(),
     sha256: null,
-    why: `redis cannot read it: ${why}`,
     unreadable: true,
     seenAtWallMs: null,
     seenBy: null,
+    ...said,
   }
 }

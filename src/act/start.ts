@@ -9,7 +9,9 @@ import { promisify } from 'node:util'
 import type { Config } from '../model/config.ts'
 import { done, failed, type Outcome } from '../model/outcome.ts'
 import { groupRunDir, redisConfFile, redisDataDir, redisLogFile } from '../model/paths.ts'
+import type { Persistence } from '../model/persistence.ts'
 import { readProcess } from '../observe/process.ts'
+import { fatalWords, withoutSecrets } from '../redis/fatal-words.ts'
 import { otherAofMark, renderRedisConf, safeLimits } from '../render/redis-conf.ts'
 import { readVersion } from '../render/redis-directives.ts'
 import { rememberStart } from './min-replicas.ts'
@@ -36,7 +38,7 @@ export async function startRedis(hands: RedisHands, load?: 'aof' | 'rdb'): Promi
   const backoffMs = Math.min(5000, 200 * 2 ** record.failures)
   const agoMs = performance.now() - record.startedAtMs
   if (record.failures > 0 && agoMs < backoffMs)
-    return failed(`redis ended at once, tried again every ${backoffMs / 1000} s: ${whyItEnded(hands, record.logFrom)}`)
+    return failed(`redis ended at once, tried again every ${backoffMs / 1000} s: ${whyItEnded(hands, record.logFrom).text}`)
   const prepared = await prepareStart(hands, load)
   if (!prepared.done) return prepared
   const logFile = redisLogFile(hands.config.paths, hands.group.name)
@@ -55,13 +57,15 @@ export async function startRedis(hands: RedisHands, load?: 'aof' | 'rdb'): Promi
       })
       child.once('exit', (code, signal) => {
         const livedMs = performance.now() - record.startedAtMs
-        record.failures = livedMs < 3000 && signal === null ? record.failures + 1 : 0
+        const ended = signal === null ? whyItEnded(hands, record.logFrom, code) : noWords
+        // Of a large dataset it may have read for minutes.
+        record.failures = signal === null && (livedMs < 3000 || ended.asItLoaded) ? record.failures + 1 : 0
         record.child = null
-        const words = record.failures > 0 ? whyItEnded(hands, record.logFrom) : ''
+        const words = record.failures > 0 ? ended : noWords
         hands.exited(
-          `redis ended (${signal ?? `exit ${code ?? '?'}`}) after ${Math.round(livedMs)} ms${words === '' ? '' : `: ${words}`}`,
+          `redis ended (${signal ?? `exit ${code ?? '?'}`}) after ${Math.round(livedMs)} ms${words.text === '' ? '' : `: ${words.text}`}`,
           record.failures,
-          words,
+          words.ofConf ? '' : words.text,
         )
       })
       child.unref()
@@ -82,7 +86,8 @@ async function prepareStart(hands: RedisHands, load?: 'aof' | 'rdb'): Promise<Ou
   }
 }
 
-async function writeRedisConf(hands: RedisHands, load?: 'aof' | 'rdb'): Promise<Outcome> {
+/** `persistence`: of the redis that runs; absent: a start. */
+export async function writeRedisConf(hands: RedisHands, load?: 'aof' | 'rdb', persistence?: Persistence): Promise<Outcome> {
   const { paths } = hands.config
   try {
     const { stdout } = await promisify(execFile)(paths.redisServer, ['--version'], { timeout: versionDeadlineMs })
@@ -90,7 +95,7 @@ async function writeRedisConf(hands: RedisHands, load?: 'aof' | 'rdb'): Promise<
     if (serverVersion === null) return failed(`${paths.redisServer} --version tells no version: ${stdout.slice(0, 80)}`)
     if (serverVersion.major < 4)
       return failed(`HF402: redis ${serverVersion.major}.${serverVersion.minor} has no replication ids (4.0 has); a group needs them to compare data`)
-    if (hands.sentinelKey !== undefined && (serverVersion.major < 6 || (serverVersion.major === 6 && serverVersion.minor < 2)))
+    if (hands.sentinelKeys !== undefined && (serverVersion.major < 6 || (serverVersion.major === 6 && serverVersion.minor < 2)))
       return failed(`HF402: redis ${serverVersion.major}.${serverVersion.minor} cannot limit what a Sentinel may do (6.2 can); mode: sentinel needs that`)
     await mkdir(redisDataDir(paths, hands.group.name), { recursive: true, mode: 0o750 })
     await mkdir(groupRunDir(paths, hands.group.name), { recursive: true, mode: 0o750 })
@@ -103,7 +108,8 @@ async function writeRedisConf(hands: RedisHands, load?: 'aof' | 'rdb'): Promise<
       serverVersion,
       ...(hands.userConf === undefined ? {} : { userConf: hands.userConf }),
       ...(load === undefined ? {} : { load }),
-      sentinelKey: hands.sentinelKey,
+      ...(persistence === undefined ? {} : { persistence }),
+      sentinelKeys: hands.sentinelKeys,
     })
     for (const note of rendered.notes) hands.note(note)
     const file = redisConfFile(paths, hands.group.name)
@@ -115,26 +121,41 @@ async function writeRedisConf(hands: RedisHands, load?: 'aof' | 'rdb'): Promise<
   }
 }
 
+interface EndWords {
+  readonly text: string
+  /** A directive is the reason: said to those who judge its files, `aof-use-rdb-preamble` would be a damaged AOF. */
+  readonly ofConf: boolean
+  /** It never came to serve what it read. */
+  readonly asItLoaded: boolean
+}
+const noWords: EndWords = { text: '', ofConf: false, asItLoaded: false }
+
 /** redis' own word of why it ended. After a file that it cannot read, a report of that file follows, whose end says nothing. */
-function whyItEnded(hands: RedisHands, logFrom: number): string {
+function whyItEnded(hands: RedisHands, logFrom: number, code: number | null = 1): EndWords {
   try {
     const log = openSync(redisLogFile(hands.config.paths, hands.group.name), 'r')
     try {
       const buffer = Buffer.alloc(maxWordsBytes)
-      const lines = buffer
-        .toString('utf8', 0, readSync(log, buffer, 0, maxWordsBytes, logFrom))
-        .trimEnd()
-        .split('\n')
+      const said = buffer.toString('utf8', 0, readSync(log, buffer, 0, maxWordsBytes, logFrom)).trimEnd()
+      const refused = fatalWords(said).map(withoutSecrets)
+      if (refused.length > 0)
+        return { text: `HF403 it refuses its redis.conf: ${refused.map(({ text, why }) => `${text}: ${why}`).join('; ')}`, ofConf: true, asItLoaded: false }
+      const lines = said.split('\n')
       const telling = lines.findLast(
         (line) => / # /.test(line) && /error|bad file|short read|wrong signature|can't|cannot|could not|fatal|unexpected/i.test(line),
       )
-      const first = lines.find((line) => / # /.test(line) && /bad file|short read|wrong signature|can't handle|unknown|missing/i.test(line))
-      return (first ?? telling ?? lines.at(-1) ?? '').replace(/^.*? # /, '').slice(0, 300)
+      const first = lines.find(
+        (line) => / # /.test(line) && /bad file|short read|wrong signature|can't handle|unknown|missing|wrong RDB checksum|unexpected end of file/i.test(line),
+      )
+      const text = (first ?? telling ?? lines.at(-1) ?? '').replace(/^.*? # /, '').slice(0, 300)
+      // With a loglevel above notice neither is told: then only how long it lived says anything.
+      const asItLoaded = code !== 0 && / \* /.test(said) && !/Ready to accept connections/.test(said)
+      return { text, ofConf: false, asItLoaded }
     } finally {
       closeSync(log)
     }
   } catch {
-    return 'it left no log'
+    return { ...noWords, text: 'it left no log' }
   }
 }
 
@@ -148,6 +169,16 @@ export async function settleAof(hands: RedisHands, to: 'yes' | 'no'): Promise<Ou
     hands.diskChanged()
   }
   return written
+}
+
+/** What the file of the next start says of the AOF; null: it is not there. */
+export function appendonlyInFile(paths: Config['paths'], group: string): 'yes' | 'no' | null {
+  try {
+    const last = /.*^appendonly (yes|no)$/ms.exec(readFileSync(redisConfFile(paths, group), 'utf8'))?.[1]
+    return last === 'yes' || last === 'no' ? last : null
+  } catch {
+    return null
+  }
 }
 
 /** The redis that runs was started with another `appendonly` than the one configured. */

@@ -10,29 +10,33 @@ import type { Event } from '../model/action.ts'
 import { beatFile, eventsFile, groupOfInstance, keptDir } from '../model/paths.ts'
 import { policyOf } from '../model/policy.ts'
 import type { Statement } from '../model/view.ts'
-import { readSecret, readUserRedisConf } from '../config/files.ts'
+import { readUserRedisConf } from '../config/files.ts'
 import { guardProgram } from '../act/keepalived.ts'
-import { isInstalled } from '../act/sentinel-process.ts'
 import { readProcess } from '../observe/process.ts'
 import { guardedGroups } from '../render/guard.ts'
 import { vrrpGroups } from '../render/keepalived.ts'
+import { missingPrograms } from '../trial/programs.ts'
+import { openBackups, type Backups } from './backups.ts'
 import { startBeat } from './beat.ts'
 import { ofThisBoot } from '../decide/memory.ts'
 import { monotonicMs, stallMeter } from './clock.ts'
 import { startGroup, type GroupLoop } from './group.ts'
 import { keepBudget } from './kept-budget.ts'
 import { keptStore, type KeptStore } from './kept-store.ts'
-import { passwordKeepers, passwordsOf, type PasswordKeeper } from './password-change.ts'
+import { passwordKeepers, passwordsOf, type PasswordKeepers } from './password-change.ts'
 import { leaveGroup } from './leave.ts'
+import { secretKeeper, secretsOf } from './secret-change.ts'
 import { takeLock } from './lock.ts'
 import { ownConfig, type OwnConfig } from './own-config.ts'
 import { readEvents, type Log } from './log-files.ts'
 import { openPeerLinks, type PeerLinks } from './peers.ts'
 import { loadState, prepareStateDir } from './store.ts'
 import type { PeerSigns } from './senses.ts'
+import { tryStarts, type StartTrial } from './start-trial.ts'
 import type { AgentSurface, OpenDoor } from './surface.ts'
 import { openSentinels, type GroupSentinels, type SentinelsOptions } from './sentinel.ts'
 import { careForSentinels, type SentinelCare } from './sentinel-care.ts'
+import type { PasswordKeeper } from './two-step.ts'
 import { openVrrp } from './vrrp.ts'
 import { startWitness } from './witness.ts'
 
@@ -74,7 +78,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     )
   }
   const withVip = vrrpGroups(config, host).map(({ name }) => name)
-  await needPrograms(config, host, names, withVip.length > 0)
+  await needPrograms(config, host)
   await prepareStateDir(config.paths, names)
   const lock = takeLock(config.paths, host)
   try {
@@ -88,7 +92,8 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
 async function run(options: AgentOptions, names: readonly string[], withVip: readonly string[], release: () => void): Promise<RunningAgent> {
   const { config, host, version, log, openDoor } = options
   const startedMs = monotonicMs()
-  const secret = await readSecret(config)
+  const { current: secret, other: otherSecret } = await secretsOf(config)
+  const secrets = [secret, ...(otherSecret === undefined ? [] : [otherSecret])] as const
   const loops = new Map<string, GroupLoop>()
   const peerHosts = peersOf(config, host, names)
   const beatMs = Math.max(20, Math.floor(Math.min(150, ...names.map((n) => config.groups[n]?.failover.hostLossMs ?? 150)) / 3))
@@ -99,14 +104,9 @@ async function run(options: AgentOptions, names: readonly string[], withVip: rea
   // By silence nobody stands before Sentinels find the primary down: where that takes a second, agents need not be quicker.
   const urgent = new Set(names.filter((name) => (config.groups[name]?.sentinel?.downAfterMs ?? 0) < calmDownAfterMs))
 
-  const tell = (name: string, kind: Event['kind'], text: string): void => loops.get(name)?.note(kind, text)
+  const tell: Tell = (name, kind, text) => loops.get(name)?.note(kind, text)
   const stores = new Map(names.map((name) => [name, keptStore(config.paths, name, host, (text) => tell(name, 'salvaged', text))]))
-  const budgets = [...stores].flatMap(([name, store]) => {
-    const budget = config.groups[name]?.salvage
-    if (budget === undefined) return []
-    const say = (kind: Event['kind'], text: string): void => tell(name, kind, text)
-    return keepBudget(keptDir(config.paths, name), store, budget, say, (why) => log('warn', why))
-  })
+  const budgets = budgetsOf(config, stores, tell, log)
   const guarded = guardedGroups(config, host).length > 0
   if (guarded && !existsSync(guardProgram()))
     log('error', `${guardProgram()} is missing: nobody stops the writes of a cut-off primary while this agent is dead`)
@@ -114,14 +114,17 @@ async function run(options: AgentOptions, names: readonly string[], withVip: rea
   const keepers = await passwordKeepers(config, host, names, secret, options.reconfigured)
   const cares = new Map<string, SentinelCare | null>()
   const sentinelsOf = new Map<string, GroupSentinels>()
+  let trial: StartTrial | null = null
+  const backups = openBackups(config, host, names, loops)
   const leave = (name: string) => leaveGroup({ config, host, name, loop: loops.get(name), sentinels: sentinelsOf.get(name) })
   const own = ownConfig({ ...options, leave, changed: options.reconfigured })
-  const surface: AgentSurface = surfaceOf({ config, host, version, loops, names, stores, own, keepers, cares })
+  const ownSecret = await secretKeeper(config, host, (name) => loops.get(name)?.snapshot().view ?? null, options.reconfigured)
+  const surface: AgentSurface = surfaceOf({ config, host, version, loops, names, stores, own, keepers, ownSecret, cares, backups, trial: () => trial })
   let links: PeerLinks | null = null
   const server = await openDoor({
     ip: listenIp(config, host),
     port: config.api.port,
-    secret,
+    secrets,
     surface,
     peer: (peer, stream) => {
       if (links === null || !peerHosts.includes(peer)) return false
@@ -185,7 +188,7 @@ async function run(options: AgentOptions, names: readonly string[], withVip: rea
     if (group === undefined) continue
     const state = ofThisBoot(await loadState(config.paths, name, host), startedMs)
     const say = (peer: string, statement: Statement) => open.send(peer, { t: 'say', group: name, statement })
-    const sentinels = group.sentinel === undefined ? null : await openSentinels({ ...sentinelEyes(name, loops), config, group, host, secret })
+    const sentinels = group.sentinel === undefined ? null : await openSentinels({ ...sentinelEyes(name, loops), config, group, host, secrets })
     if (sentinels !== null) {
       sentinelsOf.set(name, sentinels)
       const { note } = sentinelEyes(name, loops)
@@ -205,6 +208,7 @@ async function run(options: AgentOptions, names: readonly string[], withVip: rea
         member,
         ...(await groupPasswords(config, group)),
         userConf: await readUserRedisConf(group),
+        archive: backups.of(name)?.stream ?? null,
         poke: (peer) => {
           if (peers.includes(peer)) open.send(peer, { t: 'poke', group: name })
         },
@@ -215,11 +219,14 @@ async function run(options: AgentOptions, names: readonly string[], withVip: rea
     )
   }
   for (const sentinels of sentinelsOf.values()) sentinels.keep()
+  trial = tryStarts(config, host, (name, text) => tell(name, 'alarm', text))
   log('info', `the agent of ${host} looks after ${names.join(', ') || 'no group'} (port ${config.api.port})`)
 
   return {
     stop: async () => {
       for (const budget of budgets) budget.stop()
+      trial?.stop()
+      backups.close()
       vrrp.close()
       for (const sentinels of sentinelsOf.values()) sentinels.close()
       for (const loop of loops.values()) await loop.stop()
@@ -236,22 +243,28 @@ interface Parts extends Pick<AgentOptions, 'config' | 'host' | 'version'> {
   readonly names: readonly string[]
   readonly stores: ReadonlyMap<string, KeptStore>
   readonly own: OwnConfig
-  readonly keepers: ReadonlyMap<string, PasswordKeeper>
+  readonly keepers: PasswordKeepers
+  readonly ownSecret: PasswordKeeper
   readonly cares: ReadonlyMap<string, SentinelCare | null>
+  readonly backups: Backups
+  readonly trial: () => StartTrial | null
 }
 
-function surfaceOf({ config, host, version, loops, names, stores, own, keepers, cares }: Parts): AgentSurface {
+function surfaceOf({ config, host, version, loops, names, stores, own, keepers, ownSecret, cares, backups, trial }: Parts): AgentSurface {
   return {
     host,
     version,
     groups: () => names,
     config: own,
-    passwords: (group) => keepers.get(group) ?? null,
+    passwords: keepers,
+    secret: ownSecret,
     snapshot: (group) => loops.get(group)?.snapshot() ?? null,
+    cannotStart: (group) => trial()?.trouble(group) ?? loops.get(group)?.snapshot().endedAtOnce ?? null,
     request: (group, request, deadlineMs) =>
       loops.get(group)?.request(request, deadlineMs) ?? Promise.resolve({ id: request.id, ok: false, message: `no group ${group} on ${host}` }),
     kept: (group) => stores.get(group) ?? null,
     sentinels: (group) => cares.get(group) ?? null,
+    backups: backups.of,
     events: (group, limit) => readEvents(eventsFile(config.paths, group), limit),
     fault: (group, kind) => {
       const pid = loops.get(group)?.snapshot().view?.redis.pid ?? null
@@ -266,8 +279,24 @@ async function groupPasswords(
   config: Config,
   group: GroupConfig,
 ): Promise<{ readonly password: string | undefined; readonly otherPassword: string | undefined }> {
-  const { current, other } = await passwordsOf(config.paths, group)
+  const { current, other } = await passwordsOf(config.paths, group, 'redis')
   return { password: current, otherPassword: other }
+}
+
+type Tell = (name: string, kind: Event['kind'], text: string) => void
+
+function budgetsOf(config: Config, stores: ReadonlyMap<string, KeptStore>, tell: Tell, log: Log): readonly { readonly stop: () => void }[] {
+  return [...stores].flatMap(([name, store]) => {
+    const budget = config.groups[name]?.salvage
+    if (budget === undefined) return []
+    return keepBudget(
+      keptDir(config.paths, name),
+      store,
+      budget,
+      (kind, text) => tell(name, kind, text),
+      (why) => log('warn', why),
+    )
+  })
 }
 
 /** What the Sentinels of a group need of its loop, which needs them to begin. */
@@ -293,25 +322,14 @@ function peersOf(config: Config, host: string, names: readonly string[]): readon
   return [...hosts]
 }
 
-async function needPrograms(config: Config, host: string, names: readonly string[], vip: boolean): Promise<void> {
-  if (vip && process.getuid?.() !== 0) {
+async function needPrograms(config: Config, host: string): Promise<void> {
+  if (vrrpGroups(config, host).length > 0 && process.getuid?.() !== 0) {
     throw new OperatorError(
       'HF201',
       'the agent must be root: it starts keepalived and sets the stale-address rule',
       'start it with sudo, or from a systemd unit',
     )
   }
-  const groups = names.flatMap((n) => config.groups[n] ?? [])
-  const direct = groups.some((group) => group.process === 'direct' && group.members.some((m) => m.host === host))
-  const sentinel = groups.some((group) => group.sentinel?.process === 'direct' && group.sentinel.hosts.includes(host))
-  const wanted: (readonly [string, string, string])[] = []
-  if (direct) wanted.push([config.paths.redisServer, '--version', 'redis-server'])
-  if (vip) wanted.push([config.paths.keepalived, '--version', 'keepalived'], ['nft', '--version', 'nftables'], ['ip', '-V', 'iproute2'])
-  // redis-server can be a Sentinel too.
-  if (sentinel && !(await isInstalled(config.paths.redisServer))) wanted.push([config.paths.redisSentinel, '--version', 'redis-sentinel'])
-  const missing: string[] = []
-  for (const [program, argument, packageName] of wanted) {
-    if (!(await isInstalled(program, argument))) missing.push(`${program} (Debian package ${packageName})`)
-  }
+  const missing = (await missingPrograms(config, host)).map(({ program, packageName }) => `${program} (Debian package ${packageName})`)
   if (missing.length > 0) throw new OperatorError('HF202', `not found: ${missing.join(', ')}`, 'install what is missing, or set its place under paths:')
 }

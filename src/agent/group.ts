@@ -15,26 +15,30 @@ import type { RequestResult, State } from '../model/state.ts'
 import { freshWatch } from '../model/watch.ts'
 import type { KeepalivedProbe, Request, Statement, View } from '../model/view.ts'
 import { carryOut, type ActionResult, type Hands } from '../act/act.ts'
+import { announceAgain } from '../act/address.ts'
 import { mayGrowBacklog } from '../act/backlog.ts'
 import { requiredReplica } from '../act/min-replicas.ts'
+import { mayPersist } from '../act/persist.ts'
 import { mayRaiseBuffer } from '../act/stream.ts'
 import { writeFence } from '../act/write-fence.ts'
 import { decide } from '../decide/decide.ts'
 import { needsMemory, withoutMemory } from '../decide/memory.ts'
-import { isServingPhase } from '../decide/situation.ts'
+import { isServingPhase, redisAnswers } from '../decide/situation.ts'
 import { statementOf } from '../decide/statement.ts'
 import { watch } from '../decide/watch.ts'
 import type { SentinelPace } from '../observe/sentinel-pace.ts'
 import { observeRedis, type RedisObserver } from '../observe/redis.ts'
 import { watchAddress } from './address-watch.ts'
+import { openRequests } from './requests.ts'
 import { monotonicMs, type StallMeter } from './clock.ts'
 import { crashPoint } from './crash-point.ts'
 import { openDiskSense, type DiskSense } from './disk-sense.ts'
 import { lineFile, type Log, type LoggedEvent } from './log-files.ts'
-import { alarmNews } from './news.ts'
+import { alarmNews, essence } from './news.ts'
 import { openSenses, type PeerSigns } from './senses.ts'
 import type { GroupSentinels } from './sentinel.ts'
 import { hasRoom, saveState } from './store.ts'
+import type { StreamCare } from './stream-archive.ts'
 import { takeTurns } from './turns.ts'
 
 export interface GroupOptions extends PeerSigns {
@@ -55,7 +59,9 @@ export interface GroupOptions extends PeerSigns {
   readonly yields: () => boolean
   readonly vrrpYield: (yields: boolean) => Promise<Outcome>
   /** null: the group has no Sentinels. */
-  readonly sentinels: Pick<GroupSentinels, 'sense' | 'key'> | null
+  readonly sentinels: Pick<GroupSentinels, 'sense' | 'keys'> | null
+  /** null: the stream of the group is not archived. */
+  readonly archive: Pick<StreamCare, 'archives' | 'phaseIs'> | null
   readonly log: Log
 }
 
@@ -67,6 +73,8 @@ export interface GroupSnapshot {
   readonly policy: Policy
   /** Who holds the group's address, as seen from here; null: none, or this member does not look. */
   readonly address: AddressReport | null
+  /** What the redis said that was started last and ended at once; null: it lives, or was not started by this agent. */
+  readonly endedAtOnce: string | null
 }
 
 export interface GroupLoop {
@@ -90,7 +98,6 @@ export interface GroupLoop {
   readonly stop: () => Promise<void>
 }
 
-const maxRequests = 16
 const roomEveryMs = 5000
 /** A disk that was full: whoever has made room is not to wait. */
 const roomAgainMs = 500
@@ -111,7 +118,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
   const policy = policyOf(group, (h) => config.hosts[h]?.ip ?? '')
   const events = lineFile(eventsFile(config.paths, group.name), (why) => options.log('error', why))
   const journal = lineFile(journalFile(config.paths, group.name), (why) => options.log('error', why))
-  const requests: Request[] = []
+  const requests = openRequests(() => wake())
   let state = options.state
   let last: { view: View; decision: Decision } | null = null
   let said = { text: '', atMs: 0 }
@@ -123,6 +130,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
   let actedAll = true
   let servedWithAddressMs = Number.NEGATIVE_INFINITY
   let watched = freshWatch
+  let endedAtOnce: string | null = null
 
   const { wake, schedule, awake, stop } = takeTurns(cycle, (text) => options.log('error', `${group.name}: the cycle failed: ${text}`))
   const redis: RedisObserver = observeRedis(
@@ -131,7 +139,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       port: member.port,
       password: options.password,
       ...(group.process === 'direct' ? { configFile: redisConfFile(config.paths, group.name) } : {}),
-      sentinelKey: options.sentinels?.key,
+      sentinelKeys: options.sentinels?.keys,
     },
     monotonicMs,
     wake,
@@ -142,7 +150,10 @@ export function startGroup(options: GroupOptions): GroupLoop {
     policy,
     serves: () => isServingPhase(state.phase),
     wake,
-    vipCame: () => record({ kind: 'vip-up', epoch: state.epoch, text: `the address ${group.vip?.ip ?? ''} is on ${host}`, data: { to: host } }),
+    vipCame: () => {
+      record({ kind: 'vip-up', epoch: state.epoch, text: `the address ${group.vip?.ip ?? ''} is on ${host}`, data: { to: host } })
+      announceAgain({ config, group, member }, () => state.phase === 'primary')
+    },
   })
   const disk: DiskSense = openDiskSense(config.paths, group, options.userConf, redis.files, complain)
   const hands: Hands = {
@@ -157,10 +168,12 @@ export function startGroup(options: GroupOptions): GroupLoop {
     settingsChanged: redis.settingsChanged,
     exited: (text, failures, words) => {
       options.log('warn', text)
+      endedAtOnce = failures > 0 ? text : null
       disk.exited(failures, words)
       wake()
     },
     diskChanged: () => disk.changed(),
+    aofIsCut: () => disk.aofIsCut(),
     note: (text, kind = 'started') => record({ kind, epoch: state.epoch, text }),
     lookAgeMs: () => monotonicMs() - (last?.view.nowMs ?? 0),
     step: (when, kind) => crashPoint(`${state.phase}/${when}:${kind}`),
@@ -168,7 +181,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
     poke: options.poke,
     vrrpYield: options.vrrpYield,
     sentinels: options.sentinels?.sense.links ?? null,
-    sentinelKey: options.sentinels?.key,
+    sentinelKeys: options.sentinels?.keys,
   }
 
   const address = watchAddress((event) => record(event))
@@ -221,6 +234,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
         backlog: mayGrowBacklog(hands) ? redisProbe.backlog : null,
         settings: settings === null || mayRaiseBuffer(hands) ? settings : { ...settings, replicaBuffer: null },
         fence: writeFence(config.paths, group.name, stalledMs > stallLimitMs),
+        ...(mayPersist(hands) ? {} : { persistRefused: true as const }),
         required: requiredReplica(config.paths, group.name),
       },
       keepalived: senses.keepalived(calm),
@@ -228,7 +242,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       peers,
       checks: senses.checks(peers),
       ...(options.sentinels === null ? {} : { sentinels: options.sentinels.sense.probe() }),
-      request: requests[0] ?? null,
+      request: requests.first(),
     }
     watched = watch(watched, state, seen, policy)
     return { ...seen, watch: watched }
@@ -247,7 +261,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       // This cycle acts on nothing. The View goes to the journal, where it replays.
       journal.append({ atWallMs: view.nowWallMs, assertion: error.message, state, view })
       complain(error.message)
-      if (view.request !== null) requests.shift()
+      if (view.request !== null) requests.taken()
       schedule(monotonicMs() + 250)
       return
     }
@@ -259,7 +273,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       if (!saved.done) complain(saved.why)
       if (!saved.done && needsMemory(state, decision.next)) {
         await carryOut(withoutMemory(decision.actions, view.redis.facts?.role), hands)
-        if (view.request !== null) requests.shift()
+        if (view.request !== null) requests.taken()
         schedule(monotonicMs() + 250)
         return
       }
@@ -268,10 +282,13 @@ export function startGroup(options: GroupOptions): GroupLoop {
     }
     const before = last
     last = { view, decision }
+    if (redisAnswers(view)) endedAtOnce = null
     address.look(state, view, policy)
     if (decision.diagnosis === 'i-serve' && view.keepalived?.vipHere === true && view.keepalived.allowed) servedWithAddressMs = view.nowMs
     for (const event of decision.events) if (event.kind === 'detected') record(event, view.nowWallMs)
     tell(changed || asked)
+    // BEFORE a promotion: whoever is attached to it would count as a replica.
+    options.archive?.phaseIs(state.phase)
     const results = await carryOut(decision.actions, hands)
     finish(view, decision, results, changed || before?.decision.rule !== decision.rule)
   }
@@ -284,8 +301,8 @@ export function startGroup(options: GroupOptions): GroupLoop {
     else if (durable && room.enough) told.clear()
     if (failure === undefined)
       for (const event of decision.events) if (event.kind !== 'detected' && (event.kind !== 'alarm' || isNews(event.text, view.nowMs))) record(event)
-    if (view.request !== null) requests.shift()
-    for (const result of state.results) settle(result)
+    if (view.request !== null) requests.taken()
+    for (const result of state.results) requests.ended(result)
     const acted = results.some((r) => !renewals.includes(r.action.kind))
     if (worthKeeping || acted) {
       journal.append({ atWallMs: view.nowWallMs, rule: decision.rule, because: decision.because, view, actions: results, next: decision.next })
@@ -303,21 +320,19 @@ export function startGroup(options: GroupOptions): GroupLoop {
     record({ kind, epoch: state.epoch, text: why })
   }
 
+  function statementNow(view: View): Statement {
+    return { ...statementOf(state, view, policy), ...(options.archive?.archives() === true ? { archives: true as const } : {}) }
+  }
+
   /** On every change of what matters, when asked, and every second. */
   function tell(force: boolean): void {
     if (last === null) return
-    const statement = statementOf(state, last.view, policy)
+    const statement = statementNow(last.view)
     const text = essence(statement)
     const nowMs = monotonicMs()
     if (!force && text === said.text && nowMs - said.atMs < statementMs) return
     said = { text, atMs: nowMs }
     for (const peerHost of senses.peerHosts) options.say(peerHost, statement)
-  }
-
-  const waiters = new Map<string, (result: RequestResult) => void>()
-  function settle(result: RequestResult): void {
-    waiters.get(result.id)?.(result)
-    waiters.delete(result.id)
   }
 
   wake()
@@ -335,28 +350,16 @@ export function startGroup(options: GroupOptions): GroupLoop {
       wake()
     },
     sayAllTo: (peerHost) => {
-      if (last !== null && senses.peerHosts.includes(peerHost)) options.say(peerHost, statementOf(state, last.view, policy))
+      if (last !== null && senses.peerHosts.includes(peerHost)) options.say(peerHost, statementNow(last.view))
     },
     vrrp: (word, reader) => {
       senses.vrrp(word, reader)
       wake()
     },
-    request: (request, deadlineMs) => {
-      if (requests.length >= maxRequests) return Promise.resolve({ id: request.id, ok: false, message: 'too many requests are waiting' })
-      if (!durable) return Promise.resolve({ id: request.id, ok: false, message: 'the state directory cannot be written, so nothing may be changed (HF205)' })
-      return new Promise((resolve) => {
-        const late = setTimeout(() => {
-          waiters.delete(request.id)
-          resolve({ id: request.id, ok: false, message: `no result within ${deadlineMs} ms; see status` })
-        }, deadlineMs)
-        waiters.set(request.id, (result) => {
-          clearTimeout(late)
-          resolve(result)
-        })
-        requests.push(request)
-        wake()
-      })
-    },
+    request: (request, deadlineMs) =>
+      durable
+        ? requests.ask(request, deadlineMs)
+        : Promise.resolve({ id: request.id, ok: false, message: 'the state directory cannot be written, so nothing may be changed (HF205)' }),
     serves: () => isServingPhase(state.phase) || stands(state),
     pace: () => {
       const isSettled = state.handover === null && state.writesHeldSinceMs === null && !stands(state)
@@ -373,9 +376,10 @@ export function startGroup(options: GroupOptions): GroupLoop {
       state,
       view: last?.view ?? null,
       decision: last?.decision ?? null,
-      statement: last === null ? null : statementOf(state, last.view, policy),
+      statement: last === null ? null : statementNow(last.view),
       policy,
       address: address.report(monotonicMs()),
+      endedAtOnce,
     }),
     stop: async () => {
       await stop()
@@ -389,10 +393,4 @@ export function startGroup(options: GroupOptions): GroupLoop {
 /** A candidate is listened to as closely as a primary: the votes that it asks for are its first lease. */
 function stands(state: State): boolean {
   return state.vote?.to === state.host && state.vote.epoch > state.epoch
-}
-
-/** What makes a statement news: all but the numbers that move all the time. */
-function essence(statement: Statement): string {
-  const { redis, ...rest } = statement
-  return JSON.stringify([rest, redis === null ? null : [redis.runId, redis.role, redis.loading, redis.upstream, redis.linkUp, redis.syncing, redis.replid]])
 }

@@ -5,8 +5,7 @@
 import type { Config } from '../model/config.ts'
 import { sentinelUser } from '../model/sentinel.ts'
 import { setVip } from '../act/keepalived.ts'
-import { readSentinelPassword } from '../config/files.ts'
-import { openRedis, type RedisTarget } from '../redis/link.ts'
+import { openRedis, sentinelTarget, type RedisTarget } from '../redis/link.ts'
 import { localIp } from '../model/local-address.ts'
 import { isServingPhase } from '../decide/situation.ts'
 import type { GroupLoop } from './group.ts'
@@ -36,7 +35,7 @@ export async function leaveGroup({ config, host, name, loop, sentinels }: Leavin
   if (member !== undefined) {
     const denied = group.vip === undefined ? null : setVip(config.paths, group.name, false)
     if (denied?.done === false) return denied.why
-    const { current } = await passwordsOf(config.paths, group)
+    const { current } = await passwordsOf(config.paths, group, 'redis')
     // The valve first: no order of a Sentinel undoes what follows.
     const fence: readonly (readonly string[])[] = [
       ...(group.sentinel === undefined
@@ -52,7 +51,8 @@ export async function leaveGroup({ config, host, name, loop, sentinels }: Leavin
   }
   const { sentinel } = group
   if (sentinel === undefined || sentinel.process !== 'direct' || !sentinel.hosts.includes(host)) return null
-  const target = { host: localIp(config, host), port: sentinel.port, password: await readSentinelPassword(group) }
+  const { current: password } = await passwordsOf(config.paths, group, 'sentinels')
+  const target = sentinelTarget({ host: localIp(config, host), port: sentinel.port }, password)
   // Its answer is that the connection ends.
   await tell(target, [['SHUTDOWN']])
   const left = await openRedis(target, deadlineMs, () => {})

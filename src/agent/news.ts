@@ -1,4 +1,8 @@
-/** Which alarms are worth a line: what lasts is decided anew in every cycle, often several in turn, and the log needs each of them once. */
+/**
+ * What is news. Which alarms are worth a line: what lasts is decided anew in every cycle, often several in turn, and the log needs each of
+ * them once. And which statements differ from the one before.
+ */
+import type { Statement } from '../model/view.ts'
 
 /** An alarm that was not decided for so long was over; the next time it is news again. */
 const overAfterMs = 60_000
@@ -15,4 +19,10 @@ export function alarmNews(): (text: string, nowMs: number) => boolean {
     known.set(text, nowMs)
     return nowMs - lastMs >= overAfterMs
   }
+}
+
+/** What makes a statement news: all but the numbers that move all the time. */
+export function essence(statement: Statement): string {
+  const { redis, ...rest } = statement
+  return JSON.stringify([rest, redis === null ? null : [redis.runId, redis.role, redis.loading, redis.upstream, redis.linkUp, redis.syncing, redis.replid]])
 }

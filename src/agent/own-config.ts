@@ -6,11 +6,13 @@ import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hostsOf, type Config } from '../model/config.ts'
 import type { ConfigOffer, OfferAnswer, RunningConfig } from '../model/own-config.ts'
-import { OperatorError } from '../model/error.ts'
+import { OperatorError, type ErrorCode } from '../model/error.ts'
 import { configHistoryDir } from '../model/paths.ts'
 import { writeDurably } from '../act/durable.ts'
 import { identityOf, withOwnKeys } from '../config/identity.ts'
 import { checkConfigText } from '../config/load.ts'
+import type { FileFindings } from '../config/files.ts'
+import { tryConfig } from '../trial/config.ts'
 
 const keptFiles = 10
 /** The answer must reach whoever asked before the port is closed. */
@@ -39,13 +41,16 @@ export function ownConfig(options: OwnConfigOptions): OwnConfig {
   let isTaking = false
 
   async function offer({ text: offered, from, dryRun }: ConfigOffer): Promise<OfferAnswer> {
-    const refuse = (why: string): OfferAnswer => ({ ok: false, why, warnings: [] })
+    const refuse = (why: string, code?: ErrorCode): OfferAnswer => ({ ok: false, why, warnings: [], ...(code === undefined ? {} : { code }) })
     if (from !== identity.hash) return refuse(`${host} runs with another configuration by now (${identity.hash}, not ${from})`)
     if (isTaking) return refuse(`${host} is taking up another configuration at this moment`)
     isTaking = !dryRun
     try {
       const wanted = withOwnKeys(offered, text)
-      const checked = await checkConfigText(wanted, file)
+      const checked = await checkConfigText(wanted, file, {
+        machine: (c) => asked(c, host),
+        backupsOf: ({ members }) => members.some((member) => member.host === host),
+      })
       if (checked.config.hosts[host] === undefined) return refuse(`${file} would have no host ${host}`)
       if (dryRun) return { ok: true, why: '', warnings: checked.warnings }
       const leaves = Object.values(config.groups).filter((g) => hostsOf(g).includes(host) && !isIn(checked.config, g.name, host))
@@ -65,11 +70,17 @@ export function ownConfig(options: OwnConfigOptions): OwnConfig {
       return { ok: true, why: '', warnings: checked.warnings }
     } catch (error) {
       isTaking = false
-      return refuse(error instanceof OperatorError ? error.message : `${file} cannot be written: ${(error as Error).message}`)
+      return error instanceof OperatorError ? refuse(error.message, error.code) : refuse(`${file} cannot be written: ${(error as Error).message}`)
     }
   }
 
   return { running: () => ({ ...identity, file, text, problem }), offer }
+}
+
+/** What cannot be tried is refused: the redis that serves would not come back from its next crash, and asking again costs nothing. */
+async function asked(config: Config, host: string): Promise<FileFindings> {
+  const { problems, untried } = await tryConfig(config, host)
+  return { problems: [...problems, ...untried], warnings: [] }
 }
 
 function isIn(config: Config, name: string, host: string): boolean {

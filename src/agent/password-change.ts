@@ -1,173 +1,121 @@
 /**
- * The password of a group while it is changed, on this host: remembered DURABLY BEFORE redis hears of it, so that a redis that is started
- * meanwhile takes both. After each step the agent starts anew in place with what is remembered. In which order hosts go is cli/password.ts.
+ * A password of a group, that of redis or that of its Sentinels, on this host: with which the agent comes, and what redis or the Sentinel here is told while it is
+ * changed. The steps, and what is remembered between them, are two-step.ts.
  */
 import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import type { Config, GroupConfig } from '../model/config.ts'
-import { OperatorError } from '../model/error.ts'
-import type { PasswordAnswer, PasswordChange, PasswordRequest, PasswordWord } from '../model/password.ts'
 import { localIp } from '../model/local-address.ts'
+import { guardedHosts, passwordFileOf, passwordKinds, type PasswordOf } from '../model/password.ts'
 import { passwordChangeFile } from '../model/paths.ts'
-import { removeDurably, writeDurably } from '../act/durable.ts'
-import { replaceFile } from './own-config.ts'
-import { isPassword, readPassword } from '../config/files.ts'
+import { sentinelMemory } from '../act/sentinel-process.ts'
+import { isPassword, readPassword, readSentinelPassword } from '../config/files.ts'
 import { openRedis, type RedisTarget } from '../redis/link.ts'
+import { passwordOrders, type Orders } from './password-orders.ts'
+import { keepTwoStep, rememberedOr, type Guard, type PasswordKeeper, type Passwords } from './two-step.ts'
 
 const deadlineMs = 1000
-/** The answer must reach whoever asked before the port is closed. */
-const answerFirstMs = 100
 
-export interface Passwords {
-  /** With which the agent and the replication come. */
-  readonly current: string | undefined
-  /** Valid beside it, while it is changed. */
-  readonly other?: string | undefined
+/** Of CLIENT LIST. Its two connections: one asks and tells, the other would listen and does not. */
+const refusedSentinel = /^id=(\d+) addr=(\S+):\d+ .*? name= .* sub=0 .* cmd=(?:ping|publish|subscribe|info) /gm
+
+export async function passwordsOf(paths: Config['paths'], group: GroupConfig, of: PasswordOf): Promise<Passwords> {
+  const inFile = (): Promise<string | undefined> => readFromFile(group, of)
+  return passwordFileOf(group, of) === undefined ? { current: undefined } : rememberedOr(passwordChangeFile(paths, group.name, of), inFile)
 }
 
-/** What is remembered goes before the file: it may have been half-way between the two. */
-export async function passwordsOf(paths: Config['paths'], group: GroupConfig): Promise<Passwords> {
-  const change = await readChange(paths, group.name)
-  if (change === null || group.passwordFile === undefined) return { current: await readPassword(group) }
-  return change.stage === 'using' ? { current: change.new, other: change.old } : { current: change.old, other: change.new }
+function readFromFile(group: GroupConfig, of: PasswordOf): Promise<string | undefined> {
+  return of === 'redis' ? readPassword(group) : readSentinelPassword(group)
 }
 
-async function readChange(paths: Config['paths'], group: string): Promise<PasswordChange | null> {
-  const file = passwordChangeFile(paths, group)
-  let text: string
-  try {
-    text = await readFile(file, 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
-    throw error
-  }
-  const change = JSON.parse(text) as Partial<PasswordChange>
-  const isSound = (change.stage === 'offered' || change.stage === 'using') && typeof change.old === 'string' && typeof change.new === 'string'
-  if (!isSound) throw new OperatorError('HF206', `${file} is damaged`, 'put the password that redis takes into the password file, and move this file away')
-  return change as PasswordChange
-}
+type At = Omit<RedisTarget, 'password'>
 
-export interface PasswordKeeper {
-  /** Two are valid, as this agent was started. */
-  readonly isChanging: boolean
-  readonly word: () => Promise<PasswordWord | null>
-  readonly step: (request: PasswordRequest) => Promise<PasswordAnswer>
-}
-
-type At = Pick<RedisTarget, 'host' | 'port'>
+export type PasswordKeepers = (group: string, of: PasswordOf) => PasswordKeeper | null
 
 /** Of each group of this host. */
-export async function passwordKeepers(
-  config: Config,
-  host: string,
-  names: readonly string[],
-  secret: string,
-  changed: () => void,
-): Promise<ReadonlyMap<string, PasswordKeeper>> {
+export async function passwordKeepers(config: Config, host: string, names: readonly string[], secret: string, changed: () => void): Promise<PasswordKeepers> {
   const keepers = new Map<string, PasswordKeeper>()
-  for (const name of names) {
-    const group = config.groups[name]
-    if (group === undefined) continue
-    const member = group.members.find((m) => m.host === host)
-    const at = member === undefined ? null : { host: localIp(config, host), port: member.port }
-    keepers.set(name, await passwordKeeper(config.paths, group, at, secret, changed))
-  }
-  return keepers
-}
-
-/** `at`: the redis here; null: there is none. `changed`: start anew. */
-export async function passwordKeeper(paths: Config['paths'], group: GroupConfig, at: At | null, secret: string, changed: () => void): Promise<PasswordKeeper> {
-  const isChanging = (await readChange(paths, group.name)) !== null
-  const file = group.passwordFile
-  const id = (password: string): string => passwordId(secret, group.name, password)
-  let isTaking = false
-
-  async function word(): Promise<PasswordWord | null> {
-    const { current, other } = await passwordsOf(paths, group)
-    if (current === undefined) return null
-    const change = await readChange(paths, group.name)
-    return {
-      stage: change?.stage ?? 'none',
-      current: id(current),
-      other: other === undefined ? null : id(other),
-      takesCurrent: await takes(at, current),
-      takesOther: other === undefined ? null : await takes(at, other),
+  for (const group of names.flatMap((name) => config.groups[name] ?? [])) {
+    for (const of of passwordKinds) {
+      if (of === 'sentinels' && group.sentinel === undefined) continue
+      const at = guardedAt(config, group, host, of)
+      const others = guardedHosts(group, of).flatMap((h) => (h === host ? [] : (config.hosts[h]?.ip ?? [])))
+      const password = (): string | null => sentinelMemory({ config, group })?.password ?? null
+      const sentinel = of === 'sentinels' && at !== null ? { sentinel: { others, password } } : {}
+      keepers.set(`${of} ${group.name}`, await passwordKeeper({ paths: config.paths, group, of, at, ...sentinel, secret, changed }))
     }
   }
-
-  async function step({ step: what, password }: PasswordRequest): Promise<PasswordAnswer> {
-    if (file === undefined) return { ok: false, why: 'the group has no password_file' }
-    if (group.process === 'external') return { ok: false, why: 'its redis is external: the passwords in its redis.conf are yours to change' }
-    if (!isPassword(password)) return { ok: false, why: 'not a password: empty, or with a line break or control character' }
-    if (isTaking) return { ok: false, why: 'another step is under way' }
-    isTaking = true
-    try {
-      const why = await { offer, use, finish }[what](password)
-      // Also where it was refused half-way: what is remembered counts.
-      setTimeout(changed, answerFirstMs)
-      return { ok: why === null, why: why ?? '' }
-    } catch (error) {
-      isTaking = false
-      return { ok: false, why: (error as Error).message }
-    }
-  }
-
-  async function remember(change: PasswordChange): Promise<void> {
-    await writeDurably(passwordChangeFile(paths, group.name), JSON.stringify(change), 0o600)
-  }
-
-  async function offer(password: string): Promise<string | null> {
-    const change = await readChange(paths, group.name)
-    const { current } = await passwordsOf(paths, group)
-    if (current === password && change === null) return null
-    if (change !== null && password !== change.new && password !== change.old)
-      return 'a change to another password is under way: finish it first, or give the file of the old password to go back'
-    // Back to the old one, in the same steps.
-    // Before anything is remembered: a redis that does not know ACLs would not start from a file with both.
-    const unable = await tell(at, [current ?? '', change?.new ?? current ?? ''], [['ACL', 'WHOAMI']])
-    if (unable !== null) return unable
-    const isBack = change !== null && password === change.old
-    const next: PasswordChange = change === null ? { stage: 'offered', old: current ?? '', new: password } : isBack ? swapped(change) : change
-    await remember(next)
-    return tell(at, [next.old, next.new], [['ACL', 'SETUSER', 'default', `>${next.old}`, `>${next.new}`]])
-  }
-
-  async function use(password: string): Promise<string | null> {
-    const change = await readChange(paths, group.name)
-    if (change === null) return (await readPassword(group)) === password ? null : 'it was not offered here'
-    if (change.new !== password) return 'another password was offered here'
-    await remember({ ...change, stage: 'using' })
-    if (file !== undefined) await replaceFile(file, `${password}\n`)
-    return tell(at, [change.new, change.old], [['CONFIG', 'SET', 'masterauth', password]])
-  }
-
-  async function finish(password: string): Promise<string | null> {
-    const change = await readChange(paths, group.name)
-    if (change !== null && (change.stage !== 'using' || change.new !== password)) return 'it is not in use here yet'
-    if (change === null && (await readPassword(group)) !== password) return 'it was not offered here'
-    // A redis that was started with both has this `requirepass` already, and CONFIG SET of what is set does nothing: the user is told too.
-    const only = [
-      ['CONFIG', 'SET', 'requirepass', password],
-      ['ACL', 'SETUSER', 'default', 'resetpass', `>${password}`],
-    ]
-    // Redis first: should this end in the middle, the next try does it again.
-    const why = await tell(at, [password], only)
-    if (why !== null) return why
-    if (change !== null && (await takes(at, change.old)) === true) return 'its redis takes the old password all the same'
-    await removeDurably(passwordChangeFile(paths, group.name))
-    return null
-  }
-
-  return { isChanging, word, step }
+  return (group, of) => keepers.get(`${of} ${group}`) ?? null
 }
 
-/** What was in use stays so: the old one of now is the one that agents and replication came with. */
-function swapped(change: PasswordChange): PasswordChange {
-  return change.stage === 'using' ? { stage: 'offered', old: change.new, new: change.old } : { stage: 'using', old: change.new, new: change.old }
+/** null: nobody here asks for it. */
+function guardedAt(config: Config, group: GroupConfig, host: string, of: PasswordOf): At | null {
+  if (!guardedHosts(group, of).includes(host)) return null
+  const port = of === 'redis' ? group.members.find((m) => m.host === host)?.port : group.sentinel?.port
+  if (port === undefined) return null
+  const at = { host: localIp(config, host), port }
+  return of === 'redis' ? at : { ...at, user: 'default' }
 }
 
+export interface KeeperOptions {
+  readonly paths: Config['paths']
+  readonly group: GroupConfig
+  readonly of: PasswordOf
+  /** Who asks for it here; null: nobody. */
+  readonly at: At | null
+  /** Of a Sentinel: where the others are, and with which password it comes to them. */
+  readonly sentinel?: { readonly others: readonly string[]; readonly password: () => string | null }
+  readonly secret: string
+  /** Start anew. */
+  readonly changed: () => void
+}
+
+export function passwordKeeper({ paths, group, of, at, sentinel, secret, changed }: KeeperOptions): Promise<PasswordKeeper> {
+  return keepTwoStep({
+    file: passwordFileOf(group, of),
+    changeFile: passwordChangeFile(paths, group.name, of),
+    inFile: () => readFromFile(group, of),
+    id: (password) => passwordId(secret, group.name, password),
+    refuses: (password) => notOurs(group, of) ?? (isPassword(password, of) ? null : passwordOrders[of].noPassword),
+    guard: guardAt(at, of, sentinel),
+    changed,
+  })
+}
+
+function guardAt(at: At | null, of: PasswordOf, sentinel: KeeperOptions['sentinel']): Guard {
+  const { name, probe, takeBoth, comeWith, takeOnly } = passwordOrders[of]
+  const order = (known: readonly string[], commands: Orders): Promise<string | null> => tell(name, at, known, commands)
+  return {
+    probe: (known) => order(known, probe),
+    takeBoth: async (one, two) => {
+      const why = await order([one, two], takeBoth(one, two))
+      return why ?? (sentinel !== undefined && at !== null ? haveConnectAnew({ ...at, password: two }, sentinel.others) : null)
+    },
+    comeWith: (password, known) => order(known, comeWith(password)),
+    takeOnly: async (password, old) => {
+      const why = await order([password], takeOnly(password))
+      if (why !== null) return why
+      return old !== null && (await takes(at, old)) === true ? `${name} takes the old password all the same` : null
+    },
+    takes: (password) => takes(at, password),
+    isOpen: () => (sentinel === undefined || at === null ? Promise.resolve(false) : isOpen(at)),
+    comes: (password) => (sentinel === undefined ? masterauthIs(at, password) : Promise.resolve(sentinel.password() === password)),
+  }
+}
+
+/** null: it is Holdfast's to change. */
+export function notOurs(group: GroupConfig, of: PasswordOf): string | null {
+  if (of === 'redis') return group.process === 'external' ? 'its redis is external: the passwords in its redis.conf are yours to change' : null
+  return group.sentinel?.process === 'external' ? 'its Sentinels are external: the passwords in their files are yours to change' : null
+}
+
+/** By which one is compared with another, and cannot be told. */
 export function passwordId(secret: string, group: string, password: string): string {
   return createHash('sha256').update(`holdfast password 1\0${secret}\0${group}\0${password}`).digest('hex').slice(0, 16)
+}
+
+/** The same of the agents' secret. */
+export function secretId(secret: string): string {
+  return createHash('sha256').update(`holdfast secret 1\0${secret}`).digest('hex').slice(0, 16)
 }
 
 async function takes(at: At | null, password: string): Promise<boolean | null> {
@@ -177,8 +125,26 @@ async function takes(at: At | null, password: string): Promise<boolean | null> {
   return opened.ok ? true : /WRONGPASS|invalid.*password/i.test(opened.why) ? false : null
 }
 
+/** null: there is no redis here, or no answer. */
+async function masterauthIs(at: At | null, password: string): Promise<boolean | null> {
+  if (at === null) return null
+  const opened = await openRedis({ ...at, password }, deadlineMs, () => {})
+  if (!opened.ok) return null
+  const answer = await opened.value.call(['CONFIG', 'GET', 'masterauth'], deadlineMs)
+  opened.value.close()
+  return answer.ok && Array.isArray(answer.value) ? answer.value[1] === password : null
+}
+
+async function isOpen(at: At): Promise<boolean> {
+  const opened = await openRedis({ ...at, password: undefined }, deadlineMs, () => {})
+  if (!opened.ok) return false
+  const answer = await opened.value.call(['PING'], deadlineMs)
+  opened.value.close()
+  return answer.ok
+}
+
 /** null: done. By a connection of its own, with the first password that is taken. */
-async function tell(at: At | null, passwords: readonly string[], commands: readonly (readonly string[])[]): Promise<string | null> {
+async function tell(name: string, at: At | null, passwords: readonly string[], commands: Orders): Promise<string | null> {
   if (at === null) return null
   let why = ''
   for (const one of passwords) {
@@ -190,12 +156,29 @@ async function tell(at: At | null, passwords: readonly string[], commands: reado
     try {
       for (const command of commands) {
         const answer = await opened.value.call(command, deadlineMs)
-        if (!answer.ok) return `redis: ${command.slice(0, 3).join(' ')}: ${answer.why}`
+        if (!answer.ok) return `${name}: ${command.slice(0, 3).join(' ')}: ${answer.why}`
       }
       return null
     } finally {
       opened.value.close()
     }
   }
-  return `its redis cannot be told: ${why}`
+  return `${name} cannot be told: ${why}`
+}
+
+/**
+ * A Sentinel signs in when it connects, and one that was refused then asks on that connection for ever. Those that were let in have names.
+ */
+async function haveConnectAnew(target: RedisTarget, hosts: readonly string[]): Promise<string | null> {
+  const opened = await openRedis(target, deadlineMs, () => {})
+  if (!opened.ok) return opened.why
+  try {
+    const clients = await opened.value.call(['CLIENT', 'LIST'], deadlineMs)
+    if (!clients.ok) return clients.why
+    for (const [, id, ip] of String(clients.value).matchAll(refusedSentinel))
+      if (id !== undefined && hosts.includes(ip ?? '')) await opened.value.call(['CLIENT', 'KILL', 'ID', id], deadlineMs)
+    return null
+  } finally {
+    opened.value.close()
+  }
 }

@@ -14,14 +14,25 @@ function keyOf(secret: string): Buffer {
   return createHash('sha256').update(`holdfast psk 1\0${secret}`).digest()
 }
 
+/**
+ * Which secret is meant, while it is changed and two are valid. It goes over the wire in clear: enough to tell two from each other, and no help to anybody who
+ * guesses.
+ */
+export function secretHint(secret: string): string {
+  return createHash('sha256').update(`holdfast psk hint 1\0${secret}`).digest('hex').slice(0, 4)
+}
+
 export interface SecureAcceptor {
   /** Takes over a plain socket whose first byte looks like TLS. */
   readonly accept: (socket: Socket) => void
 }
 
-export function secureAcceptor(secret: string, accepted: (socket: TLSSocket) => void, refused: (why: string) => void): SecureAcceptor {
-  const psk = keyOf(secret)
-  const server = createServer({ ...options, handshakeTimeout: handshakeDeadlineMs, pskCallback: () => psk }, accepted)
+/** `secrets`: all that are valid; who says nothing of which one it has comes with the first. */
+export function secureAcceptor(secrets: readonly [string, ...string[]], accepted: (socket: TLSSocket) => void, refused: (why: string) => void): SecureAcceptor {
+  const first = keyOf(secrets[0])
+  const keys = new Map(secrets.map((secret) => [secretHint(secret), keyOf(secret)]))
+  const pskCallback = (_socket: TLSSocket, identity: string): Buffer => keys.get(identity.slice(identity.indexOf('#') + 1)) ?? first
+  const server = createServer({ ...options, handshakeTimeout: handshakeDeadlineMs, pskCallback }, accepted)
   server.on('tlsClientError', (error) => refused(error.message))
   return { accept: (socket) => server.emit('connection', socket) }
 }
@@ -34,7 +45,7 @@ export function secureConnect(host: string, port: number, secret: string, identi
     ...options,
     // There is no certificate: whoever finishes the handshake knows the secret.
     checkServerIdentity: () => undefined,
-    pskCallback: () => ({ psk, identity }),
+    pskCallback: () => ({ psk, identity: `${identity}#${secretHint(secret)}` }),
   })
 }
 

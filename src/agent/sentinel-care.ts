@@ -10,6 +10,7 @@ import { layoutOf, type RepairAnswer, type SentinelLayout, type SentinelPicture,
 import { forget, introduce, orderSentinel, reset, setAsConfigured, type Introduction, type Order } from '../act/sentinel-repair.ts'
 import { watchOf } from '../decide/sentinel-hygiene.ts'
 import { isCalledFor, mayRepair, notYet, repairWords } from '../decide/sentinel-repair.ts'
+import { sentinelTarget } from '../redis/link.ts'
 import { lookAtSentinels } from '../observe/sentinel-look.ts'
 import type { GroupSnapshot } from './group.ts'
 import type { GroupSentinels } from './sentinel.ts'
@@ -66,7 +67,7 @@ function careWith({ group, host, sentinels, snapshot, note }: CareOptions, layou
       return repair.host === host ? sentinels.renewId() : failed(`only the agent of ${repair.host} can stop and start its Sentinel`)
     const at = layout.sentinels.find((s) => s.host === repair.host)
     if (at === undefined) return failed(`no Sentinel on ${repair.host}`)
-    return orderSentinel({ host: at.ip, port: at.port, password: sentinels.password }, orderOf(repair, picture))
+    return orderSentinel(sentinelTarget({ host: at.ip, port: at.port }, sentinels.password), orderOf(repair, picture))
   }
 
   function orderOf(repair: Exclude<SentinelRepair, { readonly kind: 'forget' | 'renew-id' }>, picture: SentinelPicture): Order {

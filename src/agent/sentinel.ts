@@ -9,13 +9,13 @@ import { done, failed, type Outcome } from '../model/outcome.ts'
 import { sentinelPace, sentinelUser, type SentinelProbe, type SentinelSettings } from '../model/sentinel.ts'
 import type { SentinelProcess } from '../act/sentinel-process.ts'
 import { sentinelMemory, sentinelProcess } from '../act/sentinel-process.ts'
-import { readSentinelPassword } from '../config/files.ts'
 import type { SentinelPace } from '../observe/sentinel-pace.ts'
 import { observeSentinels, type SentinelObserver } from '../observe/sentinels.ts'
-import { openRedis, type RedisLink } from '../redis/link.ts'
+import { openRedis, sentinelTarget, type RedisLink } from '../redis/link.ts'
 import { passwordHash, sentinelUserPassword } from '../redis/sentinel-id.ts'
-import { monitoredOf, settingsOf, settingWords } from '../render/sentinel-conf.ts'
+import { monitoredOf, settingsOf, settingWords, type SentinelMemory } from '../render/sentinel-conf.ts'
 import { monotonicMs } from './clock.ts'
+import { passwordsOf } from './password-change.ts'
 
 /** A look at /proc and at what was last heard: nothing is asked in calm times. */
 const lookEveryMs = 1000
@@ -24,7 +24,7 @@ const settledMs = 3000
 /** While it does not run. */
 const againMs = 200
 const askDeadlineMs = 1000
-/** Its own file says as whom it comes to redis; it writes that anew at each change. */
+/** Its own file says as whom it comes to redis; it writes that anew at each change. And how long one of somebody else may go on at its own pace. */
 const lookAtUserMs = 5000
 /** The first start of all waits so long for a word of who serves: the Sentinel of a host that was replaced must not begin at epoch 0. */
 const hearFirstMs = 500
@@ -38,7 +38,7 @@ export interface SentinelsOptions {
   readonly config: Config
   readonly group: GroupConfig
   readonly host: string
-  readonly secret: string
+  readonly secrets: readonly [string, ...string[]]
   readonly wake: () => void
   readonly pace: () => SentinelPace
   readonly serves: () => { readonly host: string; readonly epoch: number } | null
@@ -47,8 +47,8 @@ export interface SentinelsOptions {
 
 export interface GroupSentinels {
   readonly sense: SentinelObserver
-  /** Hash of the password with which Sentinels come to redis. */
-  readonly key: string
+  /** Hashes of the passwords with which Sentinels may come to redis: two while the agents' secret is changed. */
+  readonly keys: readonly string[]
   /** The Sentinels' own. */
   readonly password: string | undefined
   /** From now on the Sentinel of this host is looked after, if it has one. */
@@ -61,8 +61,8 @@ export interface GroupSentinels {
 export async function openSentinels(options: SentinelsOptions): Promise<GroupSentinels> {
   const { config, group, host } = options
   const { hosts, port, downAfterMs } = settingsOf(group)
-  const password = await readSentinelPassword(group)
-  const userPassword = sentinelUserPassword(options.secret, group.name)
+  const { current: password, other: otherPassword } = await passwordsOf(config.paths, group, 'sentinels')
+  const userPassword = sentinelUserPassword(options.secrets[0], group.name)
   const ipOf = (name: string): string => config.hosts[name]?.ip ?? ''
   const sense = observeSentinels({
     group: group.name,
@@ -72,15 +72,18 @@ export async function openSentinels(options: SentinelsOptions): Promise<GroupSen
     downAfterMs,
     clock: monotonicMs,
     pace: options.pace,
-    wake: options.wake,
+    wake: () => {
+      options.wake()
+      keeper?.heard()
+    },
   })
   let keeper: SentinelKeeper | null = null
   return {
     sense,
-    key: passwordHash(userPassword),
+    keys: options.secrets.map((secret) => passwordHash(sentinelUserPassword(secret, group.name))),
     password,
     keep: () => {
-      if (hosts.includes(host)) keeper ??= keepSentinel({ ...options, password, userPassword, probe: sense.probe })
+      if (hosts.includes(host)) keeper ??= keepSentinel({ ...options, password, otherPassword, userPassword, probe: sense.probe })
     },
     renewId: () => keeper?.renewId() ?? Promise.resolve(failed(`no Sentinel of ${group.name} is looked after on ${host}`)),
     close: () => {
@@ -90,22 +93,26 @@ export async function openSentinels(options: SentinelsOptions): Promise<GroupSen
   }
 }
 
-export interface KeeperOptions extends Omit<SentinelsOptions, 'secret' | 'wake' | 'pace'> {
+export interface KeeperOptions extends Omit<SentinelsOptions, 'secrets' | 'wake' | 'pace'> {
   readonly password: string | undefined
+  /** Valid beside it, while it is changed. */
+  readonly otherPassword?: string | undefined
   readonly userPassword: string
   readonly probe: () => readonly SentinelProbe[]
 }
 
 export interface SentinelKeeper {
+  /** There is news of a Sentinel. */
+  readonly heard: () => void
   readonly renewId: () => Promise<Outcome>
   readonly close: () => void
 }
 
 export function keepSentinel(options: KeeperOptions): SentinelKeeper {
-  const { config, group, host, password, userPassword, note } = options
+  const { config, group, host, password, otherPassword, userPassword, note } = options
   const wanted = settingsOf(group)
   const isOurs = wanted.process === 'direct'
-  const target = { host: localIp(config, host), port: wanted.port, password }
+  const target = sentinelTarget({ host: localIp(config, host), port: wanted.port }, password)
   const told = new Map<string, number>()
   let closed = false
   let looking = false
@@ -115,10 +122,22 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
   let changedAtMs = Number.NEGATIVE_INFINITY
   let running: number | null = null
   let hastened: number | null = null
+  let hastenedMs = Number.NEGATIVE_INFINITY
   let userSeenMs = Number.NEGATIVE_INFINITY
   const openedMs = monotonicMs()
   const process: SentinelProcess | null = isOurs
-    ? sentinelProcess({ config, group, host, password, userPassword, target, serves: options.serves, note: (text) => note('alarm', text), exited: ended })
+    ? sentinelProcess({
+        config,
+        group,
+        host,
+        password,
+        otherPassword,
+        userPassword,
+        target,
+        serves: options.serves,
+        note: (text) => note('alarm', text),
+        exited: ended,
+      })
     : null
 
   function ended(): void {
@@ -185,29 +204,43 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
     // Somebody may have had it forget the group and watch it again: as nobody in particular it would be above the valve.
     if (pid !== null && monotonicMs() - userSeenMs >= lookAtUserMs) {
       userSeenMs = monotonicMs()
-      if (!comesAsWanted()) await change('comes to redis as its user again', [], ['auth-user', sentinelUser, 'auth-pass', userPassword])
+      const memory = sentinelMemory({ config, group })
+      if (memory?.watches === true && !comesAsWanted(memory))
+        await change('comes to redis as its user again', [], ['auth-user', sentinelUser, 'auth-pass', userPassword])
+      if (memory !== null && password !== undefined && memory.password !== password) await comeWith(password)
     }
     const probe = options.probe().find((p) => p.host === host)
     if (probe === undefined) return
-    if (pid !== null && hastened !== pid && probe.reach === 'answers') await hasten(pid)
+    // That somebody else has started his anew does not show here.
+    const isSlow = isOurs ? pid !== null && hastened !== pid : monotonicMs() - hastenedMs >= lookAtUserMs
+    if (isSlow && probe.reach === 'answers') await hasten(pid)
     // What was asked before the last change says nothing about it.
     const isNews = monotonicMs() - probe.ageMs > changedAtMs
-    const isForgotten = probe.reach === 'trouble' && /no such (master|primary)/i.test(probe.trouble ?? '')
-    if (isForgotten && monotonicMs() - changedAtMs > settledMs) await teach()
+    if (isForgotten(probe)) await teach()
     else if (probe.reach === 'answers' && probe.facts !== null && isNews) await settle(probe.facts.settings)
   }
 
+  /** It was given none before. Who asks for none takes it all the same. */
+  async function comeWith(password: string): Promise<void> {
+    const opened = await openRedis(target, askDeadlineMs, () => {})
+    if (!opened.ok) return complain(`the Sentinel of ${host} cannot be given a password: ${opened.why}`, 'alarm')
+    const answer = await opened.value.call(['SENTINEL', 'CONFIG', 'SET', 'sentinel-pass', password], askDeadlineMs)
+    opened.value.close()
+    if (answer.ok) note('started', `the Sentinel of ${host} comes to the others with the password`)
+    else complain(`the Sentinel of ${host} cannot be given a password: ${answer.why}`, 'alarm')
+  }
+
   /** The agents' secret may have changed since the Sentinel was first started. */
-  function comesAsWanted(): boolean {
-    const memory = sentinelMemory({ config, group })
-    return memory?.watches !== true || (memory.user === sentinelUser && memory.userPassword === userPassword)
+  function comesAsWanted({ user, userPassword: found }: SentinelMemory): boolean {
+    return user === sentinelUser && found === userPassword
   }
 
   /**
    * In its own time a Sentinel looks once a second at what it has lost and once in ten at what it has: told of a new primary right after
-   * the crash of the old one, it would not connect to it for a second, and find it down for that. From redis 7.0 on; it forgets it when it ends.
+   * the crash of the old one, it would not connect to it for a second, and find it down for that, or be no Sentinel by which that one may serve. From redis 7.0
+   * on; no file says so, and it forgets it when it ends.
    */
-  async function hasten(pid: number): Promise<void> {
+  async function hasten(pid: number | null): Promise<void> {
     const opened = await openRedis(target, askDeadlineMs, () => {})
     if (!opened.ok) return
     const answer = await opened.value.call(
@@ -216,7 +249,10 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
     )
     opened.value.close()
     // A connection that broke is no answer.
-    if (answer.ok || /^ERR|unknown/i.test(answer.why)) hastened = pid
+    if (answer.ok || /^ERR|unknown/i.test(answer.why)) {
+      hastened = pid
+      hastenedMs = answer.ok ? monotonicMs() : Number.POSITIVE_INFINITY
+    }
     if (!answer.ok && wanted.downAfterMs < slowDownAfterMs) {
       const why = `the Sentinel of ${host} is older than redis 7.0 and connects to a new primary only a second after the old one crashed`
       complain(`${why}: with down_after_ms ${wanted.downAfterMs} it may find it down for that; ${slowDownAfterMs} or more is safe`, 'alarm')
@@ -236,9 +272,17 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
       )
   }
 
+  /** What was heard right after a change may be from before it. */
+  function isForgotten(probe: SentinelProbe): boolean {
+    return probe.reach === 'forgot' && monotonicMs() - changedAtMs > settledMs
+  }
+
   /** It does not know the group: somebody has had it forget (SENTINEL REMOVE). */
   async function teach(): Promise<void> {
-    const { host: holder, ip, port } = monitoredOf(config, group, options.serves()?.host ?? null)
+    const serves = options.serves()
+    // Told of a replica it would find it down for not being a primary, and fail over.
+    if (serves === null) return complain(`the Sentinel of ${host} does not watch ${group.name}: it is told when it is known who serves`, 'waiting')
+    const { host: holder, ip, port } = monitoredOf(config, group, serves.host)
     if (!isOurs) {
       complain(`the Sentinel of ${host} does not watch ${group.name}; it is external, and left as it is`, 'alarm')
       return
@@ -273,8 +317,15 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
     note(kind, why)
   }
 
+  /** Without a majority of Sentinels that watch it, a primary refuses writes: the next look would be late. */
+  function heard(): void {
+    const own = options.probe().find((p) => p.host === host)
+    if (own !== undefined && !looking && isForgotten(own)) lookIn(0)
+  }
+
   lookIn(0)
   return {
+    heard,
     renewId,
     close: () => {
       closed = true

@@ -5,8 +5,10 @@
 import type { Duplex } from 'node:stream'
 import type { RequestResult } from '../model/state.ts'
 import type { Request as OperatorRequest } from '../model/view.ts'
+import type { BackupCare } from './backups.ts'
 import type { OwnConfig } from './own-config.ts'
-import type { PasswordKeeper } from './password-change.ts'
+import type { PasswordKeepers } from './password-change.ts'
+import type { PasswordKeeper } from './two-step.ts'
 import type { GroupSnapshot } from './group.ts'
 import type { KeptStore } from './kept-store.ts'
 import type { LoggedEvent } from './log-files.ts'
@@ -17,15 +19,21 @@ export interface AgentSurface {
   readonly version: string
   readonly groups: () => readonly string[]
   readonly config: OwnConfig
-  /** null: no such group. */
-  readonly passwords: (group: string) => PasswordKeeper | null
+  /** null: no such group, or it has no Sentinels. */
+  readonly passwords: PasswordKeepers
+  /** What all agents have in common. */
+  readonly secret: PasswordKeeper
   readonly snapshot: (group: string) => GroupSnapshot | null
+  /** Why its redis here does not start, or would not; null: nothing is known against it. */
+  readonly cannotStart: (group: string) => string | null
   readonly request: (group: string, request: OperatorRequest, deadlineMs: number) => Promise<RequestResult>
   readonly events: (group: string, limit: number) => Promise<readonly LoggedEvent[]>
   /** What this host keeps of the group; null: it has no such group. */
   readonly kept: (group: string) => KeptStore | null
   /** What may be asked of its Sentinels through this agent; null: no such group here, or it has none. */
   readonly sentinels: (group: string) => SentinelCare | null
+  /** null: no such group here, it has no backups, or this host has no data of it. */
+  readonly backups: (group: string) => BackupCare | null
   /** A drill on a real group: stops or kills the local redis as a fault would. */
   readonly fault: (group: string, kind: 'crash' | 'hang') => Promise<RequestResult>
 }
@@ -34,7 +42,8 @@ export interface Door {
   /** Where it listens. */
   readonly ip: string
   readonly port: number
-  readonly secret: string
+  /** All that are valid, the one with which this agent comes first. */
+  readonly secrets: readonly [string, ...string[]]
   readonly surface: AgentSurface
   /** false: no such peer. */
   readonly peer: (host: string, stream: Duplex) => boolean

@@ -3,7 +3,7 @@
  * What it may announce is decided by the loops, through the track files; nothing here grants an address.
  */
 import type { Config } from '../model/config.ts'
-import type { Outcome } from '../model/outcome.ts'
+import { failed, type Outcome } from '../model/outcome.ts'
 import { keepalivedFifo } from '../model/paths.ts'
 import type { KeepalivedProbe } from '../model/view.ts'
 import { ensureKeepalived, keepalivedPid, tellsItsEnd } from '../act/keepalived.ts'
@@ -61,6 +61,8 @@ export function openVrrp(options: VrrpOptions): Vrrp {
   /** One at a time: two groups of one host lose their peer in the same moment, and share one file. */
   function apply(): Promise<Outcome> {
     const turn = queue.then(async () => {
+      // It waited behind another: what was killed meanwhile is not this agent's to start any more.
+      if (closed) return failed('this agent looks after keepalived no more')
       const asked = new Set(wanted)
       const resuming = keepalivedPid(config.paths) === null ? options.groups.filter((name) => !asked.has(name) && options.keeps(name)) : []
       const outcome = await ensureKeepalived(config, host, { yielding: asked, resuming: new Set(resuming) }, look)
@@ -120,6 +122,7 @@ export function openVrrp(options: VrrpOptions): Vrrp {
     if (!now) triedMs = performance.now()
     void apply().then((outcome) => {
       starting = false
+      if (closed) return
       if (!outcome.done) log('error', outcome.why)
       // Not again and again of one that does not stay up: the log has its own word.
       else if (!now && sinceTryMs > 1.5 * againMs) options.restarted()

@@ -119,7 +119,15 @@ export function startWitness(options: WitnessOptions): GroupLoop {
     serves: () => false,
     pace: () => (calm && view?.peers.every((p) => p.agent === 'alive') === true ? 'calm' : 'alert'),
     hasAddress: () => false,
-    snapshot: () => ({ state, view, decision: null, statement: view === null ? null : statementOf(state, view, policy), policy, address: null }),
+    snapshot: () => ({
+      state,
+      view,
+      decision: null,
+      statement: view === null ? null : statementOf(state, view, policy),
+      policy,
+      address: null,
+      endedAtOnce: null,
+    }),
     stop: async () => {
       await stop()
       await events.settled()

@@ -49,7 +49,7 @@ export function callAgent(config: Config, secret: string, host: string, call: Ca
         fail(
           new OperatorError(
             'HF301',
-            `no agent answers on ${host} (${target.ip}:${config.api.port}): ${error.message}`,
+            `no agent answers on ${host} (${target.ip}:${config.api.port}): ${isTls(error) ? 'what answers there is no agent of this group' : error.message}`,
             `start it there: holdfast agent --host ${host}`,
           ),
         )
@@ -62,7 +62,15 @@ export function callAgent(config: Config, secret: string, host: string, call: Ca
         path: call.path,
         headers: body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
       })
-      request.once('error', (error) => fail(new OperatorError('HF301', `the agent of ${host} broke off: ${error.message}`, 'see its log')))
+      request.once('error', (error) =>
+        fail(
+          new OperatorError(
+            'HF301',
+            `the agent of ${host} broke off: ${error.message}`,
+            'it has ended or was ended: start it again, and it ends what it had begun; see its log and holdfast status',
+          ),
+        ),
+      )
       request.once('response', (response) => {
         let text = ''
         response.setEncoding('utf8')
@@ -91,4 +99,9 @@ function finish(host: string, status: number, text: string, resolve: (value: unk
   }
   if (status >= 400) reject(new OperatorError('HF303', `the agent of ${host} refused: ${(value as { error?: string }).error ?? status}`, 'see its log'))
   else resolve(value)
+}
+
+/** OpenSSL's own words tell an operator nothing. */
+function isTls(error: NodeJS.ErrnoException): boolean {
+  return error.code?.startsWith('ERR_SSL') === true || /SSL routines/.test(error.message)
 }

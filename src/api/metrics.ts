@@ -76,6 +76,76 @@ const metrics: readonly Metric[] = [
   },
 ]
 
+type BackupReport = ReturnType<NonNullable<ReturnType<AgentSurface['backups']>>['report']>
+
+/** What the store holds is known to the agent that looks into it, and told by that one alone. */
+type OfBackup = Omit<Metric, 'samples' | 'type'> & { readonly type?: Metric['type']; readonly value: (report: BackupReport) => number | null | undefined }
+
+const backupMetrics: readonly OfBackup[] = [
+  {
+    name: 'holdfast_backup_last_good_timestamp_seconds',
+    help: 'The moment that the last good backup holds: the last one that a redis-server has loaded in a test.',
+    value: ({ glance }) => (glance?.lastGood == null ? null : glance.lastGood.atWallMs / 1000),
+  },
+  { name: 'holdfast_backup_bytes', help: 'Of the last backup, as it lies in the store.', value: ({ glance }) => glance?.newest?.storedBytes },
+  {
+    name: 'holdfast_backup_duration_seconds',
+    help: 'From asking redis for the last backup until it lay in the store.',
+    value: ({ glance }) => (glance?.newest == null ? null : glance.newest.tookMs / 1000),
+  },
+  {
+    name: 'holdfast_backup_restore_test_seconds',
+    help: 'What restoring the last good backup took in its test.',
+    value: ({ glance }) => (glance?.lastGood?.restoreMs == null ? null : glance.lastGood.restoreMs / 1000),
+  },
+  {
+    name: 'holdfast_backup_last_attempt_ok',
+    help: '1: the last backup that this agent began succeeded.',
+    value: ({ last }) => (last === null ? null : last.why === null ? 1 : 0),
+  },
+  { name: 'holdfast_backup_running', help: '1 while this agent makes or tests one.', value: ({ running }) => (running === null ? 0 : 1) },
+  {
+    name: 'holdfast_backup_alarm',
+    help: 'What is wrong with the backups, as far as this agent is to know: the number of alarms that status shows.',
+    value: ({ alarms }) => alarms.length,
+  },
+  {
+    name: 'holdfast_stream_running',
+    help: '1 while this agent archives the stream of the group, and redis sends it.',
+    value: ({ stream }) => (stream === null ? null : stream.running?.isAttached === true ? 1 : 0),
+  },
+  {
+    name: 'holdfast_stream_archived_timestamp_seconds',
+    help: 'Until when all that had been written lies in the store, from the agent that archives it.',
+    value: ({ stream }) => (stream?.running?.storedWallMs == null ? null : stream.running.storedWallMs / 1000),
+  },
+  {
+    name: 'holdfast_stream_lag_bytes',
+    help: 'What the group has written and the store does not have, from the agent that archives it.',
+    value: ({ stream }) => stream?.running?.lagBytes,
+  },
+  {
+    name: 'holdfast_stream_gaps_total',
+    type: 'counter',
+    help: 'How often something was missing where this agent was to go on with the archive.',
+    value: ({ stream }) => stream?.gaps,
+  },
+]
+
+function backupLines(agent: AgentSurface): readonly string[] {
+  const reports = agent.groups().flatMap((group) => {
+    const report = agent.backups(group)?.report()
+    return report === undefined ? [] : [{ group, report }]
+  })
+  return backupMetrics.flatMap(({ name, help, type = 'gauge', value }) => {
+    const samples = reports.flatMap(({ group, report }) => {
+      const number = value(report)
+      return number == null ? [] : [`${name}{group="${group}"} ${number}`]
+    })
+    return samples.length === 0 ? [] : [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...samples]
+  })
+}
+
 export function metricsText(agent: AgentSurface): string {
   const lines: string[] = []
   const seen = agent.groups().flatMap((group) => {
@@ -91,7 +161,7 @@ export function metricsText(agent: AgentSurface): string {
       lines.push(`${metric.name}{${text.join(',')}} ${value}`)
     }
   }
-  return lines.map((line) => `${line}\n`).join('')
+  return [...lines, ...backupLines(agent)].map((line) => `${line}\n`).join('')
 }
 
 /** What redis said last, unless that is too old to be told as if it were so now. */

@@ -4,9 +4,11 @@
  */
 import { Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
+import { passwordKinds } from '../model/password.ts'
 import type { Request as OperatorRequest } from '../model/view.ts'
 import type { GroupSnapshot } from '../agent/group.ts'
 import type { AgentSurface } from '../agent/surface.ts'
+import { addBackupRoutes } from './backup-routes.ts'
 import { addConfigRoutes } from './config-routes.ts'
 import { addKeptRoutes } from './kept-routes.ts'
 import { addPasswordRoutes } from './password-routes.ts'
@@ -72,6 +74,7 @@ export function agentRoutes(agent: AgentSurface): Hono {
       host: agent.host,
       version: agent.version,
       config: hashes(agent),
+      secretChanging: agent.secret.isChanging,
       groups: agent.groups().map((group) => {
         const snapshot = agent.snapshot(group)
         return {
@@ -82,7 +85,9 @@ export function agentRoutes(agent: AgentSurface): Hono {
           refuses: refusalOf(snapshot),
           view: snapshot?.view,
           address: snapshot?.address,
-          bothPasswords: agent.passwords(group)?.isChanging === true,
+          passwordsChanging: passwordKinds.filter((of) => agent.passwords(group, of)?.isChanging === true),
+          cannotStart: agent.cannotStart(group),
+          backup: agent.backups(group)?.report() ?? null,
         }
       }),
     }),
@@ -98,6 +103,7 @@ export function agentRoutes(agent: AgentSurface): Hono {
     if (!agent.groups().includes(group)) return c.json({ error: `no group ${group} on ${agent.host}` }, 404)
     return c.json({ host: agent.host, events: await agent.events(group, limit) })
   })
+  addBackupRoutes(app, agent)
   addKeptRoutes(app, agent)
   addPasswordRoutes(app, agent)
   addSentinelRoutes(app, agent)

@@ -37,7 +37,7 @@ export async function listen(options: Door): Promise<{ readonly close: () => Pro
     if (!options.peer(host, stream)) stream.destroy()
   })
   const acceptor = secureAcceptor(
-    options.secret,
+    options.secrets,
     (socket) => {
       strangers.delete(nameOf(socket))
       socket.setNoDelay(true)

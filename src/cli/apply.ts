@@ -140,13 +140,13 @@ function refuseImpossible(changes: readonly Change[]): void {
   throw new OperatorError('HF801', words.join('; '), [...new Set(refused.map((c) => c.why))].join('; '))
 }
 
-/** Each looks at what only it can: do the files exist there that the configuration names? */
+/** Each looks at what only it can: do the files exist there that the configuration names, and does its redis start with what that comes to? */
 async function askAgents(plan: Plan): Promise<void> {
   const answers = await Promise.all(plan.left.map(async (host) => ({ host, answer: await offer(plan, host, true) })))
   const refused = answers.filter(({ answer }) => !answer.ok)
   if (refused.length > 0)
     throw new OperatorError(
-      'HF801',
+      refused.every(({ answer }) => answer.code === 'HF403') ? 'HF403' : 'HF801',
       refused.map(({ host, answer }) => `${host}: ${answer.why}`).join('\n'),
       'nothing was changed; mend this, then run it again',
     )
@@ -207,7 +207,7 @@ function halfWay(why: string, done: readonly string[]): OperatorError {
 
 async function offer(plan: Plan, host: string, dryRun: boolean): Promise<OfferAnswer> {
   const from = plan.agents.find((a) => a.host === host)?.running?.hash ?? ''
-  return (await ask(plan.session, host, { method: 'POST', path: '/config', body: { text: plan.text, from, dryRun }, deadlineMs: 10_000 })) as OfferAnswer
+  return (await ask(plan.session, host, { method: 'POST', path: '/config', body: { text: plan.text, from, dryRun }, deadlineMs: 30_000 })) as OfferAnswer
 }
 
 /** null: the agent runs with it, its Sentinels are set, and what was well before the step is well again. Else what is not. */

@@ -4,20 +4,25 @@
  */
 import { loadConfig } from '../config/load.ts'
 import { readSecret } from '../config/files.ts'
+import type { BackupReport } from '../backup/report.ts'
 import { callAgent, type Call } from '../api/client.ts'
 import { addressWords, type AddressReport } from '../model/address.ts'
 import { hostsOf, type Config, type GroupConfig } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
 import type { RunningConfig } from '../model/own-config.ts'
 import { identityOf } from '../config/identity.ts'
+import type { PasswordOf } from '../model/password.ts'
 import type { SentinelProbe } from '../model/sentinel.ts'
 import type { RequestResult, State } from '../model/state.ts'
 import type { Request, Statement, View } from '../model/view.ts'
+import { backupStatus, type BackupStatus } from './backup-status.ts'
 import { configStatus, type ConfigStatus } from './same-config.ts'
 
 export interface Session {
   readonly config: Config
   readonly secret: string
+  /** Tried where that one is refused, while it is changed. */
+  readonly otherSecret?: string
 }
 
 export async function openSession(options: { readonly config: string }): Promise<Session> {
@@ -25,7 +30,7 @@ export async function openSession(options: { readonly config: string }): Promise
   return { config, secret: await readSecret(config) }
 }
 
-export function groupOf(session: Session, name: string): GroupConfig {
+export function groupOf(session: Pick<Session, 'config'>, name: string): GroupConfig {
   const group = session.config.groups[name]
   if (group !== undefined) return group
   throw new OperatorError('HF104', `no group ${name} in ${session.config.file}`, `known groups: ${Object.keys(session.config.groups).join(', ')}`, 2)
@@ -41,8 +46,12 @@ export interface AgentGroup {
   readonly decision: { readonly diagnosis: string; readonly rule: string; readonly because: string } | null
   /** Absent: an agent of an earlier version. */
   readonly address?: AddressReport | null
-  /** Its password is being changed: the old one and the new one are valid. */
-  readonly bothPasswords?: boolean
+  /** These passwords are being changed: the old one and the new one are valid. */
+  readonly passwordsChanging?: readonly PasswordOf[]
+  /** Why its redis does not start, or would not. Absent: an agent of an earlier version. */
+  readonly cannotStart?: string | null
+  /** null: it has none here. Absent: an agent of an earlier version. */
+  readonly backup?: BackupReport | null
 }
 
 export interface AgentAnswer {
@@ -52,17 +61,24 @@ export interface AgentAnswer {
   readonly groups: readonly AgentGroup[]
   /** Absent: an agent of an earlier version, or none that answers. */
   readonly config?: Pick<RunningConfig, 'hash' | 'groups' | 'problem'>
+  /** That of the agents: the old one and the new one are valid. */
+  readonly secretChanging?: boolean
 }
 
-export function ask(session: Session, host: string, call: Call): Promise<unknown> {
-  return callAgent(session.config, session.secret, host, call)
+export async function ask({ config, secret, otherSecret }: Session, host: string, call: Call): Promise<unknown> {
+  try {
+    return await callAgent(config, secret, host, call)
+  } catch (error) {
+    if (otherSecret === undefined || !(error instanceof OperatorError && error.code === 'HF302')) throw error
+    return callAgent(config, otherSecret, host, call)
+  }
 }
 
 export async function askAll(session: Session, hosts: readonly string[]): Promise<readonly AgentAnswer[]> {
   return Promise.all(
     hosts.map(async (host): Promise<AgentAnswer> => {
       try {
-        const answer = (await ask(session, host, { method: 'GET', path: '/status' })) as Pick<AgentAnswer, 'groups' | 'config'>
+        const answer = (await ask(session, host, { method: 'GET', path: '/status' })) as Pick<AgentAnswer, 'groups' | 'config' | 'secretChanging'>
         return { ...answer, host, ok: true, why: '' }
       } catch (error) {
         if (!(error instanceof OperatorError)) throw error
@@ -107,8 +123,12 @@ export interface GroupStatus {
   /** `mode: sentinel`: the Sentinels as the primary's agent sees them (or the first that answers); null in other modes. */
   readonly sentinels: readonly SentinelStatus[] | null
   readonly config: ConfigStatus
-  /** Hosts on which the old password and the new one are valid. */
-  readonly bothPasswords: readonly string[]
+  /** Hosts on which the old password and the new one are valid, of each that is being changed. */
+  readonly bothPasswords: Readonly<Record<PasswordOf, readonly string[]>>
+  /** The same of the agents' secret. */
+  readonly bothSecrets: readonly string[]
+  /** null: the group has no backups, or no agent told of them. */
+  readonly backup: BackupStatus | null
 }
 
 export interface SentinelStatus {
@@ -164,12 +184,12 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
       lagBytes: isPrimary || primaryRedis === null || redis === null || !answering ? null : Math.max(0, primaryRedis.offset - redis.offset),
       ackAgeMs: follower === undefined ? null : follower.ackAgeS * 1000,
       fit: own?.statement?.fit ?? false,
-      why: own?.statement?.unfitWhy ?? answer?.why ?? '',
+      why: whyNot(own, answer),
       agent: answer?.ok === true ? 'up' : 'down',
       vip: holders.includes(member.host),
       syncPercent: redis?.progress == null ? null : Math.round(redis.progress * 1000) / 10,
       syncLeftBytes: redis?.syncLeftBytes ?? null,
-      alarms: own?.statement?.alarms ?? [],
+      alarms: [...(own?.statement?.alarms ?? []), ...(own?.cannotStart == null ? [] : [own.cannotStart])],
     }
   })
   const address = addressOf(found, serving?.member.host ?? null)
@@ -207,7 +227,12 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
     witness: witnessOf(group, answers),
     sentinels,
     config,
-    bothPasswords: found.filter((f) => f.own?.bothPasswords === true).map((f) => f.member.host),
+    bothPasswords: { redis: changing(group, answers, 'redis'), sentinels: changing(group, answers, 'sentinels') },
+    backup:
+      group.backup === undefined
+        ? null
+        : backupStatus(found.flatMap(({ member, own }) => (own?.backup == null ? [] : [{ host: member.host, report: own.backup }]))),
+    bothSecrets: answers.filter((a) => a.secretChanging === true && hostsOf(group).includes(a.host)).map((a) => a.host),
   }
 }
 
@@ -257,6 +282,10 @@ function witnessOf(group: GroupConfig, answers: readonly AgentAnswer[]): GroupSt
   return { host: group.witness, agent: answer?.ok === true ? 'up' : 'down', vote: vote === null ? null : `${vote.to} in epoch ${vote.epoch}` }
 }
 
+function changing({ name }: GroupConfig, answers: readonly AgentAnswer[], of: PasswordOf): readonly string[] {
+  return answers.filter((a) => a.groups.find((g) => g.group === name)?.passwordsChanging?.includes(of) === true).map((a) => a.host)
+}
+
 interface Found {
   readonly member: { readonly host: string; readonly port: number }
   readonly answer: AgentAnswer | undefined
@@ -276,6 +305,12 @@ function provenByReplicas(found: readonly Found[], epoch: number, ips: Readonly<
     return answers && upstream?.host === ips[holder.member.host] && upstream?.port === holder.member.port
   })
   return streams ? holder.member.host : null
+}
+
+/** Why it may not take over: of a redis that does not start, first what it says itself. */
+function whyNot(own: AgentGroup | null, answer: AgentAnswer | undefined): string {
+  const why = own?.statement?.unfitWhy ?? answer?.why ?? ''
+  return own?.statement?.answering === false && own.cannotStart != null ? [own.cannotStart, why].join('; ') : why
 }
 
 function stateWord(own: AgentGroup | null, up: boolean): string {
@@ -306,7 +341,8 @@ function judge(
 ): readonly ['ok' | 'degraded' | 'down', string] {
   if (primary === null) {
     const because = own.map((g) => g?.decision?.because).find((b) => b !== undefined)
-    return ['down', because ?? 'no agent that was asked knows of a primary']
+    const causes = members.flatMap((m, at) => (own[at]?.cannotStart == null ? [] : [`${m.host}: ${own[at].cannotStart}`]))
+    return ['down', [because ?? 'no agent that was asked knows of a primary', ...causes].join('; ')]
   }
   if (silent) return ['degraded', `the agent of ${primary} does not answer; its replicas still stream from it, so it serves as far as can be seen from here`]
   const refuses = own.map((g) => g?.refuses).find((why) => typeof why === 'string')
@@ -338,6 +374,11 @@ export async function send(session: Session, host: string, group: string, reques
   return (await ask(session, host, { method: 'POST', path: `/groups/${group}/requests`, body: { ...request, id, by }, deadlineMs })) as RequestResult
 }
 
-export function refusal(result: RequestResult, hint: string): OperatorError {
-  return new OperatorError('HF303', result.message, hint)
+export function refusal(result: RequestResult, group: string): OperatorError {
+  if (result.late !== true) return new OperatorError('HF303', result.message, `see: holdfast explain ${group}`)
+  return new OperatorError(
+    'HF304',
+    `${result.message}: it may still go on, and writes may be held until it has ended`,
+    `see: holdfast status ${group}; an agent that has died on the way ends what it began when it is started again`,
+  )
 }

@@ -1,18 +1,23 @@
 /**
  * `holdfast check`: everything that is wrong with the configuration and the files it names, or what would run where.
- * Must not touch anything: it is safe on a host that serves.
+ * Must not touch anything that runs: it is safe on a host that serves.
  */
 import type { Command } from '@commander-js/extra-typings'
 import Table from 'cli-table3'
+import { networkInterfaces } from 'node:os'
 import { defaultConfigFile } from '../config/defaults.ts'
-import { readUserRedisConf } from '../config/files.ts'
+import { readUserRedisConf, type FileFindings } from '../config/files.ts'
+import type { Finding } from '../config/problem.ts'
 import { restartExposures } from '../config/restart.ts'
 import { ConfigError, loadConfig } from '../config/load.ts'
 import type { Loaded } from '../config/load.ts'
 import type { Config, GroupConfig, MemberConfig } from '../model/config.ts'
+import { isLoopback } from '../model/local-address.ts'
 import { redisDataDir } from '../model/paths.ts'
 import { downIntervalMs, vrrpAddresses } from '../render/keepalived.ts'
 import { leftOut } from '../render/redis-conf.ts'
+import { tryConfig } from '../trial/config.ts'
+import { missingPrograms } from '../trial/programs.ts'
 
 export interface CheckRow {
   readonly group: string
@@ -32,7 +37,7 @@ export function register(program: Command): void {
     .action(async (options, command) => {
       const file = configFileOf(command)
       try {
-        const loaded = await loadConfig(file, { files: true })
+        const loaded = await loadConfig(file, { files: true, backupsOf: () => true, machine: askMachine })
         const warnings = [...loaded.warnings, ...(await redisConfWarnings(loaded.config))]
         process.stdout.write(
           options.json ? json({ ok: true, file: loaded.config.file, problems: [], warnings, members: rows(loaded.config) }) : report({ ...loaded, warnings }),
@@ -54,6 +59,19 @@ export function configFileOf(command: { optsWithGlobals: () => unknown }): strin
 
 function json(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`
+}
+
+/** What this machine says to it: all of it where it is one of the hosts, else only its redis-server, if it has one. */
+async function askMachine(config: Config): Promise<FileFindings> {
+  const { problems, untried } = await tryConfig(config)
+  const here = new Set(Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address)))
+  const warnings: Finding[] = [...untried]
+  for (const { name, ip } of Object.values(config.hosts)) {
+    if (!here.has(ip) && !isLoopback(ip)) continue
+    for (const { program, packageName, key } of await missingPrograms(config, name))
+      warnings.push({ path: key === null ? ['hosts', name] : ['paths', key], message: `${program} is not on this machine, which is ${name} (${packageName})` })
+  }
+  return { problems, warnings }
 }
 
 async function redisConfWarnings(config: Config): Promise<readonly string[]> {

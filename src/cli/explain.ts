@@ -37,6 +37,9 @@ function draw(views: readonly Explanation[]): string {
     `${pc.bold(lead.group)}: ${lead.primary === null ? 'no primary' : `${lead.primary} is primary`}, epoch ${lead.epoch}`,
     '',
     `${pc.bold('If the primary died now:')} ${lead.wouldHappen}`,
+    ...(lead.loss === undefined
+      ? []
+      : ['', `${pc.bold('Lost with one host:')} ${lead.loss.oneHost}`, `${pc.bold('Lost with all hosts at once:')} ${lead.loss.allHosts}`]),
     '',
   ]
   for (const m of lead.members)

@@ -17,7 +17,7 @@ import { runWriterProcess } from '../lab/writer-process.ts'
 import { OperatorError } from '../model/error.ts'
 
 const defaultConfig = '/etc/holdfast/holdfast.yaml'
-const targets = ['redis', 'keepalived', 'agent', 'all'] as const
+const targets = ['redis', 'sentinel', 'keepalived', 'agent', 'all'] as const
 
 export function register(program: Command): void {
   const lab = program.command('lab').description('raise the hosts of a configuration as network namespaces on this machine, and break them')
@@ -152,7 +152,7 @@ function registerWires(lab: Command): void {
 }
 
 function registerProcesses(lab: Command): void {
-  const group = (): Option<'--group <group>'> => new Option('--group <group>', 'only the redis of this group')
+  const group = (): Option<'--group <group>'> => new Option('--group <group>', 'only the redis, or the Sentinel, of this group')
   named(lab, 'kill <host> [what]', `signal what runs on a host: ${targets.join(', ')} (default redis)`)
     .option('--signal <signal>', 'which signal', signalName, 'SIGKILL')
     .addOption(group())

@@ -25,9 +25,10 @@ export function register(program: Command): void {
           `${group} has no primary: ${status.because}`,
           'a switchover needs a primary that serves; see explain, or failover --force',
         )
-      const result = await send(session, status.primary, group, { kind: 'switchover', to: options.to ?? null, dryRun: options.dryRun === true })
-      report(result.message, options.json === true, { group, from: status.primary, ok: result.ok })
-      if (!result.ok) throw refusal(result, `the old primary goes on serving; see: holdfast explain ${group}`)
+      const dryRun = options.dryRun === true
+      const result = await unlessCalledOff(group, dryRun, send(session, status.primary, group, { kind: 'switchover', to: options.to ?? null, dryRun }))
+      if (result.ok || options.json === true) report(result.message, options.json === true, { group, from: status.primary, ok: result.ok })
+      if (!result.ok) throw refusal(result, group)
     })
 
   program
@@ -49,9 +50,12 @@ export function register(program: Command): void {
           2,
         )
       const target = options.to ?? (await bestTarget(session, group))
-      const result = await send(session, target, group, { kind: 'failover', to: target, dryRun: options.dryRun === true })
-      report(result.message, options.json === true, { group, to: target, ok: result.ok })
-      if (!result.ok) throw refusal(result, `see: holdfast explain ${group}`)
+      const dryRun = options.dryRun === true
+      const result = await unlessCalledOff(group, dryRun, send(session, target, group, { kind: 'failover', to: target, dryRun }))
+      if (!result.ok && options.json === true) report(result.message, true, { group, to: target, ok: false })
+      if (!result.ok) throw refusal(result, group)
+      if (!dryRun) await untilServes(session, group, target, result.message)
+      report(result.message, options.json === true, { group, to: target, ok: true })
     })
 
   for (const kind of ['pause', 'resume'] as const) {
@@ -87,7 +91,7 @@ export function register(program: Command): void {
       const session = await openSession(command.optsWithGlobals() as unknown as Globals)
       checkHost(session, group, host)
       const result = await send(session, host, group, { kind: 'reinit', to: host, dryRun: options.dryRun === true })
-      if (!result.ok) throw refusal(result, `see: holdfast explain ${group}`)
+      if (!result.ok) throw refusal(result, group)
       if (options.dryRun === true || !options.wait) report(result.message, options.json === true, { group, host, ok: true })
       else await waitForSync(session, group, host, options.json === true)
     })
@@ -104,6 +108,38 @@ export function register(program: Command): void {
       report(result.message, false, {})
       if (!result.ok) throw new OperatorError('HF303', result.message, 'see the log of the agent')
     })
+}
+
+/** An agent ends what it was asked to do whether or not anybody waits for it: whoever presses Ctrl-C is told so. */
+async function unlessCalledOff<T>(group: string, dryRun: boolean, asked: Promise<T>): Promise<T> {
+  const leave = (): void => {
+    process.stderr.write(dryRun ? '' : `\nit was asked for and is not called off by this: see holdfast status ${group}\n`)
+    process.exit(130)
+  }
+  process.once('SIGINT', leave)
+  try {
+    return await asked
+  } finally {
+    process.off('SIGINT', leave)
+  }
+}
+
+const promotedWithinMs = 20_000
+
+/** The answer to a forced failover is that the agent has decided; 0 is for what is done. */
+async function untilServes(session: Session, group: string, target: string, message: string): Promise<void> {
+  const endMs = performance.now() + promotedWithinMs
+  for (;;) {
+    const status = await one(session, group)
+    if (status.primary === target) return
+    if (performance.now() > endMs)
+      throw new OperatorError(
+        'HF304',
+        `${message}, and it does not serve after ${promotedWithinMs / 1000} s: ${status.because}`,
+        `see: holdfast explain ${group}`,
+      )
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
 }
 
 /** A member that is cut off is not waited for long: it hears of it from the others as soon as it can. */

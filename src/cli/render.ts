@@ -110,8 +110,8 @@ async function redisFiles(config: Config, group: GroupConfig, host: HostConfig, 
   const { version, note } = await serverVersion(config, wanted.version)
   const userConf = await readUserRedisConf(group)
   const sentinelUser = group.mode === 'sentinel' ? await sentinelUserOf(config, group, wanted) : undefined
-  const sentinelKey = sentinelUser === undefined || sentinelUser === mask ? sentinelUser : passwordHash(sentinelUser)
-  const { text, notes } = renderRedisConf({ config, group, member, password, serverVersion: version, userConf, sentinelKey })
+  const sentinelKeys = sentinelUser === undefined ? undefined : [sentinelUser === mask ? mask : passwordHash(sentinelUser)]
+  const { text, notes } = renderRedisConf({ config, group, member, password, serverVersion: version, userConf, sentinelKeys })
   const path = redisConfFile(config.paths, group.name)
   return [{ host: host.name, kind: 'redis', group: group.name, path, notes: [...note, ...notes], text }]
 }

@@ -1,8 +1,9 @@
 /** Kept items for the eye: by class, and each beside what the primary has of its keys now. Decides nothing. */
 import pc from 'picocolors'
 import { preview } from '../replay/apply.ts'
-import { shown, type SourceItem } from '../replay/source.ts'
+import type { SourceItem } from '../replay/items.ts'
 import { classWords, itemClasses, type ItemClass } from '../salvage/classify.ts'
+import { shown } from '../redis/words.ts'
 import type { Bench } from './salvage-open.ts'
 
 export interface ItemView {

@@ -4,7 +4,8 @@ import { readPassword } from '../config/files.ts'
 import { OperatorError } from '../model/error.ts'
 import type { Kept, KeptEntry, ReplayLine } from '../model/kept.ts'
 import { openRaw, type RawRedis } from '../redis/raw.ts'
-import { commandSource, datasetSource, type Source, type SourceItem } from '../replay/source.ts'
+import type { SourceItem } from '../replay/items.ts'
+import { commandSource, datasetSource, type Source } from '../replay/source.ts'
 import { openTap, type Tap } from '../replay/tap.ts'
 import { classOf, type ItemClass } from '../salvage/classify.ts'
 import { progressOf, type Progress } from '../salvage/progress.ts'
@@ -83,6 +84,28 @@ export interface Bench {
   readonly close: () => Promise<void>
 }
 
+export interface Primary {
+  readonly host: string
+  readonly target: { readonly host: string; readonly port: number; readonly password: string | undefined }
+  readonly live: RawRedis
+}
+
+/** The one that the agents name. */
+export async function openPrimary(session: Session, group: string): Promise<Primary> {
+  const [status] = await statusOf(session, group)
+  const member = groupOf(session, group).members.find((m) => m.host === status?.primary)
+  if (status === undefined || member === undefined)
+    throw new OperatorError('HF303', `${group} has no primary: ${status?.because ?? ''}`, 'what is kept is compared with what the primary has')
+  const target = { host: session.config.hosts[member.host]?.ip ?? '', port: member.port, password: await readPassword(groupOf(session, group)) }
+  const opened = await openRaw(target, redisDeadlineMs)
+  if (opened.ok) return { host: member.host, target, live: opened.value }
+  throw new OperatorError(
+    /WRONGPASS|NOAUTH/.test(opened.why) ? 'HF401' : 'HF605',
+    `the redis of ${member.host} (${target.host}:${target.port}): ${opened.why}`,
+    'can this machine reach it, with the password of the configuration?',
+  )
+}
+
 /** The kept items, the primary, and what the primary's history has written since the fork. */
 export async function openBench(session: Session, group: string, id: string): Promise<Bench> {
   const kept = await findKept(session, group, id)
@@ -94,19 +117,7 @@ export async function openBench(session: Session, group: string, id: string): Pr
       `salvage show ${group} ${kept.id} says how to look into it`,
     )
   const journal = await readJournal(session, kept)
-  const [status] = await statusOf(session, group)
-  const member = groupOf(session, group).members.find((m) => m.host === status?.primary)
-  if (status === undefined || member === undefined)
-    throw new OperatorError('HF303', `${group} has no primary: ${status?.because ?? ''}`, 'kept data are compared with what the primary has')
-  const target = { host: session.config.hosts[member.host]?.ip ?? '', port: member.port, password: await readPassword(groupOf(session, group)) }
-  const opened = await openRaw(target, redisDeadlineMs)
-  if (!opened.ok)
-    throw new OperatorError(
-      /WRONGPASS|NOAUTH/.test(opened.why) ? 'HF401' : 'HF605',
-      `the redis of ${member.host} (${target.host}:${target.port}): ${opened.why}`,
-      'can this machine reach it, with the password of the configuration?',
-    )
-  const live = opened.value
+  const { host, target, live } = await openPrimary(session, group)
   let tap: Tap | null = null
   try {
     const since = await tapSince(session, group, kept, live, target)
@@ -117,7 +128,7 @@ export async function openBench(session: Session, group: string, id: string): Pr
         : await datasetSource(kept, session.config.paths.redisServer, (file) => download(session, kept, file), live, tap)
     return {
       kept,
-      primary: member.host,
+      primary: host,
       live,
       tap,
       tapWhy: since.ok ? '' : since.why,

@@ -2,6 +2,8 @@
 import type { Command } from '@commander-js/extra-typings'
 import Table from 'cli-table3'
 import pc from 'picocolors'
+import { passwordKinds } from '../model/password.ts'
+import { backupLine } from './backup-status.ts'
 import { openSession, statusOf, type GroupStatus, type MemberStatus } from './ask.ts'
 
 export function register(program: Command): void {
@@ -74,9 +76,11 @@ export function drawGroup(group: GroupStatus, speed: SyncSpeed): string {
       ? ''
       : `witness ${group.witness.host}: ${group.witness.agent === 'up' ? 'up' : pc.red('agent down')}${group.witness.vote === null ? '' : `, last vote for ${group.witness.vote}`}\n`
   const unapplied = group.config.unapplied ? pc.yellow('the file here says something else than the agents run with: holdfast apply --dry-run\n') : ''
-  const both =
-    group.bothPasswords.length === 0 ? '' : `two passwords are valid on ${group.bothPasswords.join(', ')}: holdfast password ${group.group} --finish\n`
-  return `${head}\n${table.toString()}\n${witness}${sentinelLine(group)}${group.health === 'ok' ? '' : `${group.because}\n`}${unapplied}${both}`
+  const both = passwordKinds
+    .filter((of) => group.bothPasswords[of].length > 0)
+    .map((of) => `two passwords of ${of} are valid on ${group.bothPasswords[of].join(', ')}: holdfast password ${group.group} --of ${of} --finish\n`)
+  const secrets = group.bothSecrets.length === 0 ? '' : `two secrets of the agents are valid on ${group.bothSecrets.join(', ')}: holdfast secret --finish\n`
+  return `${head}\n${table.toString()}\n${witness}${sentinelLine(group)}${backupLine(group.backup, Date.now())}${group.health === 'ok' ? '' : `${group.because}\n`}${unapplied}${both.join('')}${secrets}`
 }
 
 function sentinelLine({ sentinels }: GroupStatus): string {

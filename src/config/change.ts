@@ -47,6 +47,12 @@ const fields: readonly Field[] = [
   { key: 'password_file', of: (g) => g.passwordFile, needs: 'refused', why: 'the file stays where it is; what it holds is changed by `holdfast password`' },
   { key: 'redis_conf', of: (g) => g.redisConf, needs: 'redis restart', why: pending },
   { key: 'redis', of: (g) => g.redis, needs: 'redis restart', why: pending },
+  {
+    key: 'persistence',
+    of: (g) => g.persistence,
+    needs: 'agent',
+    why: 'set in each redis by the agent of its host, without a restart; an AOF or saves that are turned on cost a fork, and nothing is turned off before another member has what it is to have',
+  },
   { key: 'durability', of: (g) => g.durability, needs: 'agent', why: 'what it promises holds once every agent has it' },
   { key: 'max_full_syncs', of: (g) => g.maxFullSyncs, needs: 'agent', why: plain },
   { key: 'check_ips', of: (g) => g.checkIps, needs: 'agent', why: plain },
@@ -55,14 +61,9 @@ const fields: readonly Field[] = [
   { key: 'failover.unresponsive_ms', of: (g) => g.failover.unresponsiveMs, needs: 'agent', why: plain },
   { key: 'failover.max_pause_ms', of: (g) => g.failover.maxPauseMs, needs: 'agent', why: plain },
   { key: 'salvage', of: (g) => g.salvage, needs: 'agent', why: plain },
+  { key: 'backup', of: (g) => g.backup, needs: 'agent', why: plain },
   { key: 'sentinel.port', of: (g) => g.sentinel?.port, needs: 'refused', why: 'clients and the other Sentinels know them by it' },
   { key: 'sentinel.process', of: (g) => g.sentinel?.process, needs: 'refused', why: 'who starts the Sentinels is settled when a group is set up' },
-  {
-    key: 'sentinel.password_file',
-    of: (g) => g.sentinel?.passwordFile,
-    needs: 'refused',
-    why: 'the file stays where it is; the Sentinels of a running group keep what it held when they were first started',
-  },
   { key: 'sentinel.quorum', of: (g) => g.sentinel?.quorum, needs: 'agent', why: set, lease: true },
   { key: 'sentinel.down_after_ms', of: (g) => g.sentinel?.downAfterMs, needs: 'agent', why: set, lease: true },
   { key: 'sentinel.failover_timeout_ms', of: (g) => g.sentinel?.failoverTimeoutMs, needs: 'agent', why: set },
@@ -93,7 +94,17 @@ function changesOfGroup(from: Config, to: Config, before: GroupConfig, after: Gr
       field.lease === true && typeof one === 'number' && typeof two === 'number' ? { lease: two < one ? ('stricter' as const) : ('laxer' as const) } : {}
     return [{ group: after.name, what: `${field.key} ${shown(one)} → ${shown(two)}`, needs: field.needs, why: field.why, ...lease }]
   })
-  return [...changed, ...changesOfMembers(before, after), ...changesOfHosts(from, to, before, after)]
+  return [...changed, ...changeOfSentinelPassword(before, after), ...changesOfMembers(before, after), ...changesOfHosts(from, to, before, after)]
+}
+
+/** Who asks for no password takes any: so it is brought first, and asked for in the end. */
+function changeOfSentinelPassword(before: GroupConfig, after: GroupConfig): readonly Change[] {
+  const [one, two] = [before.sentinel?.passwordFile, after.sentinel?.passwordFile]
+  if (one === two) return []
+  const change = { group: after.name, what: `sentinel.password_file ${shown(one)} → ${shown(two)}` }
+  const command = `holdfast password ${after.name} --of sentinels`
+  if (one !== undefined) return [{ ...change, needs: 'refused', why: `the file stays where it is; what it holds is changed by \`${command}\`` }]
+  return [{ ...change, needs: 'agent', why: `agents and Sentinels come with it from then on; it is asked for only after \`${command} --finish\`` }]
 }
 
 function changesOfMembers(before: GroupConfig, after: GroupConfig): readonly Change[] {
@@ -142,7 +153,7 @@ function changeOfHost(from: Config, to: Config, before: GroupConfig, after: Grou
     return change(
       `${host}: ${was.join(' and ')} → ${is.join(' and ')}`,
       'refused',
-      'a host leaves a group as a whole: remove it, then add it as what it is to be',
+      'a host leaves a group as a whole: remove it, then add it as what it is to be; where too few Sentinels would be left meanwhile, add one on another host first',
     )
   const [one, two] = [from.hosts[host], to.hosts[host]]
   return [

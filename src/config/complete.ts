@@ -4,9 +4,10 @@
  * there was no problem at all. Must not check anything.
  */
 import { dirname, resolve } from 'node:path'
-import type { Config, FailoverConfig, GroupConfig, HostConfig, MemberConfig, SentinelConfig } from '../model/config.ts'
+import type { BackupConfig, Config, FailoverConfig, GroupConfig, HostConfig, MemberConfig, SentinelConfig, StoreConfig, StreamConfig } from '../model/config.ts'
 import { defaultPriority, defaultQuorum, defaults, defaultSentinels, derivedVrid } from './defaults.ts'
-import type { Draft, DraftGroup, DraftMember } from './schema.ts'
+import type { Persistence, PersistenceByRole } from '../model/persistence.ts'
+import type { Draft, DraftBackup, DraftGroup, DraftMember, RoleText } from './schema.ts'
 
 /** A member with its place in the list, which a tolerant reading would otherwise lose. */
 export type PlacedMember = MemberConfig & { readonly index: number; readonly explicitPriority: boolean }
@@ -95,6 +96,7 @@ function completeGroup(name: string, group: DraftGroup, members: readonly Placed
     process: group.process ?? defaults.process,
     ...(group.redis_conf === undefined ? {} : { redisConf: inConfigDir(group.redis_conf) }),
     redis: Object.entries(group.redis ?? {}).flatMap(([directive, values]) => (values ?? []).map((value) => [directive.toLowerCase(), value] as const)),
+    ...(group.persistence === undefined ? {} : { persistence: completePersistence(group.persistence) }),
     durability: group.durability ?? defaults.durability,
     maxFullSyncs: group.max_full_syncs ?? defaults.maxFullSyncs,
     failover,
@@ -102,6 +104,67 @@ function completeGroup(name: string, group: DraftGroup, members: readonly Placed
       maxBytes: (group.salvage?.max_mib ?? defaults.salvageMaxMib) * 1024 ** 2,
       maxAgeMs: (group.salvage?.max_age_days ?? defaults.salvageMaxAgeDays) * 24 * 3_600_000,
     },
+    ...(group.backup === undefined ? {} : { backup: completeBackup(group.backup, inConfigDir) }),
+  }
+}
+
+function completeBackup(written: DraftBackup, inConfigDir: (path: string) => string): BackupConfig {
+  const { schedule = defaults.backupSchedule, max_mib_per_s: mibPerS = defaults.backupMaxMibPerS, encryption_key_file: keyFile } = written
+  return {
+    store: completeStore(written, inConfigDir),
+    schedule: schedule === false ? null : schedule,
+    keep: {
+      hourly: written.keep?.hourly ?? defaults.keep.hourly,
+      daily: written.keep?.daily ?? defaults.keep.daily,
+      weekly: written.keep?.weekly ?? defaults.keep.weekly,
+      monthly: written.keep?.monthly ?? defaults.keep.monthly,
+    },
+    compression: written.compression ?? defaults.compression,
+    ...(keyFile === undefined ? {} : { encryptionKeyFile: inConfigDir(keyFile) }),
+    maxBytesPerS: mibPerS === 0 ? null : mibPerS * 1024 ** 2,
+    test: written.test ?? defaults.backupTest,
+    stream: written.stream === undefined ? null : completeStream(written.stream),
+  }
+}
+
+function completeStream({ keep_days: days, flush_ms: flushMs }: NonNullable<DraftBackup['stream']>): StreamConfig {
+  return { keepMs: (days ?? defaults.streamKeepDays) * 24 * 3_600_000, flushMs: flushMs ?? defaults.streamFlushMs }
+}
+
+/** What is needed and missing is reported elsewhere. */
+function completeStore({ directory, s3, sftp }: DraftBackup, inConfigDir: (path: string) => string): StoreConfig {
+  if (directory !== undefined) return { kind: 'directory', path: inConfigDir(directory) }
+  if (s3 !== undefined)
+    return {
+      kind: 's3',
+      bucket: s3.bucket ?? '',
+      prefix: s3.prefix ?? '',
+      ...(s3.endpoint === undefined ? {} : { endpoint: s3.endpoint }),
+      region: s3.region ?? defaults.s3Region,
+      ...(s3.credentials_file === undefined ? {} : { credentialsFile: inConfigDir(s3.credentials_file) }),
+    }
+  const { host = '', port = defaults.sftpPort, user = '', path = '', key_file: key, password_file: password, known_hosts_file: known } = sftp ?? {}
+  return {
+    kind: 'sftp',
+    host,
+    port,
+    user,
+    path,
+    ...(key === undefined ? {} : { keyFile: inConfigDir(key) }),
+    ...(password === undefined ? {} : { passwordFile: inConfigDir(password) }),
+    knownHostsFile: known === undefined ? '' : inConfigDir(known),
+  }
+}
+
+function completePersistence(written: NonNullable<DraftGroup['persistence']>): PersistenceByRole {
+  const points = (written.save ?? []).filter((point) => point !== undefined)
+  const save = points.length === 0 ? defaults.saves : points
+  const of = (role: RoleText | undefined): Persistence => ({ save: role?.rdb === true ? save : [], aof: role?.aof ?? 'off' })
+  return {
+    primary: of(written.primary),
+    replica: of(written.replica),
+    rewritePercentage: written.rewrite_percentage ?? defaults.rewritePercentage,
+    rewriteMinBytes: (written.rewrite_min_mib ?? defaults.rewriteMinMib) * 1024 ** 2,
   }
 }
 

@@ -1,14 +1,16 @@
 /**
  * What is wrong inside one group: its members, their order and cascade, its witness, its redis directives; its addresses are in
- * `contradictions-vip.ts`, its Sentinels in `contradictions-sentinel.ts`. Each check names the key to change. Must not look at other groups; that
+ * `contradictions-vip.ts`, its Sentinels in `contradictions-sentinel.ts`, its backups in `contradictions-backup.ts`. Each check names the key to change. Must not look at other groups; that
  * is `contradictions.ts`.
  */
 import type { GroupConfig } from '../model/config.ts'
+import { persistenceDirectives } from '../model/persistence.ts'
 import { managedReason, modernName, splitWords } from '../render/redis-directives.ts'
 import { unknownHost } from './checked.ts'
 import type { Checked, Findings } from './checked.ts'
 import type { PlacedMember } from './complete.ts'
 import { ranges } from './defaults.ts'
+import { checkBackup, warningsOfBackup } from './contradictions-backup.ts'
 import { checkSentinel, warningsOfSentinel } from './contradictions-sentinel.ts'
 import { checkAddresses } from './contradictions-vip.ts'
 import { parseIpv4, unusableReason } from './ipv4.ts'
@@ -26,8 +28,10 @@ export function checkGroup(checked: Checked, group: GroupConfig): Findings {
       ...checkAddresses(checked, group, members),
       ...checkRedis(checked, group),
       ...checkSafe(checked, group),
+      ...checkBackup(checked, group),
+      ...checkPersistence(checked, group),
     ],
-    warnings: [...warningsOf(checked, group), ...warningsOfSentinel(checked, group)],
+    warnings: [...warningsOf(checked, group), ...warningsOfSentinel(checked, group), ...warningsOfBackup(group)],
   }
 }
 
@@ -142,6 +146,31 @@ function checkSafe(checked: Checked, group: GroupConfig): readonly Finding[] {
       return [{ path, message: `${value} switches off what \`durability: safe\` needs`, accepted: 'seconds, 2 or more' }]
     return []
   })
+}
+
+/** Two keys that say the same would have to agree at each change of roles. */
+function checkPersistence(checked: Checked, group: GroupConfig): readonly Finding[] {
+  const path = ['groups', group.name, 'persistence']
+  if (!checked.has(path)) return []
+  const isMap = checked.kindOf(path) === 'map'
+  const missing = (['primary', 'replica'] as const).filter((role) => isMap && !checked.has([...path, role]))
+  const said = group.redis.filter(([directive]) => persistenceDirectives.some((name) => name === modernName(directive)))
+  const savesRdb = [group.persistence?.primary, group.persistence?.replica].some((p) => p !== undefined && p.save.length > 0)
+  return [
+    ...missing.map((role) => ({ path, message: `\`${role}\` is missing`, accepted: `what a ${role} has: none, rdb, aof-everysec, …`, atKey: true })),
+    ...said.map(([directive]) => ({
+      path: checked.redisPath(group.name, directive),
+      message: 'is what `persistence` of the group decides, by the role of each member',
+      accepted: 'either `persistence`, or this for all members alike',
+      atKey: true,
+    })),
+    ...(checked.kindOf([...path, 'save']) === 'list' && !checked.has([...path, 'save', 0])
+      ? [{ path: [...path, 'save'], message: 'is empty', accepted: 'at least one, such as `300 100`; or a word without `rdb` for the role' }]
+      : []),
+    ...(checked.has([...path, 'save']) && missing.length === 0 && !savesRdb
+      ? [{ path: [...path, 'save'], message: 'has no effect: neither role saves an RDB', accepted: '`rdb` or `rdb+aof` for a role', atKey: true }]
+      : []),
+  ]
 }
 
 function checkRedis(checked: Checked, group: GroupConfig): readonly Finding[] {

@@ -96,5 +96,17 @@ export function warningsOfSentinel({ has }: Checked, group: GroupConfig): readon
       message: 'no `sentinel: password_file`: whoever reaches the port of a Sentinel can fail the group over, or make it follow a redis of his own',
       atKey: true,
     })
-  return found
+  return [...found, ...unguarded(group)]
+}
+
+/** The guard is run by keepalived (render/guard.ts); without it nobody but the agent stops this primary. */
+function unguarded(group: GroupConfig): readonly Finding[] {
+  if (group.vip !== undefined || !group.failover.auto) return []
+  const mend =
+    group.durability === 'safe'
+      ? '`durability: safe` stops it where no replica is cut off together with it'
+      : 'give it a `vip`, or let redis itself refuse what no replica acknowledges (`durability: safe`)'
+  const fault =
+    'no `vip`, so no guard: a primary that is cut off while its agent is dead writes on beside the one that the Sentinels choose, until its agent is back'
+  return [{ path: ['groups', group.name], message: `${fault}; ${mend}, and have the agents restarted at once (Restart=always)`, atKey: true }]
 }

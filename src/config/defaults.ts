@@ -45,6 +45,32 @@ export const defaults = {
   salvageMaxMib: 8192,
   /** Who has looked at it and not wanted it for so long does not want it. */
   salvageMaxAgeDays: 30,
+  /** An hour is what most can type in again, or replay; each is taken from a replica. In UTC: an hour that a clock change repeats would be two, or none. */
+  backupSchedule: '0 * * * *',
+  /** A day by the hour, for what is noticed at once; a month by the day, for what is noticed late. */
+  keep: { hourly: 24, daily: 30, weekly: 0, monthly: 0 },
+  /** Of what redis packs already little is left; of the rest much, at some ten seconds of one core for a gigabyte. */
+  compression: 'gzip',
+  /** Leaves replication its share of a gigabit network. */
+  backupMaxMibPerS: 100,
+  /** What was never loaded is a hope. */
+  backupTest: true,
+  /** Who finds out within a week what went wrong on a Monday can still go back to the moment before. */
+  streamKeepDays: 7,
+  /** With it, and the time that a store takes for a small object, what is lost with a whole site stays below a second. */
+  streamFlushMs: 500,
+  sftpPort: 22,
+  /** What S3 servers that are not Amazon's expect where they have no regions. */
+  s3Region: 'us-east-1',
+  /** redis' own since 6.2. */
+  saves: [
+    { seconds: 3600, changes: 1 },
+    { seconds: 300, changes: 100 },
+    { seconds: 60, changes: 10_000 },
+  ],
+  /** redis' own: an AOF is rewritten when it has doubled, and not while it is small. */
+  rewritePercentage: 100,
+  rewriteMinMib: 64,
   /** Sentinel's own, which its clients know. */
   sentinelPort: 26_379,
   /**
@@ -81,6 +107,15 @@ export const ranges = {
   /** Less than a few backlogs cannot keep one incident. */
   salvageMaxMib: { min: 64, max: 16 * 1024 * 1024 },
   salvageMaxAgeDays: { min: 1, max: 3650 },
+  /** Some years of any period. */
+  keep: { min: 0, max: 10_000 },
+  backupMaxMibPerS: { min: 0, max: 100_000 },
+  streamKeepDays: { min: 1, max: 3650 },
+  /** Below 100 ms most stores need longer for an object than it takes until the next; above a minute is no stream. */
+  streamFlushMs: { min: 100, max: 60_000 },
+  /** 0: never by itself. */
+  rewritePercentage: { min: 0, max: 10_000 },
+  rewriteMinMib: { min: 1, max: 1024 * 1024 },
   /** With five members at most four can ask. */
   maxFullSyncs: { min: 1, max: 4 },
   members: { min: 2, max: 5 },

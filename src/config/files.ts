@@ -5,6 +5,7 @@
 import { open } from 'node:fs/promises'
 import type { Config, GroupConfig } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
+import type { PasswordOf } from '../model/password.ts'
 import { maxFileBytes, minSecretBytes } from './defaults.ts'
 import type { Finding, KeyPath } from './problem.ts'
 
@@ -19,15 +20,20 @@ export async function readSecret(config: Config): Promise<string> {
   return textOf(config.api.secretFile, 'secret', await secretContent(config.api.secretFile))
 }
 
+/** A secret that is to take the place of another. */
+export async function readNewSecret(file: string): Promise<string> {
+  return textOf(file, 'new secret', await secretContent(file))
+}
+
 /** undefined: the group has no password. */
-export async function readPassword(group: GroupConfig): Promise<string | undefined> {
+export async function readPassword(group: Pick<GroupConfig, 'name' | 'passwordFile'>): Promise<string | undefined> {
   const file = group.passwordFile
   return file === undefined ? undefined : textOf(file, `password of group ${group.name}`, await passwordContent(file))
 }
 
 /** A password that is to take the place of another. */
-export async function readNewPassword(file: string): Promise<string> {
-  return textOf(file, 'new password', await passwordContent(file))
+export async function readNewPassword(file: string, of: PasswordOf): Promise<string> {
+  return textOf(file, 'new password', await (of === 'redis' ? passwordContent(file) : sentinelPasswordContent(file)))
 }
 
 /** undefined: the Sentinels of the group have no password. It is their own, not that of redis. */
@@ -70,8 +76,12 @@ async function secretContent(file: string): Promise<Content> {
   const hint = `a file with at least ${minSecretBytes} bytes, the same on every host, such as: openssl rand -hex 32 > ${file} && chmod 600 ${file}`
   const content = await readPrivate(file, hint)
   if (!content.ok) return content
-  const bytes = Buffer.byteLength(content.text)
-  return bytes < minSecretBytes ? { ok: false, why: `holds ${bytes} bytes; that can be guessed`, hint } : content
+  return isSecret(content.text) ? content : { ok: false, why: `holds ${Buffer.byteLength(content.text)} bytes; that can be guessed`, hint }
+}
+
+/** As it would be read from a file. */
+export function isSecret(text: string): boolean {
+  return Buffer.byteLength(text) >= minSecretBytes
 }
 
 async function passwordContent(file: string): Promise<Content> {
@@ -83,14 +93,14 @@ async function passwordContent(file: string): Promise<Content> {
 }
 
 /** As it would be read from a file. */
-export function isPassword(text: string): boolean {
-  return text !== '' && !/\p{Cc}/u.test(text)
+export function isPassword(text: string, of: PasswordOf = 'redis'): boolean {
+  return text !== '' && !/\p{Cc}/u.test(text) && (of === 'redis' || !/[\s"']/.test(text))
 }
 
 /** A Sentinel that writes its file anew puts no quotes around it: it would not read its own file at the next start. */
 async function sentinelPasswordContent(file: string): Promise<Content> {
   const content = await passwordContent(file)
-  if (content.ok && /[\s"']/.test(content.text)) {
+  if (content.ok && !isPassword(content.text, 'sentinels')) {
     const why = 'holds a space or a quote, which a Sentinel cannot keep in its own file'
     return { ok: false, why, hint: 'a file with the password on one line, without spaces and quotes, mode 0600' }
   }

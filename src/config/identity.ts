@@ -29,7 +29,7 @@ export function identityOf(config: Config): ConfigIdentity {
 
 /** Keys in one order; files beside the configuration by the names that stand in it, wherever it lies. */
 const plainly = (dir: string) => (key: string, value: unknown) => {
-  if (typeof value === 'string') return /file|conf/i.test(key) && value.startsWith(dir) ? value.slice(dir.length) : value
+  if (typeof value === 'string') return /file|conf|^path$/i.test(key) && value.startsWith(dir) ? value.slice(dir.length) : value
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
   return Object.fromEntries(Object.entries(value).sort(([one], [two]) => (one < two ? -1 : 1)))
 }

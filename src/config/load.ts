@@ -6,8 +6,9 @@ import { open } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Config, GroupConfig, HostConfig } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
+import { checkBackupFiles } from './backup-files.ts'
 import { maxFileBytes } from './defaults.ts'
-import { checkFiles, failureOf } from './files.ts'
+import { checkFiles, failureOf, type FileFindings } from './files.ts'
 import { parseTolerantly } from './parse.ts'
 import { ConfigError, formatProblem, nearest } from './problem.ts'
 
@@ -24,6 +25,10 @@ export interface Loaded {
 export interface LoadOptions {
   /** Also read the files that the configuration names, and report them with everything else. */
   readonly files?: boolean
+  /** Also those that the backups of these groups need. Not for an agent that starts: a missing key stops backups, and nothing else. */
+  readonly backupsOf?: (group: GroupConfig) => boolean
+  /** Also asks the machine (trial/), of as much as could be understood. */
+  readonly machine?: (config: Config) => Promise<FileFindings>
 }
 
 export async function loadConfig(file: string, options: LoadOptions = {}): Promise<Loaded> {
@@ -32,17 +37,25 @@ export async function loadConfig(file: string, options: LoadOptions = {}): Promi
 }
 
 /** A text as if it stood in that file, with the files that it names. */
-export function checkConfigText(text: string, file: string): Promise<Loaded> {
-  return check(text, resolve(file), { files: true })
+export function checkConfigText(text: string, file: string, options: Pick<LoadOptions, 'machine' | 'backupsOf'> = {}): Promise<Loaded> {
+  return check(text, resolve(file), { ...options, files: true })
 }
 
 async function check(text: string, name: string, options: LoadOptions): Promise<Loaded> {
   const parsed = parseTolerantly(text, name)
-  const named = options.files === true && parsed.partial !== undefined ? await checkFiles(parsed.partial) : { problems: [], warnings: [] }
-  const problems = [...parsed.problems, ...named.problems.map(parsed.toProblem)].toSorted((one, two) => one.line - two.line || one.column - two.column)
-  if (problems.length > 0) throw new ConfigError(name, problems, parsed.problems.length > 0 ? 'HF102' : 'HF103')
+  const none: FileFindings = { problems: [], warnings: [] }
+  const { partial } = parsed
+  const files = options.files === true && partial !== undefined ? await checkFiles(partial) : none
+  const backed = partial === undefined ? [] : Object.values(partial.groups).filter((group) => options.backupsOf?.(group) === true)
+  const backups = await Promise.all(backed.map(checkBackupFiles))
+  const named = { problems: [files, ...backups].flatMap((one) => one.problems), warnings: [files, ...backups].flatMap((one) => one.warnings) }
+  const machine = options.machine !== undefined && partial !== undefined ? await options.machine(partial) : none
+  const found = [...named.problems, ...machine.problems].map(parsed.toProblem)
+  const problems = [...parsed.problems, ...found].toSorted((one, two) => one.line - two.line || one.column - two.column)
+  if (problems.length > 0) throw new ConfigError(name, problems, parsed.problems.length > 0 ? 'HF102' : named.problems.length > 0 ? 'HF103' : 'HF403')
   if (parsed.config === undefined) throw new ConfigError(name, [{ line: 1, column: 1, path: '', message: 'the file holds no configuration' }])
-  return { config: parsed.config, warnings: [...parsed.warnings, ...named.warnings.map((finding) => formatProblem(name, parsed.toProblem(finding)))], text }
+  const warnings = [...named.warnings, ...machine.warnings].map((finding) => formatProblem(name, parsed.toProblem(finding)))
+  return { config: parsed.config, warnings: [...parsed.warnings, ...warnings], text }
 }
 
 async function readText(file: string): Promise<string> {

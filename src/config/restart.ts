@@ -3,6 +3,7 @@
  * Holdfast cannot fence what it does not start; the file can: with `replicaof 127.0.0.1 1` redis is born as a replica of nobody.
  */
 import type { GroupConfig } from '../model/config.ts'
+import { writesAnything } from '../model/persistence.ts'
 import { modernName, readConf } from '../render/redis-directives.ts'
 
 export const bornFencedLine = 'replicaof 127.0.0.1 1'
@@ -29,9 +30,11 @@ export function restartExposures(group: GroupConfig, conf: string | undefined): 
   const name = `groups.${group.name}`
   if (group.process === 'direct') {
     const own = [conf ?? '', ...group.redis.map(([directive, value]) => `${directive} ${value === '' ? '""' : value}`)].join('\n')
-    if (comesBackWith(own) !== 'nothing') return []
+    const { persistence } = group
+    const isNothing = persistence === undefined ? comesBackWith(own) === 'nothing' : ![persistence.primary, persistence.replica].some(writesAnything)
+    if (!isNothing) return []
     return [
-      `${name}: no persistence: a member that restarts comes back empty, harms nobody and is filled again; but after a power cut of all its hosts nothing is left. \`appendonly: "yes"\` or a \`save\` line closes that`,
+      `${name}: no persistence: a member that restarts comes back empty, harms nobody and is filled again; but after a power cut of all its hosts nothing is left. \`persistence: aof-everysec\`, or \`replicas-aof\`, closes that`,
     ]
   }
   if (conf === undefined)

@@ -3,12 +3,14 @@
  * together is for `contradictions.ts`. Every key is optional here, so that one missing key does not hide the other
  * mistakes; what is required is checked there too. Must not fill in defaults.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { ranges } from './defaults.ts'
 import type { Range } from './defaults.ts'
+import { savePointsIn, type Persistence, type SavePoint } from '../model/persistence.ts'
 import { parseIpv4 } from './ipv4.ts'
 import { nearest } from './problem.ts'
 import type { Finding, KeyPath } from './problem.ts'
+import { scheduleProblem } from './schedule.ts'
 
 /** undefined: not acceptable. */
 type Read<T> = (value: unknown) => T | undefined
@@ -37,12 +39,14 @@ function integer(range: Range, unit = '') {
 }
 
 /** People write yes and no, and YAML 1.2 hands those over as text. */
-function truth() {
+function readTruth(value: unknown): boolean | undefined {
   const words: Readonly<Record<string, boolean>> = { yes: true, on: true, true: true, no: false, off: false, false: false }
-  return leaf('true or false', (value) => {
-    const word = String(value).toLowerCase()
-    return (typeof value === 'boolean' || typeof value === 'string') && Object.hasOwn(words, word) ? words[word] : undefined
-  })
+  const word = String(value).toLowerCase()
+  return (typeof value === 'boolean' || typeof value === 'string') && Object.hasOwn(words, word) ? words[word] : undefined
+}
+
+function truth() {
+  return leaf('true or false', readTruth)
 }
 
 /** A host may be called `1`; YAML then makes it a number. */
@@ -81,6 +85,13 @@ function readVip(value: unknown): VipText | undefined {
   const prefix = Number(parts?.[2])
   const valid = parseIpv4(ip) !== undefined && prefix >= ranges.prefix.min && prefix <= ranges.prefix.max
   return valid ? { ip, prefix } : undefined
+}
+
+function readEndpoint(value: unknown): string | undefined {
+  if (typeof value !== 'string' || !URL.canParse(value)) return undefined
+  const url = new URL(value)
+  const bare = url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '' && url.password === ''
+  return bare && (url.protocol === 'https:' || url.protocol === 'http:') ? url.origin : undefined
 }
 
 /** One redis argument line, or several for a directive that may stand more than once. */
@@ -135,6 +146,101 @@ const sentinel = z.strictObject({
   process: choice(['direct', 'external'], ['systemd']),
 })
 
+const s3 = z.strictObject({
+  bucket: leaf('the name of a bucket: 3 to 63 lower-case letters, digits, dots and dashes', (value) =>
+    typeof value === 'string' && /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(value) ? value : undefined,
+  ),
+  // Each part becomes part of a name in the store.
+  prefix: leaf('parts of letters, digits, `.`, `_` and `-`, separated by `/`', (value) => {
+    if (typeof value !== 'string') return undefined
+    const trimmed = value.replace(/^\/|\/$/g, '')
+    return trimmed === '' || /^(?!\.)[\w.-]{1,128}(\/(?!\.)[\w.-]{1,128})*$/.test(trimmed) ? trimmed : undefined
+  }),
+  endpoint: leaf('https://HOST or https://HOST:PORT, without a path', readEndpoint),
+  region: leaf('the name of a region such as eu-central-1', (value) => (typeof value === 'string' && /^[\w-]{1,64}$/.test(value) ? value : undefined)),
+  credentials_file: path(),
+})
+
+const sftp = z.strictObject({
+  host: leaf('a name or address of the server', (value) => (typeof value === 'string' && /^[A-Za-z0-9.:_-]{1,253}$/.test(value) ? value : undefined)),
+  port: integer(ranges.port),
+  user: leaf('the name of a user', (value) => (typeof value === 'string' && /^[^\s\p{Cc}]{1,64}$/u.test(value) ? value : undefined)),
+  path: path(),
+  key_file: path(),
+  password_file: path(),
+  known_hosts_file: path(),
+})
+
+const keep = z.strictObject({
+  hourly: integer(ranges.keep),
+  daily: integer(ranges.keep),
+  weekly: integer(ranges.keep),
+  monthly: integer(ranges.keep),
+})
+
+const stream = z.strictObject({
+  keep_days: integer(ranges.streamKeepDays, ' days'),
+  flush_ms: integer(ranges.streamFlushMs, ' ms'),
+})
+
+/** `true` is all of its defaults, `false` none of it. */
+function expandStream(value: unknown): unknown {
+  const wanted = readTruth(value)
+  return wanted === undefined ? value : wanted ? {} : undefined
+}
+
+const backup = z.strictObject({
+  directory: path(),
+  s3: s3.optional(),
+  sftp: sftp.optional(),
+  schedule: leaf(
+    "a cron expression of five fields in UTC, such as '0 * * * *', or false",
+    (value) => (value === false ? value : typeof value === 'string' && scheduleProblem(value) === null ? value : undefined),
+    (value) => (typeof value === 'string' ? (scheduleProblem(value) ?? undefined) : undefined),
+  ),
+  keep: keep.optional(),
+  compression: choice(['gzip', 'none'], ['zstd']),
+  encryption_key_file: path(),
+  max_mib_per_s: integer(ranges.backupMaxMibPerS, ' MiB; 0: as fast as it goes'),
+  test: truth(),
+  stream: z.preprocess(expandStream, stream.optional()),
+})
+
+/** `rdb`, `aof` (every second), `aof-always`, `aof-no`, both (`rdb+aof`), or `none`. */
+export interface RoleText {
+  readonly rdb: boolean
+  readonly aof: Persistence['aof']
+}
+
+const roleWords = 'none, rdb, aof-everysec, aof-always, aof-no, or rdb+aof-everysec and the like'
+
+function readRole(value: unknown): RoleText | undefined {
+  const parts = typeof value === 'string' ? /^(?:(none)|(rdb)|(rdb\+)?aof(?:-(always|everysec|no))?)$/.exec(value) : null
+  if (parts === null) return undefined
+  const isAof = parts[1] === undefined && parts[2] === undefined
+  const sync = parts[4] === 'always' || parts[4] === 'no' ? parts[4] : 'everysec'
+  return { rdb: parts[2] !== undefined || parts[3] !== undefined, aof: isAof ? sync : 'off' }
+}
+
+function readSave(value: unknown): SavePoint | undefined {
+  const points = typeof value === 'string' && /^\d{1,9} \d{1,9}$/.test(value) ? savePointsIn(value) : []
+  return points[0]
+}
+
+const persistence = z.strictObject({
+  primary: leaf(roleWords, readRole),
+  replica: leaf(roleWords, readRole),
+  save: z.array(leaf('seconds and changes, such as `300 100`', readSave)).optional(),
+  rewrite_percentage: integer(ranges.rewritePercentage, ' %'),
+  rewrite_min_mib: integer(ranges.rewriteMinMib, ' MiB'),
+})
+
+/** One word stands for both roles, or for the wish that has a name of its own. */
+function expandPersistence(value: unknown): unknown {
+  if (value === 'replicas-aof') return { primary: 'none', replica: 'aof-everysec' }
+  return readRole(value) === undefined ? value : { primary: value, replica: value }
+}
+
 const group = z.strictObject({
   mode: choice(['vip', 'sentinel'], ['cluster']),
   members: z.array(member).optional(),
@@ -152,10 +258,12 @@ const group = z.strictObject({
   process: choice(['direct', 'external'], ['systemd']),
   redis_conf: path(),
   redis: z.record(z.string(), leaf('text, a number, true, false, or a list of these; "" for an empty value', readRedisValues)).optional(),
+  persistence: z.preprocess(expandPersistence, persistence.optional()),
   durability: choice(['available', 'safe'], []),
   max_full_syncs: integer(ranges.maxFullSyncs),
   failover: failover.optional(),
   salvage: salvage.optional(),
+  backup: backup.optional(),
 })
 
 const api = z.strictObject({ port: integer(ranges.port), secret_file: path() })
@@ -171,6 +279,7 @@ const root = z.strictObject({
 
 export type Draft = z.infer<typeof root>
 export type DraftGroup = z.infer<typeof group>
+export type DraftBackup = NonNullable<z.infer<typeof backup>>
 export type DraftMember = NonNullable<z.infer<typeof member>>
 
 /**
@@ -210,6 +319,10 @@ function describe(issue: z.core.$ZodIssue): readonly Finding[] {
   if (issue.code === 'custom') return [{ path, message: issue.message, accepted: issue.params?.['accepted'] }]
   if (issue.code === 'invalid_type') {
     const inMembers = path[2] === 'members' && path.length === 4
+    if (path.length === 3 && path[2] === 'persistence')
+      return [{ path, message: 'is none of the words that there are', accepted: `replicas-aof, ${roleWords}; or { ${keysAt([...path, 0]).join(', ')} }` }]
+    if (path[2] === 'backup' && path[3] === 'stream')
+      return [{ path, message: 'is neither', accepted: `true, false, or { ${keysAt([...path, 0]).join(', ')} }` }]
     const accepted = inMembers ? `a host name, or { ${keysAt(path).join(', ')} }` : issue.expected === 'array' ? 'a list' : 'keys and values'
     return [{ path, message: path.length === 0 ? 'the file holds no configuration' : 'has the wrong shape', accepted }]
   }
@@ -224,8 +337,11 @@ function keysAt(path: KeyPath): readonly string[] {
   if (section === 'paths') return Object.keys(paths.shape)
   if (section === 'hosts') return Object.keys(host.shape)
   if (key === undefined) return Object.keys(group.shape)
-  const nested = { members: memberKeys, salvage, sentinel, failover }
-  return Object.keys(nested[key === 'members' || key === 'salvage' || key === 'sentinel' ? key : 'failover'].shape)
+  const below = path[3]
+  if (key === 'backup' && below !== undefined)
+    return Object.keys({ s3, sftp, keep, stream }[below === 's3' || below === 'sftp' || below === 'stream' ? below : 'keep'].shape)
+  const nested = { members: memberKeys, salvage, sentinel, persistence, failover, backup }
+  return Object.keys(nested[key === 'members' || key === 'salvage' || key === 'sentinel' || key === 'persistence' || key === 'backup' ? key : 'failover'].shape)
 }
 
 /** A copy-free removal. List items become undefined, so that the places of the others stay true. */

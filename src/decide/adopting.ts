@@ -31,9 +31,17 @@ export function awaitsSentinels({ state, view, policy }: Context): boolean {
   const { facts } = view.redis
   if (policy.sentinel === null || facts?.role !== 'primary' || facts.loading || isWriteFenced(view)) return false
   const ours = state.holder === state.host && isServingPhase(state.phase)
-  return !ours && state.epoch > 0 && view.agentUptimeMs < newcomerMs && answering(view).length < policy.sentinel.votes
+  // Those that are left cannot have elected it.
+  const enough = policy.sentinel.hosts.length - policy.sentinel.votes + 1
+  return !ours && state.epoch > 0 && view.agentUptimeMs < newcomerMs && answering(view).length < enough
 }
 
+/** Another says that it serves: if that is so, this one is a second writer until they have answered. Held and not fenced, for whoever is fenced is not taken up. */
 export function awaitSentinels(ctx: Context): Draft {
-  return holdStill(ctx, 'this agent has only just started, and its redis is a primary: the Sentinels may have promoted it, and are asked first', busyTickMs)
+  const draft = holdStill(
+    ctx,
+    'this agent has only just started, and its redis is a primary: the Sentinels may have promoted it, and are asked first',
+    busyTickMs,
+  )
+  return ctx.situation.holder === 'serves' ? { ...draft, actions: [{ kind: 'pause-writes', forMs: 5 * busyTickMs }] } : draft
 }

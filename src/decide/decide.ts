@@ -20,6 +20,7 @@ import { chosenBySentinel, learnFromSentinels, tellRule } from './sentinels.ts'
 import { valveRule } from './valve.ts'
 import { forceFailover, isForced } from './forcing.ts'
 import { withoutHeldWrites } from './lease.ts'
+import { advisePersist } from './persist.ts'
 import { respond } from './responses.ts'
 import { readerRule } from './reader.ts'
 import { heard, isServingPhase, peerOf, redisAnswers, situationOf } from './situation.ts'
@@ -55,6 +56,7 @@ export function decide(state: State, view: View, policy: Policy): Decision {
       ...waiveRule(ctx),
       ...backlogRule(ctx, draft),
       ...aofRule(ctx, draft),
+      ...persistRule(ctx, draft),
       ...yieldRule(ctx, draft.next),
       ...stray.actions,
       ...reader.grant,
@@ -121,6 +123,13 @@ function aofRule(ctx: Context, draft: Draft): readonly Action[] {
   const { aofOwed, facts } = ctx.view.redis
   if (aofOwed == null || draft.actions.length > 0 || facts === null || facts.loading || facts.syncing || !redisAnswers(ctx.view)) return []
   return facts.linkUp || isServingPhase(draft.next.phase) ? [{ kind: 'settle-aof', to: aofOwed }] : []
+}
+
+/** Never in a cycle in which anything else is done: a promotion is as quick as without. */
+function persistRule({ state, view, policy }: Context, draft: Draft): readonly Action[] {
+  if (draft.actions.length > 0) return []
+  const { action } = advisePersist({ ...state, lineage: draft.next.lineage, epoch: draft.next.epoch }, view, policy, draft.next.phase)
+  return action === null ? [] : [action]
 }
 
 function withOperatorPause(state: State, view: View, policy: Policy): { readonly state: State; readonly events: readonly Event[] } {

@@ -5,10 +5,11 @@
  */
 import type { View } from '../model/view.ts'
 import type { State } from '../model/state.ts'
-import { electionWaitMs, isVoted, lonelyWaitMs, reconnectWaitMs, stallLimitMs, type Policy } from '../model/policy.ts'
+import { ballotRetryMs, electionWaitMs, isVoted, lonelyWaitMs, reconnectWaitMs, stallLimitMs, type Policy } from '../model/policy.ts'
 import { whyAwaitHolder } from './behind.ts'
 import { candidateFromWord, candidateOf, compareCandidates, isMeasuredSinceGone, memberOf, ownFitness, type Candidate } from './fitness.ts'
 import { comparePositions, describePosition, estimateSlackBytes, isPlaced, mayHaveMore, type Position } from './position.ts'
+import { votesFor } from './sentinels.ts'
 import { heard, newcomerMs, peerOf } from './situation.ts'
 
 export type Election =
@@ -50,7 +51,8 @@ export function elect(state: State, view: View, policy: Policy): Election {
   }
   const giver = silentGiver(state, view)
   if (giver !== null) return wait([giver], `${giver} gave epoch ${state.epoch} away, is not heard, and its redis answers: it may accept writes still`)
-  const best = preferHolder(state, [...others, ...(own.fit && me !== null ? [me] : [])].sort(compareCandidates))
+  const first = preferHolder(state, [...others, ...(own.fit && me !== null ? [me] : [])].sort(compareCandidates))
+  const best = own.fit && me !== null && isVotedAmongEquals(state, view, policy, me, first) ? me : first
   const [richest] = barred.filter((c) => isPlaced(c.position) && !isDiverged(c.position)).sort((a, b) => comparePositions(b.position, a.position))
   if (best === undefined && richest !== undefined && unheard.length + unmeasured.length === 0) return refuse(state, policy, richest, own.why)
   if (best === undefined) return wait(unheard.concat(unmeasured), `no member heard is fit (here: ${own.why || 'fit'})`)
@@ -62,13 +64,26 @@ export function elect(state: State, view: View, policy: Policy): Election {
 
 /**
  * The best, last in order. Whoever held the epoch wrote last, so of estimates that cannot be told apart its own is taken: that is what
- * redis itself would go on with.
+ * redis itself would go on with. Not where its end was torn: so much it surely lacks, and another whose end is whole may have it (INV-4).
  */
 function preferHolder(state: State, inOrder: readonly Candidate[]): Candidate | undefined {
   const best = inOrder.at(-1)
-  const holder = inOrder.find((c) => c.host === state.holder)
-  if (best?.position.kind !== 'noted' || holder?.position.kind !== 'noted' || best.position.epoch !== holder.position.epoch) return best
-  return holder.position.offset >= best.position.offset - estimateSlackBytes ? holder : best
+  if (best?.position.kind !== 'noted') return best
+  const { epoch, offset } = best.position
+  const near = inOrder.filter(({ position }) => position.kind === 'noted' && position.epoch === epoch && position.offset >= offset - estimateSlackBytes)
+  const whole = near.filter(({ position }) => position.kind === 'noted' && position.cut !== true)
+  return whole.find((c) => c.host === state.holder) ?? (whole.length < near.length ? (whole.at(-1) ?? best) : best)
+}
+
+/**
+ * Of members with the same data the one goes on that the Sentinels have voted for already: were it to step back before one of higher priority,
+ * heard only now, their votes would be nobody's, and that one would wait out its own lost ballot.
+ */
+function isVotedAmongEquals({ host, holder, epoch, vote }: State, view: View, policy: Policy, me: Candidate, first: Candidate | undefined): boolean {
+  if (policy.sentinel === null || first === undefined || first.host === host || first.host === holder) return false
+  if (!isPlaced(me.position) || comparePositions(me.position, first.position) !== 0) return false
+  if (vote === null || vote.to !== host || vote.epoch <= epoch || view.nowMs - vote.atMs > ballotRetryMs) return false
+  return votesFor(view, vote.epoch, host) >= policy.sentinel.votes
 }
 
 /** An epoch that was given away and never taken: whoever gave it may not have got as far as to refuse writes (INV-3). */

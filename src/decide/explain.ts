@@ -7,9 +7,12 @@ import { candidateFromWord, candidateOf, compareCandidates, ownFitness, type Can
 import { findAddress, type AddressFinding } from './address.ts'
 import { adviseBacklog } from './backlog.ts'
 import { diagnose } from './diagnose.ts'
+import { lossOf, type Disk, type Loss } from './loss.ts'
+import { advisePersist } from './persist.ts'
 import { describePosition } from './position.ts'
+import { sentinelsOf } from './sentinel-words.ts'
 import { heard, isWriteFenced, peerOf, situationOf } from './situation.ts'
-import { alarmsOf } from './stream.ts'
+import { alarmsOf, isStuck, whyDiffers } from './stream.ts'
 import { respondTo } from './table.ts'
 
 export interface Explanation {
@@ -28,6 +31,8 @@ export interface Explanation {
   /** The member that would be promoted; null: nobody. */
   readonly successor: string | null
   readonly wouldHappen: string
+  /** What a crash of the primary's host, and of all hosts at once, can lose. Absent: an agent of an earlier version. */
+  readonly loss?: Loss
   /** Who holds the address, as this member sees it. null: it does not look. */
   readonly address: string | null
   /** What the replication backlog holds, in time. null: not known yet. */
@@ -76,10 +81,37 @@ export function explainGroup(state: State, view: View, policy: Policy): Explanat
     },
     members,
     successor,
-    wouldHappen: outcome(state, policy, successor),
+    loss: lossOf({
+      disks: members.map((m) => diskOf(state, view, m.host, m.lagBytes)),
+      successor,
+      isSafe: policy.safe,
+      isOpenAtStart: policy.external && view.redis.bornFenced !== true,
+    }),
+    wouldHappen: outcome(state, view, policy, successor),
     address: address === null ? null : `the address is ${inWords(address)}`,
     backlog: adviseBacklog(view, policy)?.text ?? null,
     warnings: [...warningsOf(state, view, policy, successor), ...(wrong ? [`the address is ${inWords(address)}`] : [])],
+  }
+}
+
+/** By what its agent says of itself; what redis says now of its AOF comes before what it was set to a minute ago. */
+function diskOf(state: State, view: View, host: string, lagBytes: number | null): Disk {
+  const own = host === state.host
+  const word = own ? null : heard(peerOf(view, host))
+  const facts = own ? view.redis.facts : (word?.redis ?? null)
+  const settings = (own ? view.redis.settings : word?.settings) ?? null
+  const known = settings?.persistence ?? null
+  const aof = facts?.aof?.enabled === false ? 'off' : (known?.aof ?? 'off')
+  const isPrimary = host === state.holder
+  const isTrue = own ? !isStuck(view) && whyDiffers(state, view) === null : word?.trueCopy !== false
+  const follows = facts?.linkUp === true && facts.syncing === false && isTrue
+  return {
+    host,
+    role: isPrimary ? 'primary' : 'replica',
+    isCopy: isPrimary || follows,
+    persistence: known === null || facts === null ? null : { ...known, aof },
+    isRewriting: facts?.aof?.rewriting === true,
+    lagBytes: isPrimary ? 0 : lagBytes,
   }
 }
 
@@ -87,12 +119,15 @@ function inWords({ word, why }: AddressFinding): string {
   return `${word === 'two' ? 'at two hosts' : word === 'a stranger' ? "at a stranger's" : word === 'nobody' ? 'nowhere' : word}: ${why}`
 }
 
-function outcome(state: State, policy: Policy, successor: string | null): string {
+function outcome(state: State, view: View, policy: Policy, successor: string | null): string {
   if (state.epoch === 0) return 'the group has no primary yet'
   if (state.paused.on) return 'nothing: automatic failover is paused'
   if (!policy.auto) return 'nothing: failover.auto is off'
   if (successor === null)
     return `no member could take over: ${policy.external ? "the address would be down until the primary's own supervisor restarts redis" : 'redis would be restarted in place with what its disk has, and serve again once no better data can be found'}`
+  const answering = sentinelsOf(view).filter((s) => s.reach === 'answers').length
+  if (policy.sentinel !== null && answering < policy.sentinel.votes)
+    return `nobody could be promoted: ${answering} of ${policy.sentinel.hosts.length} Sentinels watch the group and answer here, and ${policy.sentinel.votes} must vote`
   const votes =
     policy.sentinel !== null
       ? `, with the votes of ${policy.sentinel.votes} of ${policy.sentinel.hosts.length} Sentinels`
@@ -147,6 +182,8 @@ function warningsOf(state: State, view: View, policy: Policy, successor: string 
   if (refused !== null) warnings.push(refused)
   else if (isWriteFenced(view))
     warnings.push('this redis refuses writes by min-replicas-to-write until what only it has is kept; the values it had are remembered')
+  const persist = advisePersist(state, view, policy).waits
+  if (persist !== null) warnings.push(`persistence: ${persist}`)
   if (policy.checks && view.checks?.reach === 'silent')
     warnings.push('none of check_ips answers from this host: it would count itself cut off as soon as it hears no member (a gateway that drops TCP needs ping)')
   if (view.keepalived !== null && view.keepalived.process === false) warnings.push('keepalived does not run on this host')

@@ -33,7 +33,7 @@ export function forceFailover(ctx: Context): Draft {
  * has just made a primary would resign at once.
  */
 function epochAbove({ state, view }: Context): number {
-  return Math.max(1 + Math.max(state.epoch, state.vote?.epoch ?? 0, ...state.votesHeard.map((v) => v.epoch)), nextEpoch(state, view))
+  return Math.max(nextEpoch(state, view), ...state.votesHeard.map((v) => v.epoch + 1))
 }
 
 function whyNot(ctx: Context): string | null {

@@ -54,7 +54,8 @@ export function checkInvariants(state: State, view: View, policy: Policy, decisi
       assert(!diverged || kept, 'INV-6: nothing is given up before it is kept')
     }
     if (action.kind === 'start-redis' || action.kind === 'wipe-redis') assert(!policy.external, 'an external redis is never started')
-    if (action.kind === 'set-aside') assert(view.redis.process === false && view.redis.disk != null, 'INV-6: a file is moved only while no redis uses it')
+    if (action.kind === 'set-aside' || action.kind === 'mend-aof')
+      assert(view.redis.process === false && view.redis.disk != null, 'INV-6: a file is moved or mended only while no redis uses it')
     if (action.kind === 'wipe-redis') assert(!isServingPhase(next.phase) && view.request?.kind === 'reinit', "a dataset is wiped only on an operator's word")
     if (action.kind === 'drop-address') assert(!isServingPhase(next.phase), 'the address is not taken from a member that serves')
     if (action.kind === 'kill-redis') assert(!isServingPhase(next.phase), 'INV-7: a serving redis is not killed')

@@ -84,10 +84,14 @@ function learnWhoWasTold(state: State, view: View): State {
   const { paused, pauseTold } = state
   if (!paused.on) return pauseTold == null ? state : { ...state, pauseTold: null }
   const known = pauseTold?.atWallMs === paused.atWallMs ? pauseTold.hosts : []
-  const told = view.peers
-    .filter((p) => p.statement?.paused.on === true && p.statement.paused.atWallMs === paused.atWallMs && !known.includes(p.host))
-    .map((p) => p.host)
+  const told = view.peers.filter((p) => !known.includes(p.host) && knowsOfPause(p.statement, paused.atWallMs, view)).map((p) => p.host)
   return told.length === 0 ? state : { ...state, pauseTold: { atWallMs: paused.atWallMs, hosts: [...known, ...told] } }
+}
+
+/** Sentinels are told nothing of a pause: where there are some, its redis takes no orders of theirs either, and was a replica when it had ceased to. */
+export function knowsOfPause(word: Statement | null, atWallMs: number, { sentinels }: Pick<View, 'sentinels'>): boolean {
+  if (word?.paused.on !== true || word.paused.atWallMs !== atWallMs) return false
+  return sentinels === undefined || (word.orders === false && word.answering && word.redis?.role === 'replica')
 }
 
 /** That somebody has heard it from the holder stays true: who cannot hear the holder takes it from others. */

@@ -5,10 +5,11 @@
  * delays. Where real Sentinels vote, theirs is the hearing that counts (sentinels.ts). First they are held (a hiccup costs clients some milliseconds and no error), then refused, and the address is given up. PURE.
  */
 import type { Action, Event } from '../model/action.ts'
-import { busyTickMs, holdWritesMs, isVoted, lonelyWaitMs, longSilentMs, type Policy } from '../model/policy.ts'
+import { busyTickMs, holdWritesMs, isVoted, lonelyWaitMs, longSilentMs, takeBackMs, type Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { PeerProbe, View } from '../model/view.ts'
 import { holdStill, type Context, type Draft } from './draft.ts'
+import { knowsOfPause } from './learn.ts'
 import { sentinelsLeading, sentinelsOf, type Leading } from './sentinel-words.ts'
 import { boundMs, neededBehind, sentinelsBehind, votedAgainst } from './sentinels.ts'
 import { heard, isServingPhase, isWriteFenced, newcomerMs, redisAnswers } from './situation.ts'
@@ -145,10 +146,10 @@ function isPausedForAll(state: State, view: View, policy: Policy): boolean {
   const head = state.lineage.at(-1)
   // With `--force` an operator has said that nobody else serves, and with the pause that nobody else is to: a quorum may be lost for good.
   if (head?.epoch === state.epoch && head.holder === state.host && head.source === 'forced') return true
-  // Sentinels are told nothing of a pause.
-  if (policy.sentinel !== null) return false
   const told = state.pauseTold?.atWallMs === state.paused.atWallMs ? state.pauseTold.hosts : []
-  const knows = (p: PeerProbe): boolean => told.includes(p.host) || (p.statement?.paused.on === true && p.statement.paused.atWallMs === state.paused.atWallMs)
+  // Whatever the Sentinels find or vote, no agent stands, and no redis takes their orders.
+  if (policy.sentinel !== null) return policy.members.every(({ host }) => host === state.host || told.includes(host))
+  const knows = (p: PeerProbe): boolean => told.includes(p.host) || knowsOfPause(p.statement, state.paused.atWallMs, view)
   const know = view.peers.filter((p) => knows(p) && !hasVotedAgainst(state, p)).length
   return policy.quorum === 0 ? know === view.peers.length : view.peers.length - know < policy.quorum
 }
@@ -160,7 +161,7 @@ function mayBeReplaced(state: State, view: View): boolean {
 
 /** When the lease will end if nobody is heard from again, in ms from now. */
 export function leaseLeftMs(state: State, view: View, policy: Policy): number {
-  if (!policy.leased) return Number.MAX_SAFE_INTEGER
+  if (!policy.leased || isPausedForAll(state, view, policy)) return Number.MAX_SAFE_INTEGER
   if (policy.sentinel !== null)
     return (
       sentinelsOf(view)
@@ -240,7 +241,7 @@ function standsBehind(state: State, view: View, policy: Policy, peer: PeerProbe)
 export function lostVoters(state: State, view: View, policy: Policy): readonly string[] {
   if (policy.sentinel !== null) return lostSentinels(state, view, policy, neededBehind(view, policy.sentinel))
   if (policy.quorum === 0 || inTouch(state, view, policy) + 1 >= policy.quorum) return []
-  const lost = view.peers.filter((p) => p.contactMs < policy.leaseMs && heard(p) !== null && hasVotedAgainst(state, p))
+  const lost = view.peers.filter((p) => p.contactMs < policy.leaseMs && heard(p) !== null && hasVotedAgainst(state, p) && !mayTakeItBack(p))
   return inTouch(state, view, policy) + 1 + lost.length >= policy.quorum ? lost.map((p) => p.host) : []
 }
 
@@ -250,6 +251,14 @@ function hasVotedAgainst(state: State, peer: PeerProbe): boolean {
   const vote = statement?.vote ?? null
   if (statement === null || vote === null || vote.epoch <= state.epoch || vote.to === state.host) return false
   return vote.to !== peer.host || statement.seesHolder !== 'serves'
+}
+
+/**
+ * A candidate that has said nothing since it could hear this primary again. At a heal its last call for votes arrives a moment before the
+ * word that it follows: a primary that resigned on it would begin an election that nobody needs.
+ */
+function mayTakeItBack(peer: PeerProbe): boolean {
+  return peer.statement?.vote?.to === peer.host && peer.statementAgeMs < peer.contactMs + takeBackMs
 }
 
 /** Sentinels that answer and have voted for another, where they would make the number. */

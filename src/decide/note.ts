@@ -10,6 +10,8 @@ import type { State } from '../model/state.ts'
 const noteEveryMs = 10_000
 /** `appendfsync everysec` may be two seconds late, and then waits no longer. */
 const surelyOnDiskMs = 5000
+/** No rewrite, nothing read: an AOF that redis has begun itself, whose base (some 90 bytes) it counts only when it reads it. */
+const bornEmpty = '0:0'
 
 /** What has been seen since the last note that a single look cannot tell. */
 export interface Since {
@@ -32,7 +34,7 @@ export function mustNote(known: PositionNote | null, facts: RedisFacts, state: S
   const aof = aofWord(facts)
   if (aof === 'unsettled') return false
   if (known.served !== (facts.role === 'primary') || (known.aof === 'off') !== (aof === 'off') || known.aof === 'unsettled' || since.filesChanged) return true
-  const moved = known.offset !== facts.offset || (typeof known.aof === 'object' && known.aof.bytes !== facts.aof?.bytes)
+  const moved = known.offset !== facts.offset || (typeof known.aof === 'object' && known.aof.bytes !== (facts.aof?.bytes ?? 0) + (known.aof.uncounted ?? 0))
   return moved && (nowWallMs - known.atWallMs >= noteEveryMs || nowWallMs < known.atWallMs)
 }
 
@@ -46,8 +48,11 @@ export function noteOf(known: PositionNote | null, facts: RedisFacts, state: Sta
   if (at === null) return null
   const same = known !== null && known.epoch === at.epoch && known.holder === at.holder && known.offset <= facts.offset ? known : null
   const word = aofWord(facts)
+  // `unsettled` would let an old RDB be loaded instead: the note before stands.
+  if (word === 'on' && dir.aof?.ok === false && dir.aof.host === true) return null
   // Shorter than redis says: it was rewritten between the two looks, and is another one.
   const base = dir.aof?.ok === true && dir.aof.bytes >= (facts.aof?.bytes ?? 0) ? dir.aof.base : null
+  const uncounted = dir.aof?.ok === true && facts.aof?.generation === bornEmpty ? dir.aof.bytes - dir.aof.last.bytes : 0
   const rdb = dir.rdb?.ok === true && dir.rdb.replid === '' && same?.runId === facts.runId ? dir.rdb : null
   return {
     format: 1,
@@ -58,11 +63,19 @@ export function noteOf(known: PositionNote | null, facts: RedisFacts, state: Sta
     sureOffset: same === null ? 0 : nowWallMs - same.atWallMs >= surelyOnDiskMs ? same.offset : same.sureOffset,
     atWallMs: nowWallMs,
     served: facts.role === 'primary' || (same?.runId === facts.runId && same.served),
-    aof: word !== 'on' ? word : base === null ? 'unsettled' : { base, bytes: facts.aof?.bytes ?? 0 },
+    aof: word !== 'on' ? word : base === null ? 'unsettled' : { base, bytes: (facts.aof?.bytes ?? 0) + uncounted, ...(uncounted > 0 ? { uncounted } : {}) },
     // An RDB without an id is of a primary without a backlog, whose offset stands still: the one of now is that of the save.
     rdb: rdb === null ? null : rdb.fields === same?.rdb?.fields ? same.rdb : { fields: rdb.fields, sureOffset: facts.offset },
+    ...(dir.rdb !== null || dir.aof !== null ? { onDisk: true } : {}),
+    ...(dir.mount === true ? { mount: true } : {}),
     restored: null,
   }
+}
+
+/** Somebody may have written to it. Redis 8 counts what it reads from an AOF: of one that was never more than a replica of nobody that says nothing. */
+function hasCounted(facts: RedisFacts): boolean {
+  const isUntouched = facts.role === 'replica' && facts.upstream?.port === 1 && facts.linkDownS === -1
+  return facts.offset !== 0 && !isUntouched
 }
 
 /**
@@ -70,12 +83,12 @@ export function noteOf(known: PositionNote | null, facts: RedisFacts, state: Sta
  * that was noted itself: what became of it since is not on disk.
  */
 export function restoredFrom(note: PositionNote | null, facts: RedisFacts, dir: DataDir): Restored | null {
-  if (note === null || facts.loading || facts.syncing || facts.keys === 0 || facts.runId === note.runId || facts.offset !== 0) return null
+  if (note === null || facts.loading || facts.syncing || facts.keys === 0 || facts.runId === note.runId || hasCounted(facts)) return null
   const { epoch, holder, served } = note
   if (facts.aof?.enabled === true) {
     if (typeof note.aof !== 'object' || dir.aof?.ok !== true || dir.aof.base !== note.aof.base || facts.aof.rewriting) return null
     const about = Math.max(0, note.offset + facts.aof.bytes - note.aof.bytes)
-    return { epoch, holder, served, about, atLeast: Math.min(note.sureOffset, about) }
+    return { epoch, holder, served, about, atLeast: Math.min(note.sureOffset, about), ...(note.aof.cut === true ? { cut: true } : {}) }
   }
   if (note.rdb === null || dir.rdb?.ok !== true || dir.rdb.fields !== note.rdb.fields) return null
   return { epoch, holder, served, about: note.rdb.sureOffset, atLeast: note.rdb.sureOffset }

@@ -15,7 +15,7 @@ export type Position =
   /** `divergedBytes` > 0: it holds writes that the history after `epoch` does not have. */
   | { readonly kind: 'known'; readonly epoch: number; readonly offset: number; readonly divergedBytes: number }
   /** Read from a disk that names no history, by what was noted before: `offset` is an estimate, `atLeast` is sure. */
-  | { readonly kind: 'noted'; readonly epoch: number; readonly offset: number; readonly divergedBytes: number; readonly atLeast: number }
+  | { readonly kind: 'noted'; readonly epoch: number; readonly offset: number; readonly divergedBytes: number; readonly atLeast: number; readonly cut?: true }
 
 /** By so much an estimate may be wrong: pings, a SELECT or two, between the note and the end. */
 export const estimateSlackBytes = 1024
@@ -37,8 +37,9 @@ export function positionOf(facts: RedisFacts, lineage: Lineage): Position {
 export function positionOfRestored(restored: Restored, lineage: Lineage): Position {
   const entry = lineage.find((e) => e.epoch === restored.epoch && e.holder === restored.holder)
   if (entry === undefined) return { kind: 'foreign' }
-  const { about, atLeast } = restored
-  return { kind: 'noted', epoch: entry.epoch, offset: about, divergedBytes: Math.max(0, about - sharedEnd(entry, lineage)), atLeast }
+  const { about, atLeast, cut } = restored
+  const divergedBytes = Math.max(0, about - sharedEnd(entry, lineage))
+  return { kind: 'noted', epoch: entry.epoch, offset: about, divergedBytes, atLeast, ...(cut === true ? { cut } : {}) }
 }
 
 /** Of an RDB that no redis has read yet. */
@@ -181,7 +182,8 @@ export function describePosition(position: Position): string {
       : position.offset === position.atLeast
         ? `offset at least ${position.atLeast}`
         : `offset about ${position.offset}`
-  return `epoch ${position.epoch}, ${offset}${position.divergedBytes > 0 ? `, ${position.divergedBytes} bytes diverged` : ''}`
+  const cut = position.kind === 'noted' && position.cut === true ? ', its torn end cut off' : ''
+  return `epoch ${position.epoch}, ${offset}${cut}${position.divergedBytes > 0 ? `, ${position.divergedBytes} bytes diverged` : ''}`
 }
 
 /**

@@ -17,9 +17,9 @@ export function namedBySentinels(view: View): { readonly host: string | null; re
   return known.sort((a, b) => b.epoch - a.epoch)[0] ?? null
 }
 
-/** So many find the primary down that they name, which is this one. */
+/** So many find the primary down that they name, which is this one. Not one in TILT: its word is of before. */
 export function downCount(view: View, host: string): number {
-  return answering(view).filter((s) => s.facts?.names === host && s.facts.down).length
+  return answering(view).filter((s) => s.facts?.names === host && s.facts.down && !s.facts.tilt).length
 }
 
 export interface Leading {

@@ -8,7 +8,7 @@ import type { SentinelProbe, SentinelVote } from '../model/sentinel.ts'
 import type { State, Vote } from '../model/state.ts'
 import type { View } from '../model/view.ts'
 import { answering, leaderName, namedBySentinels, sentinelsLeading, sentinelsOf } from './sentinel-words.ts'
-import { heard, isServingPhase, isWriteFenced, newcomerMs, peerOf } from './situation.ts'
+import { findersNeeded, heard, isServingPhase, isWriteFenced, newcomerMs, peerOf } from './situation.ts'
 import type { Context, Draft } from './draft.ts'
 
 /** A ballot that found no majority is begun anew after this long, in the next epoch: epochs are not to run away while Sentinels are missing. */
@@ -79,9 +79,12 @@ export function standBeforeSentinels(state: State, view: View, policy: Policy): 
   if (rival !== null) return { result: 'waiting', vote: mine, ask: false, because: rival }
   if (mine === null || mine.to !== state.host || mine.epoch <= state.epoch) return candidacy(state, view)
   const given = votesFor(view, mine.epoch, state.host)
-  const tally = `the votes of ${given} Sentinels in epoch ${mine.epoch} (${needed} are needed)`
+  const finders = policy.sentinel === null ? 0 : findersNeeded(state, view, policy.sentinel)
+  const found = findersAmong(view, mine.epoch, state)
+  const words = finders === 0 ? '' : `, ${found} of which found the primary down as they voted (${finders} are needed)`
+  const tally = `the votes of ${given} Sentinels in epoch ${mine.epoch} (${needed} are needed)${words}`
   const askedForMs = view.nowMs - mine.atMs
-  if (given >= needed && askedForMs <= ballotRetryMs) return { result: 'elected', epoch: mine.epoch, because: `has ${tally}` }
+  if (given >= needed && found >= finders && askedForMs <= ballotRetryMs) return { result: 'elected', epoch: mine.epoch, because: `has ${tally}` }
   // Older votes may have been given away since: another epoch asks everybody anew.
   if (askedForMs > (given >= needed ? ballotRetryMs : staleBallotMs)) return candidacy(state, view)
   return { result: 'waiting', vote: mine, ask: false, because: `has ${tally}` }
@@ -94,6 +97,14 @@ export function askingOf(ballot: SentinelBallot): readonly Action[] {
 
 export function votesFor(view: View, epoch: number, to: string): number {
   return answering(view).filter((s) => s.vote?.epoch === epoch && s.vote.to === to).length
+}
+
+/**
+ * Sentinels vote without judging, and what they find is asked a moment before: one that had heard the primary again in between gave its vote all the
+ * same, and the primary may be counting on it again. What a Sentinel finds in the very answer that is its vote leaves no such moment.
+ */
+function findersAmong(view: View, epoch: number, { host, holder }: State): number {
+  return answering(view).filter(({ facts, vote }) => vote?.epoch === epoch && vote.to === host && vote.down === true && facts?.names === holder).length
 }
 
 function candidacy(state: State, view: View): SentinelBallot {

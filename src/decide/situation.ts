@@ -5,7 +5,7 @@
 import type { KeepalivedProbe, PeerProbe, Statement, View } from '../model/view.ts'
 import type { State } from '../model/state.ts'
 import { downCount } from './sentinel-words.ts'
-import { stallLimitMs, statementStaleMs, type Policy, type SentinelPolicy } from '../model/policy.ts'
+import { majorityOf, stallLimitMs, statementStaleMs, type Policy, type SentinelPolicy } from '../model/policy.ts'
 
 /** The own redis. `other-primary`: it answers as a primary, but is not the process that was promoted here. */
 export const redisWords = ['primary', 'other-primary', 'replica', 'loading', 'slow', 'hung', 'dead'] as const
@@ -162,10 +162,24 @@ function bySilence(view: View, policy: Policy, peer: PeerProbe): readonly [Holde
 /** Who only lost sight of it knows nothing; a quorum of Sentinels that find it down was out of its sight for longer than its lease lasts. */
 function bySentinels(view: View, sentinel: SentinelPolicy, peer: PeerProbe, agent: string, reach: 'refused' | 'silent'): readonly [HolderWord, string] {
   const silence = `${agent}, its redis ${reachText(reach)}`
-  if (peer.agent === 'refused' && reach === 'refused') return ['gone', silence]
+  if (isRefused(peer, sentinel)) return ['gone', silence]
   const down = downCount(view, peer.host)
   const tally = `${down} of ${sentinel.hosts.length} Sentinels find it down`
   return down >= sentinel.quorum ? ['gone', `${silence}, and ${tally}`] : ['unclear', `${silence}; ${tally}, ${sentinel.quorum} are needed`]
+}
+
+/**
+ * Its host lives and says that neither agent nor redis is there: as good as its own word. But a firewall can say so as well, so whoever
+ * wants more Sentinels than the majority to agree is not spared their finding.
+ */
+function isRefused(peer: PeerProbe, sentinel: SentinelPolicy): boolean {
+  return peer.agent === 'refused' && peer.redisReach === 'refused' && sentinel.quorum <= majorityOf(sentinel.hosts.length)
+}
+
+/** So many Sentinels must find the primary down in the moment in which they vote: where it is gone by silence, the quorum. */
+export function findersNeeded(state: State, view: View, sentinel: SentinelPolicy): number {
+  const peer = state.holder === null || state.holder === state.host ? undefined : peerOf(view, state.holder)
+  return peer === undefined || heard(peer) !== null || isRefused(peer, sentinel) ? 0 : sentinel.quorum
 }
 
 /** An address that somebody has added by hand is no sign that VRRP hears nobody. */

@@ -37,10 +37,12 @@ export function statementOf(state: State, view: View, policy: Policy): Statement
     ...(policy.quorum > 0 && mayHaveForgotten(view, policy) ? { young: true as const } : {}),
     votesHeard: state.votesHeard,
     vote: state.vote === null ? null : { epoch: state.vote.epoch, to: state.vote.to },
+    ...(view.redis.sentinelMay === undefined ? {} : { orders: view.redis.sentinelMay.orders }),
     settings: view.redis.settings,
     trueCopy: !isStuck(view) && whyDiffers(state, view) === null,
     alarms: alarmsOf(state, view, policy),
-    ...onDisk(state, view),
+    // What an external redis is started from, and whether clients write to it before its agent looks, nobody can promise.
+    ...(policy.external ? {} : onDisk(state, view)),
     syncStarts: view.watch.attempts.startsAtMs.length,
     syncTookMs: Math.round(view.watch.attempts.tookMs),
     preparedId: state.prepared !== null && state.prepared.runId === view.redis.facts?.runId ? state.prepared.id : null,

@@ -6,9 +6,10 @@ import { stallLimitMs, syncLoopWindowMs, stuckMs, underWayBytes, type Policy } f
 import type { State } from '../model/state.ts'
 import type { RedisFacts, View } from '../model/view.ts'
 import { freshWatch, type SyncWatch, type Watch } from '../model/watch.ts'
+import { ownFitness } from './fitness.ts'
 import { watchReader } from './reader.ts'
 import { freeSlots, isFilling, needsFullSync, seenMembers, type SeenMember } from './resync.ts'
-import { heard, peerOf, redisAnswers } from './situation.ts'
+import { heard, isServingPhase, peerOf, redisAnswers } from './situation.ts'
 
 const maxAttempts = 32
 
@@ -26,18 +27,23 @@ export function watch(before: Watch, state: State, view: Look, policy: Policy): 
   const told = hear(before.told, state, source)
   const reader = watchReader(before.reader, state, view, policy)
   const readySinceMs = isReady(view) ? (before.readySinceMs ?? view.nowMs) : null
-  const next: Watch = { told, stream, syncs, idle, attempts, reader, readySinceMs }
+  const unfitSinceMs = isUnfit({ ...view, watch: before }, state, policy) ? (before.unfitSinceMs ?? view.nowMs) : null
+  const next: Watch = { told, stream, syncs, idle, attempts, reader, readySinceMs, unfitSinceMs }
   return isSame(before, next) ? before : next
 }
 
 function isSame(a: Watch, b: Watch): boolean {
-  const calm = a.told === b.told && a.stream === b.stream && a.readySinceMs === b.readySinceMs && a.reader === b.reader
+  const calm = a.told === b.told && a.stream === b.stream && a.readySinceMs === b.readySinceMs && a.reader === b.reader && a.unfitSinceMs === b.unfitSinceMs
   return calm && a.syncs === b.syncs && a.idle === b.idle && a.attempts === b.attempts
 }
 
 function isReady(view: Look): boolean {
   const { facts } = view.redis
   return view.durable && facts !== null && !facts.loading && !facts.syncing && redisAnswers(view)
+}
+
+function isUnfit(view: View, state: State, policy: Policy): boolean {
+  return policy.sentinel !== null && !isServingPhase(state.phase) && !ownFitness(state, view, policy).fit
 }
 
 /** Kept when nothing is heard any more, for that is when it is needed; another stream begins anew. */

@@ -37,6 +37,17 @@ export async function prepareFiles(configFile: string, labDir: string): Promise<
   return { config, notes: [...notes, ...warnings], writeFor }
 }
 
+/** Below a group: files that a lab cannot make. A backup that looks for its key beside the copy of a host would fail on all of them. */
+const namedFiles: readonly (readonly string[])[] = [
+  ['redis_conf'],
+  ['backup', 'directory'],
+  ['backup', 'encryption_key_file'],
+  ['backup', 's3', 'credentials_file'],
+  ['backup', 'sftp', 'key_file'],
+  ['backup', 'sftp', 'password_file'],
+  ['backup', 'sftp', 'known_hosts_file'],
+]
+
 /** Changes `document`: every named file becomes absolute (the copy lies elsewhere), and missing secrets are made. */
 async function absolutePaths(document: Document, base: string, labDir: string): Promise<string[]> {
   const notes: string[] = []
@@ -64,8 +75,10 @@ async function absolutePaths(document: Document, base: string, labDir: string): 
     if (document.hasIn(ofSentinels)) {
       await provide(ofSentinels, `${group.replace(/[^\w.-]/g, '_')}.sentinel-password`, `the password file of the Sentinels of ${group}`)
     }
-    const redisConf = document.getIn([...own, 'redis_conf'])
-    if (typeof redisConf === 'string') document.setIn([...own, 'redis_conf'], resolve(base, redisConf))
+    for (const named of namedFiles) {
+      const given = document.getIn([...own, ...named])
+      if (typeof given === 'string') document.setIn([...own, ...named], resolve(base, given))
+    }
   }
   return notes
 }

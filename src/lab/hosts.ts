@@ -17,12 +17,12 @@ import { agentLogFile, nodeConfigFile, nodeDir, readAgentPid, writeAgentPid } fr
 import type { RunOptions, RunResult } from './run.ts'
 import { poll, run } from './run.ts'
 
-export type Target = 'redis' | 'keepalived' | 'agent' | 'all'
+export type Target = 'redis' | 'sentinel' | 'keepalived' | 'agent' | 'all'
 
 export interface SignalOptions {
   /** SIGKILL unless given. */
   readonly signal?: NodeJS.Signals
-  /** Only the redis of this group. */
+  /** Only the redis, or the Sentinel, of this group. */
   readonly group?: string
 }
 
@@ -182,11 +182,12 @@ async function findTarget(record: LabRecord, host: string, what: Target, group: 
       const agent = await readAgentPid(record, host)
       return agent !== undefined && isAlive(agent) ? [agent] : []
     }
-    case 'redis': {
-      const members = record.redisPorts.filter((member) => member.host === host)
-      const wanted = members.filter((member) => group === undefined || member.group === group)
+    case 'redis':
+    case 'sentinel': {
+      const here = (what === 'redis' ? record.redisPorts : record.sentinelPorts).filter((server) => server.host === host)
+      const wanted = here.filter((server) => group === undefined || server.group === group)
       const listeners = await listeningProcesses(node.netns)
-      return wanted.flatMap((member) => listeners.get(member.port) ?? [])
+      return wanted.flatMap((server) => listeners.get(server.port) ?? [])
     }
   }
 }

@@ -182,6 +182,9 @@ function recordFrom(options: RaiseOptions, dir: string, files: LabFiles): LabRec
     withAgents: options.startAgents,
     apiPort: config.api.port,
     redisPorts: Object.values(config.groups).flatMap((group) => group.members.map((member) => ({ host: member.host, group: group.name, port: member.port }))),
+    sentinelPorts: Object.values(config.groups).flatMap(({ name, sentinel }) =>
+      (sentinel?.hosts ?? []).map((host) => ({ host, group: name, port: sentinel?.port ?? 0 })),
+    ),
     groups: labGroups(config),
     plan: planLab(options.name, config, clients),
     ready: false,

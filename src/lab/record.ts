@@ -21,10 +21,17 @@ export interface LabRecord {
   readonly entry: readonly string[]
   readonly withAgents: boolean
   readonly apiPort: number
-  readonly redisPorts: readonly { readonly host: string; readonly group: string; readonly port: number }[]
+  readonly redisPorts: readonly ServerPort[]
+  readonly sentinelPorts: readonly ServerPort[]
   readonly groups: readonly LabGroup[]
   readonly plan: LabPlan
   readonly ready: boolean
+}
+
+export interface ServerPort {
+  readonly host: string
+  readonly group: string
+  readonly port: number
 }
 
 export interface LabGroup {

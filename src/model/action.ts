@@ -1,4 +1,7 @@
+import type { AofEnd } from './disk.ts'
+
 /** Where the data that are to be given up leave the accepted history. null: not known. */
+import type { Persistence, SavePoint } from './persistence.ts'
 export interface Fork {
   /** The last epoch that both have, and its replication id. */
   readonly epoch: number
@@ -27,9 +30,18 @@ export type Action =
   /** Starts redis as a replica of nobody (INV-2), so that it loads this file. Absent: as configured. Only for `process: direct`. */
   | { readonly kind: 'start-redis'; readonly load?: 'aof' | 'rdb' }
   /** CONFIG SET appendonly, once what was to be loaded is loaded. */
+  | {
+      readonly kind: 'persist'
+      readonly role: 'primary' | 'replica'
+      readonly save: readonly SavePoint[]
+      readonly aof: Persistence['aof']
+      readonly drop: boolean
+    }
   | { readonly kind: 'settle-aof'; readonly to: 'yes' | 'no' }
   /** Moves a file that redis cannot read out of its way, to what is kept. Redis must not run. */
   | { readonly kind: 'set-aside'; readonly file: 'aof' | 'rdb'; readonly why: string }
+  /** Cuts the torn end off a copy of the AOF's last file, keeps the file as it was, and puts the copy in its place. */
+  | { readonly kind: 'mend-aof'; readonly end: AofEnd }
   /** SIGKILL, so that no late write is acknowledged. */
   | { readonly kind: 'kill-redis'; readonly pid: number }
   /** REPLICAOF NO ONE. */
@@ -106,6 +118,11 @@ export interface Event {
     | 'started'
     | 'voted'
     | 'repaired'
+    | 'backup-taken'
+    | 'backup-failed'
+    | 'stream-began'
+    | 'stream-gap'
+    | 'stream-failed'
   readonly epoch: number
   readonly text: string
   readonly data?: Readonly<Record<string, string | number | boolean | null>>

@@ -2,6 +2,7 @@
  * A Holdfast configuration after loading: complete (defaults filled in), checked and plain JSON.
  * `config/` makes it from YAML; everybody else only reads it. Nothing here touches a file.
  */
+import type { PersistenceByRole } from './persistence.ts'
 
 /** How a group's primary is chosen: by the agents' own votes and evidence, or by the majority of real Sentinels. Exactly one chooser per group. */
 export type Mode = 'vip' | 'sentinel'
@@ -54,6 +55,65 @@ export interface SalvageConfig {
   readonly maxAgeMs: number
 }
 
+/** A place for backups. Secrets stand in files that only root reads, never in here. */
+export type StoreConfig =
+  | { readonly kind: 'directory'; readonly path: string }
+  | {
+      readonly kind: 's3'
+      readonly bucket: string
+      /** Without slashes at its ends; '' for none. */
+      readonly prefix: string
+      /** Of a server that is not Amazon's: `https://s3.example.net`. The bucket is then part of the path, not of the host's name. */
+      readonly endpoint?: string
+      readonly region: string
+      /** As the AWS tools write it: `aws_access_key_id = …` and `aws_secret_access_key = …`. Absent: from the environment of the machine. */
+      readonly credentialsFile?: string
+    }
+  | {
+      readonly kind: 'sftp'
+      readonly host: string
+      readonly port: number
+      readonly user: string
+      /** On the server. */
+      readonly path: string
+      readonly keyFile?: string
+      readonly passwordFile?: string
+      /** As OpenSSH writes it. A server that it does not know is never talked to. */
+      readonly knownHostsFile: string
+    }
+
+/** How many of each are kept: the youngest good backup of each of the last so many hours, days, weeks (from Monday) and months in which there is one. All in UTC. */
+export interface Keep {
+  readonly hourly: number
+  readonly daily: number
+  readonly weekly: number
+  readonly monthly: number
+}
+
+/** Of one group. */
+export interface BackupConfig {
+  readonly store: StoreConfig
+  /** A cron expression, in UTC; null: only when somebody asks. */
+  readonly schedule: string | null
+  readonly keep: Keep
+  readonly compression: 'none' | 'gzip'
+  /** 32 bytes, or 64 hex digits. Absent: not encrypted. */
+  readonly encryptionKeyFile?: string
+  /** Of the dataset, in a second; null: as fast as it goes. */
+  readonly maxBytesPerS: number | null
+  /** Whether each one is loaded by a redis-server of its own before it counts. */
+  readonly test: boolean
+  /** Whether what is written between two backups is archived as it comes; null: it is not. */
+  readonly stream: StreamConfig | null
+}
+
+export interface StreamConfig {
+  /** So far back every moment can be restored. */
+  readonly keepMs: number
+  /** What has come is put into the store after so long. */
+  readonly flushMs: number
+}
+
 /** The Sentinels of a group (`mode: sentinel`). */
 export interface SentinelConfig {
   /** Where they run, with data or without: 3 or more. */
@@ -92,11 +152,15 @@ export interface GroupConfig {
   readonly redisConf?: string
   /** Extra redis directives in order; a directive may occur more than once (`save`). */
   readonly redis: readonly (readonly [directive: string, value: string])[]
+  /** Absent: as `redis` and `redisConf` say, on every member alike. */
+  readonly persistence?: PersistenceByRole
   readonly durability: Durability
   /** How many members may fetch the whole dataset from one source at the same time. */
   readonly maxFullSyncs: number
   readonly failover: FailoverConfig
   readonly salvage: SalvageConfig
+  /** Absent: none are made. */
+  readonly backup?: BackupConfig
 }
 
 /** All hosts of a group whose agents talk to each other: those with data, the witness, and those that only run a Sentinel. */

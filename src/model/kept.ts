@@ -5,6 +5,16 @@
 
 export type KeptKind = 'commands' | 'dataset' | 'aof'
 
+/** In words: the last of its commands is usually not whole. */
+export interface AofCut {
+  readonly file: string
+  readonly fromByte: number
+  readonly bytes: number
+  readonly what: string
+  readonly first: string
+  readonly last: string
+}
+
 export interface Kept {
   readonly format: 1
   readonly id: string
@@ -32,6 +42,8 @@ export interface Kept {
   readonly why: string
   /** Redis could not read it when it was kept, so nothing here can say what is in it. Absent: it is whole. */
   readonly unreadable?: true
+  /** The file is an AOF as it was before its torn end was cut off; beside it lies what was cut. */
+  readonly cut?: AofCut
   readonly seenAtWallMs: number | null
   readonly seenBy: string | null
 }

@@ -1,5 +1,7 @@
 /** What an agent says of the configuration that it runs with, and what it answers to one that it is offered. Plain JSON, across the wire. */
 
+import type { ErrorCode } from './error.ts'
+
 export interface RunningConfig {
   /** By meaning (config/identity.ts): equal on all hosts of an installation. */
   readonly hash: string
@@ -21,5 +23,7 @@ export interface ConfigOffer {
 export interface OfferAnswer {
   readonly ok: boolean
   readonly why: string
+  /** Of what was refused for what stands in the file; absent: it was refused for another reason, or by an agent of an earlier version. */
+  readonly code?: ErrorCode
   readonly warnings: readonly string[]
 }

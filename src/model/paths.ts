@@ -3,6 +3,7 @@
  * One place, so that agent, renderers, lab and documentation cannot disagree.
  */
 import type { Config } from './config.ts'
+import type { PasswordOf } from './password.ts'
 
 type Paths = Config['paths']
 
@@ -140,9 +141,19 @@ export function positionNoteFile(paths: Paths, group: string): string {
   return `${groupStateDir(paths, group)}/position.json`
 }
 
-/** Two passwords, while the one of a group is changed: mode 0600. */
-export function passwordChangeFile(paths: Paths, group: string): string {
-  return `${groupStateDir(paths, group)}/password-change.json`
+/** Two passwords, while the one of a group, or of its Sentinels, is changed: mode 0600. */
+export function passwordChangeFile(paths: Paths, group: string, of: PasswordOf): string {
+  return `${groupStateDir(paths, group)}/${of === 'sentinels' ? 'sentinel-' : ''}password-change.json`
+}
+
+/** Two secrets, while that of the agents is changed: mode 0600. */
+export function secretChangeFile(paths: Paths): string {
+  return `${paths.state}/secret-change.json`
+}
+
+/** While it is there: the AOF that lies in the data folder is to be removed, for another member covers what it had. */
+export function aofToDropFile(paths: Pick<Paths, 'state'>, group: string): string {
+  return `${groupStateDir(paths, group)}/aof-to-drop`
 }
 
 /** The user's values of what the write fence has changed in redis, for as long as it is in force. */

@@ -1,5 +1,6 @@
 /** What the core needs of the configuration, and its own time constants with their reasons. PURE. */
 import type { GroupConfig } from './config.ts'
+import type { PersistenceByRole } from './persistence.ts'
 
 export interface PolicyMember {
   readonly host: string
@@ -42,6 +43,8 @@ export interface Policy {
   readonly sentinel: SentinelPolicy | null
   /** `durability: safe`: redis takes writes only while a replica acknowledges them. */
   readonly safe: boolean
+  /** What each role writes to its disk. Absent: not decided by the role. */
+  readonly persistence?: PersistenceByRole
   /** There are addresses that tell a cut-off host from a lost peer (`check_ips`), and no votes, which would tell it better. */
   readonly checks: boolean
   /** Somebody may be promoted without this primary's word: it serves on a lease (decide/lease.ts). */
@@ -79,6 +82,9 @@ const refuseShare = 0.25
 
 /** An election whose votes were split, or given to somebody who died, is begun anew after this long. */
 export const ballotRetryMs = 150
+
+/** A candidate that can hear the primary again has so long to say so: its agent may be busy with the whole heal at once. */
+export const takeBackMs = 300
 
 /**
  * A promotion is carried out so soon after the look that it was decided on, or not at all: a slow disk or a host that stood still may have
@@ -190,6 +196,9 @@ export const lonelyWaitMs = 2000
 /** A member that is away for so long continues where it was: a restart, a cut wire, a slow full sync of another. */
 export const backlogForMs = 60_000
 
+/** After a promotion clients come back and replicas attach, some of them with a full sync: a fork for the own disk waits for so long. */
+export const persistAfterMs = 5000
+
 /** redis' own default; less is one network blip. */
 export const backlogMinBytes = 1024 * 1024
 
@@ -201,6 +210,10 @@ export const keptGraceMs = 24 * 3_600_000
  * they answered then counts for half of the time that a member must have reached them before it promotes itself.
  */
 export const longSilentMs = 5000
+
+export function majorityOf(count: number): number {
+  return Math.floor(count / 2) + 1
+}
 
 /** Nobody is promoted unasked without votes, be they the agents' or the Sentinels'. */
 export function isVoted(policy: Pick<Policy, 'quorum' | 'sentinel'>): boolean {
@@ -216,7 +229,7 @@ export function policyOf(group: GroupConfig, ipOf: (host: string) => string): Po
   const safe = group.durability === 'safe'
   const sentinel = sentinelPolicyOf(group.sentinel)
   const voters = sentinel?.hosts.length ?? group.members.length + (group.witness === undefined ? 0 : 1)
-  const quorum = sentinel !== null || (group.witness === undefined && !safe) ? 0 : Math.floor(voters / 2) + 1
+  const quorum = sentinel !== null || (group.witness === undefined && !safe) ? 0 : majorityOf(voters)
   const checks = sentinel === null && quorum === 0 && group.checkIps.length > 0
   const silenceMs = sentinel?.downAfterMs ?? group.failover.hostLossMs
   return {
@@ -241,6 +254,7 @@ export function policyOf(group: GroupConfig, ipOf: (host: string) => string): Po
     quorum,
     sentinel,
     safe,
+    ...(group.persistence === undefined ? {} : { persistence: group.persistence }),
     checks,
     // Where a quorum is everybody, nobody is elected without the vote of the primary itself, and it gives none while it serves.
     leased: sentinel !== null || checks || (quorum > 0 && quorum < voters),
@@ -253,6 +267,5 @@ export function policyOf(group: GroupConfig, ipOf: (host: string) => string): Po
 function sentinelPolicyOf(sentinel: GroupConfig['sentinel']): SentinelPolicy | null {
   if (sentinel === undefined) return null
   const { hosts, quorum, downAfterMs, failoverTimeoutMs } = sentinel
-  const votes = Math.max(quorum, Math.floor(hosts.length / 2) + 1)
-  return { hosts, quorum, votes, behind: hosts.length - quorum + 1, downAfterMs, failoverTimeoutMs }
+  return { hosts, quorum, votes: Math.max(quorum, majorityOf(hosts.length)), behind: hosts.length - quorum + 1, downAfterMs, failoverTimeoutMs }
 }

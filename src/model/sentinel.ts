@@ -15,8 +15,11 @@ export const sentinelPace = { pingMs: 250, infoMs: 1000 }
 /** One Sentinel. `ageMs` of what it said counts from when the question was SENT: whatever the delays, it was no younger. */
 export interface SentinelProbe {
   readonly host: string
-  /** answers: it answered the last question in time; refused: its host says that nobody listens; silent: nothing; trouble: it answers, not with facts. */
-  readonly reach: 'answers' | 'refused' | 'silent' | 'trouble'
+  /**
+   * answers: it answered the last question in time; refused: its host says that nobody listens; silent: nothing; forgot: it does not watch the group;
+   * trouble: it answers, not with facts.
+   */
+  readonly reach: 'answers' | 'refused' | 'silent' | 'forgot' | 'trouble'
   /** Why, for people; null while it answers. */
   readonly trouble: string | null
   /** The last answer, also when it does not answer any more; null: never since this agent began. */
@@ -62,6 +65,8 @@ export interface SentinelVote {
   readonly to: string
   /** Since it was first seen here. */
   readonly ageMs: number
+  /** Whoever gave this vote found the primary down itself at that moment. Absent: it did not. */
+  readonly down?: true
   /** Its newest earlier vote that was for somebody else: who asks in a higher epoch must not forget whose election that was. Absent: none is known. */
   readonly before?: { readonly epoch: number; readonly to: string; readonly ageMs: number }
 }

@@ -76,6 +76,8 @@ export interface RequestResult {
   readonly id: string
   readonly ok: boolean
   readonly message: string
+  /** Nothing is known of its end: it may still go on. */
+  readonly late?: true
 }
 
 export interface State {

@@ -4,6 +4,7 @@
  * the name says `WallMs`. Filled by `observe/`, read by `decide/`.
  */
 import type { DiskProbe, Restored } from './disk.ts'
+import type { RunningPersistence } from './persistence.ts'
 import type { Lineage, Paused, Phase, VoteHeard } from './state.ts'
 import type { SentinelProbe } from './sentinel.ts'
 import type { Watch } from './watch.ts'
@@ -51,9 +52,19 @@ export interface RedisFacts {
   readonly unexpectedErrors: number
   /**
    * `rewriting`: under way or about to be; the files on disk may be those of an older dataset. `generation`: changes with each rewrite.
-   * Absent: this redis does not say.
+   * `writeOk`: what it wrote last arrived. Absent: this redis does not say.
    */
-  readonly aof?: { readonly enabled: boolean; readonly rewriting: boolean; readonly bytes: number; readonly generation: string } | null
+  readonly aof?: {
+    readonly enabled: boolean
+    readonly rewriting: boolean
+    readonly writeOk?: boolean
+    readonly bytes: number
+    readonly generation: string
+  } | null
+  /**
+   * `ok`: of the last attempt. `ageS`: since the last save that arrived, by the clock of its own host; null: none since this process was started. `changes`: since then.
+   */
+  readonly saves?: { readonly ok: boolean; readonly ageS: number | null; readonly changes: number }
   /** When its last save ended, in seconds. */
   readonly savedAtS?: number
   /** Added by its agent: what this process has read from disk, where redis itself has forgotten the history of it. */
@@ -85,6 +96,8 @@ export interface RedisSettings {
   readonly missing: readonly string[]
   /** client-output-buffer-limit of replicas, in bytes; 0: none. */
   readonly replicaBuffer: { readonly hardBytes: number; readonly softBytes: number; readonly softS: number } | null
+  /** null: it does not tell. Absent in the words of an older agent. */
+  readonly persistence?: RunningPersistence | null
 }
 
 export interface RedisProbe {
@@ -118,6 +131,12 @@ export interface RedisProbe {
    * `priority`: replica-priority, 0: they may not select it. Absent where there are no Sentinels.
    */
   readonly sentinelMay?: { readonly orders: Fact; readonly priority: number | null }
+  /** `appendonly` in the file of the next start, where it follows the role; null: there is none. Absent: it does not. */
+  readonly persistFile?: 'yes' | 'no' | null
+  /** What is left of an AOF that was to be removed lies there still. Absent: nothing. */
+  readonly aofLeft?: true
+  /** What its role asks for was refused a moment ago. */
+  readonly persistRefused?: true
   /** This process was started with `appendonly` other than configured, to load the right file: it is to be set. */
   readonly aofOwed?: 'yes' | 'no' | null
 }
@@ -190,6 +209,8 @@ export interface Statement {
   readonly young?: true
   /** What the others have voted, as far as it was told here. Absent: an agent of an older version. */
   readonly votesHeard?: readonly VoteHeard[]
+  /** Whether its redis takes orders of Sentinels. Absent: the group has none, or its agent is of an earlier version. */
+  readonly orders?: Fact
   /** Absent in the words of an older agent, as is what follows. */
   readonly settings?: RedisSettings | null
   /** false: its data are known to differ from the primary's, or do not follow them. */
@@ -201,6 +222,8 @@ export interface Statement {
    * Absent: not known, or its redis answers.
    */
   readonly onDisk?: { readonly epoch: number; readonly offset: number } | null
+  /** Its agent has the stream of its redis archived. Absent: it has not, or is of an earlier version. */
+  readonly archives?: true
   /** Full syncs that this member began without ever having caught up since the first, and how long the last one took. */
   readonly syncStarts?: number
   readonly syncTookMs?: number

@@ -27,6 +27,8 @@ export interface Watch {
   readonly reader: ReaderWatch | null
   /** Since when, without a break, the own redis answers with all of its data in memory, and the state can be written; null: not now. */
   readonly readySinceMs: number | null
+  /** Where Sentinels choose: since when, without a break, this member may not be promoted; null: it may, or serves. */
+  readonly unfitSinceMs: number | null
 }
 
 export interface ReaderWatch {
@@ -57,4 +59,5 @@ export const freshWatch: Watch = {
   attempts: { startsAtMs: [], syncing: false, leftBytes: -1, tookMs: 0 },
   reader: null,
   readySinceMs: null,
+  unfitSinceMs: null,
 }

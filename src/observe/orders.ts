@@ -20,8 +20,8 @@ export interface OrdersReader {
   readonly forget: () => void
 }
 
-/** `key`: the SHA-256 of the password that Sentinels have. */
-export function ordersReader(key: string): OrdersReader {
+/** `keys`: the SHA-256 of each password that Sentinels may have. */
+export function ordersReader(keys: readonly string[]): OrdersReader {
   let asked: { link: RedisLink | null; atMs: number } = { link: null, atMs: Number.NEGATIVE_INFINITY }
   let orders: Fact = 'unknown'
   let priority: number | null = null
@@ -36,7 +36,7 @@ export function ordersReader(key: string): OrdersReader {
       asked = question
       void link.call(['ACL', 'GETUSER', sentinelUser], deadlineMs).then((answer) => {
         // What was asked before a change is not what is so after it.
-        if (asked === question) orders = answer.ok ? ordersIn(answer.value, key) : 'unknown'
+        if (asked === question) orders = answer.ok ? ordersIn(answer.value, keys) : 'unknown'
       })
       // A primary does not tell it in INFO, and is a replica soon enough.
       void link.call(['CONFIG', 'GET', 'replica-priority'], deadlineMs).then((answer) => {
@@ -53,8 +53,8 @@ export function ordersReader(key: string): OrdersReader {
   }
 }
 
-/** unknown: there is no such user, or no Sentinel of ours can be it. */
-export function ordersIn(answer: unknown, key: string): Fact {
+/** unknown: there is no such user, one of our Sentinels cannot be it, or somebody else can. */
+export function ordersIn(answer: unknown, keys: readonly string[]): Fact {
   if (!Array.isArray(answer)) return 'unknown'
   const fields: readonly unknown[] = answer
   const told = (name: string): unknown => {
@@ -62,7 +62,8 @@ export function ordersIn(answer: unknown, key: string): Fact {
     return at < 0 ? undefined : fields[at + 1]
   }
   const [flags, passwords, commands] = [told('flags'), told('passwords'), told('commands')]
-  if (!Array.isArray(flags) || !flags.includes('on') || !Array.isArray(passwords) || !passwords.includes(key)) return 'unknown'
+  if (!Array.isArray(flags) || !flags.includes('on') || !Array.isArray(passwords)) return 'unknown'
+  if (passwords.length !== keys.length || !keys.every((key) => passwords.includes(key))) return 'unknown'
   let may = { slaveof: false, replicaof: false }
   for (const word of String(commands ?? '').split(' ')) {
     const allowed = word.startsWith('+')

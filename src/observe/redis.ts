@@ -36,9 +36,9 @@ export interface RedisObserver {
 
 /**
  * `configFile`: the one from which Holdfast starts this redis; a process of another one is not adopted. Absent: any is (external).
- * `sentinelKey`: the group has Sentinels, and this is the hash of the password with which they come.
+ * `sentinelKeys`: the group has Sentinels, and these are the hashes of the passwords with which they may come.
  */
-export type ObservedTarget = RedisTarget & { readonly configFile?: string; readonly sentinelKey?: string | undefined }
+export type ObservedTarget = RedisTarget & { readonly configFile?: string; readonly sentinelKeys?: readonly string[] | undefined }
 
 export function observeRedis(target: ObservedTarget, clock: () => number, wake: () => void): RedisObserver {
   let link: RedisLink | null = null
@@ -52,7 +52,7 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
   let busy = false
   const meter = writeMeter()
   const settings = settingsReader()
-  const orders = target.sentinelKey === undefined ? null : ordersReader(target.sentinelKey)
+  const orders = target.sentinelKeys === undefined ? null : ordersReader(target.sentinelKeys)
   let stranger = false
   let known: ProcessId | null = null
   let refused = false

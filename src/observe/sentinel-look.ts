@@ -14,7 +14,7 @@ import {
   type Watched,
 } from '../model/sentinel-look.ts'
 import { factsFromInfo, parseInfo } from '../redis/info.ts'
-import { openEvents, openRedis, type RedisLink } from '../redis/link.ts'
+import { openEvents, openRedis, sentinelTarget, type RedisLink } from '../redis/link.ts'
 import { helloFrom, knownFrom, sentinelClients, watchedFrom, type Hello } from '../redis/sentinel-lists.ts'
 import { tiltFrom, troubleFrom } from '../redis/sentinel-replies.ts'
 
@@ -52,7 +52,7 @@ async function lookAtSentinel({ layout, sentinelPassword }: LookOrder, at: At & 
     trouble: troubleFrom(why, layout.group, port),
     tookMs: Math.round(performance.now() - startedMs),
   })
-  const opened = await openRedis({ host: ip, port, password: sentinelPassword }, askDeadlineMs, () => {})
+  const opened = await openRedis(sentinelTarget({ host: ip, port }, sentinelPassword), askDeadlineMs, () => {})
   if (!opened.ok) return silent(opened.why)
   try {
     const lists = ['REPLICAS', 'SENTINELS', 'CKQUORUM'].map((word) => ['SENTINEL', word, layout.group])

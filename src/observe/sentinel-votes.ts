@@ -1,9 +1,10 @@
-/** The votes of one Sentinel as they were told here: the newest, and the one before it that was for somebody else. No IO. */
+/** The votes of one Sentinel as they were told here: the newest, with its word about the primary, and the one before it that was for somebody else. No IO. */
 import type { VoteReply } from '../redis/sentinel-replies.ts'
 
+/** `down`: when this vote was told first, which to a candidate is when it was given. */
 export interface HeardVote extends VoteReply {
   readonly seenMs: number
-  readonly before: (VoteReply & { readonly seenMs: number }) | null
+  readonly before: (Omit<VoteReply, 'down'> & { readonly seenMs: number }) | null
 }
 
 /**

@@ -6,7 +6,7 @@
 import type { Observed } from '../model/outcome.ts'
 import { openEvents, openRedis, type RedisLink, type RedisTarget } from '../redis/link.ts'
 import type { SentinelLink } from '../redis/sentinel-link.ts'
-import { troubleFrom, type Address, type VoteReply } from '../redis/sentinel-replies.ts'
+import { isForgotten, troubleFrom, type Address, type VoteReply } from '../redis/sentinel-replies.ts'
 import { settleMs } from './sentinel-pace.ts'
 import { answerOf, questionsOf, type Answer, type Question } from './sentinel-poll.ts'
 import { factsOf, substanceOf, type SentinelSeen } from './sentinel-seen.ts'
@@ -233,7 +233,7 @@ export function watchSentinel(order: WatchOrder): SentinelWatch {
     const inTime = answered()
     proved = true
     const answer = answerOf(question, replies)
-    if (!answer.ok) return !saw({ reach: 'trouble', trouble: troubleFrom(answer.why, group, target.port) })
+    if (!answer.ok) return !saw({ reach: isForgotten(answer.why) ? 'forgot' : 'trouble', trouble: troubleFrom(answer.why, group, target.port) })
     const { value } = answer
     if (!value.plain || value.pendingPingMs > lateMs) stirredMs = clock()
     idAsked ||= question.id

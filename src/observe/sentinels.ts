@@ -3,6 +3,7 @@
  * for, and news told, by act/sentinel.ts over the same connections, and what is answered there is kept here.
  */
 import type { SentinelFacts, SentinelProbe, SentinelVote } from '../model/sentinel.ts'
+import { sentinelTarget } from '../redis/link.ts'
 import { candidateId } from '../redis/sentinel-id.ts'
 import type { SentinelLinks } from '../redis/sentinel-link.ts'
 import type { Address } from '../redis/sentinel-replies.ts'
@@ -44,7 +45,7 @@ export function observeSentinels(order: SentinelsToObserve): SentinelObserver {
     watch: watchSentinel({
       group,
       host,
-      target: { host: ip, port, password },
+      target: sentinelTarget({ host: ip, port }, password),
       askerId: candidateId(group, self),
       lateMs: paces.lateMs,
       silentMs: clamp(downAfterMs / 2, 100, 500),
@@ -65,7 +66,7 @@ export function observeSentinels(order: SentinelsToObserve): SentinelObserver {
   function voteOf({ vote }: SentinelSeen, nowMs: number): SentinelVote | null {
     if (vote === null) return null
     const before = vote.before === null ? {} : { before: { epoch: vote.before.epoch, to: voterOf(vote.before.leader), ageMs: nowMs - vote.before.seenMs } }
-    return { epoch: vote.epoch, to: voterOf(vote.leader), ageMs: nowMs - vote.seenMs, ...before }
+    return { epoch: vote.epoch, to: voterOf(vote.leader), ageMs: nowMs - vote.seenMs, ...(vote.down ? { down: true } : {}), ...before }
   }
 
   function memberAt(address: Address): string | null {

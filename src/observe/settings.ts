@@ -2,6 +2,7 @@
  * What INFO does not tell of a redis: settings that must agree between primary and replica. Asked once per process and then once a
  * minute, beside the cycle, which never waits for it. Reads; judges nothing.
  */
+import { aofSyncIn, savePointsIn, type RunningPersistence } from '../model/persistence.ts'
 import type { RedisFacts, RedisSettings } from '../model/view.ts'
 import type { RedisLink } from '../redis/link.ts'
 
@@ -55,7 +56,7 @@ export function settingsReader(): SettingsReader {
     of: (runId) => (known?.runId === runId ? known : null),
     forget: () => {
       asked = { ...asked, atMs: Number.NEGATIVE_INFINITY }
-      known = known === null ? null : { ...known, replicaBuffer: null }
+      known = known === null ? null : { ...known, replicaBuffer: null, persistence: null }
     },
   }
 }
@@ -70,7 +71,21 @@ async function read(link: RedisLink, runId: string, missing: readonly string[] |
   const commands = missing ?? (await missingCommands(link))
   const count = Number(databases?.[1] ?? Number.NaN)
   if (!Number.isFinite(count) || commands === null) return null
-  return { runId, databases: count, readOnly: readOnly === null || !readOnly.includes('no'), missing: commands, replicaBuffer: bufferIn(buffers?.[1] ?? '') }
+  return {
+    runId,
+    databases: count,
+    readOnly: readOnly === null || !readOnly.includes('no'),
+    missing: commands,
+    replicaBuffer: bufferIn(buffers?.[1] ?? ''),
+    persistence: await persistenceOf(config),
+  }
+}
+
+async function persistenceOf(config: (pattern: string) => Promise<readonly string[] | null>): Promise<RunningPersistence | null> {
+  const names = ['save', 'appendonly', 'appendfsync', 'auto-aof-rewrite-percentage', 'auto-aof-rewrite-min-size']
+  const [save, appendonly, appendfsync, percentage, minSize] = (await Promise.all(names.map(config))).map((answer) => answer?.[1])
+  if (save === undefined || appendonly === undefined || appendfsync === undefined) return null
+  return { save: savePointsIn(save), aof: aofSyncIn(appendonly, appendfsync), rewritePercentage: Number(percentage), rewriteMinBytes: Number(minSize) }
 }
 
 /** About 1 ms of redis' time. A renamed command keeps its place in COMMAND LIST, and is not known under its name. */

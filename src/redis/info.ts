@@ -4,6 +4,9 @@
  */
 import type { Follower, RedisFacts } from '../model/view.ts'
 
+/** Both clocks are read in whole seconds: a save that ended so soon after the start is not told from the start. */
+const startS = 2
+
 export type InfoFields = ReadonlyMap<string, string>
 
 export function parseInfo(text: string): InfoFields {
@@ -57,6 +60,7 @@ export function factsFromFields(fields: InfoFields): RedisFacts | null {
     unexpectedErrors: num('unexpected_error_replies', 0),
     aof: aofOf(fields),
     savedAtS: num('rdb_last_save_time', 0),
+    saves: savesOf(fields),
     highestDb: highestDb(fields),
     supply: {
       backlogFrom: fields.get('repl_backlog_active') === '1' ? num('repl_backlog_first_byte_offset', -1) : -1,
@@ -94,8 +98,24 @@ function aofOf(fields: InfoFields): NonNullable<RedisFacts['aof']> | null {
   return {
     enabled: enabled === '1',
     rewriting,
+    writeOk: fields.get('aof_last_write_status') === 'ok',
     bytes: number(fields.get('aof_current_size'), 0),
     generation: `${fields.get('aof_rewrites') ?? ''}:${fields.get('aof_base_size') ?? ''}`,
+  }
+}
+
+/**
+ * A redis that has only been started says that it saved at that moment. Nor does the duration of the last save tell one on disk: that of a full sync without a disk
+ * counts there too. Before redis 7.0 it does not say what time it has: then it is that of this host.
+ */
+function savesOf(fields: InfoFields): NonNullable<RedisFacts['saves']> {
+  const nowS = Math.floor(number(fields.get('server_time_usec'), Date.now() * 1000) / 1e6)
+  const ageS = nowS - number(fields.get('rdb_last_save_time'), 0)
+  const isOfThisProcess = ageS >= 0 && ageS < number(fields.get('uptime_in_seconds'), 0) - startS
+  return {
+    ok: fields.get('rdb_last_bgsave_status') === 'ok',
+    ageS: isOfThisProcess ? ageS : null,
+    changes: number(fields.get('rdb_changes_since_last_save'), Number.MAX_SAFE_INTEGER),
   }
 }
 
@@ -118,16 +138,23 @@ function isDb(name: string): boolean {
   return name.startsWith('db') && /^db\d+$/.test(name)
 }
 
-function followersOf(fields: InfoFields): Follower[] {
+/**
+ * What somebody says of himself who reads the stream and is no redis. Not 0: a Sentinel that looks just then would list him as a replica, and for ever; of a
+ * port that cannot be it takes no notice.
+ */
+export const noReplicaPort = 65_536
+
+export function followersOf(fields: InfoFields): Follower[] {
   const followers: Follower[] = []
   for (const [name, value] of fields) {
     if (!name.startsWith('slave') || !/^slave\d+$/.test(name)) continue
     const parts = new Map(value.split(',').map((pair) => pair.split('=') as [string, string]))
-    // Somebody who reads the stream and is no redis: a capture, a replay.
-    if (parts.get('port') === '0') continue
+    const port = number(parts.get('port'), 0)
+    // Somebody who reads the stream and is no redis: a capture, a replay, somebody's `redis-cli --rdb`.
+    if (port < 1 || port >= noReplicaPort) continue
     followers.push({
       ip: parts.get('ip') ?? '',
-      port: number(parts.get('port'), 0),
+      port,
       online: parts.get('state') === 'online',
       offset: number(parts.get('offset'), 0),
       ackAgeS: number(parts.get('lag'), 0),

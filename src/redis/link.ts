@@ -9,6 +9,12 @@ export interface RedisTarget {
   readonly host: string
   readonly port: number
   readonly password: string | undefined
+  readonly user?: 'default'
+}
+
+/** By name, as whoever asks for no password (yet) takes any with a name, and refuses one without. */
+export function sentinelTarget(at: Pick<RedisTarget, 'host' | 'port'>, password: string | undefined): RedisTarget {
+  return { ...at, password, user: 'default' }
 }
 
 export interface RedisLink {
@@ -92,7 +98,7 @@ async function open(target: RedisTarget, connectDeadlineMs: number, onClose: () 
   const client = new Redis({
     host: target.host,
     port: target.port,
-    ...(target.password === undefined ? {} : { password: target.password }),
+    ...(target.password === undefined ? {} : { password: target.password, ...(target.user === undefined ? {} : { username: target.user }) }),
     lazyConnect: true,
     connectTimeout: connectDeadlineMs,
     retryStrategy: () => null,

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto'
 import { open } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import type { Observed } from '../model/outcome.ts'
+import { noReplicaPort } from './info.ts'
 import type { RedisTarget } from './link.ts'
 
 const maxLineBytes = 4096
@@ -22,9 +23,11 @@ export interface PsyncLimits {
   readonly maxBytes: number
 }
 
-/** Attached at `from`: `first` came with the answer, the rest comes from the socket. */
+/** Attached at `from`: `first` came with the answer, the rest comes from the socket, which is paused. */
 export interface Attached {
   readonly socket: Socket
+  /** Of the history that redis goes on with: another one than was asked for where that was promoted into it. */
+  readonly replid: string
   readonly first: Buffer
 }
 
@@ -38,7 +41,8 @@ export async function attach(target: RedisTarget, replid: string, from: number, 
   try {
     socket.write(encode(['PSYNC', replid, String(from)]))
     const answer = await lines.next()
-    if (answer.startsWith('+CONTINUE')) return { ok: true, value: { socket, first: lines.rest() } }
+    const goesOn = /^\+CONTINUE(?: ([0-9a-f]{40}))?$/.exec(answer)
+    if (goesOn !== null) return { ok: true, value: { socket, replid: goesOn[1] ?? replid, first: lines.rest() } }
     socket.destroy()
     return { ok: false, why: answer.startsWith('+FULLRESYNC') ? `only a full sync is left of offset ${from}` : answer }
   } catch (error) {
@@ -51,12 +55,18 @@ export async function attach(target: RedisTarget, replid: string, from: number, 
 
 type Lines = ReturnType<typeof lineReader>
 
-/** Up to where a replica would ask for data. Port 0: whoever counts replicas knows that it is none. */
-async function greet(
+export interface Greeted {
+  readonly socket: Socket
+  readonly lines: Lines
+}
+
+/** Up to where a replica would ask for data. By its port whoever counts replicas knows that it is none. */
+export async function greet(
   target: RedisTarget,
   deadlineMs: number,
   capabilities: readonly string[],
-): Promise<Observed<{ readonly socket: Socket; readonly lines: Lines }>> {
+  more: readonly string[] = [],
+): Promise<Observed<Greeted>> {
   const socket = connect({ host: target.host, port: target.port, noDelay: true })
   const lines = lineReader(socket)
   const timer = setTimeout(() => socket.destroy(new Error(`no answer within ${deadlineMs} ms`)), deadlineMs)
@@ -74,8 +84,9 @@ async function greet(
       if (answer !== '+OK') return fail(answer)
     }
     // An old redis does not know every word; what counts is its answer to PSYNC.
-    await ask('REPLCONF', 'listening-port', '0')
+    await ask('REPLCONF', 'listening-port', String(noReplicaPort))
     for (const word of capabilities) await ask('REPLCONF', 'capa', word)
+    if (more.length > 0) await ask('REPLCONF', ...more)
     return { ok: true, value: { socket, lines } }
   } catch (error) {
     return fail((error as Error).message)

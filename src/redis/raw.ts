@@ -31,7 +31,8 @@ export async function openRaw(target: RawTarget, deadlineMs: number): Promise<Ob
   const raw = speak(socket, deadlineMs)
   try {
     const hello = target.password === undefined ? await raw.call('PING') : await raw.call('AUTH', target.password)
-    if (!(hello instanceof RawError)) return { ok: true, value: raw }
+    // A replica that has no data yet, and must not serve without, obeys nevertheless.
+    if (!(hello instanceof RawError) || hello.text.startsWith('MASTERDOWN')) return { ok: true, value: raw }
     raw.close()
     return { ok: false, why: hello.text }
   } catch (error) {
@@ -40,8 +41,11 @@ export async function openRaw(target: RawTarget, deadlineMs: number): Promise<Ob
   }
 }
 
+/** Of one pipeline. */
 interface Waiter {
-  readonly resolve: (reply: RawReply) => void
+  readonly replies: RawReply[]
+  readonly of: number
+  readonly resolve: (replies: readonly RawReply[]) => void
   readonly reject: (error: Error) => void
 }
 
@@ -49,6 +53,8 @@ function speak(socket: Socket, deadlineMs: number): RawRedis {
   const waiters: Waiter[] = []
   let pending: Buffer[] = []
   let pendingBytes = 0
+  // Before so many have come, the next reply is not whole: a large one is not put together anew with each piece of it.
+  let neededBytes = 0
   let ended: Error | null = null
   const end = (error: Error): void => {
     ended ??= error
@@ -59,13 +65,19 @@ function speak(socket: Socket, deadlineMs: number): RawRedis {
     pending.push(chunk)
     pendingBytes += chunk.length
     if (pendingBytes > maxReplyBytes) throw new Error('the reply is larger than any that was asked for')
+    if (pendingBytes < neededBytes) return
     const whole = pending.length === 1 ? (pending[0] ?? Buffer.alloc(0)) : Buffer.concat(pending)
     let at = 0
     for (;;) {
-      const parsed = parse(whole, at)
-      if (parsed === null) break
+      const parsed = parseReply(whole, at)
+      if (typeof parsed === 'number') {
+        neededBytes = parsed - at
+        break
+      }
       at = parsed.end
-      waiters.shift()?.resolve(parsed.reply)
+      const [waiter] = waiters
+      waiter?.replies.push(parsed.reply)
+      if (waiter?.replies.length === waiter?.of) waiters.shift()?.resolve(waiter?.replies ?? [])
     }
     pending = at === whole.length ? [] : [whole.subarray(at)]
     pendingBytes = whole.length - at
@@ -81,11 +93,12 @@ function speak(socket: Socket, deadlineMs: number): RawRedis {
   socket.on('close', () => end(new Error('redis hung up')))
   const pipeline = async (commands: readonly (readonly Word[])[]): Promise<readonly RawReply[]> => {
     if (ended !== null) throw ended
+    if (commands.length === 0) return []
     const late = setTimeout(() => end(new Error(`no answer within ${deadlineMs} ms`)), deadlineMs)
-    const replies = commands.map(() => new Promise<RawReply>((resolve, reject) => waiters.push({ resolve, reject })))
+    const replies = new Promise<readonly RawReply[]>((resolve, reject) => waiters.push({ replies: [], of: commands.length, resolve, reject }))
     socket.write(Buffer.concat(commands.map((words) => encode(words))))
     try {
-      return await Promise.all(replies)
+      return await replies
     } finally {
       clearTimeout(late)
     }
@@ -98,10 +111,10 @@ interface Parsed {
   readonly end: number
 }
 
-/** null: not whole yet. */
-function parse(buffer: Buffer, at: number): Parsed | null {
+/** A number: it is not whole yet, and cannot be before the buffer has so many bytes. */
+export function parseReply(buffer: Buffer, at: number): Parsed | number {
   const lineEnd = buffer.indexOf('\r\n', at)
-  if (lineEnd < 0) return null
+  if (lineEnd < 0) return buffer.length + 1
   const line = buffer.toString('latin1', at + 1, lineEnd)
   const end = lineEnd + 2
   switch (String.fromCharCode(buffer[at] ?? 0)) {
@@ -114,7 +127,7 @@ function parse(buffer: Buffer, at: number): Parsed | null {
     case '$': {
       const bytes = Number(line)
       if (bytes < 0) return { reply: null, end }
-      return end + bytes + 2 > buffer.length ? null : { reply: buffer.subarray(end, end + bytes), end: end + bytes + 2 }
+      return end + bytes + 2 > buffer.length ? end + bytes + 2 : { reply: buffer.subarray(end, end + bytes), end: end + bytes + 2 }
     }
     case '*':
       return parseList(buffer, end, Number(line))
@@ -123,13 +136,13 @@ function parse(buffer: Buffer, at: number): Parsed | null {
   }
 }
 
-function parseList(buffer: Buffer, at: number, count: number): Parsed | null {
+function parseList(buffer: Buffer, at: number, count: number): Parsed | number {
   if (count < 0) return { reply: null, end: at }
   const reply: RawReply[] = []
   let end = at
   for (let index = 0; index < count; index += 1) {
-    const parsed = parse(buffer, end)
-    if (parsed === null) return null
+    const parsed = parseReply(buffer, end)
+    if (typeof parsed === 'number') return parsed
     reply.push(parsed.reply)
     end = parsed.end
   }

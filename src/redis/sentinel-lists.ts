@@ -40,11 +40,15 @@ export function helloFrom(text: string): Hello | null {
   return { address: { ip, port: Number(port) || 0 }, id, group, primary: { ip: primaryIp, port: Number(primaryPort) || 0 } }
 }
 
+/** It asks each second. What is silent for longer is left of one that lost its power: redis keeps the connection for minutes. */
+const askedWithinS = 5
+
 /** A Sentinel calls itself so at each redis that it watches: CLIENT LIST. `id`: its first eight digits. */
 export function sentinelClients(clientList: string): readonly { readonly ip: string; readonly id: string }[] {
   const found = clientList.split('\n').flatMap((line) => {
-    const [, ip, id] = / addr=(\S+):\d+ .* name=sentinel-([0-9a-f]{8})-/.exec(line) ?? []
-    return ip === undefined || id === undefined ? [] : [{ ip, id }]
+    // Not its other one, on which it only listens: redis counts what it sends there.
+    const [, ip, id, idleS] = / addr=(\S+):\d+ .* name=sentinel-([0-9a-f]{8})-cmd .* idle=(\d+) /.exec(line) ?? []
+    return ip === undefined || id === undefined || Number(idleS) > askedWithinS ? [] : [{ ip, id }]
   })
   return found.filter((client, i) => found.findIndex((other) => other.ip === client.ip && other.id === client.id) === i)
 }

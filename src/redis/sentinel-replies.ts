@@ -24,6 +24,8 @@ export interface MasterReply {
 export interface VoteReply {
   readonly epoch: number
   readonly leader: string | null
+  /** At this moment it finds the primary down itself. In TILT it finds nobody down. */
+  readonly down: boolean
 }
 
 /** In epoch 0 a Sentinel tells its last vote and gives none; with `*` for a run id it would not tell. It knows the primary by the address that it names, and no other. */
@@ -87,7 +89,7 @@ export function voteFrom(reply: unknown): VoteReply | null {
   if (!Array.isArray(reply) || reply.length !== 3) return null
   const [leader, epoch] = [String(reply[1]), Number(reply[2])]
   if (!Number.isSafeInteger(epoch) || epoch <= 0) return null
-  return { epoch, leader: isId(leader) ? leader : null }
+  return { epoch, leader: isId(leader) ? leader : null, down: Number(reply[0]) === 1 }
 }
 
 /** null: not told. */
@@ -97,10 +99,15 @@ export function tiltFrom(info: unknown): boolean | null {
 }
 
 /** The `why` of a refusal, for an operator. */
+/** The Sentinel was made to forget the group (SENTINEL REMOVE), or never knew it. Valkey has the same words. */
+export function isForgotten(why: string): boolean {
+  return /No such master/i.test(why)
+}
+
 export function troubleFrom(why: string, group: string, port: number): string {
   if (/NOAUTH|WRONGPASS|invalid.*password/i.test(why)) return `the Sentinel refuses the password: ${why}`
   if (/NOPERM/.test(why)) return `the Sentinel does not let this user ask: ${why}`
-  if (/No such master/i.test(why)) return `the Sentinel does not watch ${group}`
+  if (isForgotten(why)) return `the Sentinel does not watch ${group}`
   // The client library's own words for an answer that is no RESP are among these.
   if (/unknown command|RESP type|protocol error/i.test(why)) return `what answers on port ${port} is no Sentinel: another program has the port`
   return why

@@ -6,6 +6,7 @@
  */
 import { assert } from '../model/assert.ts'
 import type { Config, GroupConfig, MemberConfig } from '../model/config.ts'
+import { persistenceDirectives, type Persistence } from '../model/persistence.ts'
 import { isLoopback, listenIp } from '../model/local-address.ts'
 import { redisDataDir, redisLogFile } from '../model/paths.ts'
 import { sentinelUser } from '../model/sentinel.ts'
@@ -22,10 +23,12 @@ export interface RedisConfInput {
   readonly otherPassword?: string | undefined
   readonly serverVersion: ServerVersion
   readonly userConf?: string | undefined
+  /** What the redis that runs has: the file is to say the same. Absent: what a replica starts with. */
+  readonly persistence?: Persistence
   /** This start loads this file, whatever `appendonly` is configured. */
   readonly load?: 'aof' | 'rdb'
   /** SHA-256 of the password of the user as whom Sentinels come: in mode sentinel, and only there. */
-  readonly sentinelKey?: string | undefined
+  readonly sentinelKeys?: readonly string[] | undefined
 }
 
 export interface RedisConf {
@@ -58,7 +61,7 @@ export function safeLimits(group: GroupConfig, userConf: string | undefined): { 
   return { own, ours: { toWrite: Number(own.toWrite) >= 1 ? own.toWrite : '1', maxLag } }
 }
 
-type Directive = readonly [name: string, ...args: string[]]
+export type Directive = readonly [name: string, ...args: string[]]
 
 function redisKey(group: GroupConfig): readonly Directive[] {
   return group.redis.map(([name, value]): Directive => [name, ...valueWords(name, value)])
@@ -67,15 +70,27 @@ function redisKey(group: GroupConfig): readonly Directive[] {
 /** Stands in a file that says another `appendonly` than the one configured. */
 export const otherAofMark = 'For this start only: loads the file that held the data; `appendonly` is set as configured when that is done'
 
-/** Does the configuration ask for an AOF? The last line wins, as in redis. */
+/** What the group's user wants of redis, beside what is Holdfast's to decide. The last line of a name wins, as in redis. */
+export function userDirectives(group: GroupConfig, userConf: string | undefined): readonly Directive[] {
+  const names = group.redis.map(([name]) => name)
+  return [...carryOver(userConf ?? '', [], names).kept, ...redisKey(group)]
+}
+
+/** Does the configuration ask for an AOF? */
 export function wantsAof(group: GroupConfig, userConf: string | undefined): boolean {
-  const kept = carryOver(
-    userConf ?? '',
-    [],
-    group.redis.map(([name]) => name),
-  ).kept
-  const extra = redisKey(group)
-  return [...kept, ...extra].findLast(([name]) => modernName(name) === 'appendonly')?.[1]?.toLowerCase() === 'yes'
+  // Born as a replica of nobody: what it has as a primary is set when it is one.
+  if (group.persistence !== undefined) return group.persistence.replica.aof !== 'off'
+  return (
+    userDirectives(group, userConf)
+      .findLast(([name]) => modernName(name) === 'appendonly')?.[1]
+      ?.toLowerCase() === 'yes'
+  )
+}
+
+/** What a crash has torn off the end of an AOF: may it be cut? redis' own default is yes. */
+export function cutsTornAof(group: GroupConfig, userConf: string | undefined): boolean {
+  const given = [...readConf(userConf ?? '').lines.map(({ directive, args }): Directive => [directive, ...args]), ...redisKey(group)]
+  return given.findLast(([name]) => name.toLowerCase() === 'aof-load-truncated')?.[1]?.toLowerCase() !== 'no'
 }
 
 /** Directives of which each line adds to the ones before, so a later one does not replace the user's. */
@@ -84,16 +99,17 @@ const additive: readonly string[] = ['client-output-buffer-limit', 'loadmodule',
 export function renderRedisConf(input: RedisConfInput): RedisConf {
   const { config, group, member, serverVersion } = input
   const extra = redisKey(group)
-  const managed = [...managedDirectiveList(input), ...safeList(input)]
+  const managed = [...managedDirectiveList(input), ...safeList(input), ...persistenceList(input)]
   const user = carryOver(
     input.userConf ?? '',
     managed,
     group.redis.map(([name]) => name),
+    group.persistence !== undefined,
   )
   const given = new Set([...user.kept, ...extra].map(([name]) => modernName(name)))
   const defaults = softDefaults().filter(([name]) => !given.has(name))
   const section = (title: string, list: readonly Directive[]): string[] =>
-    list.length === 0 ? [] : ['', `# ${title}`, ...list.map((directive) => line(serverVersion, directive))]
+    list.length === 0 ? [] : ['', `# ${title}`, ...list.map((directive) => confLine(serverVersion, directive))]
   const text = [
     `# Written by holdfast for group ${group.name} on ${member.host}. Changes are lost: change ${config.file} instead.`,
     ...section('Defaults that the user did not set', defaults),
@@ -141,13 +157,15 @@ function managedDirectiveList(input: RedisConfInput): readonly Directive[] {
     ['replica-read-only', 'yes'],
     ['replica-serve-stale-data', 'yes'],
     // For a Sentinel, lower is better and 0 is never; for holdfast, higher is better. Real Sentinels select nobody whose agent has not judged its data yet.
-    ['replica-priority', member.neverPrimary || input.sentinelKey !== undefined ? '0' : String(256 - member.priority)],
+    ['replica-priority', member.neverPrimary || input.sentinelKeys !== undefined ? '0' : String(256 - member.priority)],
     // BORN CLOSED: no Sentinel gives orders to a redis before its agent has looked at it.
-    input.sentinelKey !== undefined && ['user', sentinelUser, ...sentinelUserRules(input.sentinelKey, false)],
+    input.sentinelKeys !== undefined && ['user', sentinelUser, ...sentinelUserRules(input.sentinelKeys, false)],
     // Only from 4.0: the primary then lists each replica by the address that the configuration knows.
     atLeast(4, 0) && ['replica-announce-ip', host.ip],
     ['repl-diskless-sync-delay', '0'],
     ['repl-backlog-ttl', '0'],
+    // What is cut off an AOF is kept (INV-6), and redis cuts without a copy: 7.0 and later even the end of a file in the middle.
+    ['aof-load-truncated', 'no'],
     ['replicaof', '127.0.0.1', '1'],
   ]
   return list.filter((entry) => entry !== false)
@@ -169,17 +187,31 @@ function safeList({ group, userConf }: RedisConfInput): readonly Directive[] {
   ]
 }
 
+/** `save` adds up from line to line, and without a line redis has its own. */
+function persistenceList({ group, persistence }: RedisConfInput): readonly Directive[] {
+  if (group.persistence === undefined) return []
+  const { save, aof } = persistence ?? group.persistence.replica
+  return [
+    ...(save.length === 0 ? [['save', ''] as const] : save.map(({ seconds, changes }) => ['save', String(seconds), String(changes)] as const)),
+    ['appendonly', aof === 'off' ? 'no' : 'yes'],
+    ...(aof === 'off' ? [] : [['appendfsync', aof] as const]),
+    ['auto-aof-rewrite-percentage', String(group.persistence.rewritePercentage)],
+    ['auto-aof-rewrite-min-size', String(group.persistence.rewriteMinBytes)],
+  ]
+}
+
 /** What a user's file loses, without knowing the server: for `holdfast check`. */
 export function leftOut(group: GroupConfig, userConf: string): readonly string[] {
   return carryOver(
     userConf,
     [],
     group.redis.map(([name]) => name),
+    group.persistence !== undefined,
   ).notes
 }
 
 /** The user's lines that stay, and a note for each that does not. A line that says what Holdfast says needs no note. */
-function carryOver(userConf: string, managed: readonly Directive[], extraNames: readonly string[]): { kept: Directive[]; notes: string[] } {
+function carryOver(userConf: string, managed: readonly Directive[], extraNames: readonly string[], byRole = false): { kept: Directive[]; notes: string[] } {
   const kept: Directive[] = []
   const found: [line: number, note: string][] = []
   const conf = readConf(userConf)
@@ -195,6 +227,8 @@ function carryOver(userConf: string, managed: readonly Directive[], extraNames: 
       found.push([at, `\`user default\` is Holdfast's to decide; left out (agents and replicas are that user; use \`password_file\`)`])
     } else if (name === 'user' && args[0] === sentinelUser) {
       found.push([at, `\`user ${sentinelUser}\` is Holdfast's to decide; left out (Sentinels come as that user)`])
+    } else if (byRole && persistenceDirectives.some((one) => one === name)) {
+      found.push([at, `\`${directive}\` is replaced by the \`persistence\` key of the group; left out`])
     } else if (replaced.has(name)) {
       found.push([at, `\`${directive}\` is replaced by the \`redis\` key of the group; left out`])
     } else kept.push([name, ...args])
@@ -210,6 +244,6 @@ function valueWords(name: string, value: string): readonly string[] {
   return split.words.length === 0 ? [''] : split.words
 }
 
-function line(version: ServerVersion, [name, ...args]: Directive): string {
+export function confLine(version: ServerVersion, [name, ...args]: Directive): string {
   return [nameFor(version, name), ...argsFor(version, name, args).map(quoteWord)].join(' ')
 }

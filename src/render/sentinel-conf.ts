@@ -18,12 +18,14 @@ export interface SentinelConfInput {
   readonly userPassword: string
   /** The Sentinels' own. */
   readonly password: string | undefined
+  /** Valid beside it, while it is changed. */
+  readonly otherPassword?: string | undefined
   /** Who serves, and since which epoch, where that is known: a Sentinel that begins at 0 would take up any older word. */
   readonly serves: { readonly host: string; readonly epoch: number } | null
 }
 
 export function renderSentinelConf(input: SentinelConfInput): string {
-  const { config, group, host, password } = input
+  const { config, group, host, password, otherPassword } = input
   const sentinel = settingsOf(group)
   const ip = config.hosts[host]?.ip
   assert(ip !== undefined, `host ${host} is in the configuration`)
@@ -39,6 +41,8 @@ export function renderSentinelConf(input: SentinelConfInput): string {
     ['logfile', sentinelLogFile(config.paths, group.name)],
     password !== undefined && ['requirepass', password],
     password !== undefined && ['sentinel', 'sentinel-pass', password],
+    // Goes before `requirepass`.
+    password !== undefined && otherPassword !== undefined && ['user', 'default', 'on', `>${password}`, `>${otherPassword}`, '~*', '&*', '+@all'],
     ['sentinel', 'announce-ip', ip],
     ['sentinel', 'announce-port', String(sentinel.port)],
     ['sentinel', 'resolve-hostnames', 'no'],
@@ -95,6 +99,8 @@ export interface SentinelMemory {
   /** As whom it comes to redis; null: as nobody. */
   readonly user: string | null
   readonly userPassword: string | null
+  /** With which it comes to the other Sentinels; null: with none. */
+  readonly password: string | null
 }
 
 export function readSentinelConf(text: string, group: string): SentinelMemory {
@@ -113,5 +119,6 @@ export function readSentinelConf(text: string, group: string): SentinelMemory {
     port: port === undefined ? null : Number(port),
     user: wordOf('auth-user'),
     userPassword: wordOf('auth-pass'),
+    password: statements.findLast(([word]) => word?.toLowerCase() === 'sentinel-pass')?.[1] ?? null,
   }
 }

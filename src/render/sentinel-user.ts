@@ -12,7 +12,7 @@ const always: readonly string[] = [
   ...['+config|rewrite', '+client|setname', '+client|kill', '+script|kill'],
 ]
 
-/** `passwordHash`: its SHA-256, in hex. The rules are whole: whatever the user was allowed before, afterwards it is this. */
-export function sentinelUserRules(passwordHash: string, orders: boolean): readonly string[] {
-  return ['on', 'resetpass', `#${passwordHash}`, 'resetkeys', ...always, ...(orders ? ['+slaveof', '+replicaof'] : [])]
+/** `keys`: the SHA-256 of each of its passwords, in hex. The rules are whole: whatever the user was allowed before, afterwards it is this. */
+export function sentinelUserRules(keys: readonly string[], orders: boolean): readonly string[] {
+  return ['on', 'resetpass', ...keys.map((key) => `#${key}`), 'resetkeys', ...always, ...(orders ? ['+slaveof', '+replicaof'] : [])]
 }

@@ -8,11 +8,14 @@ import { OperatorError } from '../model/error.ts'
 import type { ReplayLine } from '../model/kept.ts'
 import { RawError, type RawRedis, type RawReply } from '../redis/raw.ts'
 import type { ItemKey } from '../salvage/classify.ts'
-import { bytesOf, shown, type SourceItem } from './source.ts'
+import { shown } from '../redis/words.ts'
+import { bytesOf, type SourceItem } from './items.ts'
 import type { Tap } from './tap.ts'
 
 /** One round trip to the journal for so many items; with their fingerprints they stay far below the limit of a request. */
 const batchItems = 50
+/** What a redis says that would answer every other write so as well. */
+export const takesNothing = /READONLY|NOREPLICAS|MASTERDOWN|LOADING|NOPERM|MISCONF|OOM/
 const tapDeadlineMs = 5000
 const replicasDeadlineMs = '1000'
 
@@ -22,6 +25,8 @@ export interface ApplyOptions {
   readonly tap: Tap | null
   /** Items of which the operator was told that nobody has touched their keys: fixed then, so that a write in between cannot make them free. */
   readonly onlyIfUntouched: ReadonlySet<SourceItem>
+  /** Fingerprints that the operator has seen the values of: an item whose keys have others now is left alone. */
+  readonly asShown?: ReadonlyMap<SourceItem, string>
   readonly journal: (line: Pick<ReplayLine, 'what' | 'items' | 'text'> & { readonly before?: readonly string[] }) => Promise<void>
   readonly progress: (applied: number, of: number) => void
   /** Ctrl-C: the batch that is under way is finished, and no other begun. */
@@ -38,14 +43,20 @@ export interface Applied {
 }
 
 export async function fingerprint(live: RawRedis, keys: readonly ItemKey[]): Promise<string> {
-  const hash = createHash('sha256')
+  const dumps: RawReply[] = []
   for (const { database, key } of keys) {
     const [, dump] = await live.pipeline([
       ['SELECT', String(database)],
       ['DUMP', bytesOf(key)],
     ])
-    hash.update(Buffer.isBuffer(dump) ? dump : Buffer.from('none'))
+    dumps.push(dump ?? null)
   }
+  return fingerprintOf(dumps)
+}
+
+export function fingerprintOf(dumps: readonly RawReply[]): string {
+  const hash = createHash('sha256')
+  for (const dump of dumps) hash.update(Buffer.isBuffer(dump) ? dump : Buffer.from('none'))
   return hash.digest('hex').slice(0, 16)
 }
 
@@ -72,7 +83,12 @@ async function applyBatch(batch: readonly SourceItem[], options: ApplyOptions): 
   for (const item of batch) looked.push({ item, before: await fingerprint(live, item.keys) })
   // Looked at first, the stream read up to here after: a change that came before the look is in the stream, one after it is seen by WATCH.
   const current = await isCurrent(options)
-  const wanted = looked.filter(({ item }) => {
+  const wanted = looked.filter(({ item, before }) => {
+    const seen = options.asShown?.get(item)
+    if (seen !== undefined && seen !== before) {
+      skipped.push({ item, why: 'it has been written since it was shown' })
+      return false
+    }
     if (!options.onlyIfUntouched.has(item)) return true
     const why = !current
       ? 'it cannot be said any more whether its keys were written since'
@@ -85,8 +101,12 @@ async function applyBatch(batch: readonly SourceItem[], options: ApplyOptions): 
   if (wanted.length === 0) return { applied: [], skipped, replicated: null }
   await journal({ what: 'intent', items: wanted.map((w) => w.item.id), before: wanted.map((w) => w.before), text: '' })
   const applied: SourceItem[] = []
-  for (const { item, before } of wanted) {
-    const why = await applyOne(live, item, before)
+  for (const [index, { item, before }] of wanted.entries()) {
+    const why = await applyOne(live, item, before).catch(async (error: unknown) => {
+      const notBegun = wanted.slice(index + 1).map((w) => w.item.id)
+      if (notBegun.length > 0) await journal({ what: 'not-applied', items: notBegun, text: '' }).catch(() => undefined)
+      throw error
+    })
     if (why === null) applied.push(item)
     else skipped.push({ item, why })
   }
@@ -123,7 +143,7 @@ async function applyOne(live: RawRedis, item: SourceItem, before: string): Promi
   if (result === null) return 'its keys were written at this very moment'
   if (result instanceof RawError) {
     const refused = replies.find((r): r is RawError => r instanceof RawError)
-    if (/READONLY|NOREPLICAS|MASTERDOWN|LOADING|NOPERM|MISCONF|OOM/.test(refused?.text ?? ''))
+    if (takesNothing.test(refused?.text ?? ''))
       throw new OperatorError('HF605', `the primary refuses writes: ${refused?.text ?? result.text}`, 'see holdfast status; then run the same command again')
     return `redis refuses it: ${refused?.text ?? result.text}`
   }

@@ -30,8 +30,8 @@ test.each(servers)('$name', async (server) => {
   if (member === undefined || serverVersion === null) throw new Error('no member, or no version')
   mkdirSync(redisDataDir(paths, 'sessions'), { recursive: true })
   mkdirSync(groupRunDir(paths, 'sessions'), { recursive: true })
-  const sentinelKey = since(6, 2)(server) ? passwordHash('of the Sentinels') : undefined
-  const { text } = renderRedisConf({ config, group, member, password: 'of-the-group', serverVersion, userConf, sentinelKey })
+  const sentinelKeys = since(6, 2)(server) ? [passwordHash('of the Sentinels')] : undefined
+  const { text } = renderRedisConf({ config, group, member, password: 'of-the-group', serverVersion, userConf, sentinelKeys })
   writeFileSync(redisConfFile(paths, 'sessions'), text)
   const child = spawn(server.redisServer, [redisConfFile(paths, 'sessions')], { stdio: 'ignore' })
   try {
@@ -49,7 +49,7 @@ test.each(servers)('$name', async (server) => {
     }
     const settings = ['replica-priority', 'repl-backlog-ttl', 'repl-diskless-sync', 'min-replicas-to-write', 'min-replicas-max-lag', 'maxclients']
     expect(Object.fromEntries(await Promise.all([...settings, 'masterauth', 'masteruser'].map(async (name) => [name, await read(name)])))).toEqual({
-      ...{ 'replica-priority': sentinelKey === undefined ? '156' : '0', 'repl-backlog-ttl': '0', 'repl-diskless-sync': 'no' },
+      ...{ 'replica-priority': sentinelKeys === undefined ? '156' : '0', 'repl-backlog-ttl': '0', 'repl-diskless-sync': 'no' },
       ...{ 'min-replicas-to-write': '1', 'min-replicas-max-lag': '7', maxclients: '500', masterauth: 'of-the-group', masteruser: '' },
     })
     expect(await link.call(['SET', 'key', '1'], 1000), 'born fenced').toMatchObject({ ok: false, why: expect.stringContaining('READONLY') })

@@ -65,7 +65,7 @@ export async function openReal(program: string): Promise<RedisGroup> {
 let nextPort = 20_000 + ((process.pid * 7) % 10_000)
 
 /** Below the ports that the kernel gives to clients: one of those would be taken while its redis is down. */
-async function quietPort(): Promise<number> {
+export async function quietPort(): Promise<number> {
   for (let tries = 0; tries < 1000; tries += 1) {
     nextPort = nextPort >= 31_000 ? 20_000 : nextPort + 1
     const port = nextPort

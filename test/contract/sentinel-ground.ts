@@ -8,6 +8,7 @@ import type { Observed } from '../../src/model/outcome.ts'
 import { groupStateDir } from '../../src/model/paths.ts'
 import type { SentinelProbe } from '../../src/model/sentinel.ts'
 import { openRedis } from '../../src/redis/link.ts'
+import { isForgotten } from '../../src/redis/sentinel-replies.ts'
 import { poll } from '../../src/lab/run.ts'
 import { groupConfig } from '../unit/builders.ts'
 import { freePort } from '../unit/wire.ts'
@@ -76,7 +77,10 @@ export interface Kept extends SentinelKeeper {
 }
 
 /** The keeper of an agent, with eyes of the test's own. */
-export function keeper({ config, group, sentinel }: Ground, given: { readonly userPassword?: string; readonly password?: string } = {}): Kept {
+export function keeper(
+  { config, group, sentinel }: Ground,
+  given: { readonly userPassword?: string; readonly password?: string; readonly otherPassword?: string } = {},
+): Kept {
   const said: string[] = []
   const ask = asks(sentinel.port, given.password)
   let seen: readonly SentinelProbe[] = []
@@ -89,7 +93,7 @@ export function keeper({ config, group, sentinel }: Ground, given: { readonly us
     }
   })()
   const kept = keepSentinel({
-    ...{ config, group, host: 'a', password: given.password, userPassword: given.userPassword ?? userPassword },
+    ...{ config, group, host: 'a', password: given.password, otherPassword: given.otherPassword, userPassword: given.userPassword ?? userPassword },
     serves: () => ({ host: 'a', epoch: 3 }),
     note: (kind, text) => said.push(`${kind}: ${text}`),
     probe: () => seen,
@@ -130,7 +134,7 @@ async function look(ask: ReturnType<typeof asks>, askedMs: number): Promise<Sent
   }
   return {
     host: 'a',
-    reach: answer.ok ? 'answers' : 'trouble',
+    reach: answer.ok ? 'answers' : isForgotten(answer.why) ? 'forgot' : 'trouble',
     trouble: answer.ok ? null : answer.why,
     facts: answer.ok ? facts : null,
     ageMs: monotonicMs() - askedMs,

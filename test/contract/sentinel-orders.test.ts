@@ -36,7 +36,7 @@ afterEach(async () => {
 })
 
 async function orders(redis: RealRedis, allowed: boolean): Promise<void> {
-  const outcome = await allowOrders({ ...redises.hands(redis), sentinelKey: key }, allowed)
+  const outcome = await allowOrders({ ...redises.hands(redis), sentinelKeys: [key] }, allowed)
   if (!outcome.done) throw new Error(outcome.why)
 }
 
@@ -120,11 +120,11 @@ test('closed: what Sentinel would set right (+convert-to-slave, +fix-slave-confi
 test('what the agent sees of it: unknown without the user or with a password of somebody else, else as it was set last', async () => {
   const a = await redises.start()
   const b = await redises.start('--replica-priority', '0')
-  const seen = observeRedis({ host: '127.0.0.1', port: b.port, password: undefined, sentinelKey: key }, monotonicMs, () => {})
+  const seen = observeRedis({ host: '127.0.0.1', port: b.port, password: undefined, sentinelKeys: [key] }, monotonicMs, () => {})
   observer = seen
   const may = async () => (await seen.probe(monotonicMs())).sentinelMay
   const set = async (allowed: boolean): Promise<void> => {
-    await allowOrders({ link: seen.link, sentinelKey: key, settingsChanged: seen.settingsChanged }, allowed)
+    await allowOrders({ link: seen.link, sentinelKeys: [key], settingsChanged: seen.settingsChanged }, allowed)
   }
   expect(await may()).toEqual({ orders: 'unknown', priority: 0 })
   // Seen by the very next look after each change: nobody decides by what was so before.

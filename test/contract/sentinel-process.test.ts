@@ -101,7 +101,7 @@ test('somebody changes what must be equal on all Sentinels: it is set back, and 
   )
 })
 
-test('one of somebody else is told of what differs, and left as it is', async () => {
+test('one of somebody else is told of what differs, and left as it is but for its pace, which no file remembers', async () => {
   const one = await placed()
   const first = kept(one)
   const ask = asks(one.sentinel.port)
@@ -111,6 +111,9 @@ test('one of somebody else is told of what differs, and left as it is', async ()
   const words = 'alarm: the Sentinel of a is not as configured: it should have down-after-milliseconds 800 (was 500); it is external, and left as it is'
   await until('it is told', () => said.includes(words))
   expect((await master(ask))['down-after-milliseconds']).toBe('500')
+  const pace = async (): Promise<string> => String(await ask('SENTINEL', 'DEBUG').then((a) => (a.ok ? a.value : a.why)))
+  await ask('SENTINEL', 'DEBUG', 'PING-PERIOD', '1000', 'INFO-PERIOD', '10000')
+  await until('it asks as often as ours do', async () => (await pace()).includes('PING-PERIOD,250'))
 })
 
 test('SENTINEL REMOVE by somebody: it watches the group again, with all settings, as the same Sentinel', async () => {
@@ -191,4 +194,16 @@ test('with a password of its own, and under the name redis-sentinel where that i
   const refused = await asks(one.sentinel.port)('SENTINEL', 'MASTER', 'sessions')
   expect(refused.ok === false && refused.why).toContain('NOAUTH')
   expect(readFileSync(sentinelLogFile(one.config.paths, 'sessions'), 'utf8')).toContain('+monitor master sessions')
+})
+
+test('it is started for the first time while its password is changed: both are taken, then and when it has been started again', async () => {
+  const one = await placed({}, 'the-new')
+  kept(one, { password: 'the-new', otherPassword: 'the-old' })
+  for (const start of ['first', 'again']) {
+    for (const password of ['the-new', 'the-old'])
+      await until(`${start}: ${password}`, async () => (await master(asks(one.sentinel.port, password)))['name'] === 'sessions')
+    const refused = await asks(one.sentinel.port, 'another')('PING')
+    expect(refused.ok === false && refused.why).toContain('WRONGPASS')
+    if (start === 'first') process.kill(await pidOf(asks(one.sentinel.port, 'the-old')), 'SIGKILL')
+  }
 })

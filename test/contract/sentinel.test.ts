@@ -8,7 +8,9 @@ import { askVotes, tellSentinels } from '../../src/act/sentinel.ts'
 import type { SentinelProbe } from '../../src/model/sentinel.ts'
 import type { SentinelPace } from '../../src/observe/sentinel-pace.ts'
 import type { SentinelObserver } from '../../src/observe/sentinels.ts'
+import { parseInfo } from '../../src/redis/info.ts'
 import { openRedis } from '../../src/redis/link.ts'
+import { attach } from '../../src/redis/psync.ts'
 import { noRedis } from '../unit/real-redis.ts'
 import { until } from '../unit/wire.ts'
 import { group, hosts, openSentinels, type Host, type SentinelGroup } from './sentinels-real.ts'
@@ -180,7 +182,7 @@ test.skipIf(noRedis)('one with another password, or that watches another group, 
       observer
         .probe()
         .map(({ reach }) => reach)
-        .join() === 'trouble,answers,trouble',
+        .join() === 'trouble,answers,forgot',
   )
   expect(probeOf(observer, 'a').trouble).toMatch(/refuses the password: WRONGPASS/)
   expect(probeOf(observer, 'c').trouble).toBe('the Sentinel does not watch sessions')
@@ -266,4 +268,22 @@ test.skipIf(noRedis)('in calm times it is asked little; what happens is known at
   await until('one is missed', () => probeOf(observer, 'b').reach === 'silent')
   expect(await answersWithin(observer, 'a', 1000)).toBeGreaterThanOrEqual(4)
   process.kill(pid as number, 'SIGCONT')
+})
+
+test.skipIf(noRedis)('who only reads the stream is no replica to a Sentinel that looks meanwhile', async () => {
+  const g = await sentinels()
+  const { a } = g.redis
+  for (const host of hosts) await g.sentinels[host].call('SENTINEL', 'DEBUG', 'INFO-PERIOD', '100')
+  const info = parseInfo(String(await a.call('INFO', 'replication')))
+  const reader = await attach(
+    { host: '127.0.0.1', port: a.port, password: undefined },
+    info.get('master_replid') ?? '',
+    Number(info.get('master_repl_offset')) + 1,
+    2000,
+  )
+  expect(reader.ok).toBe(true)
+  expect(String(await a.call('INFO', 'replication'))).toContain('connected_slaves:3')
+  await delay(1500)
+  for (const host of hosts) expect(await g.sentinels[host].call('SENTINEL', 'REPLICAS', group), `on the list of ${host}`).toHaveLength(2)
+  if (reader.ok) reader.value.socket.destroy()
 })

@@ -30,7 +30,7 @@ export async function openSentinelsReal(): Promise<SentinelsUnderTest> {
     if (!opened.ok) throw new Error(opened.why)
     listeners.push(opened.value)
   }
-  const orders = (host: Host, open: boolean) => redis(host, 'ACL', 'SETUSER', sentinelUser, ...sentinelUserRules(key, open))
+  const orders = (host: Host, open: boolean) => redis(host, 'ACL', 'SETUSER', sentinelUser, ...sentinelUserRules([key], open))
   // Those who came before the user was there are ordinary clients: they come again.
   for (const host of hosts) {
     await orders(host, true)
@@ -120,7 +120,7 @@ function thawed(g: SentinelGroup, host: Host): void {
 /** A Sentinel that gives an order ends all other connections with it, maybe this one: then there is another answer. */
 async function roleOf(port: number): Promise<readonly unknown[]> {
   const answer = await asks(port)('ROLE')
-  const again = !answer.ok && /closed/i.test(answer.why) ? await asks(port)('ROLE') : answer
+  const again = !answer.ok && /closed|ECONNRESET/i.test(answer.why) ? await asks(port)('ROLE') : answer
   return answered(again) as readonly unknown[]
 }
 

@@ -57,6 +57,18 @@ contract('one vote in an epoch, for who comes first; told in epoch 0; the epoch 
   expect((await s.ask('a', 'a', 7, 'clara')).vote).toBe('clara 7')
 })
 
+contract('with its vote it says whether it finds the primary down itself; the vote it gives in any case', async (s) => {
+  // Who has just voted does not stand itself.
+  for (const host of hosts) expect(await s.ask(host, 'a', 5, 'anna')).toEqual({ down: false, vote: 'anna 5' })
+  const crashMs = s.nowMs()
+  await s.crash('a')
+  await s.until('all find it down', () => new Set(toldSince(s, crashMs, /^\+sdown a/).map((t) => t.by)).size === 3)
+  for (const host of hosts) expect(await s.ask(host, 'a', 60, 'berta')).toEqual({ down: true, vote: 'berta 60' })
+  await s.restart('a')
+  await s.until('they hear it again', () => new Set(toldSince(s, crashMs, /^-sdown a/).map((t) => t.by)).size === 3)
+  for (const host of hosts) expect(await s.ask(host, 'a', 61, 'clara')).toEqual({ down: false, vote: 'clara 61' })
+})
+
 contract('who has voted for somebody waits twice the failover-timeout before it stands itself', async (s) => {
   const askedMs = s.nowMs()
   for (const host of hosts) await s.ask(host, 'a', 7, 'somebody who then says nothing')

@@ -2,11 +2,11 @@
  * A power cut of everything, and redis is started by its own supervisor from its AOF, which names no history. Born fenced, nobody can
  * have written to it before it was seen: what its agent had noted tells where it stands. As people run it, that is not known.
  */
-import { mkdir, writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import type { KeptEntry } from '../../src/model/kept.ts'
 import type { Rig } from './rig.ts'
-import { poll, problems, rigFor, twoHosts } from './rig.ts'
+import { problems, rigFor, twoHosts } from './rig.ts'
+import { superviseRedis } from './supervised.ts'
 
 const members = ['red-a', 'red-b'] as const
 
@@ -59,11 +59,6 @@ for (const fenced of [true, false]) {
 
 /** Its own files, in places and by names of its own. */
 async function supervise(rig: Rig, host: string, fenced: boolean): Promise<void> {
-  const dir = rig.file(host, 'own-redis')
-  await mkdir(dir, { recursive: true })
   const names = ['dbfilename own.rdb', 'appenddirname own-aof', 'appendfilename own.aof']
-  const conf = ['port 6379', 'protected-mode no', `dir ${dir}`, 'save ""', 'appendonly yes', ...names, 'repl-diskless-sync no', `logfile ${dir}/redis.log`]
-  await writeFile(`${dir}/redis.conf`, `${[...conf, ...(fenced ? ['replicaof 127.0.0.1 1'] : [])].join('\n')}\n`)
-  await rig.lab.exec(host, ['sh', '-c', `(while :; do redis-server ${dir}/redis.conf; sleep 0.5; done) >/dev/null 2>&1 &`])
-  expect(await poll(async () => ((await rig.redis(host, 'PING')) === 'PONG' ? true : undefined), { withinMs: 5000 })).toBe(true)
+  await superviseRedis(rig, host, { conf: ['appendonly yes', ...names, ...(fenced ? ['replicaof 127.0.0.1 1'] : [])], pauseS: '0.5' })
 }

@@ -1,12 +1,9 @@
 /** A real HAProxy with the rendered configuration, in front of a group without an address: what its clients see of each incident. */
-import { existsSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
+import { haproxyProblems, startHaproxy, wellServers } from './haproxy.ts'
 import type { Rig } from './rig.ts'
 import { hostLines, poll, problems, rigFor } from './rig.ts'
 
-const program = '/usr/sbin/haproxy'
-const missing = existsSync(program) ? [] : ['the program haproxy is missing: apt-get install haproxy']
 const balancer = '192.168.77.3'
 const password = 'p"w d\\ #'
 const behindHaproxy = `${hostLines(2)}
@@ -21,27 +18,6 @@ groups:
 /** Two of its questions, and what a new connection needs. */
 const noticedMs = 600
 
-async function startHaproxy(rig: Rig): Promise<void> {
-  const rendered = await rig.cli('render', 'haproxy', 'sessions', '--with-passwords')
-  expect(rendered.code, rendered.stderr).toBe(0)
-  const file = rig.file('red-h', 'haproxy.cfg')
-  await writeFile(file, `global\n    stats socket ${rig.file('red-h', 'haproxy.sock')}\n${rendered.stdout}`, { mode: 0o600 })
-  const checked = await rig.lab.exec('red-h', [program, '-c', '-f', file])
-  expect([checked.code, `${checked.stdout}${checked.stderr}`.replace(/Configuration file is valid\s*/, '')], 'without a warning').toEqual([0, ''])
-  const started = await rig.lab.exec('red-h', [program, '-D', '-f', file, '-p', rig.file('red-h', 'haproxy.pid')])
-  expect(started.code, started.stderr).toBe(0)
-}
-
-/** The servers that HAProxy takes for well, by its own account. */
-async function wellServers(rig: Rig): Promise<readonly string[]> {
-  const ask = `const s=require('node:net').connect(process.argv[1]);let t='';s.on('data',(c)=>{t+=c});s.on('end',()=>console.log(t));s.write('show stat\\n')`
-  const { stdout } = await rig.lab.exec('red-h', [process.execPath, '-e', ask, rig.file('red-h', 'haproxy.sock')])
-  return stdout
-    .split('\n')
-    .map((line) => line.split(','))
-    .flatMap(([backend, server, ...rest]) => (server?.startsWith('red-') === true && rest.includes('UP') ? [`${backend} ${server}`] : []))
-}
-
 /** Who answers a new connection at this port of HAProxy. */
 async function roleAt(rig: Rig, port: number): Promise<string> {
   const auth = ['-a', password, '--no-auth-warning']
@@ -51,8 +27,8 @@ async function roleAt(rig: Rig, port: number): Promise<string> {
 
 const through = { host: balancer, port: 6379 }
 
-describe.skipIf(problems.length > 0 || missing.length > 0)(
-  `HAProxy in front of the group${missing.map((why) => ` (skipped: ${why})`).join('')}`,
+describe.skipIf(problems.length > 0 || haproxyProblems.length > 0)(
+  `HAProxy in front of the group${haproxyProblems.map((why) => ` (skipped: ${why})`).join('')}`,
   { timeout: 90_000 },
   () => {
     const theRig = rigFor('haproxy', behindHaproxy, { files: { password } })

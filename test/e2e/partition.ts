@@ -7,7 +7,7 @@ import { expect } from 'vitest'
 import { describeVerdict } from '../../src/lab/double-writer.ts'
 import type { Target } from '../../src/lab/hosts.ts'
 import { holdInquest, type Inquest } from '../../src/lab/inquest.ts'
-import type { WriterHandle } from '../../src/lab/writer.ts'
+import type { WriterHandle, WriterOptions } from '../../src/lab/writer.ts'
 import type { Rig } from './rig.ts'
 
 export interface Stage {
@@ -40,6 +40,10 @@ export interface Incident {
   readonly primary: 'stays' | 'moves' | 'either'
   /** How many acknowledged writes may have left the accepted history: every one of them is kept. */
   readonly keptAtMost?: number
+  /** The longest time without an acknowledged write, at each of the two clients. */
+  readonly outageMs?: number
+  /** Where the clients write, if not at the address of the group. */
+  readonly through?: { readonly there?: Partial<WriterOptions>; readonly here?: Partial<WriterOptions> }
 }
 
 const wellWithinMs = 25_000
@@ -47,7 +51,10 @@ const wellWithinMs = 25_000
 export async function playIncident(rig: Rig, members: readonly string[], incident: Incident): Promise<Inquest> {
   const before = await rig.untilOk('sessions', wellWithinMs)
   const options = { identify: true, commandTimeoutMs: 1000, connectTimeoutMs: 1000 }
-  const [there, here] = await Promise.all([rig.writer(options), rig.writer({ ...options, client: 'client2' })])
+  const [there, here] = await Promise.all([
+    rig.writer({ ...options, ...incident.through?.there }),
+    rig.writer({ ...options, client: 'client2', ...incident.through?.here }),
+  ])
   const undo: (() => Promise<unknown>)[] = []
   const startedAtMs = Date.now()
   await incident.act(stageFor(rig, members, before.primary, [there, here], undo))
@@ -61,12 +68,16 @@ export async function playIncident(rig: Rig, members: readonly string[], inciden
     { name: 'there', writer: there },
     { name: 'here', writer: here },
   ])
-  console.info(`${incident.name}: ${describeVerdict(found)}; broken for ${mendedAtMs - startedAtMs} ms, well ${wellMs} ms after`)
+  const outages = found.reports.map((report) => Math.round(report.longestOutage.lengthMs))
+  console.info(
+    `${incident.name}: ${describeVerdict(found)}; outages ${outages.join(' and ')} ms; broken for ${mendedAtMs - startedAtMs} ms, well ${wellMs} ms after`,
+  )
   expect(found.incomplete, 'the inquest is complete').toEqual([])
   expect(found.rejectedPresent, 'a refused write did not take place').toBe(0)
   expect(found.examples, 'acknowledged, and gone without a trace').toEqual([])
   expect(found.untraced).toBe(0)
   expect(found.overlapMs, `two writers: ${JSON.stringify(found.terms)}`).toBeLessThanOrEqual(incident.twoWritersMs)
+  if (incident.outageMs !== undefined) expect(Math.max(...outages), 'the longest time without an acknowledged write').toBeLessThanOrEqual(incident.outageMs)
   expect(found.kept, 'left the accepted history, and kept').toBeLessThanOrEqual(incident.keptAtMost ?? Number.MAX_SAFE_INTEGER)
   if (incident.primary !== 'either') expect(after.primary === before.primary ? 'stays' : 'moves', `the primary was ${before.primary}`).toBe(incident.primary)
   expect(await rig.writable()).toEqual([after.primary])

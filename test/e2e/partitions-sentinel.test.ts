@@ -3,7 +3,8 @@
  * sight of the Sentinels refuses before they may find it down; who is cut off with too few of them is elected by nobody.
  */
 import { describe, expect, test } from 'vitest'
-import { expectRefused, playIncident, type Incident } from './partition.ts'
+import { ofPairAndThird } from './partition-incidents.ts'
+import { playIncident, type Incident } from './partition.ts'
 import { pairWithSentinels, problems, rigFor, threeWithSentinels } from './rig.ts'
 
 const w = 'red-w'
@@ -15,56 +16,7 @@ const withoutAgentMs = 2000
 const cutMs = 3000
 
 const pair: readonly Incident[] = [
-  {
-    name: 'the primary is cut from everyone, clients too',
-    twoWritersMs: 0,
-    primary: 'moves',
-    keptAtMost: ofOneLease,
-    act: async (s) => {
-      await s.split([s.primary], [s.replica, w, 'client', 'client2'])
-      await s.lasts(cutMs)
-    },
-  },
-  {
-    name: 'the primary is cut off, a client with it',
-    twoWritersMs: 0,
-    primary: 'moves',
-    keptAtMost: ofOneLease,
-    act: async (s) => {
-      await s.split([s.primary, 'client2'], [s.replica, w, 'client'])
-      await s.lasts(cutMs)
-    },
-  },
-  {
-    name: 'the replica is cut off with its Sentinel, a client with it: nothing happens on the other side',
-    twoWritersMs: 0,
-    primary: 'stays',
-    keptAtMost: 0,
-    act: async (s) => {
-      await s.split([s.primary, w, 'client2'], [s.replica, 'client'])
-      await s.lasts(cutMs)
-    },
-  },
-  {
-    name: 'one way: nobody hears the primary',
-    twoWritersMs: 0,
-    primary: 'moves',
-    keptAtMost: ofOneLease,
-    act: async (s) => {
-      await s.mute([s.primary, 'client2'], [s.replica, w, 'client'])
-      await s.lasts(cutMs)
-    },
-  },
-  {
-    name: 'one way: the primary hears nobody',
-    twoWritersMs: 0,
-    primary: 'either',
-    keptAtMost: ofOneLease,
-    act: async (s) => {
-      await s.mute([s.replica, w, 'client'], [s.primary, 'client2'])
-      await s.lasts(cutMs)
-    },
-  },
+  ...ofPairAndThird({ third: w, ofOneLease, cutMs, aloneMs: 1500, flapsMs: [40, 1200, 400, 900, 120, 700] }),
   {
     name: 'primary and replica lose each other, the third Sentinel hears both: nothing happens',
     twoWritersMs: 0,
@@ -85,45 +37,6 @@ const pair: readonly Incident[] = [
       await s.lasts(1500)
       await s.rig.lab.kill(s.primary, 'redis')
       await s.lasts(1500)
-    },
-  },
-  {
-    name: 'all three are alone: nobody is elected, nobody writes; the replica finds the third first: it is elected',
-    twoWritersMs: 0,
-    primary: 'moves',
-    keptAtMost: ofOneLease,
-    act: async (s) => {
-      await s.split([s.primary, 'client2'], [s.replica, 'client'], [w])
-      await s.lasts(1500)
-      await s.nobodyWrites(1000)
-      await s.heal()
-      await s.split([s.primary, 'client2'], [s.replica, 'client', w])
-      await s.lasts(cutMs)
-    },
-  },
-  {
-    name: 'the link of the primary flaps: six cuts of 40 to 1200 ms',
-    twoWritersMs: 0,
-    primary: 'either',
-    keptAtMost: 2 * ofOneLease,
-    act: async (s) => {
-      for (const ms of [40, 1200, 400, 900, 120, 700]) {
-        await s.split([s.primary, 'client2'], [s.replica, w, 'client'])
-        await s.lasts(ms)
-        await s.heal()
-        await s.lasts(200)
-      }
-    },
-  },
-  {
-    name: 'a switchover is asked for while the replica is cut off: refused, the primary goes on',
-    twoWritersMs: 0,
-    primary: 'stays',
-    keptAtMost: 0,
-    act: async (s) => {
-      await s.split([s.primary, w, 'client', 'client2'], [s.replica])
-      await s.lasts(300)
-      await expectRefused(s.rig, 'switchover', 'sessions')
     },
   },
 ]

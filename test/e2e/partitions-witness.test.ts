@@ -3,7 +3,8 @@
  * dead or frozen on a primary that is cut off holds nothing back. More incidents of this shape: witness.test.ts.
  */
 import { describe, expect, test } from 'vitest'
-import { expectRefused, playIncident, type Incident } from './partition.ts'
+import { ofPairAndThird } from './partition-incidents.ts'
+import { playIncident, type Incident } from './partition.ts'
 import { pairAndWitness, problems, rigFor } from './rig.ts'
 
 const members = ['red-a', 'red-b']
@@ -14,26 +15,7 @@ const ofOneLease = 400
 const withoutAgentMs = 6000
 
 const incidents: readonly Incident[] = [
-  {
-    name: 'the primary is cut from everyone, clients too',
-    twoWritersMs: 0,
-    primary: 'moves',
-    keptAtMost: ofOneLease,
-    act: async (s) => {
-      await s.split([s.primary], [s.replica, w, 'client', 'client2'])
-      await s.lasts(1500)
-    },
-  },
-  {
-    name: 'the primary is cut off, a client with it',
-    twoWritersMs: 0,
-    primary: 'moves',
-    keptAtMost: ofOneLease,
-    act: async (s) => {
-      await s.split([s.primary, 'client2'], [s.replica, w, 'client'])
-      await s.lasts(1500)
-    },
-  },
+  ...ofPairAndThird({ third: w, ofOneLease, cutMs: 1500, aloneMs: 1000, flapsMs: [40, 400, 80, 250, 120, 160] }),
   {
     name: 'paused, and the primary is cut off: it goes on writing; resumed on the other side, nobody is promoted before it knows',
     twoWritersMs: 0,
@@ -61,36 +43,6 @@ const incidents: readonly Incident[] = [
       await s.lasts(1500)
       await s.heal()
       await s.rig.cli('resume', 'sessions')
-    },
-  },
-  {
-    name: 'the replica is cut off, a client with it: nothing happens on the other side',
-    twoWritersMs: 0,
-    primary: 'stays',
-    keptAtMost: 0,
-    act: async (s) => {
-      await s.split([s.primary, w, 'client2'], [s.replica, 'client'])
-      await s.lasts(1500)
-    },
-  },
-  {
-    name: 'one way: nobody hears the primary',
-    twoWritersMs: 0,
-    primary: 'moves',
-    keptAtMost: ofOneLease,
-    act: async (s) => {
-      await s.mute([s.primary, 'client2'], [s.replica, w, 'client'])
-      await s.lasts(1500)
-    },
-  },
-  {
-    name: 'one way: the primary hears nobody',
-    twoWritersMs: 0,
-    primary: 'either',
-    keptAtMost: ofOneLease,
-    act: async (s) => {
-      await s.mute([s.replica, w, 'client'], [s.primary, 'client2'])
-      await s.lasts(1500)
     },
   },
   {
@@ -128,20 +80,6 @@ const incidents: readonly Incident[] = [
     },
   },
   {
-    name: 'all three are alone; the replica finds the witness first: it is elected',
-    twoWritersMs: 0,
-    primary: 'moves',
-    keptAtMost: ofOneLease,
-    act: async (s) => {
-      await s.split([s.primary, 'client2'], [s.replica, 'client'], [w])
-      await s.lasts(1000)
-      await s.nobodyWrites(500)
-      await s.heal()
-      await s.split([s.primary, 'client2'], [s.replica, 'client', w])
-      await s.lasts(1500)
-    },
-  },
-  {
     name: 'all three are alone; the primary finds the witness first: it goes on',
     twoWritersMs: 0,
     primary: 'stays',
@@ -153,20 +91,6 @@ const incidents: readonly Incident[] = [
       await s.heal(w)
       await s.split([w], [s.replica, 'client'])
       await s.lasts(1500)
-    },
-  },
-  {
-    name: 'the link of the primary flaps: six cuts of 40 to 400 ms',
-    twoWritersMs: 0,
-    primary: 'either',
-    keptAtMost: 2 * ofOneLease,
-    act: async (s) => {
-      for (const cutMs of [40, 400, 80, 250, 120, 160]) {
-        await s.split([s.primary, 'client2'], [s.replica, w, 'client'])
-        await s.lasts(cutMs)
-        await s.heal()
-        await s.lasts(200)
-      }
     },
   },
   {
@@ -232,17 +156,6 @@ const incidents: readonly Incident[] = [
       await s.split([s.primary, 'client2'], [s.replica, w, 'client'])
       await s.rig.lab.kill(s.primary, 'keepalived')
       await s.lasts(1500)
-    },
-  },
-  {
-    name: 'a switchover is asked for while the replica is cut off: refused, the primary goes on',
-    twoWritersMs: 0,
-    primary: 'stays',
-    keptAtMost: 0,
-    act: async (s) => {
-      await s.split([s.primary, w, 'client', 'client2'], [s.replica])
-      await s.lasts(300)
-      await expectRefused(s.rig, 'switchover', 'sessions')
     },
   },
 ]

@@ -2,10 +2,11 @@
  * The password of a running group is changed while a client writes with the old one. Each host has its own password file, as real hosts have.
  * Nothing is lost, nobody who is connected is disconnected, replication goes on; and whatever dies in the middle comes back able to talk to the others.
  */
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { problems, rigFor, threeWithSentinels, type Rig } from './rig.ts'
+import { ownPasswordFiles } from './two-step.ts'
 
 const hosts = ['red-a', 'red-b', 'red-c'] as const
 
@@ -18,16 +19,6 @@ async function login(rig: Rig, host: string, password: string): Promise<string> 
 async function taken(rig: Rig, password: string): Promise<string> {
   const answers = await Promise.all(hosts.map((host) => login(rig, host, password)))
   return answers.map((a) => (a === 'PONG' ? 'y' : /WRONGPASS|NOAUTH/.test(a) ? 'n' : a)).join('')
-}
-
-/** Before the agents are started. */
-async function ownPasswordFiles(rig: Rig): Promise<void> {
-  for (const node of [...hosts, 'client']) {
-    const file = rig.file(node, 'holdfast.yaml')
-    await writeFile(file, (await readFile(file, 'utf8')).replace(/password_file: .*/, 'password_file: own.password'))
-    await writeFile(rig.file(node, 'own.password'), 'first\n', { mode: 0o600 })
-  }
-  for (const host of hosts) await rig.startAgent(host)
 }
 
 describe.skipIf(problems.length > 0)('the password of a running group', { timeout: 120_000 }, () => {
@@ -51,7 +42,7 @@ describe.skipIf(problems.length > 0)('the password of a running group', { timeou
     const given = await change(rig, '--new-file', file)
     expect([given.code, given.stderr]).toEqual([0, ''])
     expect([await taken(rig, 'first'), await taken(rig, 'second')]).toEqual(['yyy', 'yyy'])
-    expect((await rig.untilOk()).bothPasswords).toEqual(hosts)
+    expect((await rig.untilOk()).bothPasswords).toEqual({ redis: hosts, sentinels: [] })
     expect(await readFile(rig.file(replica, 'own.password'), 'utf8')).toBe('second\n')
     await rig.lab.kill(replica, 'redis')
     await rig.untilOk()

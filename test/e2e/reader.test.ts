@@ -1,9 +1,8 @@
 /** The reader address with real keepalived: reads are answered from a replica, by whatever is left, while a client reads all the time. */
 import { describe, expect, test } from 'vitest'
-import type { Rig } from './rig.ts'
+import { holders, readerVip, readsThrough, settled } from './reads.ts'
 import { hostLines, poll, problems, rigFor } from './rig.ts'
 
-const readerVip = '192.168.77.10'
 const threeHosts = `${hostLines(3)}
 groups:
   sessions:
@@ -11,74 +10,6 @@ groups:
     vip: 192.168.77.9/24
     reader_vip: ${readerVip}/24
 `
-
-interface Reads {
-  readonly longestGapMs: number
-  readonly answers: Readonly<Record<string, number>>
-  readonly last: string
-}
-
-/** An ordinary client: one connection, a new one when that ends, one question every 5 ms. Asks for the role of whoever answers. */
-const client = `
-const [host, forMs] = process.argv.slice(1)
-const seen = { longestGapMs: 0, answers: {}, last: '' }
-const startedMs = performance.now()
-let lastMs = startedMs
-const end = () => { console.log(JSON.stringify(seen)); process.exit(0) }
-setTimeout(end, Number(forMs))
-function begin() {
-  const socket = require('node:net').connect({ host, port: 6379 })
-  let timer
-  socket.setNoDelay(true)
-  socket.on('connect', () => { timer = setInterval(() => socket.write('ROLE\\r\\n'), 5) })
-  socket.on('data', (chunk) => {
-    const role = /(master|slave)/.exec(String(chunk))?.[1]
-    if (role === undefined) return
-    const nowMs = performance.now()
-    seen.longestGapMs = Math.max(seen.longestGapMs, nowMs - lastMs)
-    lastMs = nowMs
-    seen.answers[role] = (seen.answers[role] ?? 0) + 1
-    seen.last = role
-  })
-  socket.on('error', () => {})
-  socket.on('close', () => { clearInterval(timer); setTimeout(begin, 5) })
-}
-begin()
-`
-
-/** Reads for `forMs`; `act` happens half a second after the beginning. */
-async function readsThrough(rig: Rig, forMs: number, act: () => Promise<unknown>): Promise<Reads> {
-  const reading = rig.lab.exec('client', [process.execPath, '-e', client, readerVip, String(forMs)], { deadlineMs: forMs + 5000 })
-  await new Promise((resolve) => setTimeout(resolve, 500))
-  await act()
-  const { stdout } = await reading
-  const reads = JSON.parse(stdout) as Reads
-  console.info(`reads: longest gap ${reads.longestGapMs.toFixed(0)} ms, ${JSON.stringify(reads.answers)}, at last from a ${reads.last}`)
-  return reads
-}
-
-/** Well, and reads come from a replica. */
-async function settled(rig: Rig): Promise<{ readonly primary: string; readonly reader: string; readonly third: string }> {
-  const status = await rig.until(
-    'well, and the reader address on a replica',
-    'sessions',
-    (s) => s.health === 'ok' && s.members.every((m) => m.role !== 'none') && s.reader?.holder != null && s.reader.holder !== s.primary,
-  )
-  const primary = status.primary ?? ''
-  const reader = status.reader?.holder ?? ''
-  const third = ['red-a', 'red-b', 'red-c'].find((host) => host !== primary && host !== reader) ?? ''
-  return { primary, reader, third }
-}
-
-async function holders(rig: Rig): Promise<readonly string[]> {
-  const found = await Promise.all(
-    ['red-a', 'red-b', 'red-c'].map(async (host) => {
-      const { stdout } = await rig.lab.exec(host, ['ip', '-4', '-o', 'addr', 'show', 'dev', 'eth0'])
-      return stdout.includes(`${readerVip}/`) ? [host] : []
-    }),
-  )
-  return found.flat()
-}
 
 describe.skipIf(problems.length > 0)('the reader address', { timeout: 90_000 }, () => {
   const theRig = rigFor('reader', threeHosts)

@@ -9,6 +9,7 @@ import { holdInquest, type Inquest } from '../../src/lab/inquest.ts'
 import { describeVerdict } from '../../src/lab/double-writer.ts'
 import type { Rig } from './rig.ts'
 import { poll, problems, rigFor, twoHosts, vip } from './rig.ts'
+import { superviseRedis } from './supervised.ts'
 
 const members = ['red-a', 'red-b']
 const disks = ['empty', 'old snapshot', 'append-only file', 'no persistence'] as const
@@ -122,17 +123,13 @@ async function setUp(rig: Rig, host: string, delayMs: number, disk: Disk): Promi
 
 async function supervise(rig: Rig, host: string, fenced: boolean): Promise<void> {
   await setUp(rig, host, 10, 'empty')
-  const dir = rig.file(host, 'own-redis')
-  await mkdir(dir, { recursive: true })
-  const conf = ['port 6379', 'protected-mode no', `dir ${dir}`, 'save ""', 'repl-diskless-sync no', `logfile ${dir}/redis.log`]
-  await writeFile(`${dir}/redis.conf`, `${[...conf, ...(fenced ? ['replicaof 127.0.0.1 1'] : [])].join('\n')}\n`)
-  const loop = `while :; do
-    disk=$(cat ${rig.file(host, 'disk')})
-    [ "$disk" = empty ] && rm -rf ${dir}/*.rdb ${dir}/appendonlydir
-    aof=no; [ "$disk" = 'append-only file' ] && aof=yes
-    redis-server ${dir}/redis.conf --appendonly $aof
-    sleep $(cat ${rig.file(host, 'delay')})
-  done`
-  await rig.lab.exec(host, ['sh', '-c', `(${loop}) >/dev/null 2>&1 &`])
-  expect(await poll(async () => ((await rig.redis(host, 'PING')) === 'PONG' ? true : undefined), { withinMs: 5000 })).toBe(true)
+  const before = `disk=$(cat ${rig.file(host, 'disk')})
+    [ "$disk" = empty ] && rm -rf *.rdb appendonlydir
+    aof=no; [ "$disk" = 'append-only file' ] && aof=yes`
+  await superviseRedis(rig, host, {
+    conf: fenced ? ['replicaof 127.0.0.1 1'] : [],
+    before,
+    args: '--appendonly $aof',
+    pauseS: `$(cat ${rig.file(host, 'delay')})`,
+  })
 }

@@ -149,7 +149,8 @@ export class Rig {
   /** The members that a client could write to, asked one by one at their own addresses: never more than one (INV-3). */
   async writable(): Promise<readonly string[]> {
     const found: string[] = []
-    for (const node of this.lab.record.plan.nodes.filter((n) => n.kind === 'host')) {
+    const members = new Set(this.lab.record.redisPorts.map(({ host }) => host))
+    for (const node of this.lab.record.plan.nodes.filter((n) => members.has(n.name))) {
       const answer = await this.redisAt('client2', node.ip, 'SET', `probe:${node.name}`, '1').catch(() => '')
       if (answer === 'OK') found.push(node.name)
     }

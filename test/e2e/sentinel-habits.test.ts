@@ -71,6 +71,26 @@ describe.skipIf(problems.length > 0)('the habits of Sentinel', { timeout: 90_000
     expect(comes, 'and it comes to redis as its user again, whom the valve is made for').toBe(true)
   })
 
+  test('SENTINEL REMOVE, on one and then on all of them: each is taught again by its agent before the primary has to refuse', async () => {
+    const rig = theRig()
+    const { primary, epoch } = await rig.untilOk('sessions', 25_000)
+    const writer = await rig.writer()
+    const watching = async (host: string): Promise<boolean> =>
+      (await rig.sentinel(host, 'SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'sessions')).includes(ipOf(primary))
+    for (const hosts of [['red-b'], ['red-a', 'red-b', 'red-w']]) {
+      await rig.incident(writer, `REMOVE on ${hosts.join(', ')}`, { outageMs: 300, mayBeUnfelt: true, okWithinMs: 20_000 }, async () => {
+        await Promise.all(hosts.map((host) => rig.sentinel(host, 'SENTINEL', 'REMOVE', 'sessions')))
+        const all = await poll(async () => ((await Promise.all(hosts.map(watching))).every(Boolean) ? true : undefined), { withinMs: 8000, everyMs: 20 })
+        expect(all, `${hosts.join(', ')} watch it again`).toBe(true)
+      })
+    }
+    expect(await rig.untilOk()).toMatchObject({ primary, epoch })
+    await rig.finishWithin(writer, 300)
+    await rig.lab.kill(primary, 'redis')
+    await untilNamed(rig, other(primary))
+    expect(await rig.untilOk()).toMatchObject({ primary: other(primary) })
+  })
+
   test('REPLICAOF NO ONE by hand on the replica: chosen by nobody, it is fenced, keeps what it took, and follows again', async () => {
     const rig = theRig()
     const { primary, epoch } = await rig.untilOk('sessions', 25_000)
@@ -133,6 +153,34 @@ describe.skipIf(problems.length > 0)('the habits of Sentinel', { timeout: 90_000
     await untilNamed(rig, other(primary))
     await rig.finishWithin(writer, 2000)
     await rig.expectNoBrokenRule()
+  })
+
+  test('paused, its Sentinels may be taken down: the primary writes on without them; back and resumed, it needs them again', async () => {
+    const rig = theRig()
+    const { primary } = await rig.untilOk('sessions', 25_000)
+    const writer = await rig.writer()
+    const others = hosts.filter((h) => h !== primary)
+    const pids = await Promise.all(others.map(async (h) => Number(/process_id:(\d+)/.exec(await rig.sentinel(h, 'INFO', 'server'))?.[1])))
+    await rig.cli('pause', 'sessions')
+    await poll(async () => ((await rig.redis(other(primary), 'ACL', 'GETUSER', 'holdfast-sentinel')).includes('+slaveof') ? undefined : true), {
+      withinMs: 5000,
+      everyMs: 50,
+    })
+    await rig.incident(writer, 'two of three Sentinels stand still for 1.5 s', { outageMs: 100, mayBeUnfelt: true }, async () => {
+      // Its word of that is on its way.
+      await new Promise((resolve) => setTimeout(resolve, 1000))
+      // Longer than the lease lasts; after two seconds they would be in TILT for half a minute.
+      for (const pid of pids) process.kill(pid, 'SIGSTOP')
+      await new Promise((resolve) => setTimeout(resolve, 1500))
+      for (const pid of pids) process.kill(pid, 'SIGCONT')
+    })
+    await rig.cli('resume', 'sessions')
+    await rig.untilOk('sessions', 25_000)
+    for (const pid of pids) process.kill(pid, 'SIGSTOP')
+    await rig.until('writes are refused', 'sessions', (s) => s.health === 'down', 5000)
+    for (const pid of pids) process.kill(pid, 'SIGCONT')
+    await rig.untilOk('sessions', 25_000)
+    await rig.finish(writer).then((report) => expect(report.lost).toBe(0))
   })
 
   test('paused: no agent stands, and no Sentinel can promote anybody; resumed, the dead primary is replaced', async () => {

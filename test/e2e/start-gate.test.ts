@@ -28,6 +28,34 @@ describe.skipIf(problems.length > 0)('with an AOF', { timeout: 90_000 }, () => {
     await rig.expectNoBrokenRule()
   })
 
+  test('power cut of all, and the AOF of the primary is torn at its end: the replica, whose AOF is whole, serves, and nothing acknowledged is gone', async () => {
+    const rig = theRig()
+    const { primary } = await rig.untilOk()
+    const writer = await rig.writer()
+    await writer.mark('power cut')
+    // What is torn below has reached the replica: of a write that only one host had, no rule could save the end.
+    await rig.redis(primary, 'CLIENT', 'PAUSE', '5000', 'WRITE')
+    expect(await rig.redis(primary, 'WAIT', '1', '2000')).toMatch(/1/)
+    await Promise.all(['red-a', 'red-b'].map((host) => rig.lab.power(host, 'off')))
+    const folder = `${dataDir(rig, primary)}/appendonlydir`
+    const last = `${folder}/${(await readdir(folder)).find((name) => name.includes('.incr.')) ?? ''}`
+    const torn = (await readFile(last)).subarray(0, -10)
+    await writeFile(last, torn)
+    await Promise.all(['red-a', 'red-b'].map((host) => rig.lab.power(host, 'on')))
+    expect(await rig.untilOk()).toMatchObject({ primary: other(primary) })
+    expect(await writer.steady({ acks: 200, withinMs: 10_000 })).toBe(true)
+    expect((await rig.finish(writer)).lost).toBe(0)
+    const { kept } = JSON.parse((await rig.cli('salvage', 'list', 'sessions', '--json')).stdout) as { kept: readonly KeptEntry[] }
+    const cut = kept.find((k) => k.cut !== undefined)
+    expect(cut).toMatchObject({ kind: 'aof', unreadable: true, host: primary, commands: 1 })
+    expect((await readFile(`${cut?.file ?? ''}/${last.split('/').at(-1) ?? ''}`)).equals(torn), 'the file as it was').toBe(true)
+    const shown = (await rig.cli('salvage', 'show', 'sessions', cut?.id ?? '')).stdout
+    expect(shown).toMatch(/was torn, and was cut off: \d+ bytes, a command that is not whole: SET /)
+    expect(shown).toMatch(/cat -v .*\/cut/)
+    expect(await events(rig, primary)).toMatch(/redis-check-aof has cut it off a copy.*were kept as/)
+    await rig.expectNoBrokenRule()
+  })
+
   test('its only replica is away: a primary whose redis dies, twice, goes on from its own AOF; the replica joins again without a word of an operator', async () => {
     const rig = theRig()
     const { primary } = await rig.untilOk()

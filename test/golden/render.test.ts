@@ -120,7 +120,15 @@ function redisOfSentinels(major: number): RedisConf {
   const member = group.members[0]
   if (member === undefined) throw new Error('the group has members')
   const userText = 'user reader on nopass ~* +@read\nuser holdfast-sentinel on nopass +@all\nreplica-priority 3\n'
-  return renderRedisConf({ config, group, member, password, serverVersion: { major, minor: 0 }, userConf: userText, sentinelKey: passwordHash(userPassword) })
+  return renderRedisConf({
+    config,
+    group,
+    member,
+    password,
+    serverVersion: { major, minor: 0 },
+    userConf: userText,
+    sentinelKeys: [passwordHash(userPassword)],
+  })
 }
 
 /** Reads are answered where no primary may be, too. */

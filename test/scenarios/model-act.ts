@@ -141,6 +141,7 @@ export function perform(world: World, host: string, memory: ActMemory, action: A
     case 'refuse-connections':
     case 'accept-connections':
     case 'kill-clients':
+    case 'persist':
     case 'grow-backlog':
     case 'raise-replica-buffer':
       break

@@ -86,7 +86,7 @@ function select(s: ModelSentinel, failover: Failover): void {
     return
   }
   failover.to = chosen.host
-  s.all.named(chosen.host)
+  s.all.ballots.named(chosen.host)
   s.all.tell(s, `+selected-slave ${chosen.host}`)
   enter(s, failover, 'promote')
 }

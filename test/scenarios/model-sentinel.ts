@@ -235,8 +235,7 @@ export class ModelSentinel {
   }
 
   private countDown(): void {
-    let votes = 1
-    for (const other of this.others.values()) if (other.saysDown) votes += 1
+    const votes = 1 + [...this.others.values()].filter((other) => other.saysDown).length
     const down = this.primary.down && votes >= this.settings.quorum
     if (down === this.objectivelyDown) return
     this.objectivelyDown = down
@@ -280,10 +279,13 @@ export class ModelSentinel {
   /** SENTINEL IS-MASTER-DOWN-BY-ADDR; `candidate` null: only whether it is. */
   isDown(address: string, epoch: number, candidate: string | null): { readonly down: boolean; readonly vote: Vote | null } {
     if (address !== this.primary.host) return { down: false, vote: null }
-    const down = this.tiltSinceMs === null && this.primary.down
-    if (candidate === null) return { down, vote: null }
-    const to = this.vote(epoch, candidate)
-    return { down, vote: to === null ? null : { epoch: this.voteEpoch, to } }
+    const to = candidate === null ? null : this.vote(epoch, candidate)
+    return { down: this.finds(), vote: to === null ? null : { epoch: this.voteEpoch, to } }
+  }
+
+  /** The primary that it names is down, as it tells others. */
+  finds(): boolean {
+    return this.tiltSinceMs === null && this.primary.down
   }
 
   /** One per epoch, for who comes first; whom its last vote was for, null where it has forgotten that. */
@@ -293,7 +295,7 @@ export class ModelSentinel {
       this.voteEpoch = epoch
       this.votedFor = candidate
       if (candidate !== this.id()) this.failoverFromMs = this.nowMs + this.throwDice(desyncMs)
-      this.all.voted(this.host, candidate, epoch)
+      this.all.ballots.voted(this.host, candidate, epoch, this.finds())
       this.all.tell(this, `+vote-for-leader ${candidate} ${epoch}`)
     }
     return this.votedFor
@@ -318,7 +320,7 @@ export class ModelSentinel {
 
   switchTo(host: string): void {
     const before = this.primary.host
-    this.all.named(host)
+    this.all.ballots.named(host)
     const replicas = [...this.replicas.keys()].filter((h) => h !== host)
     if (before !== host) replicas.push(before)
     this.forget(host)

@@ -7,6 +7,7 @@ import type { SentinelPolicy } from '../../src/model/policy.ts'
 import { hearVote, type HeardVote } from '../../src/observe/sentinel-votes.ts'
 import type { VoteReply } from '../../src/redis/sentinel-replies.ts'
 import type { ModelRedis } from './model-redis.ts'
+import { Ballots } from './model-ballots.ts'
 import { selectReplica } from './model-failover.ts'
 import { addressOf, infoOf, type Hello, type RedisInfo } from './model-seen.ts'
 import { ModelSentinel } from './model-sentinel.ts'
@@ -59,9 +60,7 @@ export class Sentinels {
   readonly told: { readonly atMs: number; readonly host: string; readonly what: string }[] = []
   /** Orders of Sentinels, and whether they were taken. `to` null: be a primary. */
   readonly orders: Order[] = []
-  /** Whom a Sentinel has ever named, and votes by candidate and epoch. */
-  private readonly chosen = new Set<string>()
-  private readonly votes = new Map<string, Set<string>>()
+  readonly ballots: Ballots
   private readonly byHost = new Map<string, ModelSentinel>()
   private readonly wires = new Map<string, Set<{ readonly wire: Wire; readonly by: ModelSentinel }>>()
   private readonly contacts = new Map<string, Map<string, Contact>>()
@@ -70,6 +69,7 @@ export class Sentinels {
     this.world = world
     this.ground = ground
     this.policy = policy
+    this.ballots = new Ballots(policy.votes)
     const { quorum, downAfterMs, failoverTimeoutMs } = policy
     const settings = { quorum, downAfterMs, failoverTimeoutMs, parallelSyncs }
     for (const host of policy.hosts) this.byHost.set(host, new ModelSentinel(this, host, world.hosts[0] ?? '', settings, seed))
@@ -87,21 +87,6 @@ export class Sentinels {
 
   every(): readonly ModelSentinel[] {
     return [...this.byHost.values()]
-  }
-
-  named(host: string): void {
-    this.chosen.add(host)
-  }
-
-  voted(by: string, to: string, epoch: number): void {
-    const votes = this.votes.get(`${to} ${epoch}`) ?? new Set<string>()
-    this.votes.set(`${to} ${epoch}`, votes.add(by))
-    if (votes.size >= this.policy.votes) this.chosen.add(to)
-  }
-
-  /** A Sentinel has named it, or so many voted for it in one epoch. */
-  hasChosen(host: string): boolean {
-    return this.chosen.has(host)
   }
 
   /** Of those that run. */
@@ -327,7 +312,7 @@ export class Sentinels {
   }
 
   private voteTold(s: ModelSentinel): VoteReply | null {
-    return s.voteEpoch === 0 ? null : { epoch: s.voteEpoch, leader: s.votedFor }
+    return s.voteEpoch === 0 ? null : { epoch: s.voteEpoch, leader: s.votedFor, down: s.finds() }
   }
 
   askVotes(agent: string, epoch: number, to: string): void {
@@ -384,8 +369,8 @@ export class Sentinels {
   }
 }
 
-function voteOf({ epoch, leader, seenMs, before }: HeardVote, ageMs: (sinceMs: number) => number): SentinelVote {
-  const vote = { epoch, to: leader ?? '?', ageMs: ageMs(seenMs) }
+function voteOf({ epoch, leader, down, seenMs, before }: HeardVote, ageMs: (sinceMs: number) => number): SentinelVote {
+  const vote = { epoch, to: leader ?? '?', ageMs: ageMs(seenMs), ...(down ? { down } : {}) }
   return before === null ? vote : { ...vote, before: { epoch: before.epoch, to: before.leader ?? '?', ageMs: ageMs(before.seenMs) } }
 }
 

@@ -81,7 +81,7 @@ function replay(seed: number, members: number | null, mode: Args['mode']): numbe
     console.log('\nno rule was broken')
     return 0
   }
-  console.log(`\n${broken}\n\n${report({ seed, broken, shortest: shrink(story, broken) })}`)
+  console.log(`\n${broken}\n\n${report({ seed, mode: mode ?? undefined, broken, shortest: shrink(story, broken) })}`)
   return 1
 }
 

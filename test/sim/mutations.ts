@@ -3,14 +3,8 @@
  * whether the simulator notices. Where only a test of another kind can (the accident needs what the model world does not have, or
  * another guard stands behind this one), that test is named, and must fail.
  */
-export interface Mutation {
-  readonly guard: string
-  readonly file: string
-  readonly from: string
-  readonly to: string
-  /** The test file that notices it, where histories cannot. */
-  readonly test?: string
-}
+import { drop, type Mutation } from './mutation.ts'
+import { sentinelMutations } from './sentinel-mutations.ts'
 
 const situation = 'src/decide/situation.ts'
 const fitness = 'src/decide/fitness.ts'
@@ -22,18 +16,12 @@ const promoting = 'src/decide/promoting.ts'
 const position = 'src/decide/position.ts'
 const voting = 'src/decide/voting.ts'
 const lease = 'src/decide/lease.ts'
-const sentinels = 'src/decide/sentinels.ts'
 const handover = 'src/decide/handover.ts'
 const resync = 'src/decide/resync.ts'
 const streamTest = 'test/scenarios/stream.test.ts'
 const resyncTest = 'test/unit/resync.test.ts'
 const durability = 'test/scenarios/durability.test.ts'
 const votingTest = 'test/unit/voting.test.ts'
-const sentinelTest = 'test/unit/sentinel-core.test.ts'
-
-function drop(guard: string, file: string, from: string, to = '', test?: string): Mutation {
-  return { guard, file, from, to, ...(test === undefined ? {} : { test }) }
-}
 
 export const mutations: readonly Mutation[] = [
   // ── is the holder gone? ──
@@ -269,7 +257,13 @@ export const mutations: readonly Mutation[] = [
     'test/unit/behind.test.ts',
   ),
   // ── paused ──
-  drop('a pause that the others were not told of ends no lease', lease, 'isPausedForAll(state, view, policy)', 'state.paused.on', 'test/unit/paused.test.ts'),
+  drop(
+    'a pause that the others were not told of ends no lease',
+    lease,
+    '!policy.auto) || isPausedForAll(state, view, policy)',
+    '!policy.auto) || state.paused.on',
+    'test/unit/paused.test.ts',
+  ),
   drop('who knows of a pause votes for nobody', voting, '!view.durable || next.paused.on ||', '!view.durable ||', 'test/unit/paused.test.ts'),
   drop(
     'nobody is promoted beside a primary that has not heard of the resume',
@@ -279,7 +273,7 @@ export const mutations: readonly Mutation[] = [
     'test/unit/paused.test.ts',
   ),
   drop('pause', responses, 'return ctx.policy.auto && !ctx.state.paused.on', 'return ctx.policy.auto', 'test/scenarios/operator.test.ts'),
-  drop('what is forced is above every vote', forcing, 'Math.max(state.epoch, state.vote?.epoch ?? 0, ...state.votesHeard.map((v) => v.epoch))', 'state.epoch'),
+  drop('what is forced is above every vote', forcing, ', ...state.votesHeard.map((v) => v.epoch + 1)', '', votingTest),
   drop('force does not promote half a dataset', forcing, 'if (facts?.syncing === true || state.partial)', 'if (false)', 'test/unit/situation.test.ts'),
   drop('force does not promote an empty member over one with data', forcing, 'if (richer !== undefined && !serves)', 'if (richer?.host === ``)'),
   drop('force does not promote where the address cannot come', forcing, 'if (memberOf(ctx.policy, state.host)?.neverPrimary === true)', 'if (false)'),
@@ -346,46 +340,5 @@ export const mutations: readonly Mutation[] = [
     'group.witness === undefined) ? 0',
     durability,
   ),
-  // ── where Sentinels vote ──
-  drop('Sentinel: what was voted before has its own age', sentinels, '[vote, vote.before]', '[vote, { ...vote.before, ageMs: vote.ageMs }]', sentinelTest),
-  drop('Sentinel: a claim with old votes is given up', promoting, 'if (policy.sentinel !== null) return resign', 'if (policy.voters > 99) return resign'),
-  drop('Sentinel: who names another in the same epoch is convinced', 'src/decide/disputed.ts', 'if (stray === undefined)', 'if (stray !== null)'),
-  drop('Sentinel: a replica that is cut off lets go', responses, 'policy.sentinel === null ? lonelyWaitMs / 2 : policy.hostLossMs', 'lonelyWaitMs / 2'),
-  drop('Sentinel: a rival who was voted for is waited for', sentinels, 'if (rival !== null)', 'if (rival !== null && state.epoch < 0)', sentinelTest),
-  drop(
-    'Sentinel: the majority of them elects',
-    sentinels,
-    'const needed = policy.sentinel?.votes ??',
-    'const needed = Math.min(1, policy.sentinel?.votes ?? 1) ??',
-  ),
-  drop(
-    'Sentinel: who has voted for another does not stand behind this one',
-    sentinels,
-    'facts.down || votedAgainst',
-    'facts.down || false && votedAgainst',
-    'test/unit/sentinel-found.test.ts',
-  ),
-  drop('Sentinel: its word has an age, and so has its question', sentinels, ' - ageMs - facts.pendingPingMs', ''),
-  drop('Sentinel: by silence a quorum of them must find it down', situation, 'down >= sentinel.quorum ?', 'down >= 0 ?'),
-  drop('Sentinel: one that leads and falls silent leads on', lease, 'sentinelsLeading(view, policy.sentinel?.failoverTimeoutMs)', 'sentinelsLeading(view)'),
-  drop(
-    'Sentinel: one that leads a failover stops the primary',
-    lease,
-    'if (policy.sentinel !== null && ledAway(state, view, policy) !== null) return false',
-    '',
-  ),
-  drop(
-    'Sentinel: no orders while the agents elect',
-    'src/decide/valve.ts',
-    'const allowed = fit && mayOrder(ctx, draft.next)',
-    'const allowed = fit',
-    sentinelTest,
-  ),
-  drop(
-    'Sentinel: no orders to who is not fit',
-    'src/decide/valve.ts',
-    'const allowed = fit && mayOrder(ctx, draft.next)',
-    'const allowed = mayOrder(ctx, draft.next)',
-    sentinelTest,
-  ),
+  ...sentinelMutations,
 ]

@@ -11,10 +11,19 @@ export const reactionMs = 10
 /** A redis that goes on answers what waits in its sockets before the first order of its agent, which sees it within a millisecond. */
 export const thawedMs = 5
 
+/** Why a second one may accept writes for a while, each a sentence of the documents. */
+export const excuses = [
+  'one without an agent that could act',
+  'one just started by its supervisor',
+  'one that an operator had Sentinel replace',
+  'one that was stopped',
+] as const
+export type ExcuseKind = (typeof excuses)[number]
+
 interface Excuse {
-  /** Its agent could not act, and something stood between it and the others: nobody could hold anything back there. */
+  /** Its agent could not act, and something stood between it and those who vote: nobody could hold anything back there. */
   helpless: boolean
-  untilMs: number
+  readonly untilMs: Record<ExcuseKind, number>
   /** The excuse of one that is at work again ends by itself. */
   wasDead: boolean
   wasHalted: boolean
@@ -28,13 +37,16 @@ export class OneWriter {
   private orders = 0
   /** An operator's SENTINEL FAILOVER came between the members. */
   overruled = false
-  /** Two accept writes at this moment, but for what is listed here. */
-  excused = false
+  /** Two accept writes at this moment, but for this. */
+  excused: ExcuseKind | null = null
 
   constructor(world: World, external: boolean) {
     this.world = world
     this.external = external
-    this.excuses = world.hosts.map(() => ({ helpless: false, untilMs: 0, wasDead: false, wasHalted: false, runId: '' }))
+    this.excuses = world.hosts.map(() => {
+      const [agent, started, replaced, stopped] = excuses
+      return { helpless: false, untilMs: { [agent]: 0, [started]: 0, [replaced]: 0, [stopped]: 0 }, wasDead: false, wasHalted: false, runId: '' }
+    })
   }
 
   /** To be called at every change. null: all is well. */
@@ -43,6 +55,7 @@ export class OneWriter {
     this.judgeOrders()
     let writers = 0
     let excused = 0
+    let why: ExcuseKind | null = null
     let named = ''
     for (let i = 0; i < w.hosts.length; i += 1) {
       const host = w.hosts[i] ?? ''
@@ -51,14 +64,16 @@ export class OneWriter {
       const redis = w.redis(host)
       const accepts = redis.role === 'primary' && !redis.refusesWrites && w.nowMs >= redis.pausedUntilMs && redis.answers(w.nowMs) && !redis.loading(w.nowMs)
       if (!accepts) continue
-      if (excuse.helpless || w.nowMs < excuse.untilMs) {
+      const kind = excuse.helpless ? excuses[0] : excuses.find((one) => w.nowMs < excuse.untilMs[one])
+      if (kind !== undefined) {
         excused += 1
+        why = why === null || kind === excuses[0] ? kind : why
         continue
       }
       writers += 1
       named = named === '' ? host : `${named} and ${host}`
     }
-    this.excused = excused > 0 && writers + excused > 1
+    this.excused = writers + excused > 1 ? why : null
     return writers > 1 ? `INV-3: ${named} accept writes, and a majority votes` : null
   }
 
@@ -73,7 +88,8 @@ export class OneWriter {
       const untilMs = order.atMs + 2 * downAfterMs + reactionMs + this.world.timerLatenessMs
       for (const [i, host] of this.world.hosts.entries()) {
         const excuse = this.excuses[i]
-        if (excuse !== undefined && (host === order.redis || order.unheardBy.includes(host))) excuse.untilMs = Math.max(excuse.untilMs, untilMs)
+        if (excuse !== undefined && (host === order.redis || order.unheardBy.includes(host)))
+          excuseUntil(excuse, 'one that an operator had Sentinel replace', untilMs)
       }
     }
   }
@@ -87,26 +103,35 @@ export class OneWriter {
     if (!agent.up || nowMs < agent.standsUntilMs) {
       excuse.wasDead = !agent.up
       excuse.wasHalted = agent.isHalted(nowMs)
-      excuse.helpless ||= nowMs < excuse.untilMs || redis.frozen || this.isApart(host)
+      excuse.helpless ||= nowMs < Math.max(...Object.values(excuse.untilMs)) || redis.frozen || this.isApart(host)
     } else if (excuse.helpless || excuse.wasDead) {
       const lateMs = reactionMs + w.timerLatenessMs
       // One that has just been started cannot know for its first half second; a clock that stood still has not counted the lease.
       const graceMs = excuse.wasDead ? newcomerMs : excuse.wasHalted ? w.policy.leaseMs : 0
-      excuse.untilMs = Math.max(excuse.untilMs, (excuse.wasDead ? agent.startedMs : agent.standsUntilMs) + graceMs + lateMs)
+      excuseUntil(excuse, 'one without an agent that could act', (excuse.wasDead ? agent.startedMs : agent.standsUntilMs) + graceMs + lateMs)
       excuse.helpless = false
       excuse.wasDead = false
       excuse.wasHalted = false
     }
     // A redis that was stopped takes no order; what waits in its sockets comes before the agent's next.
-    excuse.untilMs = Math.max(excuse.untilMs, redis.thawedMs + thawedMs)
+    excuseUntil(excuse, 'one that was stopped', redis.thawedMs + thawedMs)
     // Its supervisor may start an external redis as a primary.
     if (this.external && redis.runId !== excuse.runId)
-      excuse.untilMs = Math.max(excuse.untilMs, nowMs, redis.loadedFromMs) + 50 + reactionMs + w.timerLatenessMs
+      excuseUntil(excuse, 'one just started by its supervisor', Math.max(nowMs, redis.loadedFromMs) + 50 + reactionMs + w.timerLatenessMs)
     excuse.runId = redis.runId
   }
 
+  /** From so many voters that those could elect another. */
   private isApart(host: string): boolean {
-    const { network, voters } = this.world
-    return voters.some((v) => v !== host && !(network.connected(host, v, 'agent') && network.connected(host, v, 'redis') && network.connected(host, v, 'vrrp')))
+    const { network, voters, policy } = this.world
+    const all = policy.sentinel?.hosts ?? voters
+    const apart = all.filter(
+      (v) => v !== host && !(network.connected(host, v, 'agent') && network.connected(host, v, 'redis') && network.connected(host, v, 'vrrp')),
+    )
+    return apart.length >= (policy.sentinel?.quorum ?? policy.quorum)
   }
+}
+
+function excuseUntil(excuse: Excuse, why: ExcuseKind, untilMs: number): void {
+  excuse.untilMs[why] = Math.max(excuse.untilMs[why], untilMs)
 }

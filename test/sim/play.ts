@@ -85,7 +85,7 @@ export function tellStory(story: Story): string {
   const votes =
     sentinels === undefined
       ? ''
-      : ` and three Sentinels, ${sentinels.apart} of them apart, down-after ${sentinels.downAfterMs} ms, failover-timeout ${sentinels.failoverTimeoutMs} ms`
+      : ` and three Sentinels, ${sentinels.apart} of them apart,${sentinels.quorum === undefined ? '' : ` quorum ${sentinels.quorum},`} down-after ${sentinels.downAfterMs} ms, failover-timeout ${sentinels.failoverTimeoutMs} ms`
   const order = priorities === 'falling' ? '' : `, ${priorities} priorities`
   const middle = cascade === null ? '' : `, ${names[cascade] ?? '?'} replicates from ${names[cascade - 1] ?? '?'}`
   const head = `${members} members${witness ? ' and a witness' : ''}${votes}${order}${middle}${external ? ', external redis' : ''}${neverPrimary === null ? '' : `, ${names[neverPrimary] ?? '?'} never primary`}, timers ${latenessMs} ms late`

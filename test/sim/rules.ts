@@ -2,12 +2,12 @@
  * What is never true, whatever happens: looked at after every step of the world. Each rule has the number that it has in
  * `src/decide/invariants.ts` and in the design; the first that is broken ends the history.
  */
-import { electionWaitMs, isVoted, promoteWithinMs, underWayBytes } from '../../src/model/policy.ts'
+import { electionWaitMs, isVoted, majorityOf, promoteWithinMs, underWayBytes } from '../../src/model/policy.ts'
 import { lateMs } from '../scenarios/model-network.ts'
 import { countOf, has, onlyIn, type Log } from '../scenarios/model-log.ts'
 import type { ModelRedis } from '../scenarios/model-redis.ts'
 import type { World } from '../scenarios/world.ts'
-import { OneWriter, thawedMs } from './one-writer.ts'
+import { OneWriter, thawedMs, type ExcuseKind } from './one-writer.ts'
 
 /** Two that serve and have heard each other for so long is one too many, whatever their epochs. */
 const heardBothMs = 200
@@ -21,7 +21,7 @@ const toldMs = lateMs + promoteWithinMs
 /** What the documents say that is not kept: ARCHITECTURE ("Limits that were found by playing"), ADR 9. */
 export type Bound =
   | 'two primaries without votes, and something between them'
-  | 'two writers with votes, one without an agent that could act'
+  | `two writers with votes, ${ExcuseKind}`
   | 'two writers where an operator had overruled the rules'
   | 'a member with more data that was not heard, or too late'
   | 'writes given up where no agent was awake'
@@ -33,6 +33,7 @@ interface Seen {
   log: Log
   epoch: number
   epochOnDisk: number
+  holder: string | null
   startedMs: number
   /** The latest epoch that its agent knew of while its redis took orders; what that was when the full sync began that it is in. */
   ordersOfEpoch: number
@@ -69,6 +70,7 @@ export class Rules {
       log: null,
       epoch: 0,
       epochOnDisk: 0,
+      holder: null,
       startedMs: -1,
       ordersOfEpoch: 0,
       fillsInEpoch: null,
@@ -110,7 +112,7 @@ export class Rules {
     const doubled = this.oneWriter?.look() ?? null
     if (doubled !== null && !this.overruled) this.fail(doubled)
     if (doubled !== null) this.outside.add('two writers where an operator had overruled the rules')
-    if (this.oneWriter?.excused === true) this.outside.add('two writers with votes, one without an agent that could act')
+    if (this.oneWriter != null && this.oneWriter.excused !== null) this.outside.add(`two writers with votes, ${this.oneWriter.excused}`)
     if (w.assertions.length > 0) this.fail(`the core tripped over itself: ${w.assertions[0]}`)
     const well = this.isWell()
     if (well && !this.wasWell) this.wellSinceMs = w.nowMs
@@ -140,7 +142,7 @@ export class Rules {
     const { sentinels } = this.world
     if (sentinels === null || this.overruled) return
     for (const host of this.world.addressOn()) {
-      if (!sentinels.hasChosen(host)) this.fail(`the address is on ${host}, which no Sentinel has named or elected`)
+      if (!sentinels.ballots.hasChosen(host)) this.fail(`the address is on ${host}, which no Sentinel has named or elected`)
     }
   }
 
@@ -149,7 +151,8 @@ export class Rules {
     const { state, onDisk, startedMs } = this.world.agent(host)
     if (onDisk.epoch < seen.epochOnDisk) this.fail(`the epoch on the disk of ${host} fell from ${seen.epochOnDisk} to ${onDisk.epoch}`)
     if (startedMs === seen.startedMs && state.epoch < seen.epoch) this.fail(`the epoch of ${host} fell from ${seen.epoch} to ${state.epoch}`)
-    Object.assign(seen, { epoch: state.epoch, epochOnDisk: onDisk.epoch, startedMs })
+    if (state.epoch > seen.epoch && state.phase === 'promoting') this.wasFoundDown(host, seen.holder)
+    Object.assign(seen, { epoch: state.epoch, epochOnDisk: onDisk.epoch, holder: state.holder, startedMs })
   }
 
   private isWell(): boolean {
@@ -226,6 +229,19 @@ export class Rules {
         this.fail(`INV-4: ${host} was promoted, and ${other}, fit and heard, has ${more} writes more`)
       this.outside.add('a member with more data that was not heard, or too late')
     }
+  }
+
+  /** The quorum of Sentinels is asked in the moment of their votes, unless the primary, or the host that it was on, says that nobody serves there. */
+  private wasFoundDown(host: string, before: string | null): void {
+    const { sentinels } = this.world
+    const { epoch, claim } = this.world.state(host)
+    if (sentinels === null || claim?.source !== 'failover' || before === null || before === host || !sentinels.ballots.hasElected(host, epoch)) return
+    const peer = this.world.agent(host).view?.peers.find((p) => p.host === before)
+    const { quorum, hosts } = sentinels.policy
+    const refused = peer?.agent === 'refused' && peer.redisReach === 'refused' && quorum <= majorityOf(hosts.length)
+    if (peer === undefined || peer.agent === 'alive' || refused) return
+    const found = sentinels.ballots.foundDownBy(host, epoch)
+    if (found < quorum) this.fail(`${host} claimed epoch ${epoch}, and ${found} of its voters found ${before} down: ${quorum} must`)
   }
 
   /** Its redis died, its agent starts it again: what had been told and not received is on its disk. */

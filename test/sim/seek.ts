@@ -6,6 +6,8 @@ import { storyOf, type Story } from './story.ts'
 
 export interface Found {
   readonly seed: number
+  /** A seed is another story where only stories of one mode are played. */
+  readonly mode?: 'vip' | 'sentinel' | undefined
   readonly broken: string
   readonly shortest: Story
 }
@@ -62,12 +64,12 @@ export function seek(options: Seek): Sought {
     if (broken === null) continue
     const sinceMs = performance.now()
     const shortest = options.asItIs === true ? story : shrink(story, broken)
-    found.push({ seed, broken: options.asItIs === true ? broken : (play(shortest).broken ?? broken), shortest })
+    found.push({ seed, mode: options.mode, broken: options.asItIs === true ? broken : (play(shortest).broken ?? broken), shortest })
     shrinkingMs += performance.now() - sinceMs
   }
   return { histories, ...spent(), found, outside }
 }
 
-export function report({ seed, broken, shortest }: Found): string {
-  return `seed ${seed}: ${broken}\nits shortest story: ${tellStory(shortest)}\nfor regressions.ts: ${JSON.stringify(shortest)}\nthe whole of it: script/sim --seed ${seed}`
+export function report({ seed, mode, broken, shortest }: Found): string {
+  return `seed ${seed}: ${broken}\nits shortest story: ${tellStory(shortest)}\nfor regressions.ts: ${JSON.stringify(shortest)}\nthe whole of it: script/sim --seed ${seed}${mode === undefined ? '' : ` --mode ${mode}`}`
 }

@@ -59,4 +59,37 @@ export const sentinelRegressions: readonly Regression[] = [
       { kind: 'wait', ms: 288.6 },
     ),
   },
+  {
+    accident: 'a quorum above the majority: an external redis came back as a primary, and its young agent waited for all to say whom they name',
+    story: story(
+      { ...watched, external: true, sentinels: { ...sentinels, downAfterMs: 1000, quorum: 3 } },
+      { kind: 'kill-sentinel', host: 2 },
+      { kind: 'restart-old', host: 1 },
+    ),
+  },
+  {
+    accident: 'two of three Sentinels were dead: the young agent of an external redis that came back as a primary let it take writes while it asked them',
+    story: story({ ...watched, external: true }, { kind: 'kill-sentinel', host: 0 }, { kind: 'kill-sentinel', host: 2 }, { kind: 'restart-old', host: 1 }),
+  },
+  {
+    accident: 'agent and redis of the primary died in one moment, and three of three were to agree: nobody was asked what they find',
+    story: story(
+      { ...watched, sentinels: { ...sentinels, quorum: 3 } },
+      { kind: 'crash', host: 0 },
+      { kind: 'kill-agent', host: 0 },
+      { kind: 'wait', ms: 1000 },
+    ),
+  },
+  {
+    accident: 'a Sentinel made a member that is never to be primary one, by an order that came while it was filled anew',
+    story: story(
+      { ...watched, neverPrimary: 0, sentinels: { ...sentinels, seed: 367 } },
+      { kind: 'write', count: 2 },
+      { kind: 'wait', ms: 6 },
+      { kind: 'wait', ms: 8 },
+      { kind: 'reinit', host: 0 },
+      { kind: 'wait', ms: 10 },
+      { kind: 'sentinel-failover', host: 2 },
+    ),
+  },
 ]

@@ -55,6 +55,8 @@ export type Step =
 export interface SentinelStory {
   /** So many of the three run on hosts without data. */
   readonly apart: number
+  /** Absent: the majority. */
+  readonly quorum?: number
   readonly downAfterMs: number
   readonly failoverTimeoutMs: number
   readonly seed: number
@@ -100,8 +102,16 @@ export function storyOf(seed: number, members?: number, mode?: 'vip' | 'sentinel
 /** Two or three members, three Sentinels on hosts with data or without. */
 function sentinelStory(d: Dice, members: number): Story {
   const apart = members === 2 ? d.pick([1, 1, 3]) : d.pick([0, 0, 1, 3])
-  const sentinels = { apart, downAfterMs: d.pick([500, 1000]), failoverTimeoutMs: d.pick([3000, 10_000]), seed: d.int(1000) }
+  const sentinels = {
+    apart,
+    downAfterMs: d.pick([500, 1000]),
+    failoverTimeoutMs: d.pick([3000, 10_000]),
+    seed: d.int(1000),
+    ...(d.oneIn(6) ? { quorum: 3 } : {}),
+  }
   const external = d.oneIn(4)
+  const neverPrimary = d.oneIn(8) ? d.int(members) : null
+  const cascade = members > 2 && d.oneIn(3) ? 1 + d.int(members - 1) : null
   const count = members + apart
   const priorities = d.pick(['falling', 'falling', 'equal', 'rising'] as const)
   const latenessMs = d.pick([0, 10, 30, 60])
@@ -115,9 +125,9 @@ function sentinelStory(d: Dice, members: number): Story {
     members,
     witness: false,
     external,
-    neverPrimary: null,
+    neverPrimary,
     priorities,
-    cascade: null,
+    cascade,
     latenessMs,
     sentinels,
     steps,

@@ -4,8 +4,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Target } from '../../src/lab/hosts.ts'
 import { poll, run } from '../../src/lab/run.ts'
 import { OperatorError } from '../../src/model/error.ts'
-import { group, witnessHost, type Ground } from './ground.ts'
-import type { Fault } from './schedule.ts'
+import { group, sentinelClient, witnessHost, type Ground } from './ground.ts'
+import type { Fault, SentinelFaultKind } from './schedule.ts'
+import { closePort, forgets, openPort, ordered, someOf } from './sentinels.ts'
 
 const operatorWithinMs = 40_000
 
@@ -59,10 +60,7 @@ export async function breakIt(ground: Ground, cast: Cast, fault: Fault): Promise
       await lab.cut(host)
       return done(`${host} is cut off`, () => lab.heal(host))
     case 'split':
-      await lab.partition([
-        [host, 'client2'],
-        [...ground.hosts.filter((other) => other !== host), 'client'],
-      ])
+      await lab.partition(sides(ground, host, fault.size))
       return done(`${host} and client2 are cut from the rest`, () => lab.heal())
     case 'one-way':
       await lab.partition([[host], ground.hosts.filter((other) => other !== host)], { oneWay: true })
@@ -86,12 +84,68 @@ export async function breakIt(ground: Ground, cast: Cast, fault: Fault): Promise
       return { ...asked(ground, 'pause', group), end: () => lab.cli(['resume', group], { deadlineMs: 10_000 }) }
     case 'reinit':
       return asked(ground, 'reinit', group, host)
+    default:
+      return breakSentinels(ground, host, cast, fault.kind, fault.size)
   }
+}
+
+async function breakSentinels(ground: Ground, host: string, cast: Cast, kind: SentinelFaultKind, size: number): Promise<Broken> {
+  const { lab } = ground
+  const all = async (hosts: readonly string[], act: (host: string) => Promise<unknown>): Promise<unknown> => Promise.all(hosts.map(act))
+  switch (kind) {
+    case 'late':
+      await late(ground, host, 50 + (size % 400))
+      return done(`what ${host} sends waits up to ${50 + (size % 400)} ms`, () => inTime(ground, host))
+    case 'sentinel-killed':
+      await lab.kill(host, 'sentinel')
+      return done(`Sentinel on ${host}: kill -9`)
+    case 'sentinel-stopped':
+      await lab.freeze(host, 'sentinel')
+      return done(`Sentinel on ${host}: SIGSTOP`, () => thawed(ground, host, 'sentinel'))
+    case 'sentinels-killed':
+      await all(someOf(ground, size), (each) => lab.kill(each, 'sentinel'))
+      return done(`Sentinels on ${someOf(ground, size).join(', ')}: kill -9`)
+    case 'sentinels-stopped':
+      await all(someOf(ground, size), (each) => lab.freeze(each, 'sentinel'))
+      return done(`Sentinels on ${someOf(ground, size).join(', ')}: SIGSTOP`, () => all(someOf(ground, size), (each) => thawed(ground, each, 'sentinel')))
+    case 'sentinel-port-cut':
+      await closePort(ground, host)
+      return done(`the Sentinel of ${host} hears no other host`, () => openPort(ground, host))
+    case 'sentinel-failover':
+      return done(await ordered(ground, host, 'SENTINEL', 'FAILOVER', group))
+    case 'sentinel-reset':
+      return done(await ordered(ground, host, 'SENTINEL', 'RESET', group))
+    case 'sentinel-misled':
+      return done(await forgets(ground, host, cast.replicas[size % cast.replicas.length] ?? ''))
+    case 'config-rewrite':
+      return done(`CONFIG REWRITE on ${host}: ${await ground.redis(host, 'CONFIG', 'REWRITE')}`)
+  }
+}
+
+/** The client that asks the Sentinels is on either side, or hears both. */
+function sides(ground: Ground, host: string, size: number): readonly (readonly string[])[] {
+  const [asking = ''] = ground.shape.sentinel ? [sentinelClient] : []
+  const [inside, outside] = [size % 3 === 0 ? [asking] : [], size % 3 === 1 ? [asking] : []]
+  return [
+    [host, 'client2', ...inside],
+    [...ground.hosts.filter((other) => other !== host), 'client', ...outside],
+  ].map((side) => side.filter((name) => name !== ''))
+}
+
+/** A wire too narrow for what is sent: it waits in a queue, and what finds the queue full is lost. */
+async function late(ground: Ground, host: string, upToMs: number): Promise<void> {
+  const narrow = ['tc', 'qdisc', 'replace', 'dev', 'eth0', 'root', 'tbf', 'rate', '1mbit', 'burst', '4kb', 'latency', `${upToMs}ms`]
+  const result = await ground.lab.exec(host, narrow)
+  if (result.code !== 0) throw new OperatorError('HF503', `tc on ${host}: ${result.stderr.trim()}`, 'This kernel may have no sch_tbf.')
+}
+
+async function inTime(ground: Ground, host: string): Promise<void> {
+  await ground.lab.exec(host, ['tc', 'qdisc', 'del', 'dev', 'eth0', 'root'])
 }
 
 /** Of a fault that could not be done, because there was nothing to do it to. Everything else is the soak's own failure. */
 export function whyNot(error: unknown): string {
-  if (error instanceof OperatorError && (error.code === 'HF503' || error.code === 'HF104')) return error.message
+  if (error instanceof OperatorError && (error.code === 'HF503' || error.code === 'HF104')) return error.message.split('\n')[0] ?? ''
   throw error
 }
 
@@ -104,6 +158,11 @@ export async function mendAll(ground: Ground): Promise<void> {
   for (const host of ground.hosts) {
     await rm(ground.file(host, 'state', 'filler'), { force: true })
     for (const what of ['redis', 'agent', 'keepalived'] as const) await thawed(ground, host, what)
+    if (ground.sentinelHosts.includes(host)) {
+      await thawed(ground, host, 'sentinel')
+      await openPort(ground, host)
+      await inTime(ground, host)
+    }
     await ground.boot(host)
   }
   const paused = await poll(async () => (await ground.status()) ?? undefined, { withinMs: 10_000, everyMs: 200 })

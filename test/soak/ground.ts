@@ -5,6 +5,7 @@
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { GroupStatus } from '../../src/cli/ask.ts'
 import type { Lab } from '../../src/lab/lab.ts'
 import { raiseLab, takeDown } from '../../src/lab/lab.ts'
@@ -16,6 +17,9 @@ import type { Shape } from './schedule.ts'
 
 export const group = 'soak'
 export const witnessHost = 'red-w'
+/** Where the client runs that asks the Sentinels (sentinel-client.ts), on this port. */
+export const sentinelClient = 'client3'
+export const sentinelClientPort = 6400
 const diskSize = '256m'
 
 export interface Ground {
@@ -23,9 +27,14 @@ export interface Ground {
   readonly shape: Shape
   readonly members: readonly string[]
   readonly hosts: readonly string[]
+  /** Empty without `--sentinel`. */
+  readonly sentinelHosts: readonly string[]
+  readonly ipOf: (host: string) => string
   readonly file: (host: string, ...parts: string[]) => string
   readonly status: () => Promise<GroupStatus | null>
   readonly redis: (host: string, ...args: readonly string[]) => Promise<string>
+  /** redis-cli at the Sentinel of a host, from there. */
+  readonly sentinel: (host: string, ...args: readonly string[]) => Promise<string>
   readonly atAddress: (...args: readonly string[]) => Promise<string>
   /** Starts what a machine starts by itself: the agent, and with `external` the redis under its supervisor. */
   readonly boot: (host: string) => Promise<void>
@@ -48,21 +57,32 @@ export async function layGround(wish: GroundWish): Promise<Ground> {
   const file = (host: string, ...parts: string[]): string => join(base, wish.name, host, ...parts)
   const close = async (keep: boolean): Promise<string | null> => closeGround(wish.name, base, hosts, keep)
   try {
-    const lab = await raiseLab({ name: wish.name, configFile, startAgents: false, baseDir: base, entry: wish.entry, clients: 2, signal: wish.signal })
+    const lab = await raiseLab({
+      name: wish.name,
+      configFile,
+      startAgents: false,
+      baseDir: base,
+      entry: wish.entry,
+      clients: wish.shape.sentinel ? 3 : 2,
+      signal: wish.signal,
+    })
     for (const host of hosts) {
       await mkdir(file(host, 'state'), { recursive: true })
       await must(['mount', '-t', 'tmpfs', '-o', `size=${diskSize}`, 'holdfast-soak', file(host, 'state')], `a disk for ${host}`)
     }
-    const ask = async (from: string, ip: string, args: readonly string[]): Promise<string> =>
-      (await lab.exec(from, ['redis-cli', '-h', ip, '-p', '6379', ...args], { deadlineMs: 4000 })).stdout.trim()
+    const ask = async (from: string, ip: string, args: readonly string[], port = 6379): Promise<string> =>
+      (await lab.exec(from, ['redis-cli', '-h', ip, '-p', String(port), ...args], { deadlineMs: 4000 })).stdout.trim()
     const ground: Ground = {
       lab,
       shape: wish.shape,
       members,
       hosts,
+      sentinelHosts: lab.record.sentinelPorts.map(({ host }) => host),
+      ipOf: (host) => lab.record.plan.nodes.find((node) => node.name === host)?.ip ?? '',
       file,
       status: async () => parseStatus(await lab.cli(['status', group, '--json'], { deadlineMs: 15_000 })),
       redis: (host, ...args) => ask(host, '127.0.0.1', args),
+      sentinel: (host, ...args) => ask(host, '127.0.0.1', args, 26379),
       atAddress: (...args) => ask('client', vip, args),
       boot: async (host) => {
         if (wish.shape.external && members.includes(host)) await supervise(lab, host, file(host, 'own-redis'))
@@ -71,6 +91,7 @@ export async function layGround(wish: GroundWish): Promise<Ground> {
       close,
     }
     await Promise.all(hosts.map((host) => ground.boot(host)))
+    if (wish.shape.sentinel) await startSentinelClient(ground)
     return ground
   } catch (error) {
     await close(false)
@@ -87,10 +108,23 @@ function configOf({ shape }: GroundWish): string {
     `  ${group}:`,
     `    members: [${members.join(', ')}]`,
     `    vip: ${vip}/24`,
-    ...(shape.witness ? [`    witness: ${witnessHost}`] : []),
+    ...(shape.sentinel ? ['    mode: sentinel', `    sentinels: [${[...members, ...(shape.witness ? [witnessHost] : [])].join(', ')}]`] : []),
+    ...(shape.witness && !shape.sentinel ? [`    witness: ${witnessHost}`] : []),
     ...(shape.external ? ['    process: external'] : []),
     '',
   ].join('\n')
+}
+
+async function startSentinelClient({ lab, sentinelHosts, ipOf, file }: Ground): Promise<void> {
+  const program = fileURLToPath(new URL('./sentinel-client.ts', import.meta.url))
+  const addresses = sentinelHosts.map((host) => `${ipOf(host)}:26379`).join(' ')
+  const command = `setsid ${process.execPath} --import tsx ${program} ${sentinelClientPort} ${group} ${addresses}`
+  // From here, because that is where tsx is found.
+  await lab.exec(sentinelClient, ['sh', '-c', `${command} >${file('client', 'sentinel-client.log')} 2>&1 </dev/null &`])
+  const answers = async (): Promise<true | undefined> =>
+    (await lab.exec(sentinelClient, ['redis-cli', '-p', String(sentinelClientPort), 'PING'], { deadlineMs: 2000 })).stdout.includes('PONG') ? true : undefined
+  if ((await poll(answers, { withinMs: 30_000, everyMs: 200 })) === undefined)
+    throw new OperatorError('HF503', 'the client that asks the Sentinels finds no primary', `see ${file('client', 'sentinel-client.log')}`)
 }
 
 function parseStatus(shown: RunResult): GroupStatus | null {

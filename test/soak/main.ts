@@ -12,7 +12,7 @@ import { playRound } from './round.ts'
 import { describeFault, planRound, type Shape } from './schedule.ts'
 import { closingTable, type RoundResult } from './table.ts'
 
-const usage = `script/soak --minutes N [--seed S] [--pair | --witness | --three] [--external] [--from-round N] [--story] [--name LAB]
+const usage = `script/soak --minutes N [--seed S] [--pair | --witness | --three] [--external | --sentinel] [--from-round N] [--story] [--name LAB]
 
 Breaks a lab at random, with two clients writing through the address all the time, and after each round demands: the group is well, one
 primary, the address with it, all replicas attached, no broken safety rule, no acknowledged write gone without a trace.
@@ -22,6 +22,8 @@ primary, the address with it, all replicas attached, no broken safety rule, no a
   --pair          two members: may part in a partition, and must keep every write that leaves the history
   --witness       two members and a witness (this unless told otherwise): never two writers while agents run
   --three         three members and a witness
+  --sentinel      mode: sentinel, three members with a Sentinel each; with --pair, two members and a third host with a Sentinel only.
+                  A third client asks the Sentinels, with ioredis
   --external      redis under a supervisor that restarts it at once, always empty (process: external)
   --from-round N  begin with this round of the seed
   --story         tell every round whole, not only one that ends badly
@@ -37,6 +39,7 @@ const options = {
   witness: { type: 'boolean', default: false },
   three: { type: 'boolean', default: false },
   external: { type: 'boolean', default: false },
+  sentinel: { type: 'boolean', default: false },
   'from-round': { type: 'string', default: '1' },
   story: { type: 'boolean', default: false },
   name: { type: 'string', default: 'soak' },
@@ -71,7 +74,7 @@ async function main(): Promise<number> {
   }
   const { shape } = wish
   console.info(
-    `seed ${wish.seed}: ${shape.members} members${shape.witness ? ' and a witness' : ''}${shape.external ? ', redis under its own supervisor' : ''}, ${wish.minutes} minutes. Lost packets are nftables' dice; delay is not played.`,
+    `seed ${wish.seed}: ${shape.members} members${shape.sentinel ? ', three Sentinels' : shape.witness ? ' and a witness' : ''}${shape.external ? ', redis under its own supervisor' : ''}, ${wish.minutes} minutes`,
   )
   const entry = [process.execPath, '--enable-source-maps', resolve('dist/main.js')]
   const ground = await layGround({ name: wish.name, shape, entry, signal: interrupt.signal })
@@ -132,6 +135,7 @@ function interrupted(): Promise<false> {
 }
 
 function flagsOf(shape: Shape): string {
+  if (shape.sentinel) return shape.witness ? '--sentinel --pair' : '--sentinel'
   return `${shape.members > 2 ? '--three' : shape.witness ? '--witness' : '--pair'}${shape.external ? ' --external' : ''}`
 }
 
@@ -150,6 +154,9 @@ function readWish(): Wish | string {
   if (!Number.isInteger(seed) || seed < 0) return `--seed ${given.seed ?? ''} is no whole number`
   if (!Number.isInteger(fromRound) || fromRound < 1) return `--from-round ${given['from-round']} is no round`
   if ([given.pair, given.witness, given.three].filter(Boolean).length > 1) return 'one of --pair, --witness, --three'
-  const shape = { members: given.three ? 3 : 2, witness: !given.pair, external: given.external }
+  if (given.sentinel && (given.external || given.witness || given.three)) return '--sentinel goes with --pair or alone'
+  const shape = given.sentinel
+    ? { members: given.pair ? 2 : 3, witness: given.pair, external: false, sentinel: true }
+    : { members: given.three ? 3 : 2, witness: !given.pair, external: given.external, sentinel: false }
   return { minutes, seed, fromRound, name: given.name, story: given.story, shape }
 }

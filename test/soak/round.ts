@@ -12,8 +12,9 @@ import { poll } from '../../src/lab/run.ts'
 import { startWriter, type WriterHandle } from '../../src/lab/writer.ts'
 import { vip } from '../e2e/ground.ts'
 import { breakIt, mendAll, whyNot, type Cast } from './break.ts'
-import { group, type Ground } from './ground.ts'
-import { agentsAct, describeFault, mayPart, type Fault } from './schedule.ts'
+import { group, sentinelClient, sentinelClientPort, type Ground } from './ground.ts'
+import { agentsAct, describeFault, mayPart, promotedUnheard, type Fault } from './schedule.ts'
+import { notOfOneMind } from './sentinels.ts'
 import type { RoundResult } from './table.ts'
 
 export interface Played {
@@ -22,6 +23,8 @@ export interface Played {
 }
 
 const wellWithinMs = 45_000
+/** From then on: a group that calls itself well and takes no writes is not. A client may just have begun a wait of a second. */
+const flowsWithinMs = 4000
 const writeEveryMs = 2
 /** What had not left a process when it was killed. */
 const inFlightMs = 60
@@ -36,16 +39,22 @@ export async function playRound(ground: Ground, round: number, faults: readonly 
   await plantCanary(ground, round)
   const initialRuns = await runsNow(ground)
   const clients = await Promise.all(
-    ['client', 'client2'].map(async (client) => ({
-      name: client,
+    doors(ground).map(async ({ name, host, port }) => ({
+      name,
       writer: await startWriter(
-        { kind: 'lab', lab: ground.lab, client },
-        { host: vip, port: 6379, identify: true, intervalMs: writeEveryMs, commandTimeoutMs: 1000, connectTimeoutMs: 1000 },
+        { kind: 'lab', lab: ground.lab, client: name },
+        { host, port, identify: true, intervalMs: writeEveryMs, commandTimeoutMs: 1000, connectTimeoutMs: 1000 },
       ),
     })),
   )
   try {
-    if (!(await allSteady(clients.map((c) => c.writer)))) problems.push('writes did not flow before anything was broken')
+    if (
+      !(await allSteady(
+        clients.map((c) => c.writer),
+        10_000,
+      ))
+    )
+      problems.push('writes did not flow before anything was broken')
     say(`${cast.primary} is primary`)
     for (const { writer } of clients) await writer.mark('faults')
     const killed = await carryOut(ground, cast, faults, say)
@@ -56,27 +65,42 @@ export async function playRound(ground: Ground, round: number, faults: readonly 
     const wellMs = Date.now() - mendedAtMs
     if (typeof after === 'string') problems.push(`not well within ${wellWithinMs} ms: ${after}`)
     else say(`well after ${wellMs} ms: ${after.primary} is primary, epoch ${after.epoch}`)
-    if (!(await allSteady(clients.map((c) => c.writer)))) problems.push('writes do not flow again')
+    if (
+      !(await allSteady(
+        clients.map((c) => c.writer),
+        flowsWithinMs,
+      ))
+    )
+      problems.push(`writes do not flow within ${flowsWithinMs} ms, while the group says that it is well`)
     const journals = await readJournals(ground, startedAtMs)
     const deaths = killed.flatMap((death) => {
       const runs = new Set([...(initialRuns[death.host] ?? []), ...(journals.runs[death.host] ?? [])])
       return [...runs].map((runId): Death => ({ runId, fromMs: death.fromMs, toMs: death.toMs }))
     })
     const found = await holdInquest(ground.lab, group, clients, { deaths, readBackWithinMs: 60_000 })
-    say(describeVerdict(found))
+    const [here = 0, there = 0, asking = null] = found.reports.map((report) => report.marks[0]?.longestOutage.lengthMs ?? 0)
+    const outageMs = Math.min(here, there)
+    const ofAsking = asking === null ? '' : `, of the one that asks the Sentinels ${asking.toFixed(0)} ms`
+    say(`${describeVerdict(found)}; outage of the clients of the address ${here.toFixed(0)} and ${there.toFixed(0)} ms${ofAsking}`)
     problems.push(...journals.broken, ...judgeInquest(ground, faults, found))
     if (typeof after !== 'string') problems.push(...(await judgeGroup(ground, after, round)))
+    if (typeof after !== 'string' && ground.shape.sentinel) problems.push(...(await notOfOneMind(ground, after.primary ?? '')))
     for (const { writer } of clients) await writer.cleanup(60_000)
-    const outageMs = Math.min(...found.reports.map((report) => report.marks[0]?.longestOutage.lengthMs ?? 0))
-    return { result: { ...emptyResult(round, faults), ...found, outageMs, wellMs }, problems }
+    return { result: { ...emptyResult(round, faults), ...found, outageMs, askingOutageMs: asking, wellMs }, problems }
   } finally {
     await Promise.all(clients.map(({ writer }) => writer.close()))
   }
 }
 
 function emptyResult(round: number, faults: readonly Fault[]): RoundResult {
-  const nothing = { outageMs: 0, wellMs: 0, acked: 0, lost: 0, kept: 0, withProcess: 0, untraced: 0, overlapMs: 0 }
+  const nothing = { outageMs: 0, askingOutageMs: null, wellMs: 0, acked: 0, lost: 0, kept: 0, withProcess: 0, untraced: 0, overlapMs: 0 }
   return { round, kinds: faults.map((fault) => fault.kind), ...nothing }
+}
+
+/** How the clients come to the group: two by its address, and one by its Sentinels. */
+function doors(ground: Ground): readonly { readonly name: string; readonly host: string; readonly port: number }[] {
+  const byAddress = ['client', 'client2'].map((name) => ({ name, host: vip, port: 6379 }))
+  return ground.shape.sentinel ? [...byAddress, { name: sentinelClient, host: '127.0.0.1', port: sentinelClientPort }] : byAddress
 }
 
 /** A redis that was killed has its data again after this long, at the most: started, found, filled. */
@@ -171,8 +195,8 @@ async function untilWell(ground: Ground): Promise<GroupStatus | string> {
   return well ?? JSON.stringify(last)
 }
 
-async function allSteady(writers: readonly WriterHandle[]): Promise<boolean> {
-  return (await Promise.all(writers.map((writer) => writer.steady({ acks: 100, withinMs: 10_000 })))).every(Boolean)
+async function allSteady(writers: readonly WriterHandle[], withinMs: number): Promise<boolean> {
+  return (await Promise.all(writers.map((writer) => writer.steady({ acks: 100, withinMs })))).every(Boolean)
 }
 
 async function judgeGroup(ground: Ground, status: GroupStatus, round: number): Promise<readonly string[]> {
@@ -198,7 +222,8 @@ function judgeInquest(ground: Ground, faults: readonly Fault[], found: Inquest):
       `${found.untraced} acknowledged writes are gone without a trace, for example ${JSON.stringify(found.examples)}; terms: ${JSON.stringify(found.terms)}`,
     )
   if (found.rejectedPresent > 0) problems.push(`${found.rejectedPresent} refused writes took place`)
-  const promised = ground.shape.witness ? agentsAct(faults) : !mayPart(faults)
+  const { sentinel, witness } = ground.shape
+  const promised = sentinel ? agentsAct(faults) && !promotedUnheard(faults) : witness ? agentsAct(faults) : !mayPart(faults)
   if (promised && found.overlapMs > 0) problems.push(`two members accepted writes for ${found.overlapMs.toFixed(1)} ms: ${JSON.stringify(found.terms)}`)
   return problems
 }

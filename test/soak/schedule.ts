@@ -7,7 +7,7 @@ import { dice, type Dice } from '../sim/prng.ts'
 /** `other` is the last of the replicas: with two members the same as `replica`. */
 export type Who = 'primary' | 'replica' | 'other' | 'witness'
 
-export const faultKinds = [
+const ofRedisAndHosts = [
   'redis-killed',
   'redis-stopped',
   'redis-back-empty',
@@ -26,7 +26,22 @@ export const faultKinds = [
   'paused',
   'reinit',
 ] as const
-export type FaultKind = (typeof faultKinds)[number]
+
+/** Only with Sentinels. */
+const ofSentinels = [
+  'late',
+  'sentinel-killed',
+  'sentinel-stopped',
+  'sentinels-killed',
+  'sentinels-stopped',
+  'sentinel-port-cut',
+  'sentinel-failover',
+  'sentinel-reset',
+  'sentinel-misled',
+  'config-rewrite',
+] as const
+export type SentinelFaultKind = (typeof ofSentinels)[number]
+export type FaultKind = (typeof ofRedisAndHosts)[number] | SentinelFaultKind
 
 export interface Fault {
   readonly kind: FaultKind
@@ -43,10 +58,14 @@ export interface Shape {
   readonly witness: boolean
   /** Whatever ends redis then empties its disk too. */
   readonly external: boolean
+  /** `mode: sentinel`: a Sentinel beside each member, or with two members on a third host, which then is `witness`. */
+  readonly sentinel: boolean
 }
 
 /** What a fault can hit, and how often it is drawn. `witness` falls away where there is none. */
-const menu: readonly (readonly [weight: number, kind: FaultKind, whom: readonly Who[], forMs: readonly [from: number, to: number]])[] = [
+type Dish = readonly [weight: number, kind: FaultKind, whom: readonly Who[], forMs: readonly [from: number, to: number]]
+
+const menu: readonly Dish[] = [
   [4, 'redis-killed', ['primary', 'primary', 'replica'], [0, 0]],
   [2, 'redis-stopped', ['primary', 'primary', 'replica'], [100, 5000]],
   [3, 'redis-back-empty', ['primary', 'primary', 'replica'], [0, 0]],
@@ -64,6 +83,23 @@ const menu: readonly (readonly [weight: number, kind: FaultKind, whom: readonly 
   [2, 'switchover', ['replica', 'other'], [0, 0]],
   [1, 'paused', ['primary'], [500, 3000]],
   [1, 'reinit', ['replica', 'other'], [0, 0]],
+]
+
+const withSentinels: readonly Dish[] = [
+  ...menu,
+  [2, 'late', ['primary', 'replica', 'witness'], [1000, 4000]],
+  [3, 'sentinel-killed', ['primary', 'replica', 'witness'], [0, 0]],
+  // One that stood still for two seconds is no use for thirty more (TILT): seldom, because the round then waits for that.
+  [3, 'sentinel-stopped', ['primary', 'replica', 'witness'], [100, 2300]],
+  [2, 'sentinels-killed', ['primary'], [0, 0]],
+  [2, 'sentinels-stopped', ['primary'], [100, 2300]],
+  [3, 'sentinel-port-cut', ['primary', 'primary', 'replica', 'witness'], [100, 4000]],
+  [3, 'sentinel-failover', ['primary', 'replica', 'other', 'witness'], [0, 0]],
+  [2, 'sentinel-reset', ['primary', 'replica', 'witness'], [0, 0]],
+  [1, 'sentinel-misled', ['replica', 'witness'], [0, 0]],
+  [2, 'config-rewrite', ['primary', 'replica'], [0, 0]],
+  // More of what is hard here: at a bad moment, because something else of the round goes on.
+  [3, 'switchover', ['replica', 'other'], [0, 0]],
 ]
 
 export function planRound(seed: number, round: number, shape: Shape): readonly Fault[] {
@@ -88,7 +124,7 @@ export function planRound(seed: number, round: number, shape: Shape): readonly F
 const endsRedis: readonly FaultKind[] = ['redis-killed', 'redis-stopped', 'power-cut', 'power-cut-of-all']
 
 function drawFault(rolled: Dice, shape: Shape, atMs: number): Fault {
-  const [kind, whom, [fromMs, toMs]] = rolled.draw(menu.map(([weight, ...fault]) => [weight, fault] as const))
+  const [kind, whom, [fromMs, toMs]] = rolled.draw((shape.sentinel ? withSentinels : menu).map(([weight, ...fault]) => [weight, fault] as const))
   const possible = whom.filter((who) => who !== 'witness' || shape.witness)
   return { kind, who: rolled.pick(possible), atMs, forMs: fromMs + rolled.int(Math.max(1, toMs - fromMs)), size: rolled.int(1000) }
 }
@@ -102,6 +138,12 @@ export function describeFault(fault: Fault): string {
 export function mayPart(faults: readonly Fault[]): boolean {
   const parting: readonly FaultKind[] = ['host-cut', 'split', 'one-way', 'lossy', 'flapping', 'agent-stopped', 'agent-killed']
   return faults.some((fault) => parting.includes(fault.kind))
+}
+
+/** An order that asks nobody, given where the primary's agent may not hear of it in time: both accept writes until it has looked around. */
+export function promotedUnheard(faults: readonly Fault[]): boolean {
+  const unheard: readonly FaultKind[] = ['sentinel-port-cut', 'sentinels-stopped', 'sentinel-stopped', 'late', 'power-cut']
+  return faults.some((fault) => fault.kind === 'sentinel-failover') && (mayPart(faults) || faults.some((fault) => unheard.includes(fault.kind)))
 }
 
 /** An agent that cannot act holds nothing back: the one gap of ADR 9. */

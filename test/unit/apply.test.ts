@@ -12,6 +12,7 @@ import { nextHost } from '../../src/config/order.ts'
 import { holdsLease } from '../../src/decide/lease.ts'
 import type { Config } from '../../src/model/config.ts'
 import { group, head } from './config-texts.ts'
+import { noRedis } from './real-redis.ts'
 import { peer, primaryFacts, probe, sentinel, sentinelPolicy, state, view, word } from './builders.ts'
 
 function parsed(text: string): Config {
@@ -37,6 +38,14 @@ describe('what differs', () => {
       ['c:', 'refused', undefined],
     ])
     expect(found[2]?.what).toBe('sentinel.down_after_ms 1000 → 500')
+  })
+
+  test('Sentinels may be given a password, which whoever has none takes; another file, or none, is refused', () => {
+    const file = (name: string): string => `, sentinel: { password_file: ${name} }`
+    const given = changes('', file('pw'))
+    expect(given).toMatchObject([{ what: 'sentinel.password_file none → /x/pw', needs: 'agent', why: expect.stringContaining('--of sentinels --finish') }])
+    expect(changes(file('pw'), file('other'))).toMatchObject([{ needs: 'refused', why: expect.stringContaining('--of sentinels') }])
+    expect(changes(file('pw'), '')).toMatchObject([{ needs: 'refused' }])
   })
 
   test('every key of a group is known to it: one that nobody listed would be taken up unsaid', () => {
@@ -169,7 +178,7 @@ describe('while two values are in force, the lease of the primary goes by the sm
   })
 })
 
-describe('an agent is offered another configuration', () => {
+describe.skipIf(noRedis)('an agent is offered another configuration', () => {
   let dir = ''
   const file = (): string => join(dir, 'holdfast.yaml')
   const own = (): string => `api: { secret_file: secret }\npaths:\n  state: ${dir}/state # here\n${group('{ members: [a, b], vip: 10.0.0.100/24 }')}`
@@ -245,16 +254,25 @@ describe('an agent is offered another configuration', () => {
       (h: string) => ({ from: h, text: own().replace('members:', 'password_file: nowhere, members:') }),
       /nowhere does not exist/,
     ],
+    [
+      'with which no redis starts',
+      (h: string) => ({ from: h, text: own().replace('members:', 'redis: { maxmemry: 1gb }, members:') }),
+      /groups\.g\.redis\.maxmemry: redis \S+ does not start/,
+      'HF403',
+    ],
     ['with a mistake', (h: string) => ({ from: h, text: own().replace('members:', 'membres:') }), /membres/],
     [
       'without this host',
       (h: string) => ({ from: h, text: own().replace('  a: { ip: 10.0.0.1, interface: eth0 }\n', '').replace('[a, b]', '[b, c]') }),
       /no host a/,
     ],
-  ])('one %s is refused, and nothing is written', async (_what, offer, why) => {
+  ])('one %s is refused, and nothing is written', async (_what, offer, why, code?: string) => {
     const { own: mine } = await agent()
-    const answer = await mine.offer({ ...offer(mine.running().hash), dryRun: false })
-    expect([answer.ok, answer.why]).toEqual([false, expect.stringMatching(why)])
+    for (const dryRun of [true, false]) {
+      const answer = await mine.offer({ ...offer(mine.running().hash), dryRun })
+      expect([answer.ok, answer.why]).toEqual([false, expect.stringMatching(why)])
+      if (code !== undefined) expect(answer.code).toBe(code)
+    }
     expect(await readFile(file(), 'utf8')).toBe(own())
   })
 

@@ -154,6 +154,7 @@ describe('the agent of a says what its disk has', () => {
     replid: 'id-1',
     offset: 800,
     empty: false,
+    summed: true,
     fields: 'x',
   }
   const none: DiskProbe = { rdb: null, aof: null, wantsAof: false, note: null, failures: 0, lastWords: '' }

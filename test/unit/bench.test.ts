@@ -131,6 +131,20 @@ describe('the table', () => {
     idle: [{ mode: 'vip', seconds: 60, agents: [{ host: 'a', role: 'primary', cpuPercent: 1.4, rssMb: 70 }] }],
     alarms: { minutes: 1, busyProcesses: 4, failovers: 0, longestOutageMs: 40, lost: 0 },
     throughput: { plainPerS: [100, 90, 110], vipPerS: [99, 98, 97], ratio: 0.98 },
+    backup: {
+      datasetMb: 1000,
+      rdbMb: 600,
+      byHandS: [5, 4, 6],
+      loadS: [2],
+      kinds: [{ kind: 'gzip', takeS: [4], restoreS: [3], throughput: 1.25, slowdown: 1.5 }],
+      peaks: { takeMb: 90, restoreMb: 80 },
+    },
+    archive: {
+      cases: [{ depth: 16, apart: false, without: [100, 110, 90], with: [95, 105, 90], ratio: 0.95 }],
+      lagMs: [200, 300, 600],
+      flushMs: 500,
+      peakMb: 85,
+    },
     results: [result('crash', 'holdfast', [round(20)]), result('crash', 'sentinel', [round(2000)]), result('host-cut', 'sentinel', [round(2900)], false)],
     notMeasured: ['sentinel restart: no sentinel'],
     outliers: [],
@@ -143,6 +157,10 @@ describe('the table', () => {
   test('misses and gaps are said', () => {
     expect(text).toContain('≤ 1 %, ≤ 80 MB: **missed**')
     expect(text).toContain('not known / 100')
+    expect(text).toMatch(/backup \(gzip\).*1\.25 \(4\.0 s\) \| ≥ 0\.8: met/)
+    expect(text).toMatch(/restore \(gzip\).*1\.50 \(3\.0 s\) \| ≤ 1\.15: \*\*missed\*\*/)
+    expect(text).toMatch(/archiver at its replica, `-P 16`.*0\.95 \(95 and 100 a second\) \| ≥ 0\.97: \*\*missed\*\*/)
+    expect(text).toMatch(/until it lies in the store.*p50 300 ms, p99 600 ms \| p99 ≤ 1\.0 s: met/)
     expect(text).toContain('- sentinel restart: no sentinel')
   })
   test('every row has as many cells as its header', () => {

@@ -9,6 +9,7 @@ import { register as registerCheck } from '../../src/cli/check.ts'
 import { completionScript, register as registerCompletion, shells } from '../../src/cli/completion.ts'
 import { register as registerRender } from '../../src/cli/render.ts'
 import { register as registerSentinel } from '../../src/cli/sentinel.ts'
+import { noRedis } from './real-redis.ts'
 
 let dir = ''
 beforeAll(async () => {
@@ -76,6 +77,40 @@ groups: { cache: { mode: sentinel, members: [a, b], sentinels: [a, b, w], passwo
     expect(output).toMatch(/a .*10\.0\.0\.1:6379.*10\.0\.0\.1:26379, quorum 2 of 3, after 1000 ms/)
     expect(output).toMatch(/w .*no data.*10\.0\.0\.9:26379/)
     expect(await run('check')).not.toContain('sentinel')
+  })
+
+  const withRedis = (keys: string, paths = '') => `api: { secret_file: secret }
+${paths}hosts: { a: { ip: 127.0.0.1 }, b: { ip: 127.0.0.2 } }
+groups: { cache: { members: [a, b], password_file: pw${keys} } }
+`
+
+  test.skipIf(noRedis)('what redis itself would refuse: at its key with what was meant, beside all other problems, and as JSON', async () => {
+    await writeFile(join(dir, 'r.yaml'), withRedis(', redis: { maxmemry: 1gb, maxmemory: lots }'))
+    await expect(run('check', '--config', join(dir, 'r.yaml'))).rejects.toMatchObject({
+      code: 'HF403',
+      exitCode: 2,
+      message: expect.stringMatching(/r\.yaml:3:\d+: groups\.cache\.redis\.maxmemry: .*did you mean `maxmemory`\?\n.*redis\.maxmemory: .*memory value/),
+    })
+    await writeFile(join(dir, 'r.yaml'), withRedis(", prot: 1, redis: { maxmemry: 1gb, dir: /x, save: '\"a' }"))
+    const before = process.exitCode
+    const { code, problems } = JSON.parse(await run('check', '--json', '--config', join(dir, 'r.yaml')))
+    process.exitCode = before
+    expect(code).toBe('HF102')
+    expect(problems.map((problem: { path: string }) => problem.path)).toEqual(
+      ['prot', 'redis.maxmemry', 'redis.dir', 'redis.save'].map((p) => `groups.cache.${p}`),
+    )
+  })
+
+  test('without a redis-server nothing is wrong: it was not tried, and a machine that is one of the hosts lacks it', async () => {
+    await writeFile(join(dir, 'r.yaml'), withRedis(', redis: { maxmemry: 1gb }', 'paths: { redis_server: /nowhere/redis-server }\n'))
+    const lines = (await run('check', '--config', join(dir, 'r.yaml'))).split('\n').filter((line) => /^warning: .*nowhere/.test(line))
+    expect(lines).toEqual([
+      expect.stringContaining('redis.conf was not tried: /nowhere/redis-server is not on this machine'),
+      expect.stringContaining('/nowhere/redis-server is not on this machine, which is a (redis-server)'),
+      expect.stringContaining('/nowhere/redis-server is not on this machine, which is b (redis-server)'),
+    ])
+    await writeFile(join(dir, 'r.yaml'), withRedis('', 'paths: { redis_server: /nowhere/redis-server }\n').replaceAll('127.0.0', '203.0.113'))
+    expect((await run('check', '--config', join(dir, 'r.yaml'))).match(/^warning: .*nowhere/gm), 'of other hosts nothing is known').toHaveLength(1)
   })
 
   test('bad: every problem as text with HF102, or as JSON with exit code 2', async () => {

@@ -78,7 +78,21 @@ describe('a good configuration', () => {
     const text =
       'hosts: { a: { ip: 127.0.0.1 }, b: { ip: 127.0.0.2 }, c: { ip: 127.0.0.3 } }\ngroups: { g: { mode: sentinel, members: [a, b, c], password_file: p, sentinel: { password_file: p } } }\n'
     const { problems: found, warnings } = parseConfig(text, '/x/h.yaml')
-    expect([found, warnings]).toEqual([[], [expect.stringContaining('/x/h.yaml:1:1: hosts: all hosts have loopback addresses: a trial on one machine')]])
+    expect(found).toEqual([])
+    expect(warnings).toEqual([
+      expect.stringContaining('/x/h.yaml:1:1: hosts: all hosts have loopback addresses: a trial on one machine'),
+      expect.stringContaining('no `vip`, so no guard'),
+    ])
+  })
+
+  test('without a vip nobody stops a cut-off primary whose agent is dead: that is said, and what helps', () => {
+    const warned = (more: string) =>
+      parseConfig(group(`{ mode: sentinel, members: [a, b, c], password_file: p, sentinel: { password_file: p }${more} }`), '/x').warnings
+    expect(warned('')).toEqual([expect.stringMatching(/groups\.g: no `vip`, so no guard: .* give it a `vip`, or .* \(`durability: safe`\)/)])
+    expect(warned(', durability: safe')).toEqual([expect.stringContaining('stops it where no replica is cut off together with it')])
+    expect(warned(', vip: 10.0.0.100/24')).toEqual([])
+    // No redis takes a Sentinel's orders then, nobody is promoted unasked.
+    expect(warned(', failover: { auto: false }')).toEqual([])
   })
 
   test('the reader_vip has a router id of its own', () => {

@@ -1,5 +1,5 @@
 /** A data directory as it is found: what its files say of themselves, and that no file, however broken, is more than an answer. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -102,8 +102,20 @@ describe('a data directory', () => {
 
   test('whose RDB is a directory', async () => {
     mkdirSync(`${dir}/dump.rdb`)
-    expect((await observeDataDir(usualFiles(dir))).rdb).toMatchObject({ ok: false })
+    const { rdb } = await observeDataDir(usualFiles(dir))
+    expect(rdb).toMatchObject({ ok: false })
+    expect(rdb, 'that is no fault of the host').not.toHaveProperty('host')
   })
+
+  test.each(['dump.rdb', 'appendonly.aof', 'appendonlydir/appendonly.aof.2.incr.aof', 'appendonlydir/appendonly.aof.manifest'])(
+    'whose %s the host fails to read: that is told from a file that is bad',
+    async (name) => {
+      // What a bad sector answers, the memory of a process does at address 0.
+      symlinkSync('/proc/self/mem', `${dir}/${name}`)
+      const { rdb, aof } = await observeDataDir(usualFiles(dir))
+      expect(name === 'dump.rdb' ? rdb : aof).toMatchObject({ ok: false, host: true, why: expect.stringMatching(/EIO/) as string })
+    },
+  )
 
   test('with an AOF in parts: what is history does not count, and its base is its identity', async () => {
     putAof()
@@ -116,6 +128,39 @@ describe('a data directory', () => {
   test('with a folder for an AOF and no manifest in it: redis would begin an empty one, so there is none', async () => {
     put('appendonlydir/temp-appendonly.aof.incr', 'x')
     expect((await observeDataDir(usualFiles(dir))).aof).toBeNull()
+  })
+
+  test('with an AOF in parts: the last file is the one that a crash tears', async () => {
+    putAof()
+    expect((await observeDataDir(usualFiles(dir))).aof).toMatchObject({ last: { file: 'appendonlydir/appendonly.aof.2.incr.aof', bytes: 50 } })
+  })
+
+  test('with a manifest of redis 8, which has offsets in it', async () => {
+    putAof()
+    put('appendonlydir/appendonly.aof.manifest', manifest.replaceAll(/type i\n/g, 'type i startoffset 338 endoffset 400\n'))
+    expect((await observeDataDir(usualFiles(dir))).aof).toMatchObject({ ok: true, empty: false })
+  })
+
+  test('with data for an AOF and no manifest: redis would begin an empty one over them, so they are one that it cannot read', async () => {
+    putAof()
+    rmSync(`${dir}/appendonlydir/appendonly.aof.manifest`)
+    expect((await observeDataDir(usualFiles(dir))).aof).toMatchObject({
+      ok: false,
+      bytes: 50,
+      why: expect.stringMatching(/manifest is missing.*2\.incr\.aof/) as string,
+    })
+    put('appendonlydir/appendonly.aof.2.incr.aof', '')
+    expect((await observeDataDir(usualFiles(dir))).aof, 'a start that was cut short leaves files without data').toBeNull()
+  })
+
+  test('whose RDB has no checksum', async () => {
+    put('dump.rdb', Buffer.concat([whole.subarray(0, -8), Buffer.alloc(8)]))
+    expect((await observeDataDir(usualFiles(dir))).rdb).toMatchObject({ ok: true, summed: false })
+  })
+
+  test('that is a file system of its own', async () => {
+    expect(await observeDataDir(usualFiles('/proc'))).toMatchObject({ mount: true })
+    expect(await observeDataDir(usualFiles(dir))).not.toHaveProperty('mount')
   })
 
   test.each([

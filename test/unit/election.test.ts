@@ -224,6 +224,16 @@ describe('after a power cut of all, what was read from an AOF is an estimate', (
     expect(between('b', noted(9000, 8000, true), noted(9500, 9000, false))).toMatchObject({ result: 'other', host: 'a' })
   })
 
+  test("the end of the holder's AOF was torn: the other, whose end is whole, although the estimates cannot be told apart", () => {
+    const cut = (redis: Facts): Facts => ({ ...redis, restored: redis.restored == null ? null : { ...redis.restored, cut: true } })
+    const [held, other] = [noted(9100, 8000, true), noted(9000, 8900, false)]
+    expect(between('a', cut(held), other)).toMatchObject({ result: 'other', host: 'b' })
+    expect(between('b', cut(held), other).result).toBe('me')
+    expect(between('a', held, cut(other)).result).toBe('me')
+    expect(between('a', cut(held), cut(other)).result, 'both: the one with more').toBe('me')
+    expect(between('a', cut(noted(12_000, 8000, true)), other).result, 'it has more than can be an error').toBe('me')
+  })
+
   test('the disk of the holder has lost more than can be an error: the other', () => {
     expect(between('a', noted(9000, 8000, true), noted(12_000, 9000, false))).toMatchObject({ result: 'other', host: 'b' })
     expect(between('b', noted(9000, 8000, true), noted(12_000, 9000, false)).result).toBe('me')

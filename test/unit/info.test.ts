@@ -4,7 +4,7 @@ import { factsFromInfo, parseInfo } from '../../src/redis/info.ts'
 
 const old32 = `# Server\r\nredis_version:3.2.4\r\nprocess_id:71\r\nrun_id:aa11\r\n# Persistence\r\nloading:0\r\n# Replication\r\nrole:slave\r\nmaster_host:10.0.0.1\r\nmaster_port:6379\r\nmaster_link_status:up\r\nmaster_last_io_seconds_ago:0\r\nmaster_sync_in_progress:0\r\nslave_repl_offset:4711\r\nslave_priority:100\r\nslave_read_only:1\r\nconnected_slaves:0\r\nmaster_repl_offset:0\r\n# Keyspace\r\ndb0:keys=3,expires=0,avg_ttl=0\r\ndb7:keys=4,expires=1,avg_ttl=9\r\n`
 
-const primary40 = `redis_version:4.0.10\r\nprocess_id:72\r\nrun_id:bb22\r\nloading:0\r\nrole:master\r\nconnected_slaves:2\r\nslave0:ip=10.0.0.2,port=6379,state=online,offset=815,lag=1\r\nslave1:ip=10.0.0.3,port=6380,state=wait_bgsave,offset=0,lag=0\r\nmaster_replid:c0ffee\r\nmaster_replid2:0000000000000000000000000000000000000000\r\nmaster_repl_offset:820\r\nsecond_repl_offset:-1\r\n`
+const primary40 = `redis_version:4.0.10\r\nprocess_id:72\r\nrun_id:bb22\r\nloading:0\r\nrole:master\r\nconnected_slaves:4\r\nslave0:ip=10.0.0.2,port=6379,state=online,offset=815,lag=1\r\nslave1:ip=10.0.0.3,port=6380,state=wait_bgsave,offset=0,lag=0\r\nslave2:ip=10.0.0.9,port=65536,state=online,offset=815,lag=1\r\nslave3:ip=10.0.0.9,port=0,state=online,offset=815,lag=1\r\nmaster_replid:c0ffee\r\nmaster_replid2:0000000000000000000000000000000000000000\r\nmaster_repl_offset:820\r\nsecond_repl_offset:-1\r\n`
 
 const syncing62 = `redis_version:6.2.6\r\nprocess_id:73\r\nrun_id:cc33\r\nloading:0\r\nrole:slave\r\nmaster_host:10.0.0.1\r\nmaster_port:6379\r\nmaster_link_status:down\r\nmaster_sync_in_progress:1\r\nmaster_sync_total_bytes:1000\r\nmaster_sync_read_bytes:250\r\nmaster_sync_left_bytes:750\r\nmaster_sync_perc:25.00\r\nmaster_link_down_since_seconds:4\r\nslave_repl_offset:1\r\nmaster_replid:dead\r\nmaster_replid2:0000000000000000000000000000000000000000\r\nmaster_repl_offset:0\r\nsecond_repl_offset:-1\r\n`
 
@@ -29,7 +29,7 @@ describe('factsFromInfo', () => {
     })
   })
 
-  test('redis 4.0, a primary: followers with their states; forty zeros are no second id', () => {
+  test('redis 4.0, a primary: followers with their states, without who only reads the stream; forty zeros are no second id', () => {
     expect(factsFromInfo(primary40)).toMatchObject({
       role: 'primary',
       upstream: null,
@@ -84,4 +84,26 @@ test('a value may hold colons; comments and empty lines are nothing', () => {
   expect([...parseInfo('# Server\r\n\r\nexecutable:/a:b\r\nlonely\r\n')]).toEqual([['executable', '/a:b']])
   expect([...parseInfo('# a: b\nlonely\n:x\nlast:1')]).toEqual([['last', '1']])
   expect([...parseInfo('')]).toEqual([])
+})
+
+describe('what is on its disk', () => {
+  const persistence = (uptimeS: number, savedAgoS: number, more = '') =>
+    factsFromInfo(
+      `redis_version:7.0.15\r\nrun_id:a\r\nserver_time_usec:1700000000500000\r\nuptime_in_seconds:${uptimeS}\r\nrdb_changes_since_last_save:7\r\nrdb_last_save_time:${1_700_000_000 - savedAgoS}\r\nrdb_last_bgsave_status:ok\r\naof_enabled:1\r\naof_last_write_status:ok\r\n${more}`,
+    )
+
+  test('a redis that was only started says that it saved then: it has saved nothing', () => {
+    expect(persistence(500, 500)?.saves).toEqual({ ok: true, ageS: null, changes: 7 })
+    expect(persistence(500, 400)?.saves).toEqual({ ok: true, ageS: 400, changes: 7 })
+  })
+
+  test('a save that failed, and an AOF to which it cannot write', () => {
+    const failing = persistence(500, 400, 'rdb_last_bgsave_status:err\r\naof_last_write_status:err\r\n')
+    expect([failing?.saves?.ok, failing?.aof?.writeOk]).toEqual([false, false])
+    expect(persistence(500, 400)?.aof?.writeOk).toBe(true)
+  })
+
+  test('by a clock that was set back nothing can be said', () => {
+    expect(persistence(500, -3600)?.saves?.ageS).toBeNull()
+  })
 })

@@ -2,7 +2,8 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { passwordKeeper, passwordsOf, type PasswordKeeper } from '../../src/agent/password-change.ts'
+import { passwordKeeper, passwordsOf } from '../../src/agent/password-change.ts'
+import type { PasswordKeeper } from '../../src/agent/two-step.ts'
 import { parseConfig } from '../../src/config/load.ts'
 import type { Config, GroupConfig } from '../../src/model/config.ts'
 import type { PasswordStep } from '../../src/model/password.ts'
@@ -30,7 +31,7 @@ describe.skipIf(noRedis)('the password of a running group, on one host', () => {
   afterEach(() => redises.close())
 
   const keeper = (of = group, port = redis.port): Promise<PasswordKeeper> =>
-    passwordKeeper(paths, of, port === 0 ? null : { host: '127.0.0.1', port }, 'the secret of all', () => {})
+    passwordKeeper({ paths, group: of, of: 'redis', at: port === 0 ? null : { host: '127.0.0.1', port }, secret: 'the secret of all', changed: () => {} })
   /** Each step by an agent of its own, as it starts anew after each. */
   const step = (what: PasswordStep, password: string) => keeper().then((k) => k.step({ step: what, password }))
   const taken = async (): Promise<string> => {
@@ -46,15 +47,15 @@ describe.skipIf(noRedis)('the password of a running group, on one host', () => {
   test('offered: both are taken; in use: agents and replication come with the new one; finished: the old one is refused', async () => {
     expect(await step('offer', 'two')).toEqual({ ok: true, why: '' })
     expect([await taken(), await masterauth(), readFileSync(file, 'utf8')]).toEqual(['one two', 'one', 'one\n'])
-    expect(await passwordsOf(paths, group)).toEqual({ current: 'one', other: 'two' })
+    expect(await passwordsOf(paths, group, 'redis')).toEqual({ current: 'one', other: 'two' })
     expect((await keeper()).isChanging).toBe(true)
-    expect((await stat(passwordChangeFile(paths, 'sessions'))).mode & 0o777).toBe(0o600)
+    expect((await stat(passwordChangeFile(paths, 'sessions', 'redis'))).mode & 0o777).toBe(0o600)
     expect(await step('use', 'two')).toEqual({ ok: true, why: '' })
     expect([await taken(), await masterauth(), readFileSync(file, 'utf8')]).toEqual(['one two', 'two', 'two\n'])
-    expect(await passwordsOf(paths, group)).toEqual({ current: 'two', other: 'one' })
+    expect(await passwordsOf(paths, group, 'redis')).toEqual({ current: 'two', other: 'one' })
     expect(await step('finish', 'two')).toEqual({ ok: true, why: '' })
     expect(await taken()).toBe('two')
-    expect(await passwordsOf(paths, group)).toEqual({ current: 'two' })
+    expect(await passwordsOf(paths, group, 'redis')).toEqual({ current: 'two' })
     for (const what of ['offer', 'use', 'finish'] as const) expect(await step(what, 'two'), 'once more').toEqual({ ok: true, why: '' })
     expect(await redis.call('PING'), 'who was connected all the time').toBe('PONG')
   })
@@ -62,7 +63,7 @@ describe.skipIf(noRedis)('the password of a running group, on one host', () => {
   test('a redis that is started in between is given both; finished, it takes only the new one, although its requirepass is that already', async () => {
     await step('offer', 'two')
     await step('use', 'two')
-    const { current, other } = await passwordsOf(paths, group)
+    const { current, other } = await passwordsOf(paths, group, 'redis')
     const config = parseConfig(
       'hosts: { a: { ip: 10.0.0.1 }, b: { ip: 10.0.0.2 }, c: { ip: 10.0.0.3 } }\ngroups: { sessions: { members: [a, b, c] } }\n',
       '/x.yaml',
@@ -84,7 +85,7 @@ describe.skipIf(noRedis)('the password of a running group, on one host', () => {
     if (last === 'use') await step('use', 'two')
     const inUse = { current: last === 'use' ? 'two' : 'one', other: last === 'use' ? 'one' : 'two' }
     expect(await step('offer', 'one')).toEqual({ ok: true, why: '' })
-    expect(await passwordsOf(paths, group), 'what agent and replication came with stays so').toEqual(inUse)
+    expect(await passwordsOf(paths, group, 'redis'), 'what agent and replication came with stays so').toEqual(inUse)
     for (const what of ['offer', 'use', 'finish'] as const) expect(await step(what, 'one')).toEqual({ ok: true, why: '' })
     expect([await taken(), await masterauth(), readFileSync(file, 'utf8')]).toEqual(['one', 'one', 'one\n'])
   })
@@ -104,14 +105,23 @@ describe.skipIf(noRedis)('the password of a running group, on one host', () => {
     await step('offer', 'two')
     await step('use', 'two')
     writeFileSync(file, 'one\n')
-    expect(await passwordsOf(paths, group)).toEqual({ current: 'two', other: 'one' })
+    expect(await passwordsOf(paths, group, 'redis')).toEqual({ current: 'two', other: 'one' })
     expect(await (await keeper()).word()).toMatchObject({ stage: 'using', takesCurrent: true, takesOther: true })
+  })
+
+  test('killed between the file and redis: replication still comes with the old one, which is told, and the same step again mends it', async () => {
+    await step('offer', 'two')
+    writeFileSync(passwordChangeFile(paths, 'sessions', 'redis'), JSON.stringify({ stage: 'using', old: 'one', new: 'two' }))
+    writeFileSync(file, 'two\n')
+    expect(await (await keeper()).word()).toMatchObject({ stage: 'using', comes: false })
+    expect(await step('use', 'two')).toEqual({ ok: true, why: '' })
+    expect([await masterauth(), (await (await keeper()).word())?.comes]).toEqual(['two', true])
   })
 
   test('its redis does not run: nothing is remembered that redis has not agreed to', async () => {
     const away = await keeper(group, 1)
     expect(await away.step({ step: 'offer', password: 'two' })).toMatchObject({ ok: false, why: expect.stringContaining('cannot be told') })
-    expect(await passwordsOf(paths, group)).toEqual({ current: 'one' })
+    expect(await passwordsOf(paths, group, 'redis')).toEqual({ current: 'one' })
   })
 
   test('a host without data only has the file', async () => {

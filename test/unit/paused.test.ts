@@ -7,8 +7,8 @@ import { situationOf } from '../../src/decide/situation.ts'
 import { decideAsWitness } from '../../src/decide/witness.ts'
 import type { Paused, State } from '../../src/model/state.ts'
 import type { Policy } from '../../src/model/policy.ts'
-import type { PeerProbe } from '../../src/model/view.ts'
-import { nowMs, peer, policy, primaryFacts, probe, silent, state, view, vrrp, word } from './builders.ts'
+import type { PeerProbe, Statement } from '../../src/model/view.ts'
+import { nowMs, peer, policy, primaryFacts, probe, sentinel, sentinelPolicy, silent, state, view, vrrp, word } from './builders.ts'
 
 const abw = { ...policy('a', 'b'), witness: 'w', voters: 3, quorum: 2, leased: true }
 const pause: Paused = { on: true, atWallMs: 10, by: 'me' }
@@ -100,5 +100,47 @@ describe('the answer to resume', () => {
     expect(answer(silent('a'))).toMatch(/on; a is not heard and may still accept writes.*failover sessions --to HOST --force/)
     expect(answer(peer(word('a', { phase: 'primary' })))).toBe('automatic failover is on')
     expect(answer(silent('a'), policy()), 'without a lease there is nothing to wait for').toBe('automatic failover is on')
+  })
+})
+
+describe('where Sentinels vote, which are told nothing of it', () => {
+  const three = sentinelPolicy()
+  const closed = { orders: false as const }
+  const serving = state('a', { phase: 'primary', paused: pause, servingRunId: 'run-1' })
+  const gone = ['a', 'b', 'c'].map((host) => sentinel(host, {}, { reach: 'silent', ageMs: 60_000 }))
+  const at = (...peers: readonly PeerProbe[]) => view('a', peers, { sentinels: gone, redis: probe({ facts: primaryFacts() }) })
+  const holds = (b: PeerProbe, c: PeerProbe, s = serving) => holdsLease(learn(s, at(b, c)), at(b, c), three)
+  const told = (host: string, more: Partial<Statement> = {}) => peer(word(host, { paused: pause, ...closed, ...more }))
+
+  test('the primary writes on without them as soon as no agent stands and no redis takes their orders', () => {
+    expect(holds(told('b'), told('c'))).toBe(true)
+    expect(holds(told('b'), told('c'), { ...serving, paused: resume }), 'not paused').toBe(false)
+  })
+
+  test.each([
+    ['was not told', peer(word('c', closed))],
+    ['has an agent that does not say', peer(word('c', { paused: pause }))],
+    ['takes their orders still', told('c', { orders: true })],
+    ['has not been asked whether it does', told('c', { orders: 'unknown' })],
+    ['had been made a primary by then', told('c', { redis: primaryFacts() })],
+    ['has a redis that does not answer', told('c', { answering: false })],
+    ['was never heard', silent('c', { contactMs: 1e12 })],
+  ] as const)('not while one member %s', (_what, c) => {
+    expect(holds(told('b'), c)).toBe(false)
+  })
+
+  test('what it was told it remembers, also when nobody is heard any more', () => {
+    const known = learn(serving, at(told('b'), told('c')))
+    expect(known.pauseTold).toEqual({ atWallMs: 10, hosts: ['b', 'c'] })
+    expect(holdsLease(known, at(silent('b'), silent('c')), three)).toBe(true)
+  })
+
+  test('after a resume that the primary has not heard, no redis takes their orders: it may serve without them still', () => {
+    const replica = (more: Partial<State>) => state('b', { paused: resume, ...more })
+    const orders = (s: State, a: PeerProbe) =>
+      decide(s, view('b', [a, peer(word('c'))], { sentinels: gone, redis: probe({ sentinelMay: { orders: true, priority: 100 } }) }), three).actions
+    const close = { kind: 'sentinel-orders', allowed: false }
+    expect(orders(replica({}), peer(word('a', { phase: 'primary', paused: pause })))).toContainEqual(close)
+    expect(orders(replica({}), peer(word('a', { phase: 'primary', paused: resume })))).not.toContainEqual(close)
   })
 })

@@ -52,7 +52,7 @@ async function doorAt(port: number, secret: string, peer: (host: string, stream:
   const { listen } = await import('../../src/api/server.ts')
   const { surface } = await import('./wire.ts')
   const complaints: string[] = []
-  const l = await listen({ ip: '127.0.0.1', port, secret, surface: surface(), peer, complain: (text) => complaints.push(text) })
+  const l = await listen({ ip: '127.0.0.1', port, secrets: [secret], surface: surface(), peer, complain: (text) => complaints.push(text) })
   return { complaints, close: l.close }
 }
 

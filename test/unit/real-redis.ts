@@ -29,16 +29,22 @@ export class Redises {
   readonly #children: ChildProcess[] = []
   readonly #links: RedisLink[] = []
 
-  constructor(ip = '127.0.0.1') {
+  readonly #program: string
+
+  constructor(ip = '127.0.0.1', program = 'redis-server') {
     this.ip = ip
+    this.#program = program
   }
 
-  async start(...more: readonly string[]): Promise<RealRedis> {
+  /** Of the installed redis-server, or of another `program`. */
+  async start(...given: readonly (string | { readonly program: string })[]): Promise<RealRedis> {
+    const more = given.filter((word) => typeof word === 'string')
+    const program = given.find((word) => typeof word !== 'string')?.program ?? this.#program
     const port = await freePort()
     const dir = `${this.dir}/${port}`
     mkdirSync(dir)
     this.#children.push(
-      spawn('redis-server', ['--port', String(port), '--bind', this.ip, '--dir', dir, '--save', '', '--repl-diskless-sync-delay', '0', ...more], {
+      spawn(program, ['--port', String(port), '--bind', this.ip, '--dir', dir, '--save', '', '--repl-diskless-sync-delay', '0', ...more], {
         stdio: 'ignore',
       }),
     )
@@ -99,6 +105,7 @@ export class Redises {
       started: () => {},
       exited: () => {},
       diskChanged: () => {},
+      aofIsCut: async () => {},
       settingsChanged: () => {},
       note: (text) => notes.push(text),
     }

@@ -9,7 +9,7 @@ import { surface } from './wire.ts'
 
 const holder = peer(word('a', { phase: 'primary', redis: primaryFacts({ offset: 1500 }) }))
 function snapshot(more: Partial<GroupSnapshot> = {}): GroupSnapshot {
-  return { state: state('b'), view: view('b', [holder]), decision: null, statement: null, policy: policy(), address: null, ...more }
+  return { state: state('b'), view: view('b', [holder]), decision: null, statement: null, policy: policy(), address: null, endedAtOnce: null, ...more }
 }
 const primary = snapshot({ state: state('a', { phase: 'primary' }), view: view('a', [], { redis: probe({ facts: primaryFacts() }) }) })
 const replica = snapshot()

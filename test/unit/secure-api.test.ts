@@ -82,6 +82,13 @@ describe('without the secret', () => {
     expect(client.received().toString()).toMatch(/^HTTP\/1\.[01] 200/)
   })
 
+  test('while the secret is changed both are let in, and no third', async () => {
+    const { port } = await open(['the new one', 'the old one'])
+    const ask = (secret: string) => callAgent(configFor(port), secret, 'b', { method: 'GET', path: '/status' })
+    for (const secret of ['the new one', 'the old one']) await expect(ask(secret)).resolves.toMatchObject({ host: 'b' })
+    await expect(ask('a third')).rejects.toMatchObject({ code: 'HF302' })
+  })
+
   test('another secret: refused and reported, and the CLI says whose fault it is', async () => {
     const { port, complaints } = await open('right')
     await expect(callAgent(configFor(port), 'wrong', 'b', { method: 'GET', path: '/status' })).rejects.toMatchObject({ code: 'HF302' })

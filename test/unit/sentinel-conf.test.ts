@@ -25,7 +25,7 @@ describe('sentinel.conf', () => {
 
   test('what was written here is of this group, and no memory yet; what its Sentinel has written since is', () => {
     expect(readSentinelConf(text, 'sessions')).toEqual({
-      ...{ kind: 'ours', begun: false, watches: true, port: 26_379, user: 'holdfast-sentinel', userPassword: 'pw' },
+      ...{ kind: 'ours', begun: false, watches: true, port: 26_379, user: 'holdfast-sentinel', userPassword: 'pw', password: null },
     })
     expect(readSentinelConf(text + myid, 'sessions')).toMatchObject({ kind: 'ours', begun: true })
   })
@@ -56,7 +56,7 @@ describe('what Sentinels may order, by ACL GETUSER', () => {
   const answer = (commands: string, flags: readonly string[] = ['on'], passwords: readonly string[] = [key]) => [
     ...['flags', flags, 'passwords', passwords, 'commands', commands, 'keys', [], 'channels', ['__sentinel__:hello']],
   ]
-  const closed = sentinelUserRules(key, false).filter((word) => /^[-+]/.test(word))
+  const closed = sentinelUserRules([key], false).filter((word) => /^[-+]/.test(word))
 
   test.each([
     ['as Holdfast has it closed', answer(closed.join(' ')), false],
@@ -68,9 +68,17 @@ describe('what Sentinels may order, by ACL GETUSER', () => {
     ['nothing at all', answer('-@all'), false],
     ['it is switched off', answer('+@all', ['off']), 'unknown'],
     ['with a password of somebody else', answer('+@all', ['on'], [passwordHash('other')]), 'unknown'],
+    ['with a password of somebody else beside ours', answer('-@all', ['on'], [key, passwordHash('other')]), 'unknown'],
     ['there is no such user', null, 'unknown'],
   ])('%s', (_what, found, orders) => {
-    expect(ordersIn(found, key)).toBe(orders)
+    expect(ordersIn(found, [key])).toBe(orders)
+  })
+
+  test('while the secret of the agents is changed: with both passwords, and not with one', () => {
+    const both = [key, passwordHash('made of the new secret')]
+    expect(sentinelUserRules(both, false).filter((word) => word.startsWith('#'))).toEqual(both.map((one) => `#${one}`))
+    expect(ordersIn(answer('-@all', ['on'], both.toReversed()), both)).toBe(false)
+    expect(ordersIn(answer('-@all', ['on'], [key]), both)).toBe('unknown')
   })
 })
 

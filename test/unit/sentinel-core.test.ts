@@ -1,13 +1,13 @@
 /** Groups whose voters are real Sentinels (ADR 0020): what a member makes of their words. */
 import { describe, expect, test } from 'vitest'
 import { decide } from '../../src/decide/decide.ts'
+import { explainGroup } from '../../src/decide/explain.ts'
 import { holdsLease } from '../../src/decide/lease.ts'
 import { nextEpoch, standBeforeSentinels } from '../../src/decide/sentinels.ts'
 import { situationOf } from '../../src/decide/situation.ts'
 import type { SentinelProbe } from '../../src/model/sentinel.ts'
-import type { View } from '../../src/model/view.ts'
 import { entry, facts, nowMs, peer, primaryFacts, probe, sentinel, silent, state, view, vrrp, word } from './builders.ts'
-import { atA, atB, calm, gone, kinds, may, policy, resigned, serving, vote, voted, third } from './sentinel-views.ts'
+import { atA, atB, calm, finding, gone, kinds, may, policy, resigned, serving, vote, voted, third } from './sentinel-views.ts'
 
 describe('the primary crashed, and its agent says so; b has the most data', () => {
   test('b remembers its candidacy, then asks the Sentinels, in an epoch above all that was told', () => {
@@ -92,8 +92,8 @@ describe('the primary crashed, and its agent says so; b has the most data', () =
     const own = { epoch: 2, to: 'sentinel:b', ageMs: 5 }
     const both = (failover: { to: null } | null, ageMs: number) => [
       dead,
-      sentinel('b', { down: true, failover }, { ageMs: 1, vote: vote('b', 3, 2, { ...own, ageMs }) }),
-      sentinel('c', { down: true }, { vote: vote('b', 3, 1) }),
+      sentinel('b', { down: true, failover }, { ageMs: 1, vote: finding(vote('b', 3, 2, { ...own, ageMs })) }),
+      sentinel('c', { down: true }, { vote: finding(vote('b', 3, 1)) }),
     ]
     const next = (failover: { to: null } | null, ageMs: number) => kinds(decide(asked.next, { ...lost, sentinels: both(failover, ageMs) }, policy))
     expect(next(null, 5)).toContain('promote')
@@ -105,8 +105,8 @@ describe('the primary crashed, and its agent says so; b has the most data', () =
     const dead = sentinel('a', { down: true }, { reach: 'silent', ageMs: 1200 })
     const led = (ageMs: number, to: string | null) => [
       dead,
-      sentinel('b', { down: true, failover: { to } }, { ageMs: 1, vote: vote('b', 3, 2, { epoch: 2, to: 'sentinel:b', ageMs }) }),
-      sentinel('c', { down: true }, { vote: vote('b', 3, 2, { epoch: 2, to: 'sentinel:b', ageMs }) }),
+      sentinel('b', { down: true, failover: { to } }, { ageMs: 1, vote: finding(vote('b', 3, 2, { epoch: 2, to: 'sentinel:b', ageMs })) }),
+      sentinel('c', { down: true }, { vote: finding(vote('b', 3, 2, { epoch: 2, to: 'sentinel:b', ageMs })) }),
     ]
     const at = (sentinels: readonly SentinelProbe[]) => ({ ...atB(sentinels), peers: [silent('a'), third] })
     const mine = state('b', { gone, vote: { epoch: 3, to: 'b', atMs: nowMs - 3 } })
@@ -321,27 +321,6 @@ describe('the address', () => {
   })
 })
 
-describe('the valve', () => {
-  const follows = (more: Partial<View> = {}) =>
-    view('b', [peer(word('a', { phase: 'primary' })), peer(word('c'))], { sentinels: calm, keepalived: vrrp({ allowed: false }), ...more })
-
-  test('opens for a replica that is fit, which may then be selected', () => {
-    const d = decide(state('b'), follows({ redis: probe(may(false, 0)) }), policy)
-    expect(d.actions).toEqual([
-      { kind: 'sentinel-orders', allowed: true },
-      { kind: 'replica-priority', value: 100 },
-    ])
-  })
-
-  test.each([
-    ['the primary', serving(), atA(calm, { redis: probe({ facts: primaryFacts(), ...may(true, null) }) })],
-    ['a replica that is not fit', state('b', { differs: { why: 'it differs', atWallMs: 1 } }), follows({ redis: probe(may()) })],
-    ['a paused group', state('b', { paused: { on: true, atWallMs: 1, by: 'x' } }), follows({ redis: probe(may()) })],
-  ] as const)('is closed for %s', (_what, s, v) => {
-    expect(decide(s, v, policy).actions).toContainEqual({ kind: 'sentinel-orders', allowed: false })
-  })
-})
-
 describe('a switchover', () => {
   const handing = serving({
     phase: 'handing',
@@ -367,4 +346,12 @@ describe('a switchover', () => {
     expect(d.next).toMatchObject({ phase: 'primary', handover: null })
     expect(d.because).toContain('has voted for sentinel:c meanwhile')
   })
+})
+
+test('nobody is foretold where too few Sentinels watch the group to elect anybody', () => {
+  const forgot = (host: string): SentinelProbe => sentinel(host, {}, { reach: 'forgot', trouble: 'the Sentinel does not watch sessions' })
+  const two = explainGroup(serving(), atA([...calm.slice(0, 2), forgot('c')]), policy)
+  expect(two.wouldHappen).toContain('b would be promoted within milliseconds, with the votes of 2 of 3 Sentinels')
+  const one = explainGroup(serving(), atA([...calm.slice(0, 1), forgot('b'), forgot('c')]), policy)
+  expect(one.wouldHappen).toBe('nobody could be promoted: 1 of 3 Sentinels watch the group and answer here, and 2 must vote')
 })

@@ -4,8 +4,9 @@ import { decide } from '../../src/decide/decide.ts'
 import { holdsLease } from '../../src/decide/lease.ts'
 import { sentinelsBehind } from '../../src/decide/sentinels.ts'
 import type { SentinelProbe } from '../../src/model/sentinel.ts'
-import { facts, nowMs, probe, sentinel, silent, state } from './builders.ts'
-import { atA, atB, calm, kinds, may, policy, serving, vote, voted } from './sentinel-views.ts'
+import type { View } from '../../src/model/view.ts'
+import { facts, nowMs, peer, probe, sentinel, silent, state, word } from './builders.ts'
+import { atA, atB, calm, gone, kinds, may, policy, resigned, serving, vote, voted } from './sentinel-views.ts'
 
 test('who has voted for another in a later epoch does not stand behind this primary, whatever it names', () => {
   expect(sentinelsBehind(serving(), atA(calm), policy)).toBe(3)
@@ -65,4 +66,16 @@ test('a replica that is cut off lets go as soon as those who hear each other may
     )
   expect(kinds(decide(state('b'), cutOff(policy.hostLossMs - 1), policy))).not.toContain('soft-fence')
   expect(kinds(decide(state('b'), cutOff(policy.hostLossMs + 1), policy))).toContain('soft-fence')
+})
+
+test('c did not hear b in time, and has the votes: b, heard now with the same data and a higher priority, does not stop it; with more data it does', () => {
+  const mine = state('c', { gone, vote: { epoch: 5, to: 'c', atMs: nowMs - 8 } })
+  const heardNow = (offset: number) => peer(word('b', { gone: 1, fresh: true, seesHolder: 'gone', redis: facts({ linkUp: false, linkDownS: 0, offset }) }))
+  const atC = (offset: number, votes: readonly SentinelProbe[]): View => ({ ...atB(votes), peers: [resigned, heardNow(offset)] })
+  const mineToGet = voted(vote('c', 5), vote('b', 5), vote('c', 5))
+  expect(decide(mine, atC(1000, mineToGet), policy).next).toMatchObject({ phase: 'promoting', epoch: 5, holder: 'c' })
+  expect(kinds(decide(mine, atC(1001, mineToGet), policy)), 'more data').not.toContain('promote')
+  expect(kinds(decide(mine, atC(1000, voted(vote('c', 5), vote('b', 5), vote('b', 5))), policy)), 'too few votes').not.toContain('promote')
+  const old = state('c', { gone, vote: { epoch: 5, to: 'c', atMs: nowMs - 400 } })
+  expect(kinds(decide(old, atC(1000, mineToGet), policy)), 'votes of long ago').not.toContain('promote')
 })

@@ -270,10 +270,13 @@ describe('side by side', () => {
 
 describe('words of redis and Sentinel', () => {
   test('the connections of Sentinels in CLIENT LIST, by where they come from and not by where they arrive', () => {
-    const line = 'id=10 addr=10.0.0.3:35378 laddr=10.0.0.1:6379 fd=16 name=sentinel-e7cf7b87-cmd age=11'
-    expect(sentinelClients(`${line}\n${line.replace('cmd', 'pubsub')}\nid=3 addr=127.0.0.1:1 laddr=127.0.0.1:6379 fd=7 name=app age=1\n`)).toEqual([
-      { ip: '10.0.0.3', id: 'e7cf7b87' },
-    ])
+    const line = 'id=10 addr=10.0.0.3:35378 laddr=10.0.0.1:6379 fd=16 name=sentinel-e7cf7b87-cmd age=11 idle=1 flags=N'
+    const gone = 'id=9 addr=10.0.0.4:1 laddr=10.0.0.1:6379 fd=9 name=sentinel-aaaaaaaa-cmd age=60 idle=31 flags=N'
+    expect(
+      sentinelClients(
+        `${line}\n${line.replace('cmd', 'pubsub')}\n${gone}\n${gone.replace('cmd', 'pubsub').replace('31', '0')}\nid=3 addr=127.0.0.1:1 laddr=127.0.0.1:6379 fd=7 name=app age=1\n`,
+      ),
+    ).toEqual([{ ip: '10.0.0.3', id: 'e7cf7b87' }])
   })
 
   test('a hello; what is none', () => {

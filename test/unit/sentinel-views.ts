@@ -13,6 +13,8 @@ export const vote = (to: string, epoch: number, ageMs = 1, before?: { epoch: num
   ageMs,
   ...(before === undefined ? {} : { before }),
 })
+/** Whoever gave it found the primary down as it did. */
+export const finding = (given: SentinelVote): SentinelVote => ({ ...given, down: true })
 export const voted = (...votes: readonly (SentinelVote | null)[]): SentinelProbe[] => ['a', 'b', 'c'].map((h, i) => sentinel(h, {}, { vote: votes[i] ?? null }))
 export const may = (orders: boolean | 'unknown' = true, priority: number | null = 100) => ({ sentinelMay: { orders, priority } })
 

@@ -33,8 +33,8 @@ function hands(...all: readonly { readonly link: SentinelLink }[]): { readonly s
 
 test('a vote is asked for together with the last one, in one write, by the address that each names', async () => {
   const first = sentinel('1', {}, [
-    [0, X, 5],
-    [0, me, 6],
+    [1, X, 5],
+    [1, me, 6],
   ])
   const second = sentinel('2', { names: { ip: '10.0.0.9', port: 7000 } }, [
     [0, '*', 0],
@@ -51,10 +51,10 @@ test('a vote is asked for together with the last one, in one write, by the addre
   expect(second.asked).toEqual([asked('10.0.0.9', '7000')])
   expect(unknown.asked).toEqual([])
   expect(first.votes).toEqual([
-    { epoch: 5, leader: X },
-    { epoch: 6, leader: me },
+    { epoch: 5, leader: X, down: true },
+    { epoch: 6, leader: me, down: true },
   ])
-  expect(second.votes).toEqual([{ epoch: 6, leader: me }])
+  expect(second.votes).toEqual([{ epoch: 6, leader: me, down: false }])
 })
 
 test('one that does not answer is waited for some 60 ms, one that was silent before is not', async () => {

@@ -68,37 +68,45 @@ test('refusals, as an operator reads them', () => {
 
 describe('a vote', () => {
   test('in the words of IS-MASTER-DOWN-BY-ADDR', () => {
-    expect(voteFrom([0, X, 5])).toEqual({ epoch: 5, leader: X })
+    expect(voteFrom([0, X, 5])).toEqual({ epoch: 5, leader: X, down: false })
     expect(voteFrom([0, '*', 0])).toBeNull()
     // After a restart or a reset.
-    expect(voteFrom([1, '*', 5])).toEqual({ epoch: 5, leader: null })
+    expect(voteFrom([1, '*', 5])).toEqual({ epoch: 5, leader: null, down: true })
     expect(voteFrom(undefined)).toBeNull()
   })
 
-  const at5 = hearVote(null, { epoch: 5, leader: X }, 100)
+  const told = (epoch: number, leader: string | null, down = false) => ({ epoch, leader, down })
+  const at5 = hearVote(null, told(5, X), 100)
 
   test('heard again, it keeps the time at which it was first seen', () => {
-    expect(hearVote(at5, { epoch: 5, leader: X }, 900)).toBe(at5)
+    expect(hearVote(at5, told(5, X), 900)).toBe(at5)
+  })
+
+  test('found down or not: that is of when it was given, whatever is found later', () => {
+    const given = hearVote(at5, told(6, Y, true), 200)
+    expect(given).toMatchObject({ epoch: 6, down: true })
+    expect(hearVote(given, told(6, Y, false), 300)).toBe(given)
+    expect(hearVote(hearVote(at5, told(6, Y, false), 200), told(6, Y, true), 300)).toMatchObject({ down: false })
   })
 
   test('an answer that was overtaken does not take it back', () => {
-    expect(hearVote(at5, { epoch: 4, leader: Y }, 900)).toBe(at5)
+    expect(hearVote(at5, told(4, Y), 900)).toBe(at5)
   })
 
   test('a Sentinel that was restarted has forgotten for whom, and it is remembered here', () => {
-    expect(hearVote(at5, { epoch: 5, leader: null }, 900)).toBe(at5)
+    expect(hearVote(at5, told(5, null), 900)).toBe(at5)
   })
 
   test('who first hears of it after that knows the epoch alone', () => {
-    const forgotten = hearVote(null, { epoch: 5, leader: null }, 100)
+    const forgotten = hearVote(null, told(5, null), 100)
     expect(forgotten).toMatchObject({ epoch: 5, leader: null })
-    expect(hearVote(forgotten, { epoch: 5, leader: X }, 200)).toMatchObject({ epoch: 5, leader: X, seenMs: 100 })
+    expect(hearVote(forgotten, told(5, X), 200)).toMatchObject({ epoch: 5, leader: X, seenMs: 100 })
   })
 
   test('the one before it for somebody else is not lost, however often is asked after it', () => {
-    const at6 = hearVote(at5, { epoch: 6, leader: Y }, 200)
-    expect(at6).toEqual({ epoch: 6, leader: Y, seenMs: 200, before: { epoch: 5, leader: X, seenMs: 100 } })
-    expect(hearVote(at6, { epoch: 7, leader: Y }, 300)).toEqual({ epoch: 7, leader: Y, seenMs: 300, before: { epoch: 5, leader: X, seenMs: 100 } })
+    const at6 = hearVote(at5, told(6, Y), 200)
+    expect(at6).toEqual({ epoch: 6, leader: Y, down: false, seenMs: 200, before: { epoch: 5, leader: X, seenMs: 100 } })
+    expect(hearVote(at6, told(7, Y), 300)).toEqual({ epoch: 7, leader: Y, down: false, seenMs: 300, before: { epoch: 5, leader: X, seenMs: 100 } })
   })
 })
 

@@ -53,6 +53,18 @@ describe('composeStatus', () => {
     expect(composeStatus(wanted, [a, b, full], { ...ips, c: 'ip-c' }).health).toBe('ok')
   })
 
+  test('a redis that could not start again is told while it runs, and has the cause in its row when it is down', () => {
+    const cannotStart = 'HF403 redis does not start with this configuration: maxmemry'
+    const runs = composeStatus(group, [a, { ...b, groups: b.groups.map((g) => ({ ...g, cannotStart })) }], ips)
+    expect(runs).toMatchObject({ health: 'degraded', because: `b: ${cannotStart}`, members: [{}, { state: 'streaming', fit: true, why: '' }] })
+    const down = word('b', { process: false, answering: false, fit: false, unfitWhy: 'its redis does not answer' })
+    const status = composeStatus(group, [a, answer('b', { state: state('b'), statement: down, cannotStart })], ips)
+    expect(status.members[1]).toMatchObject({ state: 'redis down', why: `${cannotStart}; its redis does not answer` })
+    expect(drawGroup(status, new SyncSpeed())).toMatch(/b .*redis down.*no: HF403 .*maxmemry/)
+    const alone = composeStatus(group, [silentB, answer('a', { state: state('a'), statement: { ...down, host: 'a' }, cannotStart })], ips)
+    expect(alone, 'nobody serves').toMatchObject({ health: 'down', because: expect.stringContaining(`a: ${cannotStart}`) })
+  })
+
   test('a replica streams and is no true copy: degraded, with the reason, also where another one is fit', () => {
     const alarming = answer('b', { state: state('b'), statement: word('b', { alarms: ['it has 4 databases'] }), view: null })
     expect(composeStatus(group, [a, alarming], ips)).toMatchObject({ health: 'degraded', because: 'b: it has 4 databases' })

@@ -141,6 +141,13 @@ describe('the lease of the primary a', () => {
     expect(decide(serving, outvoted, abw).next.phase).toBe('fenced')
   })
 
+  test('a heal brings the call for votes of a candidate before its word that it hears the primary again: it is waited for, with writes held', () => {
+    const calls = (statementAgeMs: number) =>
+      view('a', [{ ...asks(2), statementAgeMs, contactMs: 5 }, silent('w', { contactMs: 1e12 })], { redis: probe({ facts: primaryFacts() }) })
+    expect(decide(serving, calls(304), abw)).toMatchObject({ next: { phase: 'primary' }, actions: [{ kind: 'pause-writes' }] })
+    expect(decide(serving, calls(305), abw).next.phase, 'it goes on calling: whoever is to serve has to be elected').toBe('fenced')
+  })
+
   test('of an agent that has just started ends before voters that are as young may vote', () => {
     const young = (agentUptimeMs: number) =>
       holdsLease(serving, view('a', [silent('b', { contactMs: 1e12 }), silent('w', { contactMs: 1e12 })], { agentUptimeMs }), abw)
@@ -367,4 +374,12 @@ describe('the primary a', () => {
     const peers = [peer(word('b', { redis: facts({ offset: 900 }) })), peer(word('c', { redis: facts({ offset: 950 }) })), watching()]
     expect(decide(serving(), view('a', peers, dead), abc).next.vote).toMatchObject({ epoch: 2, to: 'c' })
   })
+})
+
+test('what an operator forces is above every vote that was told: whoever gave a later one would carry no lease for it', () => {
+  const request = { id: 'r', kind: 'failover' as const, to: 'b', by: 'anna', dryRun: false }
+  const forced = (more: Partial<State>) => decide(state('b', { gone, ...more }), view('b', [longSilent, watching()], { ...ended, request }), abw).next
+  expect(forced({})).toMatchObject({ phase: 'promoting', epoch: 2 })
+  expect(forced({ vote: { epoch: 4, to: 'b', atMs: 0 } }).epoch).toBe(5)
+  expect(forced({ votesHeard: [{ from: 'w', epoch: 7, to: 'a' }] }).epoch).toBe(8)
 })

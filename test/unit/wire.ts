@@ -31,11 +31,14 @@ export function surface(more: Partial<AgentSurface> = {}): AgentSurface {
       offer: () => Promise.resolve({ ok: true, why: '', warnings: [] }),
     },
     passwords: () => null,
+    secret: { isChanging: false, word: () => Promise.resolve(null), step: () => Promise.resolve({ ok: false, why: '' }) },
     snapshot: () => null,
+    cannotStart: () => null,
     request: (_group, request) => Promise.resolve({ id: request.id, ok: true, message: 'done' }),
     events: () => Promise.resolve([]),
     kept: () => null,
     sentinels: () => null,
+    backups: () => null,
     fault: (_group, kind) => Promise.resolve({ id: kind, ok: true, message: 'done' }),
     ...more,
   }
@@ -48,13 +51,20 @@ export interface OpenedDoor {
 }
 
 export async function door(
-  secret: string,
+  secret: string | readonly [string, ...string[]],
   peer: (host: string, stream: Duplex) => boolean = () => false,
   given: AgentSurface = surface(),
 ): Promise<OpenedDoor> {
   const port = await freePort()
   const complaints: string[] = []
-  const opened = await listen({ ip: '127.0.0.1', port, secret, surface: given, peer, complain: (text) => complaints.push(text) })
+  const opened = await listen({
+    ip: '127.0.0.1',
+    port,
+    secrets: typeof secret === 'string' ? [secret] : secret,
+    surface: given,
+    peer,
+    complain: (text) => complaints.push(text),
+  })
   return { port, complaints, close: opened.close }
 }
 

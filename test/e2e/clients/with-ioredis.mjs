@@ -1,9 +1,10 @@
-/** An application with ioredis and its Sentinel support, default settings: `node with-ioredis.mjs GROUP PREFIX IP:PORT…`. Prints `COUNTER ATMS` per acknowledged write. */
+/** An application with ioredis and its Sentinel support, default settings: `node with-ioredis.mjs GROUP PREFIX IP:PORT…`, passwords by SENTINEL_PASSWORD and REDIS_PASSWORD. Prints `COUNTER ATMS` per acknowledged write. */
 import { Redis } from 'ioredis'
 
 const [name, prefix, ...addresses] = process.argv.slice(2)
 const sentinels = addresses.map((a) => ({ host: a.split(':')[0], port: Number(a.split(':')[1]) }))
-const client = new Redis({ sentinels, name })
+const { SENTINEL_PASSWORD: sentinelPassword, REDIS_PASSWORD: password } = process.env
+const client = new Redis({ sentinels, name, sentinelPassword, password })
 client.on('error', () => {})
 for (let counter = 1; ; counter += 1) {
   try {

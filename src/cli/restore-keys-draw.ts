@@ -1,0 +1,67 @@
+/** Keys of a backup beside those of the primary, for people. Decides nothing. */
+import pc from 'picocolors'
+import type { RawRedis } from '../redis/raw.ts'
+import { preview } from '../replay/apply.ts'
+import type { Difference, Differences } from '../replay/diff.ts'
+import { bytesOf } from '../replay/items.ts'
+import { shown } from '../redis/words.ts'
+import { spanWords } from './backup-words.ts'
+
+export interface KeyView {
+  readonly database: number
+  readonly key: string
+  readonly kind: Difference['kind']
+  readonly type: string
+  /** null: it lives on. */
+  readonly expiresInMs: number | null
+  readonly backup: string
+  readonly live: string
+}
+
+export async function viewsOf(found: readonly Difference[], aside: RawRedis, live: RawRedis, signal: AbortSignal): Promise<readonly KeyView[]> {
+  const views: KeyView[] = []
+  for (const at of found) {
+    signal.throwIfAborted()
+    const { kind } = at
+    const from = kind === 'absent' ? live : aside
+    const [, type, leftMs] = await from.pipeline([
+      ['SELECT', String(at.database)],
+      ['TYPE', bytesOf(at.key)],
+      ['PTTL', bytesOf(at.key)],
+    ])
+    views.push({
+      database: at.database,
+      key: shown([at.key]),
+      kind,
+      type: String(type),
+      expiresInMs: typeof leftMs === 'number' && leftMs >= 0 ? leftMs : null,
+      backup: await preview(aside, at),
+      live: await preview(live, at),
+    })
+  }
+  return views
+}
+
+interface About {
+  readonly pattern: string
+  readonly from: string
+  readonly host: string
+  readonly expired: number | null
+}
+
+export function drawDifferences(found: Differences, views: readonly KeyView[], { pattern, from, host, expired }: About): string {
+  const lines = [
+    `${pc.bold(pattern)} of ${from}, beside what ${host} has now:`,
+    `  ${found.missing} missing there, ${found.differ} with other values, ${found.equal} equal${found.absent > 0 ? `, ${found.absent} that were not there` : ''}`,
+    ...(found.onlyLive > 0 ? [`  ${found.onlyLive} only there: left alone`] : []),
+    ...(expired !== null && expired > 0 ? [`  of its keys, of any name, ${expired} expired since: left out`] : []),
+    ...views.flatMap(drawOne),
+    ...(found.items.length > views.length ? [`  … ${found.items.length - views.length} more: --limit N`] : []),
+  ]
+  return `${lines.join('\n')}\n`
+}
+
+function drawOne(view: KeyView): readonly string[] {
+  const ttl = view.expiresInMs === null ? '' : `, expires in ${spanWords(view.expiresInMs)}`
+  return [`  db${view.database} ${pc.bold(view.key)} (${view.type}${ttl})`, `      kept: ${view.backup}`, `      now:  ${view.live}`]
+}

@@ -1,0 +1,57 @@
+/**
+ * Differences written into a primary, piece by piece: what a key has is kept (undo.ts), then it is written, if it still is as it was shown
+ * (apply.ts). Holds the work of one piece in memory, however many keys there are.
+ */
+import type { RawRedis } from '../redis/raw.ts'
+import type { ItemKey } from '../salvage/classify.ts'
+import { applyItems } from './apply.ts'
+import { itemFor, type Difference } from './diff.ts'
+import type { UndoFile } from './undo.ts'
+
+const pieceItems = 1000
+
+export interface ReturnOptions {
+  readonly live: RawRedis
+  readonly aside: RawRedis
+  readonly undo: UndoFile
+  readonly progress: (done: number, of: number) => void
+  /** Ctrl-C: the batch that is under way is finished, and no other begun. */
+  readonly signal: AbortSignal
+}
+
+export interface Returned {
+  readonly applied: number
+  /** Left alone, with the reason. */
+  readonly skipped: readonly { readonly key: ItemKey; readonly why: string }[]
+  readonly interrupted: boolean
+  /** At least one replica has all that was written; null: there is none. */
+  readonly replicated: boolean | null
+}
+
+/** Throws where it is not known what was written; what was there is kept then. */
+export async function returnKeys(found: readonly Difference[], { live, aside, undo, progress, signal }: ReturnOptions): Promise<Returned> {
+  const skipped: { key: ItemKey; why: string }[] = []
+  let applied = 0
+  let replicated: boolean | null = null
+  for (let at = 0; at < found.length; at += pieceItems) {
+    const piece = found.slice(at, at + pieceItems).map((one) => ({ one, item: itemFor(one, aside) }))
+    const byId = new Map(piece.map(({ item }) => [item.id, item]))
+    const done = await applyItems([...byId.values()], {
+      live,
+      tap: null,
+      onlyIfUntouched: new Set(),
+      asShown: new Map(piece.map(({ one, item }) => [item, one.fingerprint])),
+      journal: ({ what, items }) => {
+        const wanted = items.flatMap((id) => byId.get(id) ?? [])
+        return what === 'intent' ? undo.keep(live, wanted) : what === 'not-applied' ? undo.cancel(wanted) : Promise.resolve()
+      },
+      progress: (inPiece) => progress(at + inPiece, found.length),
+      signal,
+    })
+    applied += done.applied.length
+    for (const { item, why } of done.skipped) for (const key of item.keys) skipped.push({ key, why })
+    if (done.replicated !== null) replicated = done.replicated
+    if (done.interrupted) return { applied, skipped, interrupted: true, replicated }
+  }
+  return { applied, skipped, interrupted: false, replicated }
+}

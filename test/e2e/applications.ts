@@ -1,0 +1,77 @@
+/**
+ * Applications that ask the Sentinels, as people write them: ioredis, @redis/client and Debian's python3-redis, each with its own default settings.
+ * Each writes in the first client's namespace; what was acknowledged to it, and when, is kept here.
+ */
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { expect } from 'vitest'
+import { poll, type Rig } from './rig.ts'
+
+const python = '/usr/bin/python3'
+const hasPython = spawnSync(python, ['-c', 'import redis.sentinel']).status === 0
+if (!hasPython) console.warn('skipped: python3-redis is not installed')
+export const applicationPrograms: readonly (readonly [string, readonly string[]])[] = [
+  ['ioredis', [process.execPath, clientScript('with-ioredis.mjs')]],
+  ['@redis/client', [process.execPath, clientScript('with-node-redis.mjs')]],
+  ...(hasPython ? [['python3-redis', [python, clientScript('with-redis-py.py')]] as const] : []),
+]
+const sentinels = [1, 2, 3].map((n) => `192.168.77.${n}:26379`)
+
+export function clientScript(name: string): string {
+  return fileURLToPath(new URL(`./clients/${name}`, import.meta.url))
+}
+
+export class Application {
+  readonly acked: { readonly counter: number; readonly atMs: number }[] = []
+  readonly #child: ChildProcess
+  #rest = ''
+
+  constructor(
+    rig: Rig,
+    readonly name: string,
+    argv: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+  ) {
+    const netns = rig.lab.record.plan.nodes.find((n) => n.name === 'client')?.netns ?? ''
+    this.#child = spawn('ip', ['netns', 'exec', netns, ...argv, 'sessions', `app:${name}`, ...sentinels], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, ...env },
+    })
+    this.#child.stdout?.on('data', (data: Buffer) => {
+      const lines = `${this.#rest}${data.toString()}`.split('\n')
+      this.#rest = lines.pop() ?? ''
+      for (const line of lines) {
+        const [counter, atMs] = line.split(' ').map(Number)
+        this.acked.push({ counter: counter ?? 0, atMs: atMs ?? 0 })
+      }
+    })
+  }
+
+  async writes(sinceMs: number, count: number): Promise<void> {
+    const done = await poll(async () => (this.acked.filter((a) => a.atMs > sinceMs).length >= count ? true : undefined), { withinMs: 20_000, everyMs: 20 })
+    expect(done, `${this.name} writes`).toBe(true)
+  }
+
+  /** The longest time without an acknowledged write since then. */
+  gapMs(sinceMs: number): number {
+    const before = this.acked.findLast((a) => a.atMs <= sinceMs)?.atMs ?? sinceMs
+    const times = [before, ...this.acked.filter((a) => a.atMs > sinceMs).map((a) => a.atMs)]
+    return Math.max(...times.slice(1).map((ms, i) => ms - (times[i] ?? ms)))
+  }
+
+  /** How many of the acknowledged writes this host's redis does not have. */
+  async gone(rig: Rig, host: string): Promise<number> {
+    return Number(await rig.redis(host, 'EVAL', countGone, '0', `app:${this.name}:`, JSON.stringify(this.acked.map((a) => a.counter))))
+  }
+
+  end(): void {
+    this.#child.kill('SIGKILL')
+  }
+}
+
+/** How many of these counters have no key. */
+const countGone = `local gone = 0
+for _, n in ipairs(cjson.decode(ARGV[2])) do
+  if redis.call('EXISTS', ARGV[1] .. string.format('%d', n)) == 0 then gone = gone + 1 end
+end
+return gone`
