@@ -52,16 +52,33 @@ export class Application {
     expect(done, `${this.name} writes`).toBe(true)
   }
 
-  /** The longest time without an acknowledged write since then. */
-  gapMs(sinceMs: number): number {
-    const before = this.acked.findLast((a) => a.atMs <= sinceMs)?.atMs ?? sinceMs
-    const times = [before, ...this.acked.filter((a) => a.atMs > sinceMs).map((a) => a.atMs)]
-    return Math.max(...times.slice(1).map((ms, i) => ms - (times[i] ?? ms)))
+  /** The longest time without an acknowledged write since then, and the last write before it. */
+  gap(sinceMs: number): { readonly ms: number; readonly after: number | null } {
+    const first = this.acked.findLastIndex((a) => a.atMs <= sinceMs)
+    const heard = this.acked.slice(Math.max(0, first))
+    let longest: { ms: number; after: number | null } = { ms: 0, after: null }
+    for (const [i, ack] of heard.entries()) {
+      const next = heard[i + 1]
+      if (next !== undefined && next.atMs - ack.atMs > longest.ms) longest = { ms: next.atMs - ack.atMs, after: ack.counter }
+    }
+    return longest
   }
 
-  /** How many of the acknowledged writes this host's redis does not have. */
-  async gone(rig: Rig, host: string): Promise<number> {
-    return Number(await rig.redis(host, 'EVAL', countGone, '0', `app:${this.name}:`, JSON.stringify(this.acked.map((a) => a.counter))))
+  /**
+   * How many of the acknowledged writes this host's redis does not have. A redis that was killed may have taken one with it: the last answer that
+   * this client had of it (double-writer.ts, Death). `killedAtMs`: shortly before each of them.
+   */
+  async gone(rig: Rig, host: string, killedAtMs: readonly number[] = []): Promise<number> {
+    const gone = JSON.parse(await rig.redis(host, 'EVAL', listGone, '0', `app:${this.name}:`, JSON.stringify(this.acked.map((a) => a.counter)))) as unknown
+    const last = new Set(killedAtMs.map((ms) => this.gap(ms).after))
+    const [excused, lost] = [[] as number[], [] as number[]]
+    for (const counter of Array.isArray(gone) ? (gone as number[]) : []) (last.has(counter) ? excused : lost).push(counter)
+    if (excused.length > 0) console.info(`${this.name}: ${excused.length} gone with the redis that was killed in the turn of its answer`)
+    for (const counter of lost)
+      console.info(
+        `${this.name}: ${counter} is gone, acknowledged at ${this.acked.find((a) => a.counter === counter)?.atMs}; kills at ${killedAtMs.join(', ')}`,
+      )
+    return lost.length
   }
 
   end(): void {
@@ -69,9 +86,9 @@ export class Application {
   }
 }
 
-/** How many of these counters have no key. */
-const countGone = `local gone = 0
+/** Those of these counters that have no key. */
+const listGone = `local gone = {}
 for _, n in ipairs(cjson.decode(ARGV[2])) do
-  if redis.call('EXISTS', ARGV[1] .. string.format('%d', n)) == 0 then gone = gone + 1 end
+  if redis.call('EXISTS', ARGV[1] .. string.format('%d', n)) == 0 then gone[#gone + 1] = n end
 end
-return gone`
+return #gone == 0 and '[]' or cjson.encode(gone)`

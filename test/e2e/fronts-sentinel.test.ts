@@ -44,20 +44,25 @@ async function playBeside(rig: Rig, incident: Incident, appLimitMs: number, prog
   running.push(application)
   await application.writes(0, 50)
   let sinceMs = 0
+  const killedAtMs: number[] = []
   await playIncident(rig, members, {
     ...incident,
     act: async (stage) => {
       sinceMs = Date.now()
-      await incident.act(stage)
+      const killRedis: typeof stage.killRedis = async (host) => {
+        killedAtMs.push(Date.now())
+        await stage.killRedis(host)
+      }
+      await incident.act({ ...stage, killRedis })
     },
   })
   await application.writes(Date.now(), 50)
-  const gapMs = application.gapMs(sinceMs)
+  const gapMs = application.gap(sinceMs).ms
   application.end()
   const primary = (await rig.status())?.primary ?? ''
   console.info(`${incident.name}: ${name} by the Sentinels, ${gapMs} ms`)
   expect(gapMs, `${name}: ${incident.name}`).toBeLessThanOrEqual(appLimitMs)
-  expect(await application.gone(rig, primary), `acknowledged to ${name} and gone`).toBe(0)
+  expect(await application.gone(rig, primary, killedAtMs), `acknowledged to ${name} and gone`).toBe(0)
 }
 
 /** Nobody but the primary is well for writes, and each fit replica is for reads, by HAProxy's own account. */
@@ -91,7 +96,7 @@ describe.skipIf(missing.length > 0)('an address, a reader address, HAProxy and S
     const rig = theRig()
     await settled(rig)
     const reads: Reads[] = []
-    const act: Incident['act'] = async (s) => void reads.push(await readsThrough(rig, 2000, () => rig.lab.kill(s.primary, 'redis')))
+    const act: Incident['act'] = async (s) => void reads.push(await readsThrough(rig, 2000, () => s.killRedis(s.primary)))
     await playBeside(rig, { name: 'kill -9 of the primary', twoWritersMs: 0, primary: 'moves', keptAtMost: 0, outageMs: noticedMs, through, act }, 1500)
     expect(reads[0]?.longestGapMs).toBeLessThan(1000)
     expect(reads[0]?.last).toBe('slave')
@@ -184,7 +189,7 @@ describe.skipIf(missing.length > 0)('no address at all: HAProxy and Sentinel cli
         outageMs: noticedMs,
         through,
         act: async (s) => {
-          await s.rig.lab.kill(s.primary, 'redis')
+          await s.killRedis(s.primary)
           await s.lasts(1000)
         },
       },

@@ -28,7 +28,7 @@ const crash: Incident = {
   keptAtMost: 0,
   outageMs: crashMs,
   act: async (s) => {
-    await s.rig.lab.kill(s.primary, 'redis')
+    await s.killRedis(s.primary)
     await s.lasts(500)
   },
 }
@@ -156,7 +156,7 @@ describe.skipIf(problems.length > 0)('redis and Sentinels that somebody else sta
         const after = await Promise.all([s.there.stats(), s.here.stats()])
         expect(after.map(({ errors }) => errors)).toEqual(before.map(({ errors }) => errors))
         await endSentinel(s.rig, s.replica)
-        await s.rig.lab.kill(s.primary, 'redis')
+        await s.killRedis(s.primary)
         await s.lasts(500)
       },
     },

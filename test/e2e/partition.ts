@@ -4,7 +4,7 @@
  * two members accepted writes and what became of every acknowledged write. What is promised stands in the tables, not here.
  */
 import { expect } from 'vitest'
-import { describeVerdict } from '../../src/lab/double-writer.ts'
+import { describeVerdict, type Death } from '../../src/lab/double-writer.ts'
 import type { Target } from '../../src/lab/hosts.ts'
 import { holdInquest, type Inquest } from '../../src/lab/inquest.ts'
 import type { WriterHandle, WriterOptions } from '../../src/lab/writer.ts'
@@ -27,6 +27,8 @@ export interface Stage {
   readonly freeze: (host: string, what: Target) => Promise<void>
   readonly killAgent: (host: string) => Promise<void>
   readonly powerOff: (host: string) => Promise<void>
+  /** What a client was told in the very turn of the loop in which redis died may be gone with it: one answer each. */
+  readonly killRedis: (host: string) => Promise<void>
   readonly lasts: (ms: number) => Promise<void>
   /** Not one acknowledgement on either side for so long. */
   readonly nobodyWrites: (forMs: number) => Promise<void>
@@ -56,18 +58,20 @@ export async function playIncident(rig: Rig, members: readonly string[], inciden
     rig.writer({ ...options, client: 'client2', ...incident.through?.here }),
   ])
   const undo: (() => Promise<unknown>)[] = []
+  const deaths: Death[] = []
   const startedAtMs = Date.now()
-  await incident.act(stageFor(rig, members, before.primary, [there, here], undo))
+  await incident.act(stageFor(rig, members, before.primary, [there, here], { undo, deaths }))
   await rig.lab.heal()
   for (const mend of undo) await mend()
   const mendedAtMs = Date.now()
   const after = await rig.untilOk('sessions', wellWithinMs)
   const wellMs = Date.now() - mendedAtMs
   for (const writer of [there, here]) expect(await writer.steady({ acks: 100, withinMs: 10_000 }), 'both clients write again').toBe(true)
-  const found = await holdInquest(rig.lab, 'sessions', [
+  const clients = [
     { name: 'there', writer: there },
     { name: 'here', writer: here },
-  ])
+  ]
+  const found = await holdInquest(rig.lab, 'sessions', clients, { deaths })
   const outages = found.reports.map((report) => Math.round(report.longestOutage.lengthMs))
   console.info(
     `${incident.name}: ${describeVerdict(found)}; outages ${outages.join(' and ')} ms; broken for ${mendedAtMs - startedAtMs} ms, well ${wellMs} ms after`,
@@ -96,7 +100,7 @@ function stageFor(
   members: readonly string[],
   primary: string,
   [there, here]: readonly [WriterHandle, WriterHandle],
-  undo: (() => Promise<unknown>)[],
+  { undo, deaths }: { readonly undo: (() => Promise<unknown>)[]; readonly deaths: Death[] },
 ): Stage {
   const replicas = members.filter((host) => host !== primary)
   const lasts = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
@@ -123,6 +127,7 @@ function stageFor(
       await rig.lab.power(host, 'off')
       undo.push(() => rig.lab.power(host, 'on'))
     },
+    killRedis: async (host) => void deaths.push(await deathOfRedis(rig, host)),
     nobodyWrites: async (forMs) => {
       const before = await Promise.all([there.stats(), here.stats()])
       await lasts(forMs)
@@ -133,6 +138,14 @@ function stageFor(
       ).toEqual(before.map((s) => s.acked))
     },
   }
+}
+
+/** Kills redis there: which process that was. */
+async function deathOfRedis(rig: Rig, host: string): Promise<Death> {
+  const runId = /run_id:(\w+)/.exec(await rig.redis(host, 'INFO', 'server'))?.[1] ?? ''
+  expect(runId, `${host} answers`).not.toBe('')
+  await rig.lab.kill(host, 'redis')
+  return { runId, fromMs: 0, toMs: Date.now(), lastOnly: true }
 }
 
 /** A request that must be refused: nothing is switched over while the members do not see each other. */

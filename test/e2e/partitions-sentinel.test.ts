@@ -35,7 +35,7 @@ const pair: readonly Incident[] = [
     act: async (s) => {
       await s.powerOff(w)
       await s.lasts(1500)
-      await s.rig.lab.kill(s.primary, 'redis')
+      await s.killRedis(s.primary)
       await s.lasts(1500)
     },
   },

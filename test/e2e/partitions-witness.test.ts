@@ -63,7 +63,7 @@ const incidents: readonly Incident[] = [
     act: async (s) => {
       await s.split(['red-a', 'red-b', 'client', 'client2'], [w])
       await s.lasts(1000)
-      await s.rig.lab.kill(s.primary, 'redis')
+      await s.killRedis(s.primary)
       await s.lasts(1000)
     },
   },

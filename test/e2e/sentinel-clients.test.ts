@@ -14,32 +14,43 @@ describe.skipIf(problems.length > 0)('clients that ask the Sentinels', { timeout
     for (const application of applications) application.end()
   })
 
-  const faults: readonly (readonly [string, number, (rig: Rig, primary: string) => Promise<unknown>])[] = [
-    ['redis is killed', 1500, (rig, primary) => rig.lab.kill(primary, 'redis')],
-    ['a switchover', 1500, (rig) => rig.cli('switchover', 'sessions')],
-    ['redis is killed again', 1500, (rig, primary) => rig.lab.kill(primary, 'redis')],
+  /** What the Sentinels themselves may take; and each client its own habits: @redis/client waits a whole second between two questions. */
+  const answerMs = 1500
+  const limitMs = (name: string): number => answerMs + (name === '@redis/client' ? 1000 : 0)
+  const crash = (rig: Rig, primary: string): Promise<unknown> => rig.lab.kill(primary, 'redis')
+  const faults: readonly (readonly [string, (rig: Rig, primary: string) => Promise<unknown>])[] = [
+    ['redis is killed', crash],
+    ['a switchover', (rig) => rig.cli('switchover', 'sessions')],
+    ['redis is killed again', crash],
   ]
 
-  test('each goes on within a second and a half, beside a client of the address; nothing acknowledged is gone', async () => {
+  test('the Sentinels answer within a second and a half, each client goes on, beside a client of the address; nothing acknowledged is gone', async () => {
     const rig = theRig()
     await rig.untilOk('sessions', 25_000)
     for (const [name, argv] of applicationPrograms) applications.push(new Application(rig, name, argv))
     const writer = await rig.writer()
     for (const application of applications) await application.writes(0, 50)
-    for (const [what, limitMs, act] of faults) {
+    const killedAtMs: number[] = []
+    for (const [what, act] of faults) {
       const { primary } = await rig.untilOk('sessions', 25_000)
       const sinceMs = Date.now()
+      if (act === crash) killedAtMs.push(sinceMs)
       await rig.incident(writer, what, { outageMs: 400, mayBeUnfelt: true }, () => act(rig, primary))
+      const answers = await Promise.all(['red-a', 'red-b', 'red-c'].map((host) => rig.switchedAt(host, sinceMs)))
+      const told = answers.map((ms) => (ms === null ? null : ms - sinceMs))
+      console.info(`${what}: told by the Sentinels after ${told.join(', ')} ms`)
+      // A client asks one after the other: two that know are enough.
+      expect(told.filter((ms) => ms !== null && ms <= answerMs).length, `the Sentinels: ${what}`).toBeGreaterThanOrEqual(2)
       for (const application of applications) {
         await application.writes(sinceMs + 200, 100)
-        const gap = application.gapMs(sinceMs)
-        console.info(`${what}: ${application.name} ${gap} ms`)
-        expect(gap, `${application.name}: ${what}`).toBeLessThanOrEqual(limitMs)
+        const gapMs = application.gap(sinceMs).ms
+        console.info(`${what}: ${application.name} ${gapMs} ms`)
+        expect(gapMs, `${application.name}: ${what}`).toBeLessThanOrEqual(limitMs(application.name))
       }
     }
     for (const application of applications) application.end()
     const { primary } = await rig.untilOk('sessions', 25_000)
-    for (const application of applications) expect(await application.gone(rig, primary), `acknowledged to ${application.name} and gone`).toBe(0)
+    for (const application of applications) expect(await application.gone(rig, primary, killedAtMs), `acknowledged to ${application.name} and gone`).toBe(0)
     await rig.finishWithin(writer, 400)
     await rig.expectNoBrokenRule()
   })

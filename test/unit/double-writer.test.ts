@@ -86,6 +86,14 @@ describe('what became of each acknowledged write', () => {
     expect(judge([lost], nothingKept, [{ runId: 'b', fromMs: 0, toMs: 120 }])).toMatchObject({ withProcess: 0, untraced: 11 })
   })
 
+  test('gone between the answer and the replicas: the last answer of that process and no other', () => {
+    const death = { runId: 'a', fromMs: 0, toMs: 1000, lastOnly: true }
+    const last = { ...client('here', [...acks('a/1', 1, 100), ...acks('b/2', 130, 140, 101)], [[100, 100]]) }
+    expect(judge([last], nothingKept, [death])).toMatchObject({ withProcess: 1, untraced: 0 })
+    expect(judge([{ ...last, lostRuns: [[99, 100]] }], nothingKept, [death])).toMatchObject({ withProcess: 1, untraced: 1 })
+    expect(judge([{ ...last, lostRuns: [[111, 111]] }], nothingKept, [death])).toMatchObject({ withProcess: 0, untraced: 1 })
+  })
+
   test('a write that was never acknowledged cannot be lost', () => {
     expect(judge([client('here', acks('a/1', 1, 10), [[500, 600]])], nothingKept).lost).toBe(0)
   })
