@@ -66,6 +66,7 @@ async function timed(step: Step, quick: boolean, logs: string): Promise<StepResu
   if (failed > 0) {
     say(`  FAILED  ${step.name}  ${seconds}${counted}: ${step.about}`)
     for (const failure of result.failures.slice(0, tailLines)) say(`    ${failure}`)
+    if (step.kind === 'suite') for (const line of evidenceIn(logFile)) say(`    ${line}`)
     if (step.kind !== 'look') say(`  the end of its output (all of it: ${logFile}):\n${indent(readTail(logFile))}`)
   } else say(`  ${passed === 0 && skipped > 0 ? 'skipped' : 'ok'}  ${step.name}  ${seconds}${counted}`)
   return result
@@ -107,6 +108,14 @@ async function runSuite(step: Extract<Step, { kind: 'suite' }>, leaveOut: string
   const result = suiteResult(step.name, readJson<VitestReport>(report), ended.code, readJson<SkipReason[]>(reasons) ?? [])
   if (ended.timedOut) return { ...result, failures: [`no end within ${step.deadlineMs / 1000} s`, ...result.failures] }
   return leaveOut === null ? result : { ...result, skips: [`all ${result.count.skipped} tests of ${step.name}: ${leaveOut}`] }
+}
+
+/** What failed tests told of their incident: an image that is thrown away afterwards keeps no logs. */
+function evidenceIn(logFile: string): readonly string[] {
+  return readFileSync(logFile, 'utf8')
+    .split('\n')
+    .filter((line) => line.includes('evidence: '))
+    .slice(0, 5 * tailLines)
 }
 
 function sumUp(results: readonly StepResult[], logs: string): number {

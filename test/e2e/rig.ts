@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFailed } from 'vitest'
 import type { GroupStatus } from '../../src/cli/ask.ts'
 import { OperatorError } from '../../src/model/error.ts'
-import type { MarkReport } from '../../src/lab/ack-log.ts'
+import type { MarkReport, Outage } from '../../src/lab/ack-log.ts'
 import type { Lab } from '../../src/lab/lab.ts'
 import { raiseLab, takeDown } from '../../src/lab/lab.ts'
 import { ownedDir } from '../../src/lab/leftovers.ts'
@@ -20,6 +20,7 @@ import { startWriter } from '../../src/lab/writer.ts'
 import type { State } from '../../src/model/state.ts'
 import type { View } from '../../src/model/view.ts'
 import { entry, problems, vip } from './ground.ts'
+import { Stalls } from './stalls.ts'
 
 export interface JournalLine {
   readonly atWallMs: number
@@ -42,6 +43,9 @@ interface Limits {
   /** The fault may pass unnoticed by clients: writes that simply go on count as "flow again". */
   readonly mayBeUnfelt?: boolean
 }
+
+/** The last decisions before a failure. */
+const maxStory = 40
 
 interface Report {
   readonly marks: readonly MarkReport[]
@@ -71,7 +75,11 @@ export function rigFor(name: string, yaml: string, options: RigOptions = {}): ()
   }, 60_000)
   return () => {
     if (rig === undefined) throw new Error('the lab is not up')
-    onTestFailed(() => rig?.keep())
+    const [its, sinceMs] = [rig, Date.now()]
+    onTestFailed(async () => {
+      its.keep()
+      for (const line of await its.story(sinceMs)) console.warn(`evidence: ${line}`)
+    })
     return rig
   }
 }
@@ -96,6 +104,7 @@ export class Rig {
   readonly lab: Lab
   readonly base: string
   readonly #writers: WriterHandle[] = []
+  readonly stalls = new Stalls()
   #kept = false
 
   constructor(lab: Lab, base: string) {
@@ -217,7 +226,7 @@ export class Rig {
   /** `finish`, and the two figures that every test must assert. */
   async finishWithin(writer: WriterHandle, outageMs: number, lost = 0): Promise<Report> {
     const report = await this.finish(writer)
-    for (const mark of report.marks) expect(mark.longestOutage.lengthMs, `outage: ${mark.label}`).toBeLessThanOrEqual(outageMs)
+    for (const mark of report.marks) expect(this.outageMs(mark.longestOutage), `outage: ${mark.label}`).toBeLessThanOrEqual(outageMs)
     expect(report.lost, 'acknowledged and gone').toBe(lost)
     return report
   }
@@ -270,6 +279,30 @@ export class Rig {
       .filter((line) => line.atWallMs >= fromMs)
   }
 
+  /** What the agents decided since, in the order of time, and when the machine stood still: what a failed test is judged by where nothing else is left of it. */
+  async story(sinceMs: number): Promise<readonly string[]> {
+    const told: { readonly atMs: number; readonly line: string }[] = []
+    for (const { host, group } of this.lab.record.redisPorts)
+      for (const { atWallMs, rule, because, assertion } of await this.journal(host, group, sinceMs))
+        told.push({ atMs: atWallMs, line: `${host} ${rule ?? assertion ?? ''}: ${because ?? ''}`.slice(0, 160) })
+    const stalledMs = this.stalls.betweenMs(sinceMs, Date.now())
+    const from = new Date(sinceMs).toISOString()
+    return [
+      `${this.lab.record.name} since ${from}; the machine stood still for ${Math.round(stalledMs)} ms of it`,
+      ...told
+        .sort((x, y) => x.atMs - y.atMs)
+        .slice(-maxStory)
+        .map(({ atMs, line }) => `+${atMs - sinceMs} ms ${line}`),
+    ]
+  }
+
+  /** An outage without the time in which the whole machine stood still. */
+  outageMs({ startMs, lengthMs }: Outage): number {
+    const stalledMs = this.stalls.betweenMs(startMs, startMs + lengthMs)
+    if (stalledMs > 0) console.info(`the machine stood still for ${Math.round(stalledMs)} ms of an outage of ${Math.round(lengthMs)} ms`)
+    return lengthMs - stalledMs
+  }
+
   /** No decision broke a safety rule, in any agent, at any time (the core asserts them; a failure goes to the journal). */
   async expectNoBrokenRule(group = 'sessions'): Promise<void> {
     for (const { host } of this.lab.record.redisPorts.filter((m) => m.group === group)) {
@@ -311,6 +344,7 @@ export class Rig {
 
   async down(): Promise<void> {
     for (const writer of this.#writers) await writer.close()
+    this.stalls.end()
     const kept = await this.lab.down({ keepLogs: this.#kept })
     if (kept !== null) {
       const place = join(tmpdir(), `hf-e2e-failed-${this.lab.record.name}-${process.pid}`)
