@@ -8,6 +8,8 @@ import { seal, unseal } from './seal.ts'
 /** Datasets are large and mostly packed by redis already: a higher level costs several times as much for a few percent. */
 const gzipLevel = 1
 const gzipChunkBytes = 256 * 1024
+/** What comes out is written to a disk: see readBytes of store/directory.ts. */
+const gunzipChunkBytes = 1024 * 1024
 
 /** `key`: null where it is not to be encrypted. */
 export function pack(chunks: Chunks, compression: Compression, key: Buffer | null): Chunks {
@@ -18,7 +20,7 @@ export function pack(chunks: Chunks, compression: Compression, key: Buffer | nul
 /** Throws SealBroken, or what zlib says, where it is not what `pack` made. */
 export function unpack(chunks: Chunks, compression: Compression, key: Buffer | null): Chunks {
   const packed = key === null ? chunks : unseal(chunks, key)
-  return compression === 'none' ? packed : piped(packed, createGunzip({ chunkSize: gzipChunkBytes }))
+  return compression === 'none' ? packed : piped(packed, createGunzip({ chunkSize: gunzipChunkBytes }))
 }
 
 /** An error on either side is thrown where it is read; a reader that stops ends the other side. */

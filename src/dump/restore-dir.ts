@@ -20,7 +20,7 @@ export interface RestoreDir {
   readonly part: string
   /** The folder was not there before. */
   readonly isMade: boolean
-  /** Returns when the one before is written: the next is made meanwhile. */
+  /** Gathered until it is worth a write. Returns when what was gathered before is written: the next is made meanwhile. */
   readonly write: (chunk: Buffer) => Promise<void>
   /** All is written: dump.rdb is the file from here on, also after a power cut. */
   readonly commit: () => Promise<void>
@@ -40,6 +40,8 @@ const ours = /^(dump\.rdb|dump\.rdb\.\d+\.part|redis\.conf|redis\.log|redis\.soc
 const spareBytes = 16 * 1024 * 1024
 /** Written down while the rest still comes: the end need not wait for all of it. */
 const syncEveryBytes = 64 * 1024 * 1024
+/** A store over a network gives pieces of some KiB, and each write of its own costs as much as many of them. */
+const writeBytes = 1024 * 1024
 
 /** Throws where it cannot be used. Changes nothing. */
 export async function checkDir(path: string, bytes: number): Promise<void> {
@@ -152,8 +154,20 @@ function writer(handle: FileHandle, file: string, target: string, path: string):
   const fails = (error: Error): void => {
     failed ??= error
   }
-  const written = async (chunk: Buffer): Promise<void> => {
-    for (let at = 0; at < chunk.length; ) at += (await handle.write(chunk, at)).bytesWritten
+  let gathered: Buffer[] = []
+  let gatheredBytes = 0
+  const written = async (chunks: readonly Buffer[], bytes: number): Promise<void> => {
+    const { bytesWritten } = await handle.writev(chunks)
+    // Less than it was given, when the disk is nearly full.
+    const rest = bytesWritten === bytes ? null : Buffer.concat(chunks).subarray(bytesWritten)
+    for (let at = 0; rest !== null && at < rest.length; ) at += (await handle.write(rest, at)).bytesWritten
+  }
+  const writeGathered = async (): Promise<void> => {
+    await writing
+    if (failed !== null) throw failed
+    if (gatheredBytes > 0) writing = written(gathered, gatheredBytes).catch(fails)
+    gathered = []
+    gatheredBytes = 0
   }
   const tried = async (work: () => Promise<void>): Promise<void> => {
     try {
@@ -165,10 +179,11 @@ function writer(handle: FileHandle, file: string, target: string, path: string):
   return {
     write: (chunk) =>
       tried(async () => {
-        await writing
-        if (failed !== null) throw failed
-        writing = written(chunk).catch(fails)
-        unsynced += chunk.length
+        gathered.push(chunk)
+        gatheredBytes += chunk.length
+        if (gatheredBytes < writeBytes) return
+        unsynced += gatheredBytes
+        await writeGathered()
         if (unsynced < syncEveryBytes) return
         unsynced = 0
         if (isSyncing) return
@@ -182,6 +197,7 @@ function writer(handle: FileHandle, file: string, target: string, path: string):
       }),
     commit: () =>
       tried(async () => {
+        await writeGathered()
         await Promise.all([writing, syncing])
         if (failed !== null) throw failed
         await handle.sync()
