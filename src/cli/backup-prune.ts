@@ -97,7 +97,7 @@ async function pruned(vault: Vault, options: Omit<PruneOptions, 'stream'>): Prom
   const stream = backup.stream === null ? null : { stored: await streamIn(vault), keepMs: backup.stream.keepMs }
   const result = await pruneStore(store, catalog, backup.keep, dueEveryMs(backup, nowWallMs), nowWallMs, { ...options, stream })
   if (vault.signal.aborted) throw new OperatorError('HF817', 'broken off', 'what was begun is ended by the next run')
-  if (!result.ok) throw new OperatorError('HF817', result.why, 'see: holdfast backup list')
+  if (!result.ok) throw new OperatorError('HF817', result.why, `see: holdfast backup list ${vault.group.name}`)
   return result.value
 }
 

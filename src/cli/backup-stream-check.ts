@@ -44,7 +44,8 @@ export async function verifyStream(vault: Vault, since: string | undefined, json
   const broken = stream.broken.filter(({ newer }) => !newer)
   const say = (text: string): void => void (json ? process.stderr : process.stdout).write(text)
   for (const { name, why } of [...found.damaged, ...broken]) say(`${name}  ${pc.red('BAD')}  ${why}\n`)
-  for (const { name, why } of found.unknown) say(`${name}  ${pc.yellow('not known')}  ${why}\n`)
+  for (const [why, names] of byReason(found.unknown))
+    say(`${names[0]}${names.length > 1 ? ` and ${names.length - 1} more` : ''}  ${pc.yellow('not known')}  ${why}\n`)
   for (const { bytes, fromWallMs, toWallMs } of holes)
     say(
       `${pc.red('gap')}  ${bytes === null ? 'another history begins' : `${bytes.to - bytes.from + 1} bytes`}, ${momentWords(fromWallMs)} to ${momentWords(toWallMs)}\n`,
@@ -58,11 +59,23 @@ export async function verifyStream(vault: Vault, since: string | undefined, json
     process.stdout.write(
       `${JSON.stringify({ group: vault.group.name, ...found, broken: stream.broken, gaps: holes, interrupted: vault.signal.aborted }, null, 2)}\n`,
     )
-  refuse(vault, found, broken.length, wanted.length)
+  refuse(vault, found, { broken: broken.length, wanted: wanted.length, gaps: holes.length })
 }
 
-/** Gaps are told, and are no damage: nobody has lost what never came. */
-function refuse({ signal, group }: Vault, { good, damaged, unknown }: Verified, broken: number, wanted: number): void {
+/** One wrong key is the reason of thousands. */
+function byReason(unknown: Verified['unknown']): ReadonlyMap<string, readonly string[]> {
+  const all = new Map<string, string[]>()
+  for (const { why, name } of unknown) all.set(why, [...(all.get(why) ?? []), name])
+  return all
+}
+
+interface Looked {
+  readonly broken: number
+  readonly wanted: number
+  readonly gaps: number
+}
+
+function refuse({ signal, group }: Vault, { good, damaged, unknown }: Verified, { broken, wanted, gaps }: Looked): void {
   if (signal.aborted) throw new OperatorError('HF814', `broken off: ${wanted - good - damaged.length - unknown.length} are left`, 'run it again')
   if (damaged.length + broken > 0)
     throw new OperatorError(
@@ -76,6 +89,12 @@ function refuse({ signal, group }: Vault, { good, damaged, unknown }: Verified, 
       first.about === 'key' ? 'HF813' : 'HF814',
       `${unknown.length} could not be looked at: ${first.why}`,
       first.about === 'key' ? 'name the file with that key: --key-file FILE' : 'mend that, and run it again',
+    )
+  if (gaps > 0)
+    throw new OperatorError(
+      'HF835',
+      `${counted(gaps, 'gap')}: no moment within can be restored`,
+      `holdfast backup stream ${group.name} shows what can be; only what is new: --since 1d`,
     )
 }
 
@@ -113,11 +132,13 @@ async function isGone(store: Vault['store'], { name }: StoredSegment, signal: Ab
   return now.ok && !now.value.some((object) => object.name === name)
 }
 
-/** `2h`, `7d`, or a moment in UTC. */
+const unitMs: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 24 * 3_600_000 }
+
+/** `30m`, `2h`, `7d`, or a moment in UTC. */
 function sinceOf(text: string, nowWallMs: number): number {
-  const ago = /^(\d{1,5})([hd])$/.exec(text)
-  if (ago !== null) return nowWallMs - Number(ago[1]) * (ago[2] === 'h' ? 1 : 24) * 3_600_000
+  const ago = /^(\d{1,5})([mhd])$/.exec(text)
+  if (ago !== null) return nowWallMs - Number(ago[1]) * (unitMs[ago[2] ?? ''] ?? 0)
   const atWallMs = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?Z)?$/.test(text) ? Date.parse(text) : Number.NaN
-  if (Number.isNaN(atWallMs)) throw new OperatorError('HF836', `--since takes 2h, 7d or a moment such as 2026-11-21T17:00Z, not ${text}`, '', 2)
+  if (Number.isNaN(atWallMs)) throw new OperatorError('HF836', `--since takes 30m, 2h, 7d or a moment such as 2026-11-21T17:00Z, not ${text}`, '', 2)
   return atWallMs
 }

@@ -15,7 +15,7 @@ import { openSession } from './ask.ts'
 import type { Vault } from './backup-open.ts'
 import { momentWords } from './backup-words.ts'
 import { drawDifferences, viewsOf } from './restore-keys-draw.ts'
-import { momentRows } from './restore-moment.ts'
+import { momentJson, momentRows } from './restore-moment.ts'
 import { databasesOf, inWords, openSource, usable, type Begun, type Source } from './restore-source.ts'
 import { openPrimary, operator } from './salvage-open.ts'
 
@@ -51,10 +51,17 @@ export async function restoreKeys(vault: Vault, wish: KeysWish): Promise<void> {
       const found = await inWords(vault, 'HF819', () => compare(vault, wish, origin, live))
       const views = await inWords(vault, 'HF819', () => viewsOf(found.items.slice(0, wish.limit), origin.aside.redis, live, vault.signal))
       say(drawDifferences(found, views, { pattern: wish.pattern, from: origin.id, host, expired: origin.expired }))
-      const write = await decided(vault, wish, found, host, say)
-      const result = write ? await carryOut(vault, wish, { found, origin, live }, say) : null
+      const decision = await decided(vault, wish, found, host)
+      const result = decision === 'write' ? await carryOut(vault, wish, { found, origin, live }, say) : null
       if (wish.json) process.stdout.write(`${JSON.stringify(inJson(vault, wish, { found, origin, host, views }, result), null, 2)}\n`)
       if (result !== null) finish(vault, wish, found, result)
+      // A script that believed them written would go on without them.
+      if (decision === 'unasked')
+        throw new OperatorError(
+          'HF818',
+          `${found.items.length} keys would be written; it was not confirmed: nothing was written`,
+          'see it with --dry-run; then add --yes',
+        )
     } finally {
       await origin.aside.close()
     }
@@ -85,25 +92,16 @@ async function open(vault: Vault, { from }: KeysWish, live: RawRedis): Promise<O
   }
 }
 
-async function decided(
-  { group: { name }, signal }: Vault,
-  wish: KeysWish,
-  { items }: Differences,
-  host: string,
-  say: (words: string) => void,
-): Promise<boolean> {
-  if (items.length === 0 || wish.dryRun) return false
-  if (wish.yes) return true
-  if (!process.stdin.isTTY || wish.json) {
-    say(`nothing was written: add --yes\n`)
-    return false
-  }
+async function decided({ group: { name }, signal }: Vault, wish: KeysWish, { items }: Differences, host: string): Promise<'write' | 'look' | 'unasked'> {
+  if (items.length === 0 || wish.dryRun) return 'look'
+  if (wish.yes) return 'write'
+  if (!process.stdin.isTTY || wish.json) return 'unasked'
   const typed = await text({
     message: `Write ${items.length} keys into ${host}? What they have now is kept in a file. Type the group's name to go on:`,
     signal,
   })
   if (isCancel(typed) || typed !== name) throw new OperatorError('HF818', 'the name was not typed: nothing was written', 'it can be run again at any time')
-  return true
+  return 'write'
 }
 
 interface Result {
@@ -147,6 +145,7 @@ function inJson({ group }: Vault, wish: KeysWish, { found, origin, host, views }
   return {
     group: group.name,
     from: origin.id,
+    moment: 'begun' in wish.from && wish.from.begun.moment !== null ? momentJson(wish.from.begun.moment) : null,
     primary: host,
     pattern: wish.pattern,
     differ,

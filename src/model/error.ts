@@ -58,7 +58,7 @@ export const errorCodes = {
   HF832: 'that moment is not in what is archived',
   HF833: 'no such command is in the archived stream',
   HF834: 'a part of the archived stream is damaged or missing',
-  HF835: 'the archived stream is not as it was written',
+  HF835: 'the archived stream has damage or gaps',
   HF836: 'there is no such part of the archived stream',
   HF837: 'the restore over the group was not confirmed',
   HF838: 'the restore over the group stopped before its end',

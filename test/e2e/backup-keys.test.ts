@@ -57,10 +57,15 @@ describe.skipIf(problems.length > 0)('FLUSHALL', { timeout: 60_000 }, () => {
 
     const restore = async (...words: readonly string[]): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> =>
       rig.cli('restore', 'sessions', '--keys', 'user:*', ...words)
-    const dry = await restore('--backup', id.slice(0, -2), '--json')
+    const dry = await restore('--backup', id.slice(0, -2), '--dry-run', '--json')
     expect([dry.code, JSON.parse(dry.stdout)], dry.stderr).toEqual([
       0,
       expect.objectContaining({ missing: 499, differ: 1, equal: 0, onlyLive: 1, wrote: null }),
+    ])
+    const unasked = await restore('--backup', 'latest')
+    expect([unasked.code, unasked.stderr], 'nobody was there to say yes').toEqual([
+      1,
+      expect.stringMatching(/HF818.*500 keys would be written.*nothing was written/),
     ])
     expect(await rig.redisAt('client', vip, 'DBSIZE'), 'a look writes nothing').toMatch(/2$/)
 

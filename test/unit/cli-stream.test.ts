@@ -159,10 +159,22 @@ describe('verify --stream', () => {
     expect(JSON.parse((await run('verify', 'cache', '--stream', '--json')).replace(/HF835.*/, ''))).toMatchObject({ good: 79, damaged: [{ name }], gaps: [{}] })
   })
 
+  test('a gap alone: exit code 1 as well, and nothing where it lies before what was asked for', async () => {
+    await laid([75, 1])
+    await rm(join(dir, 'store', segmentAt(40)))
+    const text = await run('verify', 'cache', '--stream')
+    expect(text).toContain(`gap  100 bytes, ${moment(40)} to ${moment(38)}`)
+    expect(text).toContain('80 good, 0 bad, 1 gap')
+    expect(text).toContain('HF835 1 gap: no moment within can be restored')
+    expect(await run('verify', 'cache', '--stream', '--since', '90m')).toMatch(/^2 good, 0 bad, no gap; [^\n]*\n$/)
+  })
+
   test('another key, none, both ways at once, no moment, nothing there', async () => {
     expect(await run('verify', 'cache', '--stream')).toBe('HF836 nothing is archived of the stream of cache')
     await laid([75, 1])
-    expect(await run('verify', 'cache', '--stream', '--key-file', join(dir, 'other'))).toMatch(/HF813 81 could not be looked at: it is encrypted with the key/)
+    expect(await run('verify', 'cache', '--stream', '--key-file', join(dir, 'other'))).toMatch(
+      /^cache\.stream\/\S+ and 80 more {2}not known {2}it is encrypted with the key .*\n0 good, .*\nHF813 81 could not be looked at: it is encrypted with the key/,
+    )
     expect(await run('verify', 'cache', '--stream', '--all')).toBe('HF812 say which: backups, or --stream')
     expect(await run('verify', 'cache', '--all', '--since', '2h')).toBe('HF812 --since is of --stream')
     expect(await run('verify', 'cache', '--stream', '--since', 'noon')).toMatch(/^HF836 --since takes/)
