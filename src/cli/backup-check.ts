@@ -154,7 +154,8 @@ async function verify(vault: Vault, { manifest, tested }: Backup): Promise<Check
   }
 }
 
-async function tryOne(vault: Vault, { manifest, tested }: Backup): Promise<Checked> {
+/** Has a redis load it, here; what comes of it is written beside the backup. */
+export async function tryOne(vault: Vault, { manifest, tested }: Backup): Promise<Checked> {
   const line = progressLine(manifest.id, manifest.rdb.bytes)
   const startedMs = performance.now()
   let bytes = 0

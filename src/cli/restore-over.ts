@@ -12,6 +12,7 @@ import type { RawRedis } from '../redis/raw.ts'
 import { functionsStand, isEmpty, keysIn, memoryLimitOf, nothingDone, survey, wouldTake, writeOver, type Done, type Tally } from '../replay/over.ts'
 import { paced, replicasOf } from '../replay/pace.ts'
 import { openSession, statusOf, type Session } from './ask.ts'
+import { tryOne } from './backup-check.ts'
 import { catalogIn, findBackup, type Vault } from './backup-open.ts'
 import { hold } from './backup-prune.ts'
 import { chosenHost, takeNow } from './backup-take.ts'
@@ -196,8 +197,8 @@ async function kept({ vault, wish, session, say }: Bench): Promise<string> {
       throw new OperatorError(error.code, `no copy of what is there could be kept, so nothing was written: ${error.message}`, error.hint)
     })
     vault.signal.throwIfAborted()
-    const { manifest, state, tested } = findBackup(await catalogIn(vault), id)
-    if (vault.backup.test && state !== 'good')
+    const { manifest, state, tested } = await testedCopy(vault, id)
+    if (state !== 'good')
       throw new OperatorError(
         'HF838',
         `the copy of what is there, ${id}, is ${state}: ${tested?.found ?? ''}`,
@@ -207,6 +208,14 @@ async function kept({ vault, wish, session, say }: Bench): Promise<string> {
     say(`what is there is kept as ${id}, and held\n`)
     return id
   })
+}
+
+/** The agents have tested it, unless they are not to (`test: false`): a copy that no redis has loaded is none. */
+async function testedCopy(vault: Vault, id: string): Promise<Backup> {
+  const copy = findBackup(await catalogIn(vault), id)
+  if (copy.state !== 'untested') return copy
+  await tryOne(vault, copy)
+  return findBackup(await catalogIn(vault), id)
 }
 
 /** A redis with `timeout` has hung up meanwhile on who was silent for so long: while the copy was taken, or the operator thought. */
