@@ -3,7 +3,7 @@
  * (that it restores) stands in a file of its own, so that a manifest never changes.
  */
 
-export type Compression = 'none' | 'gzip'
+export type Compression = 'none' | 'gzip' | 'zstd'
 
 /** What every paper beside a dataset ends with: by it a changed one is noticed. */
 export interface Proof {

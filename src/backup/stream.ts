@@ -2,7 +2,7 @@
  * How the archived replication stream of a group lies in a store: timelines and segments, and what their names say. PURE. Beside the backups and not
  * among them (`GROUP.stream/…`, which can be no group): nobody who lists those has to read past a hundred thousand names.
  */
-import type { Proof } from './manifest.ts'
+import type { Compression, Proof } from './manifest.ts'
 
 /** So many bytes of one history, in one object. `from` and `to`: offsets of its first and last byte. */
 export interface Segment {
@@ -51,7 +51,7 @@ export interface SegmentHead extends Proof, Segment {
   readonly sha256Stream: string
   /** Of the bytes behind the head. */
   readonly stored: { readonly bytes: number; readonly sha256: string }
-  readonly compression: 'none' | 'gzip'
+  readonly compression: Compression
   readonly encryption: { readonly cipher: 'aes-256-gcm'; readonly keyId: string } | null
 }
 

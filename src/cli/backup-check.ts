@@ -3,7 +3,7 @@ import type { Command } from '@commander-js/extra-typings'
 import pc from 'picocolors'
 import type { Backup, Catalog } from '../backup/catalog.ts'
 import type { Said, Tested } from '../backup/manifest.ts'
-import { fetchChecked, FetchFailed } from '../dump/fetch.ts'
+import { codeOf, fetchChecked, FetchFailed } from '../dump/fetch.ts'
 import { recordTested, tryBackup } from '../dump/trial.ts'
 import { OperatorError } from '../model/error.ts'
 import { catalogIn, findBackup, keyFor, withVault, type Vault } from './backup-open.ts'
@@ -148,10 +148,17 @@ async function verify(vault: Vault, { manifest, tested }: Backup): Promise<Check
     return done('good', tested?.fault === 'stored' ? `${rate}: its bytes are right again; holdfast backup test ${manifest.group} ${manifest.id}` : rate)
   } catch (error) {
     if (vault.signal.aborted) return done('unknown', 'broken off')
-    if (error instanceof FetchFailed) return error.about === 'data' ? done('bad', await marked(vault, manifest, error.message)) : done('unknown', error.message)
+    if (error instanceof FetchFailed)
+      return error.about === 'data' ? done('bad', await marked(vault, manifest, error.message)) : { ...done('unknown', error.message), ...coded(error) }
     if (error instanceof OperatorError) return { ...done('unknown', error.message), error }
     throw error
   }
+}
+
+/** Of another key, or another host, the whole command is told. */
+function coded(error: FetchFailed): Pick<Checked, 'error'> {
+  const { code, hint } = codeOf(error)
+  return hint === null ? {} : { error: new OperatorError(code, error.message, hint) }
 }
 
 /** Has a redis load it, here; what comes of it is written beside the backup. */

@@ -72,7 +72,7 @@ export function drawShow(backup: Backup, where: string, reach: string | null, no
     ['RDB', `${sizeWords(m.rdb.bytes)} (${m.rdb.bytes} bytes), SHA-256 ${m.rdb.sha256}`],
     [
       'stored',
-      `${sizeWords(m.stored.bytes)} (${m.stored.bytes} bytes${ratio}), ${m.compression === 'gzip' ? 'gzip' : 'not compressed'}, SHA-256 ${m.stored.sha256}`,
+      `${sizeWords(m.stored.bytes)} (${m.stored.bytes} bytes${ratio}), ${m.compression === 'none' ? 'not compressed' : m.compression}, SHA-256 ${m.stored.sha256}`,
     ],
     ['lies in', `${where}, ${m.stored.name}`],
     [

@@ -6,7 +6,7 @@ import pc from 'picocolors'
 import { baseOf } from '../backup/catalog.ts'
 import { coverageOf } from '../backup/coverage.ts'
 import type { StoredSegment } from '../backup/stream.ts'
-import { FetchFailed } from '../dump/fetch.ts'
+import { codeOf, FetchFailed } from '../dump/fetch.ts'
 import { readSegment } from '../dump/segment.ts'
 import { OperatorError } from '../model/error.ts'
 import { catalogIn, streamIn, type Vault } from './backup-open.ts'
@@ -84,12 +84,10 @@ function refuse({ signal, group }: Vault, { good, damaged, unknown }: Verified, 
       `take a backup, so that what comes can be restored from it: holdfast backup take ${group.name}`,
     )
   const [first] = unknown
-  if (first !== undefined)
-    throw new OperatorError(
-      first.about === 'key' ? 'HF813' : 'HF814',
-      `${unknown.length} could not be looked at: ${first.why}`,
-      first.about === 'key' ? 'name the file with that key: --key-file FILE' : 'mend that, and run it again',
-    )
+  if (first !== undefined) {
+    const { code, hint } = codeOf(first)
+    throw new OperatorError(code, `${unknown.length} could not be looked at: ${first.why}`, hint ?? 'mend that, and run it again')
+  }
   if (gaps > 0)
     throw new OperatorError(
       'HF835',

@@ -6,7 +6,7 @@ import pc from 'picocolors'
 import type { Backup } from '../backup/catalog.ts'
 import { SegmentFailed } from '../dump/along.ts'
 import { openBackup, openMoment } from '../dump/aside.ts'
-import { FetchFailed } from '../dump/fetch.ts'
+import { codeOf, FetchFailed } from '../dump/fetch.ts'
 import { reported, type Chunks } from '../dump/measure.ts'
 import { isoWords, streamError, type Moment } from '../dump/moment.ts'
 import { databasesNeeded, memoryNeeded } from '../dump/needs.ts'
@@ -88,8 +88,10 @@ export async function inWords<T>({ signal, group }: Vault, code: ErrorCode, work
     const again = 'nothing was written; run the same command again'
     if (signal.aborted) throw new OperatorError(code, 'broken off', again)
     if (error instanceof SegmentFailed) throw streamError(error, { group: group.name })
-    if (error instanceof FetchFailed)
-      throw new OperatorError(error.about === 'data' ? 'HF816' : error.about === 'key' ? 'HF813' : 'HF814', error.message, `holdfast backup list ${group.name}`)
+    if (error instanceof FetchFailed) {
+      const known = codeOf(error)
+      throw new OperatorError(known.code, error.message, known.hint ?? `holdfast backup list ${group.name}`)
+    }
     if (error instanceof NotLoaded)
       throw new OperatorError(
         code,

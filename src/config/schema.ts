@@ -199,7 +199,7 @@ const backup = z.strictObject({
     (value) => (typeof value === 'string' ? (scheduleProblem(value) ?? undefined) : undefined),
   ),
   keep: keep.optional(),
-  compression: choice(['gzip', 'none'], ['zstd']),
+  compression: choice(['auto', 'gzip', 'none'], ['zstd']),
   encryption_key_file: path(),
   max_mib_per_s: integer(ranges.backupMaxMibPerS, ' MiB; 0: as fast as it goes'),
   test: truth(),

@@ -5,15 +5,17 @@
  * it, and nothing else.
  */
 import type { Manifest } from '../backup/manifest.ts'
+import type { ErrorCode } from '../model/error.ts'
 import type { Store } from '../store/store.ts'
 import { measure, watchRdb, type Chunks } from './measure.ts'
 import { unpack } from './pack.ts'
 import { keyId, SealBroken } from './seal.ts'
+import { hasZstd, noZstd } from './zstd.ts'
 
 /** In words for an operator: the backup, its store or its key is not what it has to be. */
 export class FetchFailed extends Error {
-  /** `key`: another key may open it. `store`: it may be there the next time. `data`: it is damaged, and stays so. */
-  readonly about: 'key' | 'store' | 'data'
+  /** `key`: another key may open it. `store`: it may be there the next time. `here`: another host can read it. `data`: it is damaged, and stays so. */
+  readonly about: 'key' | 'store' | 'here' | 'data'
   constructor(about: FetchFailed['about'], message: string) {
     super(message)
     this.name = 'FetchFailed'
@@ -24,6 +26,7 @@ export class FetchFailed extends Error {
 /** Throws FetchFailed, at the latest at the end; where `signal` ends it, its reason. */
 export async function* fetchRdb(store: Store, manifest: Manifest, key: Buffer | null, signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
   const opener = keyFor(manifest, key)
+  readableHere(manifest)
   const got = await store.get(manifest.stored.name, signal)
   signal.throwIfAborted()
   if (!got.ok) throw new FetchFailed('store', `${store.where}: ${got.why}`)
@@ -63,6 +66,18 @@ export function keyFor({ encryption }: Pick<Manifest, 'encryption'>, key: Buffer
   return key
 }
 
+/** Throws FetchFailed. */
+export function readableHere({ compression }: Pick<Manifest, 'compression'>): void {
+  if (compression === 'zstd' && !hasZstd) throw new FetchFailed('here', noZstd)
+}
+
+/** What an operator is told of it: a code, and what helps; null: that depends on what was wanted. */
+export function codeOf({ about }: Pick<FetchFailed, 'about'>): { readonly code: ErrorCode; readonly hint: string | null } {
+  if (about === 'key') return { code: 'HF813', hint: 'bring the file with that key, or name it: --key-file FILE' }
+  if (about === 'here') return { code: 'HF840', hint: 'run it on a host with Node 22.15 or later' }
+  return { code: about === 'store' ? 'HF814' : 'HF816', hint: null }
+}
+
 /** Judged before anything is made of its end: that the store lost half of a file is what is told then, not what the half looked like. */
 async function* asStored(store: Store, chunks: Chunks, { stored }: Manifest): AsyncGenerator<Buffer, void, undefined> {
   const measured = measure()
@@ -86,7 +101,7 @@ async function* asStored(store: Store, chunks: Chunks, { stored }: Manifest): As
 /** Of what does not open or unpack. */
 export function inWords(error: Error): Error {
   if (error instanceof SealBroken) return new FetchFailed('data', `what is stored does not open: ${error.message}`)
-  // What zlib says: it has a code of its own (Z_DATA_ERROR, Z_BUF_ERROR).
-  if ('code' in error && String(error.code).startsWith('Z_')) return new FetchFailed('data', `what is stored does not unpack: ${error.message}`)
+  // What zlib says: it has a code of its own (Z_DATA_ERROR, Z_BUF_ERROR, ZSTD_error_…).
+  if ('code' in error && String(error.code).startsWith('Z')) return new FetchFailed('data', `what is stored does not unpack: ${error.message}`)
   return error
 }

@@ -16,6 +16,7 @@ import { openStore } from '../store/open.ts'
 import type { Store } from '../store/store.ts'
 import { archive } from './archive.ts'
 import { readCatalog } from './catalog.ts'
+import { compressionHere } from './pack.ts'
 import { pruneStore, type PruneResult } from './prune.ts'
 import { readStream, unprovenIn, type StreamStored } from './stream.ts'
 import { take } from './take.ts'
@@ -69,7 +70,7 @@ async function takeAndTest(job: TakeJob, bench: Bench): Promise<JobLine> {
   const target = told.value
   const { id, group, reason, source, epoch, backup } = job
   tell({ t: 'phase', phase: 'taking' })
-  const order = { id, group, reason, source, epoch, target, store, signal, compression: backup.compression, bytesPerS: backup.maxBytesPerS }
+  const order = { id, group, reason, source, epoch, target, store, signal, compression: compressionHere(backup.compression), bytesPerS: backup.maxBytesPerS }
   const taken = await take({ ...order, key: key.value, wallMs: Date.now, progress: paced(tell) })
   signal.throwIfAborted()
   if (!taken.ok) return failed(taken.why)
@@ -138,7 +139,7 @@ async function archiveStream(job: ArchiveJob, bench: Bench): Promise<void> {
     return catalog.ok ? { ok: true, value: catalog.value.backups.filter(({ condemned }) => condemned === null).map(baseOf) } : catalog
   }
   const now = (): { nowMs: number; wallMs: number } => ({ nowMs: performance.now(), wallMs: Date.now() })
-  const order = { group, host: source.host, store, key: key.value, compression, flushMs: stream.flushMs, epoch, lineage }
+  const order = { group, host: source.host, store, key: key.value, compression: compressionHere(compression), flushMs: stream.flushMs, epoch, lineage }
   await archive({ ...order, target: () => targetOf(job), bases, now, tell, signal })
 }
 

@@ -11,6 +11,7 @@ import { timelineName, type Timeline } from '../backup/stream.ts'
 import { OperatorError } from '../model/error.ts'
 import type { Store } from '../store/store.ts'
 import { along, SegmentFailed, type Archive } from './along.ts'
+import { codeOf } from './fetch.ts'
 import { keyId } from './seal.ts'
 import { readStream } from './stream.ts'
 
@@ -82,8 +83,8 @@ export async function findMoment(order: MomentOrder): Promise<Moment> {
 
 /** Which segment, and what is the matter with it. */
 export function streamError({ about, message, at }: SegmentFailed, { group }: Pick<MomentOrder, 'group'>): OperatorError {
-  if (about === 'key') return new OperatorError('HF813', message, 'bring the file with that key, or name it: --key-file FILE')
-  if (about === 'store') return new OperatorError('HF814', message, 'mend that, and run the same command again')
+  const { code, hint } = codeOf({ about })
+  if (about !== 'data') return new OperatorError(code, message, hint ?? 'mend that, and run the same command again')
   return new OperatorError(
     'HF834',
     message,

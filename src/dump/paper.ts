@@ -138,7 +138,7 @@ const manifest = z
     seen: z.object({ before: seen, after: seen }),
     rdb: z.object({ bytes: count, sha256 }),
     stored: z.object({ name: words, bytes: count, sha256 }),
-    compression: z.enum(['none', 'gzip']),
+    compression: z.enum(['none', 'gzip', 'zstd']),
     encryption,
     ...proof,
   })
@@ -175,7 +175,7 @@ const segment = z
     marks: z.array(z.tuple([count, count])).min(1),
     sha256Stream: sha256,
     stored: z.object({ bytes: count, sha256 }),
-    compression: z.enum(['none', 'gzip']),
+    compression: z.enum(['none', 'gzip', 'zstd']),
     encryption,
     ...proof,
   })

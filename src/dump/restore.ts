@@ -19,7 +19,7 @@ import { isHangUp, untilEnded, untilServes } from '../redis/throwaway.ts'
 import type { Store } from '../store/store.ts'
 import { collector } from './collect.ts'
 import { feed, type Reader } from './feed.ts'
-import { FetchFailed, fetchRdb } from './fetch.ts'
+import { codeOf, FetchFailed, fetchRdb } from './fetch.ts'
 import type { Chunks } from './measure.ts'
 import { SegmentFailed } from './along.ts'
 import { streamError, type Moment } from './moment.ts'
@@ -259,9 +259,9 @@ function inWords(error: Error, { store, manifest, dir, start, replay: replayed }
   if (error instanceof SegmentFailed) return streamError(error, manifest)
   const again = `run the same command again; nothing is left in ${dir}`
   if (error instanceof FetchFailed) {
-    if (error.about === 'key') return new OperatorError('HF813', error.message, 'bring the file with that key, or name it: --key-file FILE')
-    if (error.about === 'store') return new OperatorError('HF814', error.message, again)
-    return new OperatorError('HF816', `${manifest.id} in ${store.where}: ${error.message}`, `use another one: holdfast backup list ${manifest.group}`)
+    const { code, hint } = codeOf(error)
+    if (error.about !== 'data') return new OperatorError(code, error.message, hint ?? again)
+    return new OperatorError(code, `${manifest.id} in ${store.where}: ${error.message}`, `use another one: holdfast backup list ${manifest.group}`)
   }
   if (!isHangUp(error) && !(error instanceof NotServed)) return new OperatorError('HF824', `the restore stopped: ${error.message}`, again)
   const { why, newer } = refusalOf(said, manifest)

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import type { Compression, Said } from '../backup/manifest.ts'
 import { segmentName, type SegmentHead, type StoredSegment } from '../backup/stream.ts'
 import type { Store } from '../store/store.ts'
-import { FetchFailed, inWords, keyFor } from './fetch.ts'
+import { FetchFailed, inWords, keyFor, readableHere } from './fetch.ts'
 import { measure } from './measure.ts'
 import { pack, unpack } from './pack.ts'
 import { allOf, once, prove, readPaper } from './paper.ts'
@@ -99,6 +99,7 @@ async function decodeSegment(object: Buffer, group: string, name: string, key: B
   const packed = object.subarray(headEnd)
   if (packed.length !== head.stored.bytes) throw new FetchFailed('data', `it has ${packed.length} of its ${head.stored.bytes} bytes`)
   if (sha256(packed) !== head.stored.sha256) throw new FetchFailed('data', 'it has other bytes than were stored (SHA-256)')
+  readableHere(head)
   const wanted = head.to - head.from + 1
   const bytes = await allOf(unpack(once(packed), head.compression, opener), wanted).catch((error: Error) => {
     const known = inWords(error)

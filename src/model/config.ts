@@ -96,7 +96,8 @@ export interface BackupConfig {
   /** A cron expression, in UTC; null: only when somebody asks. */
   readonly schedule: string | null
   readonly keep: Keep
-  readonly compression: 'none' | 'gzip'
+  /** `auto`: zstd where this Node has it, gzip elsewhere. */
+  readonly compression: 'auto' | 'gzip' | 'none'
   /** 32 bytes, or 64 hex digits. Absent: not encrypted. */
   readonly encryptionKeyFile?: string
   /** Of the dataset, in a second; null: as fast as it goes. */

@@ -63,6 +63,7 @@ export const errorCodes = {
   HF837: 'the restore over the group was not confirmed',
   HF838: 'the restore over the group stopped before its end',
   HF839: 'the backup cannot be restored over this group',
+  HF840: 'the Node of this host cannot read the backup',
 } as const
 
 export type ErrorCode = keyof typeof errorCodes

@@ -1,12 +1,12 @@
 /** A thousand faults in stored backups of every kind, by a fixed seed: what verify reads finds each of them before anything is restored. */
 import { createHash, randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { backupId, dataName, paperName, type Compression } from '../../src/backup/manifest.ts'
+import { backupId, dataName, paperName } from '../../src/backup/manifest.ts'
 import { readCatalog, readFolder } from '../../src/dump/catalog.ts'
 import { fetchRdb, FetchFailed } from '../../src/dump/fetch.ts'
 import { dice } from '../sim/prng.ts'
 import { faults, type Victim } from './backup-faults.ts'
-import { layBackup, memoryStore, rdbOf, type MemoryStore } from './stored-backups.ts'
+import { compressions, layBackup, memoryStore, rdbOf, type MemoryStore } from './stored-backups.ts'
 
 const seed = 20261121
 const key = randomBytes(32)
@@ -23,7 +23,7 @@ async function stored(rdb: () => Buffer): Promise<Stored> {
   const store = memoryStore()
   const victims: Victim[] = []
   for (const encrypted of [false, true])
-    for (const compression of ['none', 'gzip'] satisfies Compression[]) {
+    for (const compression of compressions) {
       const ids: string[] = []
       for (const second of [1, 2]) {
         const id = backupId(`2026-11-21T18:15:0${second}.000Z`, createHash('sha256').update(`${compression}${encrypted}`).digest('hex').slice(0, 8))

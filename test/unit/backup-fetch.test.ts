@@ -3,16 +3,13 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Manifest } from '../../src/backup/manifest.ts'
 import { FetchFailed, fetchChecked, fetchRdb } from '../../src/dump/fetch.ts'
-import { all, memoryStore, pieces, rdbOf, storedBackup, type MemoryStore } from './stored-backups.ts'
+import { compressionHere } from '../../src/dump/pack.ts'
+import { hasZstd } from '../../src/dump/zstd.ts'
+import { all, compressions, memoryStore, pieces, rdbOf, storedBackup, type MemoryStore } from './stored-backups.ts'
 
 const never = new AbortController().signal
 const [key, otherKey] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)]
-const kinds = [
-  { compression: 'none', encrypted: null },
-  { compression: 'gzip', encrypted: null },
-  { compression: 'none', encrypted: key },
-  { compression: 'gzip', encrypted: key },
-] as const
+const kinds = [null, key].flatMap((encrypted) => compressions.map((compression) => ({ compression, encrypted })))
 
 async function failure(store: MemoryStore, manifest: Manifest, by: Buffer | null = null): Promise<{ about: string; message: string }> {
   const error: unknown = await all(fetchRdb(store, manifest, by, never)).then(
@@ -60,6 +57,21 @@ describe.each(kinds)('a stored backup, $compression, encrypted: $encrypted', ({ 
     const manifest = await storedBackup(store, rdbOf(randomBytes(3_000_000)), compression, encrypted)
     for await (const _ of fetchRdb(store, manifest, encrypted, never)) break
     await expect.poll(store.open).toBe(0)
+  })
+})
+
+describe('zstd', () => {
+  test('is what `auto` means where this Node has it, and gzip elsewhere', () => {
+    expect(['auto', 'gzip', 'none'].map((wanted) => compressionHere(wanted as 'auto' | 'gzip' | 'none'))).toEqual([hasZstd ? 'zstd' : 'gzip', 'gzip', 'none'])
+  })
+
+  test.skipIf(hasZstd)('a backup from a host whose Node has it: not damaged, but to be read there', async () => {
+    const store = memoryStore()
+    const manifest: Manifest = { ...(await storedBackup(store, rdbOf(), 'gzip', null)), compression: 'zstd' }
+    expect(await failure(store, manifest)).toEqual({
+      about: 'here',
+      message: `it is compressed with zstd, which this Node (${process.version}) does not have`,
+    })
   })
 })
 

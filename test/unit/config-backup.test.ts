@@ -34,7 +34,7 @@ test('the least that is needed, and what it comes to', () => {
     store: { kind: 'directory', path: '/x/backups' },
     schedule: '0 * * * *',
     keep: { hourly: 24, daily: 30, weekly: 0, monthly: 0 },
-    compression: 'gzip',
+    compression: 'auto',
     maxBytesPerS: 100 * 1024 ** 2,
     test: true,
     stream: null,

@@ -1,12 +1,13 @@
 /** The archived stream in a store: what was put comes back, and whatever was changed since is found before anybody has a byte of it. */
 import { createHash, randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
+import type { Compression } from '../../src/backup/manifest.ts'
 import { streamFolder, timelineName, type StoredSegment } from '../../src/backup/stream.ts'
 import { FetchFailed } from '../../src/dump/fetch.ts'
 import { encodeSegment, readSegment, type SegmentSaid } from '../../src/dump/segment.ts'
 import { keyId } from '../../src/dump/seal.ts'
 import { putTimeline, readStream } from '../../src/dump/stream.ts'
-import { memoryStore, type MemoryStore } from './stored-backups.ts'
+import { compressions, memoryStore, type MemoryStore } from './stored-backups.ts'
 
 const never = new AbortController().signal
 const [key, otherKey] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)]
@@ -27,12 +28,7 @@ const said: SegmentSaid = {
   ],
 }
 
-async function laid(
-  store: MemoryStore,
-  by: Buffer | null = null,
-  compression: 'none' | 'gzip' = 'gzip',
-  more: Partial<SegmentSaid> = {},
-): Promise<StoredSegment> {
+async function laid(store: MemoryStore, by: Buffer | null = null, compression: Compression = 'gzip', more: Partial<SegmentSaid> = {}): Promise<StoredSegment> {
   const { name, bytes } = await encodeSegment({ ...said, ...more }, stream, compression, by)
   store.objects.set(name, bytes)
   return { ...said, ...more, name, bytes: bytes.length }
@@ -47,44 +43,42 @@ async function failure(store: MemoryStore, stored: StoredSegment, by: Buffer | n
   return { about: error.about, message: error.message }
 }
 
-describe.each([
-  { compression: 'none', by: null },
-  { compression: 'gzip', by: null },
-  { compression: 'none', by: key },
-  { compression: 'gzip', by: key },
-] as const)('a segment, $compression, encrypted: $by', ({ compression, by }) => {
-  test('comes back as redis sent it, with its head', async () => {
-    const store = memoryStore()
-    const stored = await laid(store, by, compression)
-    const { head, bytes, byKey } = await readSegment(store, 'cache', stored, by, never)
-    expect([bytes.equals(stream), byKey]).toEqual([true, by !== null])
-    expect(head).toMatchObject({ ...said, compression, sha256Stream: createHash('sha256').update(stream).digest('hex') })
-  })
+describe.each([null, key].flatMap((by) => compressions.map((compression) => ({ compression, by }))))(
+  'a segment, $compression, encrypted: $by',
+  ({ compression, by }) => {
+    test('comes back as redis sent it, with its head', async () => {
+      const store = memoryStore()
+      const stored = await laid(store, by, compression)
+      const { head, bytes, byKey } = await readSegment(store, 'cache', stored, by, never)
+      expect([bytes.equals(stream), byKey]).toEqual([true, by !== null])
+      expect(head).toMatchObject({ ...said, compression, sha256Stream: createHash('sha256').update(stream).digest('hex') })
+    })
 
-  test('any single bit flips: found', async () => {
-    const store = memoryStore()
-    const stored = await laid(store, by, compression)
-    const whole = store.objects.get(stored.name) ?? Buffer.alloc(0)
-    for (let bit = 0; bit < whole.length * 8; bit += 1) {
-      const changed = Buffer.from(whole)
-      changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7))
-      store.objects.set(stored.name, changed)
-      expect((await failure(store, stored, by)).about, `bit ${bit}`).toBe('data')
-    }
-  })
+    test('any single bit flips: found', async () => {
+      const store = memoryStore()
+      const stored = await laid(store, by, compression)
+      const whole = store.objects.get(stored.name) ?? Buffer.alloc(0)
+      for (let bit = 0; bit < whole.length * 8; bit += 1) {
+        const changed = Buffer.from(whole)
+        changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7))
+        store.objects.set(stored.name, changed)
+        expect((await failure(store, stored, by)).about, `bit ${bit}`).toBe('data')
+      }
+    })
 
-  test('cut off anywhere, or with more behind it: found', async () => {
-    const store = memoryStore()
-    const stored = await laid(store, by, compression)
-    const whole = store.objects.get(stored.name) ?? Buffer.alloc(0)
-    for (let bytes = 0; bytes < whole.length; bytes += 7) {
-      store.objects.set(stored.name, whole.subarray(0, bytes))
-      expect((await failure(store, stored, by)).about).toBe('data')
-    }
-    store.objects.set(stored.name, Buffer.concat([whole, Buffer.from('x')]))
-    expect(await failure(store, stored, by)).toMatchObject({ about: 'data' })
-  })
-})
+    test('cut off anywhere, or with more behind it: found', async () => {
+      const store = memoryStore()
+      const stored = await laid(store, by, compression)
+      const whole = store.objects.get(stored.name) ?? Buffer.alloc(0)
+      for (let bytes = 0; bytes < whole.length; bytes += 7) {
+        store.objects.set(stored.name, whole.subarray(0, bytes))
+        expect((await failure(store, stored, by)).about).toBe('data')
+      }
+      store.objects.set(stored.name, Buffer.concat([whole, Buffer.from('x')]))
+      expect(await failure(store, stored, by)).toMatchObject({ about: 'data' })
+    })
+  },
+)
 
 describe('a segment', () => {
   test('under the name of another one, or of another group: found', async () => {

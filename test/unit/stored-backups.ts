@@ -5,6 +5,7 @@ import { dataName, paperName, type Compression, type Manifest, type Said } from 
 import { pack } from '../../src/dump/pack.ts'
 import { prove } from '../../src/dump/paper.ts'
 import { keyId } from '../../src/dump/seal.ts'
+import { hasZstd } from '../../src/dump/zstd.ts'
 import { byName, type Store } from '../../src/store/store.ts'
 
 export async function all(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
@@ -16,6 +17,10 @@ export async function all(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
 export async function* pieces(data: Buffer, bytes = 60_000): AsyncGenerator<Buffer> {
   for (let at = 0; at < data.length; at += bytes) yield data.subarray(at, at + bytes)
 }
+
+/** What this Node can make and read. */
+export const compressions: readonly Compression[] = ['none', 'gzip', ...(hasZstd ? ['zstd' as const] : [])]
+if (!hasZstd) console.warn('skipped: zstd: this Node does not have it')
 
 /** No redis knows a value of this type. Not random bytes: some of those say that a module's data follow, or that the file ends here. */
 export const ofNoType = Buffer.alloc(300_000, 0x20)
