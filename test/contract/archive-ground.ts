@@ -29,15 +29,18 @@ export interface Archiving {
 }
 
 export class ArchiveGround {
-  readonly redises = new Redises()
-  readonly dir = this.redises.dir
+  readonly redises: Redises
+  readonly dir: string
   readonly store: Store
   readonly #running = new Set<() => Promise<void>>()
   #program: Promise<string> | null = null
 
-  constructor() {
+  /** Of the installed redis-server and a directory, or of others. */
+  constructor({ redisServer, store }: { readonly redisServer?: string; readonly store?: Store } = {}) {
+    this.redises = new Redises('127.0.0.1', redisServer)
+    this.dir = this.redises.dir
     mkdirSync(join(this.dir, 'store'))
-    this.store = openDirectory(join(this.dir, 'store'))
+    this.store = store ?? openDirectory(join(this.dir, 'store'))
   }
 
   primary(...more: readonly string[]): Promise<RealRedis> {
