@@ -44,6 +44,10 @@ interface Limits {
   readonly mayBeUnfelt?: boolean
 }
 
+function errorsOf({ errors }: MarkReport): string {
+  return errors.map(({ kind, count }) => `${kind} × ${count}`).join(', ') || 'no error'
+}
+
 /** The last decisions before a failure. */
 const maxStory = 40
 
@@ -214,9 +218,7 @@ export class Rig {
     const verified = await writer.verify()
     expect(verified.complete, `everything could be read back (${verified.why ?? ''})`).toBe(true)
     expect(verified.rejectedPresent, 'a refused write did not take place').toBe(0)
-    const shown = marks.map(
-      (m) => `${m.label}: outage ${m.longestOutage.lengthMs.toFixed(0)} ms, ${m.errors.map((e) => `${e.kind} × ${e.count}`).join(', ') || 'no error'}`,
-    )
+    const shown = marks.map((m) => `${m.label}: outage ${m.longestOutage.lengthMs.toFixed(0)} ms, ${errorsOf(m)}`)
     console.info(`${shown.join('\n')}\n${acked} acknowledged, ${verified.lost} lost${verified.lost > 0 ? ` ${JSON.stringify(verified)}` : ''}`)
     await writer.cleanup()
     await writer.close()
@@ -226,7 +228,11 @@ export class Rig {
   /** `finish`, and the two figures that every test must assert. */
   async finishWithin(writer: WriterHandle, outageMs: number, lost = 0): Promise<Report> {
     const report = await this.finish(writer)
-    for (const mark of report.marks) expect(this.outageMs(mark.longestOutage), `outage: ${mark.label}`).toBeLessThanOrEqual(outageMs)
+    for (const mark of report.marks)
+      expect(
+        this.outageMs(mark.longestOutage),
+        `outage: ${mark.label} (began ${new Date(mark.longestOutage.startMs).toISOString()}; ${errorsOf(mark)})`,
+      ).toBeLessThanOrEqual(outageMs)
     expect(report.lost, 'acknowledged and gone').toBe(lost)
     return report
   }
