@@ -11,6 +11,7 @@ import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { TakeJob } from '../src/backup/job.ts'
 import { backupId } from '../src/backup/manifest.ts'
+import { hasZstd } from '../src/dump/zstd.ts'
 import { openRaw, RawError, type RawRedis } from '../src/redis/raw.ts'
 import { percentile } from './figures.ts'
 import { peakRssMbOf } from './proc.ts'
@@ -36,7 +37,8 @@ interface Ground {
   readonly children: Set<ChildProcess>
 }
 
-const kinds: readonly BackupKind[] = ['gzip', 'gzip, encrypted', 'as it is']
+const kinds: readonly BackupKind[] = [...(hasZstd ? ['zstd' as const] : []), 'gzip', 'gzip, encrypted', 'as it is']
+const compressions = { zstd: 'auto', gzip: 'gzip', 'gzip, encrypted': 'gzip', 'as it is': 'none' } as const
 
 export async function measureBackup(full: boolean, say: (line: string) => void, signal: AbortSignal): Promise<BackupResult> {
   const dir = mkdtempSync(join(tmpdir(), 'holdfast-bench-backup-'))
@@ -137,7 +139,7 @@ async function take(ground: Ground, kind: BackupKind, index: number): Promise<{ 
       store: { kind: 'directory', path: store },
       schedule: null,
       keep: { hourly: 1, daily: 0, weekly: 0, monthly: 0 },
-      compression: kind === 'as it is' ? 'none' : 'gzip',
+      compression: compressions[kind],
       ...(keyFile === undefined ? {} : { encryptionKeyFile: keyFile }),
       maxBytesPerS: null,
       test: false,
@@ -152,7 +154,7 @@ async function take(ground: Ground, kind: BackupKind, index: number): Promise<{ 
     redisServer: 'redis-server',
   }
   const beganMs = performance.now()
-  const child = spawned(ground.children, process.execPath, ['--max-semi-space-size=2', resolve('dist/backup.js')], 'pipe')
+  const child = spawned(ground.children, process.execPath, ['--max-semi-space-size=2', '--max-old-space-size=96', '--expose-gc', resolve('dist/backup.js')], 'pipe')
   child.stdin?.write(`${JSON.stringify(job)}\n`)
   const peakMb = await peakUntil(child, ended(child, ground.signal))
   return { tookS: (performance.now() - beganMs) / 1000, peakMb }

@@ -28,7 +28,7 @@ export interface ThroughputResult {
   readonly ratio: number
 }
 
-export type BackupKind = 'gzip' | 'gzip, encrypted' | 'as it is'
+export type BackupKind = 'zstd' | 'gzip' | 'gzip, encrypted' | 'as it is'
 
 export interface BackupResult {
   readonly datasetMb: number

@@ -16,6 +16,7 @@ import { openStore } from '../store/open.ts'
 import type { Store } from '../store/store.ts'
 import { archive } from './archive.ts'
 import { readCatalog } from './catalog.ts'
+import { collector } from './collect.ts'
 import { compressionHere } from './pack.ts'
 import { pruneStore, type PruneResult } from './prune.ts'
 import { readStream, unprovenIn, type StreamStored } from './stream.ts'
@@ -25,8 +26,6 @@ import { recordTested, tryBackup } from './trial.ts'
 export type Tell = (line: JobLine | ArchiveLine) => void
 
 const progressEveryMs = 250
-/** What has passed is let go of: left to itself, the runtime waits until there are 64 MiB of it. */
-const collectEveryBytes = 4 * 1024 * 1024
 
 export async function runJob(job: Job | ArchiveJob, tell: Tell, signal: AbortSignal): Promise<void> {
   const opened = await openStore(job.backup.store)
@@ -189,12 +188,11 @@ function streamOf({ group, backup }: Job, { store, key, signal }: Bench): Promis
 /** Told as often as anybody reads it. */
 function paced(tell: Tell): (bytes: number, of: number | null) => void {
   let toldMs = Number.NEGATIVE_INFINITY
-  let collectedBytes = 0
+  const collect = collector()
+  let passed = 0
   return (bytes, of) => {
-    if (bytes - collectedBytes >= collectEveryBytes) {
-      collectedBytes = bytes
-      globalThis.gc?.()
-    }
+    collect(Math.max(0, bytes - passed))
+    passed = bytes
     const nowMs = performance.now()
     if (nowMs - toldMs < progressEveryMs) return
     toldMs = nowMs

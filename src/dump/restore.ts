@@ -108,16 +108,13 @@ async function end(redis: Started, { log, socket }: RestoreDir): Promise<void> {
 /** It ended, or never came to serve. */
 class NotServed extends Error {}
 
-/** The pieces lie outside of the heap, so nothing hurries to give them back; a look at all of it is not for free either. */
-const collectEveryBytes = 256 * 1024 * 1024
-
 /** Written down on its way, where it is what is wanted. */
 async function* fetchedFor(
   { store, manifest, key, replay: replayed, signal, progress }: RestoreOrder,
   dir: RestoreDir,
   done: () => void,
 ): Chunks & AsyncGenerator<Buffer> {
-  const collect = collector(collectEveryBytes)
+  const collect = collector()
   let bytes = 0
   for await (const chunk of fetchRdb(store, manifest, key, signal)) {
     if (replayed === null) await dir.write(chunk)
