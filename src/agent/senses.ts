@@ -25,8 +25,11 @@ const calmCheckMs = 30_000
 const vrrpSettlesMs = 2000
 /** Otherwise so often: somebody may add or remove the address by hand. */
 const calmLookMs = 300
-/** The neighbour table is looked at so often, and what stood in it counts so long: two that claim one address take turns in it. */
-const tableLookMs = 1000
+/**
+ * The neighbour table is looked at so often, and what stood in it counts so long: two that claim one address take turns in it. Both announce it once a
+ * second (keepalived's garp_master_refresh), so whoever looked once a second as well could see the same one for ever.
+ */
+const tableLookMs = 230
 const answererKeptMs = 5000
 /** JSON has no Infinity. */
 const neverMs = 1e12
