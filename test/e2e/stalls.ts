@@ -1,9 +1,10 @@
 /**
- * When the whole machine stood still, all hosts of a lab and their clients at once: a hypervisor that took its processors away. It is seen by a
- * process of real-time priority, which programs that merely compete for a processor do not hold up; so a busy machine excuses nothing here.
+ * When the machine stood still: a hypervisor that took a processor away, and with it whoever ran there, a redis or the writing client. It is seen by one
+ * process of real-time priority on each processor, which programs that merely compete for it do not hold up; so a busy machine excuses nothing here.
  * An outage may be longer by as much: no group of hosts could have served in that time. Must not be used where hosts are judged by each other.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
+import { cpus } from 'node:os'
 
 const everyMs = 10
 /** Less than this is a timer. */
@@ -20,28 +21,39 @@ process.stdin.resume().on('end', () => process.exit())
 `
 
 export class Stalls {
-  readonly #child: ChildProcess
+  readonly #children: readonly ChildProcess[]
   readonly #seen: (readonly [fromMs: number, toMs: number])[] = []
-  #rest = ''
 
   constructor() {
-    this.#child = spawn('chrt', ['--fifo', '50', process.execPath, '-e', watcher], { stdio: ['pipe', 'pipe', 'ignore'] })
-    // Without the right to that priority nothing is seen, and nothing excused.
-    this.#child.on('error', () => {})
-    this.#child.stdout?.on('data', (data: Buffer) => {
-      const lines = `${this.#rest}${data.toString()}`.split('\n')
-      this.#rest = lines.pop() ?? ''
-      for (const line of lines) this.#seen.push(JSON.parse(line) as [number, number])
-    })
+    this.#children = cpus().map((_, cpu) => this.#watch(cpu))
   }
 
-  /** How long the machine stood still between two moments of the wall clock, all in all. */
+  #watch(cpu: number): ChildProcess {
+    const child = spawn('taskset', ['-c', String(cpu), 'chrt', '--fifo', '50', process.execPath, '-e', watcher], { stdio: ['pipe', 'pipe', 'ignore'] })
+    // Without the right to that priority nothing is seen, and nothing excused.
+    child.on('error', () => {})
+    let rest = ''
+    child.stdout.on('data', (data: Buffer) => {
+      const lines = `${rest}${data.toString()}`.split('\n')
+      rest = lines.pop() ?? ''
+      for (const line of lines) this.#seen.push(JSON.parse(line) as [number, number])
+    })
+    return child
+  }
+
+  /** How long a processor stood still between two moments of the wall clock, all in all. */
   betweenMs(fromMs: number, toMs: number): number {
-    return this.#seen.reduce((sum, [from, to]) => sum + Math.max(0, Math.min(to, toMs) - Math.max(from, fromMs)), 0)
+    let [sumMs, countedMs] = [0, fromMs]
+    for (const [from, to] of this.#seen.toSorted((a, b) => a[0] - b[0])) {
+      const [begin, end] = [Math.max(from, countedMs), Math.min(to, toMs)]
+      if (end <= begin) continue
+      sumMs += end - begin
+      countedMs = end
+    }
+    return sumMs
   }
 
   end(): void {
-    this.#child.stdin?.end()
-    this.#child.kill('SIGKILL')
+    for (const child of this.#children) child.kill('SIGKILL')
   }
 }
