@@ -10,7 +10,7 @@ import { hasZstd, zstdCompress, zstdDecompress } from './zstd.ts'
 const gzipLevel = 1
 const packedBytes = 256 * 1024
 /** What comes out is written to a disk: see readBytes of store/directory.ts. */
-const unpackedBytes = 1024 * 1024
+const unpackedBytes = 512 * 1024
 
 /** `key`: null where it is not to be encrypted. */
 export function pack(chunks: Chunks, compression: Compression, key: Buffer | null): Chunks {

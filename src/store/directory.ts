@@ -14,8 +14,8 @@ import { byName, isName, partSuffix, type Store, type StoredObject } from './sto
 /** Nobody writes to a part for so long without having ended. */
 const abandonedMs = 24 * 3_600_000
 
-/** Of a gigabyte in pieces of 64 KiB, reading, handing on and writing cost four times as much as its SHA-256; of this size, as much. */
-const readBytes = 1024 * 1024
+/** Of a gigabyte in pieces of 64 KiB, reading, handing on and writing cost four times as much as its SHA-256; of this size, as much. A larger one only takes more memory. */
+const readBytes = 512 * 1024
 
 /** `path` must be there: a directory that is made where a disk should be mounted would fill the disk below. */
 export function openDirectory(path: string, { silentMs }: Patience = patience): Store {
