@@ -154,7 +154,12 @@ async function take(ground: Ground, kind: BackupKind, index: number): Promise<{ 
     redisServer: 'redis-server',
   }
   const beganMs = performance.now()
-  const child = spawned(ground.children, process.execPath, ['--max-semi-space-size=2', '--max-old-space-size=96', '--expose-gc', resolve('dist/backup.js')], 'pipe')
+  const child = spawned(
+    ground.children,
+    process.execPath,
+    ['--max-semi-space-size=2', '--max-old-space-size=96', '--expose-gc', resolve('dist/backup.js')],
+    'pipe',
+  )
   child.stdin?.write(`${JSON.stringify(job)}\n`)
   const peakMb = await peakUntil(child, ended(child, ground.signal))
   return { tookS: (performance.now() - beganMs) / 1000, peakMb }
