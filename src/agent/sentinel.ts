@@ -19,8 +19,8 @@ import { passwordsOf } from './password-change.ts'
 
 /** A look at /proc and at what was last heard: nothing is asked in calm times. */
 const lookEveryMs = 1000
-/** After a change, every answer from before it is over by then. */
-const settledMs = 3000
+/** A look that is under way is over by then. */
+const lookedMs = 3000
 /** While it does not run. */
 const againMs = 200
 const askDeadlineMs = 1000
@@ -170,7 +170,7 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
     if (process === null) return failed(`the Sentinel of ${host} is external: its file is not ours to change`)
     if (renewing) return failed(`the Sentinel of ${host} is being given an id already`)
     renewing = true
-    const endMs = monotonicMs() + settledMs
+    const endMs = monotonicMs() + lookedMs
     while (looking && monotonicMs() < endMs) await new Promise((resolve) => setTimeout(resolve, hearEveryMs))
     try {
       if (looking) return failed(`the Sentinel of ${host} cannot be looked after: see the log of its agent`)
@@ -216,7 +216,7 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
     if (isSlow && probe.reach === 'answers') await hasten(pid)
     // What was asked before the last change says nothing about it.
     const isNews = monotonicMs() - probe.ageMs > changedAtMs
-    if (isForgotten(probe)) await teach()
+    if (probe.reach === 'forgot') await teach()
     else if (probe.reach === 'answers' && probe.facts !== null && isNews) await settle(probe.facts.settings)
   }
 
@@ -272,9 +272,13 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
       )
   }
 
-  /** What was heard right after a change may be from before it. */
-  function isForgotten(probe: SentinelProbe): boolean {
-    return probe.reach === 'forgot' && monotonicMs() - changedAtMs > settledMs
+  /** What was heard may be from before the last change, and a Sentinel that is told once more lets go of its connections: asked anew. */
+  async function hasForgotten(): Promise<boolean> {
+    const opened = await openRedis(target, askDeadlineMs, () => {})
+    if (!opened.ok) return false
+    const answer = await opened.value.call(['SENTINEL', 'GET-MASTER-ADDR-BY-NAME', group.name], askDeadlineMs)
+    opened.value.close()
+    return answer.ok && answer.value === null
   }
 
   /** It does not know the group: somebody has had it forget (SENTINEL REMOVE). */
@@ -287,6 +291,7 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
       complain(`the Sentinel of ${host} does not watch ${group.name}; it is external, and left as it is`, 'alarm')
       return
     }
+    if (!(await hasForgotten())) return
     const auth = ['auth-user', sentinelUser, 'auth-pass', userPassword]
     const monitor = ['MONITOR', group.name, ip, String(port), String(wanted.quorum)]
     await change(`did not know ${group.name} any more: it watches it again, with ${holder} as the primary`, monitor, [...settingWords(wanted).flat(), ...auth])
@@ -298,11 +303,11 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
     if (!opened.ok) return complain(`the Sentinel of ${host} cannot be set as configured: ${opened.why}`, 'alarm')
     const link: RedisLink = opened.value
     try {
-      for (const words of [before, ['SET', group.name, ...set]]) {
-        const answer = words.length === 0 ? null : await link.call(['SENTINEL', ...words], askDeadlineMs)
-        changedAtMs = monotonicMs()
-        if (answer?.ok === false) return complain(`the Sentinel of ${host} cannot be set as configured: ${answer.why}`, 'alarm')
-      }
+      // In one go: between the two it would come to redis as nobody in particular, and what sets that right takes its connections away again.
+      const orders = [before, ['SET', group.name, ...set]].filter((words) => words.length > 0)
+      const answers = await Promise.all(orders.map((words) => link.call(['SENTINEL', ...words], askDeadlineMs)))
+      changedAtMs = monotonicMs()
+      for (const answer of answers) if (!answer.ok) return complain(`the Sentinel of ${host} cannot be set as configured: ${answer.why}`, 'alarm')
       note('started', `the Sentinel of ${host} ${what}`)
     } finally {
       link.close()
@@ -320,7 +325,7 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
   /** Without a majority of Sentinels that watch it, a primary refuses writes: the next look would be late. */
   function heard(): void {
     const own = options.probe().find((p) => p.host === host)
-    if (own !== undefined && !looking && isForgotten(own)) lookIn(0)
+    if (own?.reach === 'forgot' && !looking) lookIn(0)
   }
 
   lookIn(0)
