@@ -199,7 +199,11 @@ const backup = z.strictObject({
     (value) => (typeof value === 'string' ? (scheduleProblem(value) ?? undefined) : undefined),
   ),
   keep: keep.optional(),
-  compression: choice(['auto', 'gzip', 'none'], ['zstd']),
+  compression: leaf(
+    'auto, gzip, none',
+    (value) => (['auto', 'gzip', 'none'] as const).find((word) => word === value),
+    (value) => (value === 'zstd' ? '`zstd` is what `auto` means where Node has it (22.15 and later): write auto' : undefined),
+  ),
   encryption_key_file: path(),
   max_mib_per_s: integer(ranges.backupMaxMibPerS, ' MiB; 0: as fast as it goes'),
   test: truth(),
