@@ -52,6 +52,17 @@ const withWitness: readonly Incident[] = [
       await s.lasts(1500)
     },
   },
+  // Before the even split: after votes that were given in vain one replica less is too few, and the primary is elected anew (ADR 9, limits).
+  {
+    name: 'one replica is alone, a client with it: nothing happens on the other side',
+    twoWritersMs: 0,
+    primary: 'stays',
+    keptAtMost: 0,
+    act: async (s) => {
+      await s.split([s.primary, ...s.replicas.slice(1), w, 'client2'], [s.replica, 'client'])
+      await s.lasts(1500)
+    },
+  },
   {
     name: 'an even split, two members on either side of it: nobody is elected, nobody writes',
     twoWritersMs: 0,
@@ -61,16 +72,6 @@ const withWitness: readonly Incident[] = [
       await s.split([s.primary, s.replica, 'client2'], [...s.replicas.slice(1), w, 'client'])
       await s.lasts(1200)
       await s.nobodyWrites(600)
-    },
-  },
-  {
-    name: 'one replica is alone, a client with it: nothing happens on the other side',
-    twoWritersMs: 0,
-    primary: 'stays',
-    keptAtMost: 0,
-    act: async (s) => {
-      await s.split([s.primary, ...s.replicas.slice(1), w, 'client2'], [s.replica, 'client'])
-      await s.lasts(1500)
     },
   },
   {
