@@ -84,7 +84,7 @@ export const steps: readonly Step[] = [
     about: 'end-to-end tests with real programs in namespaces fail',
     kind: 'suite',
     project: 'e2e',
-    deadlineMs: 48 * minuteMs,
+    deadlineMs: 51 * minuteMs,
     slow: true,
     // One after the other: they measure milliseconds, and would measure each other.
     args: ['--no-file-parallelism'],

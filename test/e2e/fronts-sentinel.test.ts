@@ -214,7 +214,8 @@ describe.skipIf(missing.length > 0)('no address at all: HAProxy and Sentinel cli
         name: 'the host of the primary is cut off from everyone',
         twoWritersMs: 0,
         primary: 'moves',
-        keptAtMost: 0,
+        // The last answer of each client may have left the host before the copy for the replicas did (double-writer.ts, Death).
+        keptAtMost: 2,
         outageMs: hostLostMs,
         through,
         act: async (s) => {
