@@ -2,7 +2,7 @@
  * The second half of script/test: runs the steps, tells what each did and for how long, and adds up. The last line is always
  * `N passed, N failed, N skipped`. What is checked is in steps.ts; how it is counted is in tally.ts.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -112,6 +112,7 @@ async function runSuite(step: Extract<Step, { kind: 'suite' }>, leaveOut: string
 
 /** What failed tests told of their incident: an image that is thrown away afterwards keeps no logs. */
 function evidenceIn(logFile: string): readonly string[] {
+  if (!existsSync(logFile)) return []
   return readFileSync(logFile, 'utf8')
     .split('\n')
     .filter((line) => line.includes('evidence: '))

@@ -286,12 +286,14 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
     const serves = options.serves()
     // Told of a replica it would find it down for not being a primary, and fail over.
     if (serves === null) return complain(`the Sentinel of ${host} does not watch ${group.name}: it is told when it is known who serves`, 'waiting')
-    const { host: holder, ip, port } = monitoredOf(config, group, serves.host)
     if (!isOurs) {
       complain(`the Sentinel of ${host} does not watch ${group.name}; it is external, and left as it is`, 'alarm')
       return
     }
     if (!(await hasForgotten())) return
+    // Asking took a moment: who serves may be somebody else by now, and then it is told the next time.
+    if (options.serves()?.host !== serves.host) return
+    const { host: holder, ip, port } = monitoredOf(config, group, serves.host)
     const auth = ['auth-user', sentinelUser, 'auth-pass', userPassword]
     const monitor = ['MONITOR', group.name, ip, String(port), String(wanted.quorum)]
     await change(`did not know ${group.name} any more: it watches it again, with ${holder} as the primary`, monitor, [...settingWords(wanted).flat(), ...auth])

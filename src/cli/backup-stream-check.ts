@@ -65,7 +65,11 @@ export async function verifyStream(vault: Vault, since: string | undefined, json
 /** One wrong key is the reason of thousands. */
 function byReason(unknown: Verified['unknown']): ReadonlyMap<string, readonly string[]> {
   const all = new Map<string, string[]>()
-  for (const { why, name } of unknown) all.set(why, [...(all.get(why) ?? []), name])
+  for (const { why, name } of unknown) {
+    const names = all.get(why)
+    if (names === undefined) all.set(why, [name])
+    else names.push(name)
+  }
   return all
 }
 

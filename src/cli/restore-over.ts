@@ -197,12 +197,13 @@ async function kept({ vault, wish, session, say }: Bench): Promise<string> {
       throw new OperatorError(error.code, `no copy of what is there could be kept, so nothing was written: ${error.message}`, error.hint)
     })
     vault.signal.throwIfAborted()
-    const { manifest, state, tested } = await testedCopy(vault, id)
+    const { manifest, state, found } = await testedCopy(vault, id)
+    vault.signal.throwIfAborted()
     if (state !== 'good')
       throw new OperatorError(
         'HF838',
-        `the copy of what is there, ${id}, is ${state}: ${tested?.found ?? ''}`,
-        'nothing was written; mend that, and run it again',
+        `the copy of what is there, ${id}, is ${state}: ${found}`,
+        `nothing was written, and ${id} lies in the store; mend that, and run it again, or keep none: --no-copy`,
       )
     await hold(vault, manifest, reason)
     say(`what is there is kept as ${id}, and held\n`)
@@ -211,11 +212,11 @@ async function kept({ vault, wish, session, say }: Bench): Promise<string> {
 }
 
 /** The agents have tested it, unless they are not to (`test: false`): a copy that no redis has loaded is none. */
-async function testedCopy(vault: Vault, id: string): Promise<Backup> {
+async function testedCopy(vault: Vault, id: string): Promise<Backup & { readonly found: string }> {
   const copy = findBackup(await catalogIn(vault), id)
-  if (copy.state !== 'untested') return copy
-  await tryOne(vault, copy)
-  return findBackup(await catalogIn(vault), id)
+  if (copy.state !== 'untested') return { ...copy, found: copy.tested?.found ?? '' }
+  const one = await tryOne(vault, copy)
+  return { ...findBackup(await catalogIn(vault), id), found: one.found }
 }
 
 /** A redis with `timeout` has hung up meanwhile on who was silent for so long: while the copy was taken, or the operator thought. */

@@ -49,7 +49,7 @@ export const defaults = {
   backupSchedule: '0 * * * *',
   /** A day by the hour, for what is noticed at once; a month by the day, for what is noticed late. */
   keep: { hourly: 24, daily: 30, weekly: 0, monthly: 0 },
-  /** Of what redis packs already little is left; of the rest much, at some ten seconds of one core for a gigabyte. */
+  /** Of what redis packs already little is left; of the rest much, at some ten seconds of one core for a gigabyte with gzip, and less with zstd. */
   compression: 'auto',
   /** Leaves replication its share of a gigabit network. */
   backupMaxMibPerS: 100,

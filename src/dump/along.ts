@@ -39,6 +39,9 @@ export class SegmentFailed extends FetchFailed {
   }
 }
 
+/** Of what keeps a byte away, what is told: the one that somebody can do something about. */
+const tells: Readonly<Record<FetchFailed['about'], number>> = { store: 0, data: 1, key: 2, here: 3 }
+
 /** From the first to the last of these bytes. Throws SegmentFailed, and the reason of `signal`. */
 export async function* along(archive: Archive, from: number, to: number): AsyncGenerator<Piece, void, undefined> {
   // One segment passes through several forms of itself.
@@ -49,7 +52,7 @@ export async function* along(archive: Archive, from: number, to: number): AsyncG
       return await pieceAt({ ...archive, segments }, at, to)
     } catch (error) {
       archive.signal.throwIfAborted()
-      if (!(error instanceof SegmentFailed) || error.about === 'key') throw error
+      if (!(error instanceof SegmentFailed) || error.about === 'key' || error.about === 'here') throw error
       const stream = await readStream(archive.store, archive.group, archive.key, archive.signal)
       archive.signal.throwIfAborted()
       if (!stream.ok) throw error
@@ -85,9 +88,9 @@ async function pieceAt(archive: Archive, at: number, to: number): Promise<Piece>
       return { from: at, bytes: bytes.subarray(at - head.from, last - head.from + 1), marks: head.marks, name: segment.name }
     } catch (error) {
       if (!(error instanceof FetchFailed)) throw error
-      // Another one may hold the same bytes. If none does, what is damaged is told, and not what is away.
+      // Another one may hold the same bytes. If none does, what another host could restore is not told as damaged, and what is damaged not as away.
       const named = new SegmentFailed(error.about, `${segment.name}: ${error.message}`, at)
-      if (first === null || (first.about === 'store' && named.about !== 'store')) first = named
+      if (first === null || tells[named.about] > tells[first.about]) first = named
     }
   }
   throw first ?? new SegmentFailed('data', `no segment holds the byte at offset ${at}`, at)

@@ -91,6 +91,8 @@ export async function carryOutStream(
     } catch (error) {
       signal.throwIfAborted()
       if (!(error instanceof FetchFailed)) throw error
+      // Another host can read it: what lies within stays, and what lies elsewhere goes.
+      if (error.about === 'here') continue
       return so(`what lies within ${within.name} stays: ${error.message}`)
     }
     const gone = await removeAll(store, doublesOf(within), signal, stillGood)

@@ -202,6 +202,11 @@ export async function caughtUp(redis: RealRedis, of: RealRedis): Promise<void> {
   await until(async () => (await redis.facts()).offset >= offset)
 }
 
+/** Up to which offset this redis has heard of whoever reads from it and says to listen at this port. */
+export async function acknowledgedBy(redis: RealRedis, port: string): Promise<string | undefined> {
+  return new RegExp(`port=${port},state=\\w+,offset=(\\d+)`).exec(String(await redis.call('INFO', 'replication')))?.[1]
+}
+
 export async function until(is: () => Promise<boolean> | boolean, withinMs = 5000): Promise<void> {
   const came = await poll(async () => (await is()) || undefined, { withinMs, everyMs: 5 })
   expect(came, 'it came in time').toBe(true)

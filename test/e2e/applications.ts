@@ -21,6 +21,11 @@ export function clientScript(name: string): string {
   return fileURLToPath(new URL(`./clients/${name}`, import.meta.url))
 }
 
+export interface Kill {
+  readonly fromMs: number
+  readonly toMs: number
+}
+
 export class Application {
   readonly acked: { readonly counter: number; readonly atMs: number }[] = []
   readonly #child: ChildProcess
@@ -52,10 +57,10 @@ export class Application {
     expect(done, `${this.name} writes`).toBe(true)
   }
 
-  /** The longest time without an acknowledged write since then, and the last write before it. */
-  gap(sinceMs: number): { readonly ms: number; readonly after: number | null } {
+  /** The longest time without an acknowledged write in this time, and the last write before it. */
+  gap(sinceMs: number, untilMs = Number.POSITIVE_INFINITY): { readonly ms: number; readonly after: number | null } {
     const first = this.acked.findLastIndex((a) => a.atMs <= sinceMs)
-    const heard = this.acked.slice(Math.max(0, first))
+    const heard = this.acked.slice(Math.max(0, first)).filter((a) => a.atMs <= untilMs)
     let longest: { ms: number; after: number | null } = { ms: 0, after: null }
     for (const [i, ack] of heard.entries()) {
       const next = heard[i + 1]
@@ -66,17 +71,18 @@ export class Application {
 
   /**
    * How many of the acknowledged writes this host's redis does not have. A redis that was killed may have taken one with it: the last answer that
-   * this client had of it (double-writer.ts, Death). `killedAtMs`: shortly before each of them.
+   * this client had of it (double-writer.ts, Death). `kills`: each from shortly before it until this client wrote again.
    */
-  async gone(rig: Rig, host: string, killedAtMs: readonly number[] = []): Promise<number> {
+  async gone(rig: Rig, host: string, kills: readonly Kill[] = []): Promise<number> {
     const gone = JSON.parse(await rig.redis(host, 'EVAL', listGone, '0', `app:${this.name}:`, JSON.stringify(this.acked.map((a) => a.counter)))) as unknown
-    const last = new Set(killedAtMs.map((ms) => this.gap(ms).after))
+    if (!Array.isArray(gone)) throw new Error(`${this.name}: what is gone was not told: ${JSON.stringify(gone)}`)
+    const last = new Set(kills.map(({ fromMs, toMs }) => this.gap(fromMs, toMs).after))
     const [excused, lost] = [[] as number[], [] as number[]]
-    for (const counter of Array.isArray(gone) ? (gone as number[]) : []) (last.has(counter) ? excused : lost).push(counter)
+    for (const counter of gone as number[]) (last.has(counter) ? excused : lost).push(counter)
     if (excused.length > 0) console.info(`${this.name}: ${excused.length} gone with the redis that was killed in the turn of its answer`)
     for (const counter of lost)
       console.info(
-        `${this.name}: ${counter} is gone, acknowledged at ${this.acked.find((a) => a.counter === counter)?.atMs}; kills at ${killedAtMs.join(', ')}`,
+        `${this.name}: ${counter} is gone, acknowledged at ${this.acked.find((a) => a.counter === counter)?.atMs}; kills at ${kills.map(({ fromMs }) => fromMs).join(', ')}`,
       )
     return lost.length
   }

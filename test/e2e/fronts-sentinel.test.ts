@@ -57,12 +57,20 @@ async function playBeside(rig: Rig, incident: Incident, appLimitMs: number, prog
     },
   })
   await application.writes(Date.now(), 50)
+  const toMs = Date.now()
   const gapMs = application.gap(sinceMs).ms
   application.end()
   const primary = (await rig.status())?.primary ?? ''
   console.info(`${incident.name}: ${name} by the Sentinels, ${gapMs} ms`)
   expect(gapMs, `${name}: ${incident.name}`).toBeLessThanOrEqual(appLimitMs)
-  expect(await application.gone(rig, primary, killedAtMs), `acknowledged to ${name} and gone`).toBe(0)
+  expect(
+    await application.gone(
+      rig,
+      primary,
+      killedAtMs.map((fromMs) => ({ fromMs, toMs })),
+    ),
+    `acknowledged to ${name} and gone`,
+  ).toBe(0)
 }
 
 /** Nobody but the primary is well for writes, and each fit replica is for reads, by HAProxy's own account. */

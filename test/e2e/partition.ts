@@ -72,7 +72,7 @@ export async function playIncident(rig: Rig, members: readonly string[], inciden
     { name: 'here', writer: here },
   ]
   const found = await holdInquest(rig.lab, 'sessions', clients, { deaths })
-  const outages = found.reports.map((report) => Math.round(rig.outageMs(report.longestOutage)))
+  const outages = found.reports.map((report) => Math.round(report.longestOutage.lengthMs))
   console.info(
     `${incident.name}: ${describeVerdict(found)}; outages ${outages.join(' and ')} ms; broken for ${mendedAtMs - startedAtMs} ms, well ${wellMs} ms after`,
   )
@@ -83,10 +83,7 @@ export async function playIncident(rig: Rig, members: readonly string[], inciden
   expect(found.overlapMs, `two writers: ${JSON.stringify(found.terms)}`).toBeLessThanOrEqual(incident.twoWritersMs)
   if (incident.outageMs !== undefined) expect(Math.max(...outages), 'the longest time without an acknowledged write').toBeLessThanOrEqual(incident.outageMs)
   expect(found.kept, 'left the accepted history, and kept').toBeLessThanOrEqual(incident.keptAtMost ?? Number.MAX_SAFE_INTEGER)
-  const stalledMs = rig.stalls.betweenMs(startedAtMs, mendedAtMs)
-  if (stalledMs > 0) console.info(`the machine stood still for ${Math.round(stalledMs)} ms: who is primary afterwards proves nothing`)
-  else if (incident.primary !== 'either')
-    expect(after.primary === before.primary ? 'stays' : 'moves', `the primary was ${before.primary}`).toBe(incident.primary)
+  if (incident.primary !== 'either') expect(after.primary === before.primary ? 'stays' : 'moves', `the primary was ${before.primary}`).toBe(incident.primary)
   expect(await rig.writable()).toEqual([after.primary])
   await rig.expectNoBrokenRule()
   for (const host of members)
@@ -143,12 +140,16 @@ function stageFor(
   }
 }
 
+/** A client that has had no answer for longer was not answered in the turn of the loop in which redis died. */
+const answerMs = 100
+
 /** Kills redis there: which process that was. */
 async function deathOfRedis(rig: Rig, host: string): Promise<Death> {
   const runId = /run_id:(\w+)/.exec(await rig.redis(host, 'INFO', 'server'))?.[1] ?? ''
   expect(runId, `${host} answers`).not.toBe('')
+  const fromMs = Date.now() - answerMs
   await rig.lab.kill(host, 'redis')
-  return { runId, fromMs: 0, toMs: Date.now(), lastOnly: true }
+  return { runId, fromMs, toMs: Date.now(), lastOnly: true }
 }
 
 /** A request that must be refused: nothing is switched over while the members do not see each other. */

@@ -3,6 +3,7 @@
  * the replica keeps its link, and a failover in the middle ends the command and nothing else.
  */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -34,7 +35,7 @@ describe.skipIf(problems.length > 0)('a backup over the running group', { timeou
     writeFileSync(keyFile, 'ab'.repeat(32), { mode: 0o600 })
   })
   afterAll(() => rmSync(shared, { recursive: true, force: true }))
-  const theRig = rigFor('restore-over', twoHosts([`backup: { directory: ${store}, schedule: false, test: false, encryption_key_file: ${keyFile} }`]))
+  const theRig = rigFor('restore-over', twoHosts([`backup: { directory: ${store}, schedule: false, encryption_key_file: ${keyFile} }`]))
   const over = (rig: Rig, ...words: readonly string[]) => rig.cli('restore', 'sessions', '--over', ...words)
   let id = ''
 
@@ -49,8 +50,6 @@ describe.skipIf(problems.length > 0)('a backup over the running group', { timeou
       '0',
     )
     expect((await rig.cli('backup', 'take', 'sessions')).code).toBe(0)
-    const tested = await rig.cli('backup', 'test', 'sessions', '--untested')
-    expect(tested.code, tested.stderr).toBe(0)
     id = (await backups(rig))[0]?.manifest.id ?? ''
     await rig.redisAt(
       'client',
@@ -97,7 +96,6 @@ describe.skipIf(problems.length > 0)('a backup over the running group', { timeou
     expect(await rig.redis(primary, 'PEXPIRETIME', 'user:1')).toMatch(/4102444800123$/)
     expect(await syncs(rig, primary), 'the replica kept its link').toEqual(before)
     const [copy, first] = await backups(rig)
-    // The agents test nothing here (test: false): the command had it loaded itself.
     expect([first?.manifest.id, copy?.state, copy?.held?.reason]).toEqual([id, 'good', `before the restore of ${id} over the group`])
 
     const exact = await over(rig, '--backup', id, '--yes-i-mean', 'sessions', '--json')
@@ -107,6 +105,22 @@ describe.skipIf(problems.length > 0)('a backup over the running group', { timeou
     ])
     expect(await sizes(rig)).toEqual([keys, keys])
     expect(await rig.redisAt('client', vip, 'EXISTS', 'new')).toMatch(/0$/)
+  })
+
+  test('the agents are to test nothing: the copy is loaded by the command itself', async () => {
+    const rig = theRig()
+    const file = rig.file('client', 'holdfast.yaml')
+    await writeFile(file, (await readFile(file, 'utf8')).replace('schedule: false,', 'schedule: false, test: false,'))
+    const applied = await rig.cli('apply', '--yes')
+    expect(applied.code, applied.stderr).toBe(0)
+    await rig.redisAt('client', vip, 'SET', 'new', '1')
+    const count = (await backups(rig)).length
+    const done = await over(rig, '--backup', id, '--yes-i-mean', 'sessions')
+    expect([done.code, done.stdout], done.stderr).toEqual([0, expect.stringContaining('0 keys written, 1 removed')])
+    const [copy, ...others] = await backups(rig)
+    expect([copy?.state, copy?.held?.reason, others.length]).toEqual(['good', `before the restore of ${id} over the group`, count])
+    const lone = await rig.cli('backup', 'take', 'sessions')
+    expect([lone.code, (await backups(rig))[0]?.state], lone.stderr).toEqual([0, 'untested'])
   })
 
   test('a failover in the middle: it says how far it came, and the same command does the rest', async () => {

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFailed } from 'vitest'
 import type { GroupStatus } from '../../src/cli/ask.ts'
 import { OperatorError } from '../../src/model/error.ts'
-import type { MarkReport, Outage } from '../../src/lab/ack-log.ts'
+import type { MarkReport } from '../../src/lab/ack-log.ts'
 import type { Lab } from '../../src/lab/lab.ts'
 import { raiseLab, takeDown } from '../../src/lab/lab.ts'
 import { ownedDir } from '../../src/lab/leftovers.ts'
@@ -67,6 +67,7 @@ interface RigOptions {
 /** One lab for the tests of a file: raised before them, down after them; after a failure its logs are kept and named. */
 export function rigFor(name: string, yaml: string, options: RigOptions = {}): () => Rig {
   let rig: Rig | undefined
+  let told: string | undefined
   beforeAll(async () => {
     if (problems.length > 0) {
       console.warn(`skipped: ${name} cannot run here: ${problems.join('; ')}`)
@@ -80,6 +81,9 @@ export function rigFor(name: string, yaml: string, options: RigOptions = {}): ()
   return () => {
     if (rig === undefined) throw new Error('the lab is not up')
     const [its, sinceMs] = [rig, Date.now()]
+    // Whoever takes it twice in one test is told of once.
+    if (told === expect.getState().currentTestName) return rig
+    told = expect.getState().currentTestName
     onTestFailed(async () => {
       its.keep()
       for (const line of await its.story(sinceMs)) console.warn(`evidence: ${line}`)
@@ -230,7 +234,7 @@ export class Rig {
     const report = await this.finish(writer)
     for (const mark of report.marks)
       expect(
-        this.outageMs(mark.longestOutage),
+        mark.longestOutage.lengthMs,
         `outage: ${mark.label} (began ${new Date(mark.longestOutage.startMs).toISOString()}; ${errorsOf(mark)})`,
       ).toBeLessThanOrEqual(outageMs)
     expect(report.lost, 'acknowledged and gone').toBe(lost)
@@ -285,7 +289,7 @@ export class Rig {
       .filter((line) => line.atWallMs >= fromMs)
   }
 
-  /** What the agents decided since, in the order of time, and when the machine stood still: what a failed test is judged by where nothing else is left of it. */
+  /** What the agents decided since, in the order of time, and for how long a processor stood still: what a failed test is judged by where nothing else is left of it. */
   async story(sinceMs: number): Promise<readonly string[]> {
     const told: { readonly atMs: number; readonly line: string }[] = []
     for (const { host, group } of this.lab.record.redisPorts)
@@ -294,19 +298,12 @@ export class Rig {
     const stalledMs = this.stalls.betweenMs(sinceMs, Date.now())
     const from = new Date(sinceMs).toISOString()
     return [
-      `${this.lab.record.name} since ${from}; the machine stood still for ${Math.round(stalledMs)} ms of it`,
+      `${this.lab.record.name} since ${from}; a processor stood still for ${Math.round(stalledMs)} ms of it`,
       ...told
         .sort((x, y) => x.atMs - y.atMs)
         .slice(-maxStory)
         .map(({ atMs, line }) => `+${atMs - sinceMs} ms ${line}`),
     ]
-  }
-
-  /** An outage without the time in which the whole machine stood still. */
-  outageMs({ startMs, lengthMs }: Outage): number {
-    const stalledMs = this.stalls.betweenMs(startMs, startMs + lengthMs)
-    if (stalledMs > 0) console.info(`the machine stood still for ${Math.round(stalledMs)} ms of an outage of ${Math.round(lengthMs)} ms`)
-    return lengthMs - stalledMs
   }
 
   /** No decision broke a safety rule, in any agent, at any time (the core asserts them; a failure goes to the journal). */

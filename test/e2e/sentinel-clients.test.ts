@@ -4,7 +4,7 @@
  * nothing acknowledged is gone. The loss of a host: fronts-sentinel.test.ts.
  */
 import { afterAll, describe, expect, test } from 'vitest'
-import { Application, applicationPrograms } from './applications.ts'
+import { Application, applicationPrograms, type Kill } from './applications.ts'
 import { problems, rigFor, threeWithSentinels, type Rig } from './rig.ts'
 
 describe.skipIf(problems.length > 0)('clients that ask the Sentinels', { timeout: 120_000 }, () => {
@@ -30,11 +30,10 @@ describe.skipIf(problems.length > 0)('clients that ask the Sentinels', { timeout
     for (const [name, argv] of applicationPrograms) applications.push(new Application(rig, name, argv))
     const writer = await rig.writer()
     for (const application of applications) await application.writes(0, 50)
-    const killedAtMs: number[] = []
+    const kills: Kill[] = []
     for (const [what, act] of faults) {
       const { primary } = await rig.untilOk('sessions', 25_000)
       const sinceMs = Date.now()
-      if (act === crash) killedAtMs.push(sinceMs)
       await rig.incident(writer, what, { outageMs: 400, mayBeUnfelt: true }, () => act(rig, primary))
       const answers = await Promise.all(['red-a', 'red-b', 'red-c'].map((host) => rig.switchedAt(host, sinceMs)))
       const told = answers.map((ms) => (ms === null ? null : ms - sinceMs))
@@ -47,10 +46,11 @@ describe.skipIf(problems.length > 0)('clients that ask the Sentinels', { timeout
         console.info(`${what}: ${application.name} ${gapMs} ms`)
         expect(gapMs, `${application.name}: ${what}`).toBeLessThanOrEqual(limitMs(application.name))
       }
+      if (act === crash) kills.push({ fromMs: sinceMs, toMs: Date.now() })
     }
     for (const application of applications) application.end()
     const { primary } = await rig.untilOk('sessions', 25_000)
-    for (const application of applications) expect(await application.gone(rig, primary, killedAtMs), `acknowledged to ${application.name} and gone`).toBe(0)
+    for (const application of applications) expect(await application.gone(rig, primary, kills), `acknowledged to ${application.name} and gone`).toBe(0)
     await rig.finishWithin(writer, 400)
     await rig.expectNoBrokenRule()
   })

@@ -1,7 +1,7 @@
 /**
  * When the machine stood still: a hypervisor that took a processor away, and with it whoever ran there, a redis or the writing client. It is seen by one
  * process of real-time priority on each processor, which programs that merely compete for it do not hold up; so a busy machine excuses nothing here.
- * An outage may be longer by as much: no group of hosts could have served in that time. Must not be used where hosts are judged by each other.
+ * It is told beside a failure, for whoever looks for its cause. It excuses nothing by itself: who ran on that processor is not known.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { cpus } from 'node:os'
@@ -30,7 +30,7 @@ export class Stalls {
 
   #watch(cpu: number): ChildProcess {
     const child = spawn('taskset', ['-c', String(cpu), 'chrt', '--fifo', '50', process.execPath, '-e', watcher], { stdio: ['pipe', 'pipe', 'ignore'] })
-    // Without the right to that priority nothing is seen, and nothing excused.
+    // Without the right to that priority nothing is seen.
     child.on('error', () => {})
     let rest = ''
     child.stdout.on('data', (data: Buffer) => {
@@ -41,7 +41,7 @@ export class Stalls {
     return child
   }
 
-  /** How long a processor stood still between two moments of the wall clock, all in all. */
+  /** How long one processor or another stood still between two moments of the wall clock, all in all. */
   betweenMs(fromMs: number, toMs: number): number {
     let [sumMs, countedMs] = [0, fromMs]
     for (const [from, to] of this.#seen.toSorted((a, b) => a[0] - b[0])) {
