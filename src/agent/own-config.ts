@@ -37,7 +37,7 @@ export interface OwnConfigOptions {
 export function ownConfig(options: OwnConfigOptions): OwnConfig {
   const { config, text, host, problem } = options
   const { file } = config
-  const identity = identityOf(config)
+  const identity = identityOf(text)
   let isTaking = false
 
   async function offer({ text: offered, from, dryRun }: ConfigOffer): Promise<OfferAnswer> {

@@ -56,8 +56,8 @@ export function register(program: Command): void {
 
 async function makePlan(file: string, without: readonly string[]): Promise<Plan> {
   const { config, text } = await loadConfig(file, { files: true })
-  const session = { config, secret: await readSecret(config) }
-  const { hash } = identityOf(config)
+  const session = { config, text, secret: await readSecret(config) }
+  const { hash } = identityOf(text)
   const staying = [...new Set(Object.values(config.groups).flatMap(hostsOf))]
   const first = await Promise.all(staying.map((host) => lookAt(session, host)))
   const texts = first.flatMap((a) => (a.running === null || a.running.hash === hash ? [] : [parsedBefore(a.running, config)]))

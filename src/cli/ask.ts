@@ -20,14 +20,16 @@ import { configStatus, type ConfigStatus } from './same-config.ts'
 
 export interface Session {
   readonly config: Config
+  /** What that was read from. */
+  readonly text: string
   readonly secret: string
   /** Tried where that one is refused, while it is changed. */
   readonly otherSecret?: string
 }
 
 export async function openSession(options: { readonly config: string }): Promise<Session> {
-  const { config } = await loadConfig(options.config)
-  return { config, secret: await readSecret(config) }
+  const { config, text } = await loadConfig(options.config)
+  return { config, text, secret: await readSecret(config) }
 }
 
 export function groupOf(session: Pick<Session, 'config'>, name: string): GroupConfig {
@@ -152,7 +154,7 @@ export async function statusOf(session: Session, only?: string): Promise<readonl
     throw new OperatorError('HF302', failure.why.slice(6), `all hosts need the same secret file; copy it from one that works`)
   }
   const ips = Object.fromEntries(Object.values(session.config.hosts).map((h) => [h.name, h.ip]))
-  const wanted = identityOf(session.config).groups
+  const wanted = identityOf(session.text).groups
   return groups.map((group) => composeStatus(group, answers, ips, wanted[group.name]))
 }
 

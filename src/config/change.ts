@@ -92,7 +92,7 @@ function changesOfGroup(from: Config, to: Config, before: GroupConfig, after: Gr
     if (JSON.stringify(one) === JSON.stringify(two)) return []
     const lease =
       field.lease === true && typeof one === 'number' && typeof two === 'number' ? { lease: two < one ? ('stricter' as const) : ('laxer' as const) } : {}
-    return [{ group: after.name, what: `${field.key} ${shown(one)} → ${shown(two)}`, needs: field.needs, why: field.why, ...lease }]
+    return [{ group: after.name, what: `${field.key}${differing(one, two)}`, needs: field.needs, why: field.why, ...lease }]
   })
   return [...changed, ...changeOfSentinelPassword(before, after), ...changesOfMembers(before, after), ...changesOfHosts(from, to, before, after)]
 }
@@ -174,6 +174,18 @@ function rolesOf(group: GroupConfig, host: string): readonly string[] {
     ['Sentinel', group.sentinel?.hosts.includes(host) === true],
   ] as const
   return roles.flatMap(([role, has]) => (has ? [role] : []))
+}
+
+/** Of what has many keys only those that differ: cut to a length, both would look alike. */
+function differing(one: unknown, two: unknown): string {
+  if (!isBag(one) || !isBag(two)) return ` ${shown(one)} → ${shown(two)}`
+  const keys = [...new Set([...Object.keys(one), ...Object.keys(two)])].filter((key) => JSON.stringify(one[key]) !== JSON.stringify(two[key]))
+  const written = (key: string): string => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+  return `: ${keys.map((key) => `${written(key)}${differing(one[key], two[key])}`).join(', ')}`
+}
+
+function isBag(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function shown(value: unknown): string {

@@ -3,9 +3,10 @@
  * difference, and `paths` and `api.secret_file` are each host's own. Also how a file that another host sends keeps what is this host's own.
  */
 import { createHash } from 'node:crypto'
-import { dirname } from 'node:path'
 import { isMap, parseDocument } from 'yaml'
-import { hostsOf, type Config } from '../model/config.ts'
+import { assert } from '../model/assert.ts'
+import { hostsOf } from '../model/config.ts'
+import { parseConfig } from './parse.ts'
 
 export interface ConfigIdentity {
   readonly hash: string
@@ -13,13 +14,14 @@ export interface ConfigIdentity {
   readonly groups: Readonly<Record<string, string>>
 }
 
-export function identityOf(config: Config): ConfigIdentity {
-  const dir = `${dirname(config.file)}/`
-  const hash = (value: unknown): string =>
-    createHash('sha256')
-      .update(JSON.stringify(value, plainly(dir)))
-      .digest('hex')
-      .slice(0, 12)
+/** Where every text is taken to lie: files are compared as they are named there, wherever the configuration lies on each host. */
+const anywhere = '/holdfast.yaml'
+
+/** Of a text that has been read without a problem. */
+export function identityOf(text: string): ConfigIdentity {
+  const { config } = parseConfig(text, anywhere)
+  assert(config !== undefined, 'the identity of a configuration that cannot be read')
+  const hash = (value: unknown): string => createHash('sha256').update(JSON.stringify(value, inOrder)).digest('hex').slice(0, 12)
   const groups = Object.values(config.groups).map((group) => {
     const hosts = hostsOf(group).map((name) => config.hosts[name] ?? name)
     return [group.name, hash([group, hosts, config.api.port])] as const
@@ -27,9 +29,8 @@ export function identityOf(config: Config): ConfigIdentity {
   return { hash: hash([config.api.port, config.hosts, config.groups]), groups: Object.fromEntries(groups) }
 }
 
-/** Keys in one order; files beside the configuration by the names that stand in it, wherever it lies. */
-const plainly = (dir: string) => (key: string, value: unknown) => {
-  if (typeof value === 'string') return /file|conf|^path$/i.test(key) && value.startsWith(dir) ? value.slice(dir.length) : value
+/** Keys in one order. */
+function inOrder(_: string, value: unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
   return Object.fromEntries(Object.entries(value).sort(([one], [two]) => (one < two ? -1 : 1)))
 }
