@@ -205,8 +205,8 @@ export function careForBackups(options: BackupOptions): BackupCare {
 
   function finish({ shown, process, calledOff }: Run, end: JobEnd, tookMs: number): void {
     const { id, by } = shown
-    const newest = end.ok ? end.glance.newest : null
-    const why = end.ok ? (newest?.id === id && newest.state === 'bad' ? `it does not restore: ${newest.found}` : null) : end.why
+    const bad = end.ok ? [end.glance.newest, end.glance.newestCopy].find((one) => one?.id === id && one.state === 'bad') : null
+    const why = end.ok ? (bad == null ? null : `it does not restore: ${bad.found}`) : end.why
     const failures = last?.failures ?? 0
     if (calledOff === null) last = { atWallMs: Date.now(), id, by, failures: why === null ? 0 : failures + 1, why }
     else restUntilMs = monotonicMs() + restMs

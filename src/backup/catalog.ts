@@ -4,6 +4,7 @@
  */
 import type { Base } from './chain.ts'
 import { isBackupId, papers, type Condemned, type Hold, type Manifest, type Proof, type Tested } from './manifest.ts'
+import { isCopy } from './over-copy.ts'
 import { isOverdue, shrinkings, type Held } from './retention.ts'
 
 /** A paper as far as it could be read. null: there is none. `byKey`: proven with the operator's key. */
@@ -150,13 +151,14 @@ export function heldOf({ manifest, tested, held, state, unclear }: Backup): Held
     judgedAtWallMs: tested?.atWallMs ?? manifest.atWallMs,
     keys: tested?.keys ?? null,
     held: held !== null ? `held by ${held.by}: ${held.reason}` : unclear,
+    isCopy: isCopy(manifest),
   }
 }
 
-/** The youngest good one; one that a wrong clock has dated into the future only where there is no other. */
-export function lastGood({ backups }: Catalog, nowWallMs: number): Backup | null {
-  const good = backups.filter(({ state }) => state === 'good')
-  return good.find(({ manifest }) => manifest.atWallMs <= nowWallMs + hourMs) ?? good[0] ?? null
+/** What `latest` means, in every command: the youngest that is no copy; one that a wrong clock has dated into the future only where there is no other. */
+export function latest({ backups }: Catalog, states: readonly Held['state'][], nowWallMs: number): Backup | null {
+  const wanted = backups.filter(({ state, manifest }) => states.includes(state) && !isCopy(manifest))
+  return wanted.find(({ manifest }) => manifest.atWallMs <= nowWallMs + hourMs) ?? wanted[0] ?? null
 }
 
 export interface Expected {
@@ -175,10 +177,13 @@ const shrunkToldMs = 24 * hourMs
 export function alarmsOf({ backups, others }: Catalog, { dueEveryMs, encrypted }: Expected, nowWallMs: number): readonly string[] {
   const good = backups.filter(({ state }) => state === 'good')
   const future = good.filter(({ manifest }) => manifest.atWallMs > nowWallMs + hourMs)
-  const past = good.slice(future.length)
+  const past = good.slice(future.length).filter(({ manifest }) => !isCopy(manifest))
+  const copies = good.filter(({ manifest }) => isCopy(manifest))
   const [last] = past
   const alarms: string[] = []
   if (backups.length === 0) alarms.push('there is no backup')
+  else if (last === undefined && copies.length > 0)
+    alarms.push(`there is no good backup but what restore --over has kept of a state that was to go: ${listed(copies.map(({ manifest }) => manifest.id))}`)
   else if (last === undefined) alarms.push('none of the backups has been restored in a test with success')
   else if (isOverdue(last.manifest.atWallMs, dueEveryMs, nowWallMs))
     alarms.push(`the last good backup is ${Math.floor((nowWallMs - last.manifest.atWallMs) / hourMs)} hours old`)
@@ -205,6 +210,7 @@ export function alarmsOf({ backups, others }: Catalog, { dueEveryMs, encrypted }
   return alarms
 }
 
-function listed(ids: readonly string[]): string {
+/** So many as fit into a line. */
+export function listed(ids: readonly string[]): string {
   return ids.length <= 3 ? ids.join(', ') : `${ids.slice(0, 3).join(', ')} and ${ids.length - 3} more`
 }

@@ -5,6 +5,7 @@
 import { baseOf, type Backup } from './catalog.ts'
 import type { Base } from './chain.ts'
 import type { Manifest } from './manifest.ts'
+import { isCopy } from './over-copy.ts'
 import { isOverdue } from './retention.ts'
 
 /** Around this moment; null: only when somebody asks. */
@@ -29,8 +30,10 @@ export interface Seen {
 /** What lies in the store, in short. */
 export interface Glance {
   readonly atWallMs: number
+  /** No copy that a restore over the group has kept: it is not what the schedule asked for, and says nothing about how fresh the backups are. */
   readonly newest: Seen | null
   readonly lastGood: Seen | null
+  readonly newestCopy: Seen | null
   /** What a restore to a moment can begin at, the youngest first. */
   readonly bases: readonly Base[]
   readonly count: number
@@ -67,17 +70,22 @@ const retryMs = [5 * minuteMs, 15 * minuteMs, hourMs] as const
 
 /** What is from the future does not count as the newest: a clock that was wrong once would stop all backups until then. */
 export function glanceOf(backups: readonly Backup[], alarms: readonly string[], nowWallMs: number, stream: Glance['stream'] = null): Glance {
-  const seen = backups.map(seenOf).toSorted((a, b) => b.atWallMs - a.atWallMs || (a.id < b.id ? 1 : -1))
-  const past = seen.filter(({ atWallMs }) => atWallMs <= nowWallMs + futureMs)
+  const past = (copies: boolean): readonly Seen[] =>
+    backups
+      .filter(({ manifest }) => isCopy(manifest) === copies && manifest.atWallMs <= nowWallMs + futureMs)
+      .map(seenOf)
+      .toSorted((a, b) => b.atWallMs - a.atWallMs || (a.id < b.id ? 1 : -1))
+  const own = past(false)
   return {
     atWallMs: nowWallMs,
-    newest: past[0] ?? null,
-    lastGood: past.find(({ state }) => state === 'good') ?? null,
+    newest: own[0] ?? null,
+    lastGood: own.find(({ state }) => state === 'good') ?? null,
+    newestCopy: past(true)[0] ?? null,
     bases: backups
       .map(baseOf)
       .filter(({ atWallMs, state }) => state !== 'bad' && atWallMs <= nowWallMs + futureMs)
       .toSorted((a, b) => b.atWallMs - a.atWallMs),
-    count: seen.length,
+    count: backups.length,
     alarms,
     stream,
   }
@@ -117,7 +125,7 @@ export interface NoBase {
  */
 export function whatIsDue(times: Times, tests: boolean, look: Look, last: Attempt | null, noBase: NoBase | null, nowWallMs: number): Due {
   if (look === null || !look.ok) return { what: 'nothing', why: 'the store has not been read' }
-  const { newest } = look.value
+  const { newest, newestCopy } = look.value
   const againMs = last === null || last.failures === 0 ? 0 : last.atWallMs + (retryMs[last.failures - 1] ?? hourMs)
   // A clock that was put back must not make it wait for days.
   if (againMs > nowWallMs && againMs <= nowWallMs + hourMs) return { what: 'nothing', why: `it is tried again at ${clock(againMs)}` }
@@ -126,8 +134,8 @@ export function whatIsDue(times: Times, tests: boolean, look: Look, last: Attemp
   // One that was taken since, and is none to begin at all the same, is not to be followed by another at once.
   const wasTried = newest !== null && noBase !== null && newest.atWallMs >= noBase.sinceWallMs && nowWallMs - newest.atWallMs < retryMs[0]
   if (noBase !== null && !wasTried) return { what: 'backup', why: noBase.why }
-  if (tests && newest?.state === 'untested' && nowWallMs - newest.atWallMs - newest.tookMs > untestedMs)
-    return { what: 'test', id: newest.id, why: 'it was not tested by whoever took it' }
+  const untested = [newest, newestCopy].find((one) => one?.state === 'untested' && nowWallMs - one.atWallMs - one.tookMs > untestedMs)
+  if (tests && untested != null) return { what: 'test', id: untested.id, why: 'it was not tested by whoever took it' }
   return { what: 'nothing', why: times === null ? 'only when somebody asks' : 'the last one is young enough' }
 }
 

@@ -1,6 +1,7 @@
 /**
  * Which backups may go. PURE. Only what was restored in a test counts as a backup here: the last of those never goes, and while none
- * is as young as it should be nothing goes at all, for whatever stopped the backups would otherwise empty the store.
+ * is as young as it should be nothing goes at all, for whatever stopped the backups would otherwise empty the store. What `restore --over` has
+ * kept of a state that was to go (./over-copy.ts) counts as none of them: it would push out the very backup that was restored.
  */
 
 import type { Keep } from '../model/config.ts'
@@ -18,6 +19,8 @@ export interface Held {
   readonly keys: number | null
   /** What a segment of the stream, or an operator, holds on to. */
   readonly held: string | null
+  /** Kept by `restore --over`. */
+  readonly isCopy: boolean
 }
 
 export interface Verdict {
@@ -39,6 +42,8 @@ const hourMs = 3_600_000
 const dayMs = 24 * hourMs
 /** A failed one is evidence for so long. */
 const evidenceMs = 7 * dayMs
+/** One that is not held yet is being tested, or was left by a restore that ended early. */
+const copyMs = dayMs
 /** A dataset that has shrunk to a tenth may be a good backup of an accident. */
 const shrunkTo = 0.1
 /** The last one before that stays so long: an accident is not always noticed the same week. */
@@ -54,7 +59,8 @@ export function prune(backups: readonly Held[], keep: Keep, dueEveryMs: number, 
   const youngestFirst = [...backups].sort((a, b) => b.atWallMs - a.atWallMs || (a.id < b.id ? 1 : -1))
   // What a wrong clock has dated into the future would be the last good one for as long: it is kept, and takes nobody's place.
   const isFuture = ({ atWallMs }: Held): boolean => atWallMs > nowWallMs + hourMs
-  const good = youngestFirst.filter((backup) => backup.state === 'good' && !isFuture(backup))
+  const own = youngestFirst.filter((backup) => !backup.isCopy && !isFuture(backup))
+  const good = own.filter(({ state }) => state === 'good')
   const [last] = good
   const hold = (why: string): Pruning => ({
     verdicts: youngestFirst.map(({ id }) => ({ id, keep: true, why })),
@@ -62,16 +68,19 @@ export function prune(backups: readonly Held[], keep: Keep, dueEveryMs: number, 
     last: null,
   })
   const future = youngestFirst.find((backup) => backup.state === 'good' && isFuture(backup))
+  const hasCopy = youngestFirst.some(({ state, isCopy }) => state === 'good' && isCopy)
   if (last === undefined)
     return hold(
-      future === undefined
-        ? 'no backup has been restored in a test yet: nothing is removed'
-        : 'all good backups are from the future: a clock is wrong, nothing is removed',
+      future !== undefined
+        ? 'all good backups are from the future: a clock is wrong, nothing is removed'
+        : hasCopy
+          ? 'the only good ones are copies that restore --over has kept: nothing is removed'
+          : 'no backup has been restored in a test yet: nothing is removed',
     )
   if (isOverdue(last.atWallMs, dueEveryMs, nowWallMs))
     return hold(`the last good backup is ${Math.floor((nowWallMs - last.atWallMs) / hourMs)} hours old: nothing is removed until there is a younger one`)
   const reasons = reasonsOf(
-    youngestFirst.filter((backup) => backup.state !== 'bad' && !isFuture(backup)),
+    own.filter(({ state }) => state !== 'bad'),
     keep,
   )
   const shrunk = new Map(shrinkings(good).map(({ before, after }) => [before.id, after]))
@@ -82,6 +91,10 @@ export function prune(backups: readonly Held[], keep: Keep, dueEveryMs: number, 
     if (id === last.id) return { id, keep: true, why: held === null ? 'the last good one' : `the last good one; ${held}` }
     if (held !== null) return { id, keep: true, why: held }
     if (isFuture(backup)) return { id, keep: true, why: 'from the future: a clock was wrong' }
+    if (backup.isCopy && state !== 'bad')
+      return nowWallMs - atWallMs < copyMs
+        ? { id, keep: true, why: 'a copy that restore --over has kept: a day, or while it is held' }
+        : { id, keep: false, why: 'a copy that restore --over has kept, and nobody holds' }
     if (state === 'untested')
       return atWallMs > last.atWallMs || nowWallMs - atWallMs < 2 * dueEveryMs
         ? { id, keep: true, why: 'its test is still to come' }

@@ -2,6 +2,7 @@
 import Table from 'cli-table3'
 import pc from 'picocolors'
 import type { Backup, Catalog } from '../backup/catalog.ts'
+import { isCopy } from '../backup/over-copy.ts'
 import type { Verdict } from '../backup/retention.ts'
 import { momentWords, tookWords, sizeWords, spanWords } from './backup-words.ts'
 
@@ -34,7 +35,9 @@ export function drawList(
   for (const { id, kind, bytes, why: reason } of others) table.push([id, '', '', sizeWords(bytes), '', '', pc.yellow(kind), '', reason])
   const stored = [...backups, ...others].reduce((sum, { bytes }) => sum + bytes, 0)
   const good = backups.filter(({ state }) => state === 'good').length
-  const sums = `${backups.length} ${backups.length === 1 ? 'backup' : 'backups'} of ${group}, ${good} good, ${sizeWords(stored)} in ${where}\n`
+  const copies = backups.filter(({ manifest }) => isCopy(manifest)).length
+  const ofThese = copies === 0 ? '' : `, ${copies} of them kept by restore --over`
+  const sums = `${backups.length} ${backups.length === 1 ? 'backup' : 'backups'} of ${group}, ${good} good${ofThese}, ${sizeWords(stored)} in ${where}\n`
   return `${backups.length + others.length === 0 ? '' : `${table.toString()}\n`}${sums}${stream}${drawAlarms(alarms)}`
 }
 

@@ -2,8 +2,9 @@
  * The store of a group, with its key: what every `backup` command and `restore` begin with. Asks no agent, and needs no secret: they run
  * on whatever machine has the configuration, the key and a way to the store, also when all hosts of the group have burned.
  */
-import { alarmsOf, lastGood, type Backup, type Catalog } from '../backup/catalog.ts'
+import { alarmsOf, latest, listed, type Backup, type Catalog } from '../backup/catalog.ts'
 import type { Manifest } from '../backup/manifest.ts'
+import { isCopy } from '../backup/over-copy.ts'
 import { readBackupKey } from '../config/backup-files.ts'
 import { loadConfig } from '../config/load.ts'
 import { scheduleAt } from '../config/schedule.ts'
@@ -91,19 +92,17 @@ export async function streamIn({ store, group, signal, key }: Vault): Promise<St
   return read.value
 }
 
-/** By its id, a beginning of it that no other has, or `latest`: the youngest good one. */
-export function findBackup(catalog: Catalog, wanted: string): Backup {
+/**
+ * By its id, a beginning of it that no other has, or `latest`: the youngest good one, never a copy that `restore --over` has kept. `untested`: `latest`
+ * may be one that was not tested yet.
+ */
+export function findBackup(catalog: Catalog, wanted: string, untested = false): Backup {
   const { group, backups, others } = catalog
   const list = `holdfast backup list ${group}`
   if (wanted === 'latest') {
-    const last = lastGood(catalog, Date.now())
+    const last = latest(catalog, untested ? ['good', 'untested'] : ['good'], Date.now())
     if (last !== null) return last
-    const waiting = backups.filter(({ state }) => state === 'untested').length
-    throw new OperatorError(
-      'HF815',
-      `${group} has no good backup (${backups.length} in all, ${waiting} untested)`,
-      waiting > 0 ? `holdfast backup test ${group} --untested` : list,
-    )
+    throw noneLatest(catalog, list)
   }
   const found = wanted === '' ? [] : backups.filter(({ manifest }) => manifest.id.startsWith(wanted))
   const aside = wanted === '' ? [] : others.filter(({ id }) => id.startsWith(wanted))
@@ -117,6 +116,19 @@ export function findBackup(catalog: Catalog, wanted: string): Backup {
   if (aside[0] !== undefined) throw new OperatorError('HF816', `${aside[0].id} is no backup that can be used: ${aside[0].why}`, list)
   if (one === undefined) throw new OperatorError('HF812', `${group} has no backup ${wanted}`, list)
   return one
+}
+
+function noneLatest({ group, backups }: Catalog, list: string): OperatorError {
+  const own = backups.filter(({ manifest }) => !isCopy(manifest))
+  const copies = backups.flatMap(({ manifest }) => (isCopy(manifest) ? [manifest.id] : []))
+  const waiting = own.filter(({ state }) => state === 'untested').length
+  const beside = copies.length === 0 ? '' : `; latest is never what restore --over has kept of a state that was to go: ${listed(copies)}`
+  const byName = copies.length === 0 ? list : `${list}; to go back to a copy, name its id`
+  return new OperatorError(
+    'HF815',
+    `${group} has no good backup (${own.length} in all, ${waiting} untested)${beside}`,
+    waiting > 0 ? `holdfast backup test ${group} --untested` : byName,
+  )
 }
 
 /** The key for this one; null: it is not encrypted. Throws where it is not the one that is needed. */

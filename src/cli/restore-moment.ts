@@ -85,7 +85,7 @@ export async function momentIn(vault: Vault, catalog: Catalog, wanted: Wanted, o
 /** Nothing that is not proven is restored without a word. */
 function usable(catalog: Catalog, { backup, untested }: MomentOptions): readonly Backup[] {
   if (backup === undefined) return catalog.backups.filter(({ state }) => state === 'good' || (state === 'untested' && untested === true))
-  const one = findBackup(catalog, backup)
+  const one = findBackup(catalog, backup, untested === true)
   if (one.state !== 'good' && untested !== true)
     throw new OperatorError(
       'HF815',

@@ -4,7 +4,8 @@
  * come from is handed in. Run again, it compares anew and does what is left.
  */
 import { isCancel, text } from '@clack/prompts'
-import type { Backup, Catalog } from '../backup/catalog.ts'
+import type { Backup } from '../backup/catalog.ts'
+import { copyReason } from '../backup/over-copy.ts'
 import type { Moment } from '../dump/moment.ts'
 import { mib } from '../dump/needs.ts'
 import { OperatorError } from '../model/error.ts'
@@ -53,14 +54,6 @@ export function overFrom(vault: Vault, begun: Begun): OverFrom {
   return moment === null
     ? { id, words: `--backup ${id}`, usedBytes, moment, open }
     : { id: momentId(moment), words: `--offset ${moment.to} --timeline ${moment.archive.legs.at(-1)?.replid}`, usedBytes, moment, open }
-}
-
-const copyReason = { before: 'before the restore of ', after: ' over the group' } as const
-
-/** What it is called for here: never what an earlier restore has kept of the state that is to go. */
-export function withoutCopies(catalog: Catalog): Catalog {
-  const isCopy = ({ manifest: { reason } }: Backup): boolean => reason.startsWith(copyReason.before) && reason.endsWith(copyReason.after)
-  return { ...catalog, backups: catalog.backups.filter((backup) => !isCopy(backup)) }
 }
 
 interface Bench {
@@ -190,7 +183,7 @@ async function confirmed({ vault, wish, host }: Bench, { before, copy, keepOther
 /** A backup of what is there, held. The answer: its id. */
 async function kept({ vault, wish, session, say }: Bench): Promise<string> {
   const { name } = vault.group
-  const reason = `${copyReason.before}${wish.from.id}${copyReason.after}`
+  const reason = copyReason(wish.from.id)
   return inWords(vault, 'HF838', async () => {
     const id = await takeNow(session, name, reason).catch((error: unknown) => {
       if (!(error instanceof OperatorError)) throw error

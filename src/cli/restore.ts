@@ -20,7 +20,7 @@ import { readVersion } from '../render/redis-directives.ts'
 import { catalogIn, findBackup, keyFor, withVault, type Vault } from './backup-open.ts'
 import { restoreKeys } from './restore-keys.ts'
 import { checkTarget, keysWish, overWish } from './restore-options.ts'
-import { overFrom, restoreOver, withoutCopies } from './restore-over.ts'
+import { overFrom, restoreOver } from './restore-over.ts'
 import { usable, type Begun } from './restore-source.ts'
 import { drawPlan, drawRestored, planJson, restoredJson, type Plan } from './restore-draw.ts'
 import { progressLine, type Progress } from './backup-words.ts'
@@ -31,7 +31,7 @@ export function register(program: Command): void {
     .command('restore')
     .description('a backup, or a moment, into a new redis beside everything that runs; with --keys single keys into the running primary, with --over all of it')
     .argument('<group>')
-    .option('--backup <id>', 'or the beginning of it, or latest: the youngest good one')
+    .option('--backup <id>', 'or the beginning of it, or latest: the youngest good one, never one that --over has kept')
     .option('--time <moment>', 'instead: what the group held at that time (2026-11-21T17:41:59Z), or latest; needs the stream')
     .option('--offset <n>', 'instead: up to this byte of the replication stream')
     .option('--before <command>', "instead: before the last such command: FLUSHALL, 'DEL user:*'; with --time before the last one until then")
@@ -82,13 +82,10 @@ export function register(program: Command): void {
     )
 }
 
-async function begun(vault: Vault, options: MomentOptions & { readonly over?: true | undefined }): Promise<Begun> {
+async function begun(vault: Vault, options: MomentOptions): Promise<Begun> {
   const wanted = wantedBy(options)
   const catalog = await catalogIn(vault)
-  if (wanted === null) {
-    const among = options.over === true && options.backup === 'latest' ? withoutCopies(catalog) : catalog
-    return { backup: chosen(among, options.backup, options.untested === true), moment: null }
-  }
+  if (wanted === null) return { backup: chosen(catalog, options.backup, options.untested === true), moment: null }
   const moment = await momentIn(vault, catalog, wanted, options)
   return { backup: moment.backup, moment }
 }
@@ -108,11 +105,7 @@ function chosen(catalog: Catalog, wanted: string | undefined, untested: boolean)
       `holdfast backup list ${catalog.group}`,
       2,
     )
-  if (wanted === 'latest' && untested) {
-    const last = catalog.backups.find(({ state }) => state !== 'bad')
-    if (last !== undefined) return last
-  }
-  const backup = findBackup(catalog, wanted)
+  const backup = findBackup(catalog, wanted, untested)
   if (backup.state === 'bad' && !untested)
     throw new OperatorError(
       'HF815',

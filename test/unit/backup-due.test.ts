@@ -25,6 +25,7 @@ function stored(...all: readonly Seen[]): Look {
     atWallMs: at('14:00'),
     newest,
     lastGood: all.find(({ state }) => state === 'good') ?? null,
+    newestCopy: null,
     bases: [],
     count: all.length,
     alarms: [],
@@ -80,6 +81,7 @@ describe('due', () => {
     const backup = (text: string) => ({
       manifest: {
         id: text,
+        reason: 'schedule',
         atWallMs: at(text),
         endedAtWallMs: at(text),
         source: seen(0).source,
@@ -91,7 +93,13 @@ describe('due', () => {
       state: 'good',
     })
     const glance = glanceOf([backup('23:00'), backup('13:00')] as never, [], at('14:00'))
-    expect(glance).toMatchObject({ newest: { id: '13:00' }, lastGood: { id: '13:00' }, bases: [{ id: '13:00', replid: 'x', offset: 7 }], count: 2 })
+    expect(glance).toMatchObject({
+      newestCopy: null,
+      newest: { id: '13:00' },
+      lastGood: { id: '13:00' },
+      bases: [{ id: '13:00', replid: 'x', offset: 7 }],
+      count: 2,
+    })
     expect(whatIsDue(times, true, { ok: true, value: glance }, null, null, at('14:00')).what).toBe('backup')
   })
 })

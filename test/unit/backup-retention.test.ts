@@ -13,6 +13,7 @@ const held = (iso: string, more: Partial<Held> = {}): Held => ({
   state: 'good',
   keys: null,
   held: null,
+  isCopy: false,
   ...more,
 })
 const kept = (backups: readonly Held[], wanted: Keep, now: string): readonly string[] =>
@@ -130,13 +131,14 @@ describe('which backups go', () => {
     expect(left).toEqual(['2026-03-06T00:00:00.000Z', '2026-03-05T23:00:00.000Z', '2026-03-04T23:00:00.000Z', '2026-03-02T23:00:00.000Z'])
   })
 
-  test('whatever there is: the last good one stays, and another run right after removes nothing more', () => {
+  test('whatever there is: the last good one that is no copy stays, and another run right after removes nothing more', () => {
     const backup = fc
       .record({
         id: fc.uuid(),
         atWallMs: fc.integer({ min: 0, max: 400 * 24 * hourMs }),
         state: fc.constantFrom('good' as const, 'bad' as const, 'untested' as const),
         held: fc.option(fc.constant('needed')),
+        isCopy: fc.boolean(),
       })
       .map((one) => ({ ...one, judgedAtWallMs: one.atWallMs, keys: null }))
     const wanted = fc.record({ hourly: fc.nat(30), daily: fc.nat(40), weekly: fc.nat(10), monthly: fc.nat(15) })
@@ -145,7 +147,7 @@ describe('which backups go', () => {
         const now = 400 * 24 * hourMs
         const first = prune(backups, policy, 500 * 24 * hourMs, now)
         const stays = new Set(first.verdicts.filter((verdict) => verdict.keep).map(({ id }) => id))
-        const youngest = backups.filter(({ state }) => state === 'good').sort((a, b) => b.atWallMs - a.atWallMs)[0]
+        const youngest = backups.filter(({ state, isCopy }) => state === 'good' && !isCopy).sort((a, b) => b.atWallMs - a.atWallMs)[0]
         const again = prune(
           backups.filter(({ id }) => stays.has(id)),
           policy,
@@ -172,5 +174,61 @@ describe('which backups go', () => {
       why: expect.stringContaining('150002 keys became 0') as string,
     })
     expect(verdictOf('2026-03-31T11:00:00Z', held('2026-03-31T10:40:00Z', { keys: 150_000 }))).toMatchObject({ keep: false })
+  })
+
+  describe('copies that a restore over the group has kept', () => {
+    const hourly: Keep = { hourly: 2, daily: 0, weekly: 0, monthly: 0 }
+    const copy = (iso: string, more: Partial<Held> = {}): Held => held(iso, { isCopy: true, ...more })
+    const said = (backups: readonly Held[], now: string) => prune(backups, hourly, hourMs, at(now))
+
+    test('they take no hour of the backup that was restored, are not the last good one, and shrink nothing', () => {
+      const restored = held('2026-03-01T10:10:00Z', { keys: 60_001 })
+      const spoiled = copy('2026-03-01T10:40:00Z', { keys: 1, held: 'held by anna' })
+      const { last, verdicts } = said([spoiled, restored, held('2026-03-01T11:10:00Z', { keys: 60_000 })], '2026-03-01T11:30:00Z')
+      expect(last).toBe('2026-03-01T11:10:00Z')
+      expect(verdicts.map(({ keep: stays, why }) => [stays, why])).toEqual([
+        [true, 'the last good one'],
+        [true, 'held by anna'],
+        [true, 'hourly'],
+      ])
+    })
+
+    test('released they go, but not on the day on which they were taken: one that is not held yet is just being tested', () => {
+      const backups = [held('2026-03-02T10:10:00Z'), copy('2026-03-01T10:40:00Z'), copy('2026-03-01T10:35:00Z', { state: 'untested' })]
+      expect(said(backups, '2026-03-02T10:30:00Z').verdicts.map(({ keep: stays }) => stays)).toEqual([true, true, true])
+      expect(said(backups, '2026-03-02T11:00:00Z').verdicts.slice(1)).toEqual(
+        backups.slice(1).map(({ id }) => ({ id, keep: false, why: 'a copy that restore --over has kept, and nobody holds' })),
+      )
+    })
+
+    test('only they are good, or young: nothing is removed', () => {
+      const old = [held('2026-03-01T09:00:00Z', { state: 'bad', judgedAtWallMs: 0 }), copy('2026-03-01T10:40:00Z')]
+      expect(said(old, '2026-03-08T10:00:00Z')).toMatchObject({
+        last: null,
+        alarm: 'the only good ones are copies that restore --over has kept: nothing is removed',
+      })
+      const { alarm, verdicts } = said([copy('2026-03-01T10:40:00Z'), held('2026-03-01T01:00:00Z'), held('2026-02-01T01:00:00Z')], '2026-03-01T11:00:00Z')
+      expect([alarm, verdicts.every(({ keep: stays }) => stays)]).toEqual([expect.stringContaining('the last good backup is 10 hours old'), true])
+    })
+
+    test('whatever there is: what becomes of the others is as if they were not there', () => {
+      const backup = fc
+        .record({
+          id: fc.uuid(),
+          atWallMs: fc.integer({ min: 0, max: 100 * hourMs }),
+          state: fc.constantFrom('good' as const, 'bad' as const, 'untested' as const),
+          keys: fc.constantFrom(null, 1, 1000),
+          isCopy: fc.boolean(),
+        })
+        .map((one) => ({ ...one, judgedAtWallMs: one.atWallMs, held: null }))
+      fc.assert(
+        fc.property(fc.uniqueArray(backup, { selector: ({ id }) => id, maxLength: 40 }), (backups) => {
+          const stay = (of: readonly Held[]): readonly string[] =>
+            prune(of, hourly, 10 * hourMs, 100 * hourMs).verdicts.flatMap(({ id, keep: stays }) => (stays ? [id] : []))
+          const own = backups.filter(({ isCopy }) => !isCopy)
+          expect(stay(backups).filter((id) => own.some((one) => one.id === id))).toEqual(stay(own))
+        }),
+      )
+    })
   })
 })

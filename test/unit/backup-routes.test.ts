@@ -47,7 +47,7 @@ const idle: BackupReport = {
   alarms: [],
   stream: null,
 }
-const seeing: BackupReport = { ...idle, glance: { atWallMs: nowMs, newest: good, lastGood: good, count: 1, alarms: [], stream: null } }
+const seeing: BackupReport = { ...idle, glance: { atWallMs: nowMs, newest: good, lastGood: good, newestCopy: null, count: 1, alarms: [], stream: null } }
 
 function served(report: BackupReport, orders: unknown[] = []) {
   return surface({

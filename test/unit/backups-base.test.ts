@@ -34,11 +34,13 @@ const loop = { snapshot: () => seen, note: () => undefined } as unknown as Group
 let backups: Backups
 let jobs: { readonly job: Job; readonly end: (end: JobEnd) => void }[]
 let stored: Base[]
+let copy: Seen | null
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance', 'Date'] })
   jobs = []
   stored = []
+  copy = null
   vi.mocked(startJob).mockImplementation((job) => {
     let end: (how: JobEnd) => void = () => undefined
     const ended = new Promise<JobEnd>((resolve) => {
@@ -60,7 +62,7 @@ const base = (offset: number): Base => ({ id: `at-${offset}`, replid, offset, at
 
 function glance(): Glance {
   const newest = stored[0] === undefined ? null : ({ ...stored[0], source: { host: 'b' } } as unknown as Seen)
-  return { atWallMs: Date.now(), newest, lastGood: newest, bases: stored, count: stored.length, alarms: [], stream: null }
+  return { atWallMs: Date.now(), newest, lastGood: newest, newestCopy: copy, bases: stored, count: stored.length, alarms: [], stream: null }
 }
 
 /** What was begun meanwhile; each look is answered at once. */
@@ -108,4 +110,15 @@ test('one that is none to begin at all the same is not followed by another at on
 test('nothing is taken where there is one', async () => {
   stored = [base(499)]
   expect(await within(3600)).toEqual([])
+})
+
+test('a copy of what is there, taken before a restore over the group, that does not restore: whoever asked for it is told', async () => {
+  stored = [base(499)]
+  await within(10)
+  const asked = backups.of('g')?.take({ from: 'b', reason: 'before the restore of x over the group', by: 'anna' })
+  const id = asked?.ok === true ? asked.id : ''
+  await within(1)
+  copy = { id, state: 'bad', found: 'Short read' } as unknown as Seen
+  await itEnds(499)
+  expect(backups.of('g')?.report().ended).toMatchObject({ id, ok: false, text: expect.stringContaining('it does not restore: Short read') as string })
 })

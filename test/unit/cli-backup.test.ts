@@ -40,13 +40,16 @@ groups:
 afterEach(() => rm(dir, { recursive: true }))
 
 /** So many hours old each, and encrypted; good where `good`. */
-async function stored(hours: readonly number[], { good = true, group = 'cache' } = {}): Promise<readonly string[]> {
+async function stored(
+  hours: readonly number[],
+  { good = true, group = 'cache', reason = 'schedule', keys = 1234, nonce = '00000000' } = {},
+): Promise<readonly string[]> {
   const store = memoryStore()
   const ids: string[] = []
   for (const hour of hours) {
     const atWallMs = (Math.floor(Date.now() / hourMs) - hour) * hourMs
-    const id = backupId(new Date(atWallMs).toISOString(), '00000000')
-    const { sha256 } = await layBackup(store, { id, group, rdb: rdbOf(), compression: 'gzip', key, atWallMs })
+    const id = backupId(new Date(atWallMs).toISOString(), nonce)
+    const { sha256 } = await layBackup(store, { id, group, rdb: rdbOf(), compression: 'gzip', key, atWallMs, reason })
     const said = {
       format: 1,
       id,
@@ -57,7 +60,7 @@ async function stored(hours: readonly number[], { good = true, group = 'cache' }
       found: '',
       loadMs: 1500,
       fetchMs: 10,
-      keys: 1234,
+      keys,
       serverVersion: '7.0.15',
     } as const
     if (good) await putPaper(store, group, 'tested', said, key, signal)
@@ -125,6 +128,52 @@ describe('what there is', () => {
     expect(await refusal('backup', 'list', 'bare')).toContain('HF811')
     expect(await refusal('backup', 'list', 'nobody')).toContain('HF104')
     expect(await refusal('backup', 'list', 'away')).toMatch(/^HF814 .*nowhere is not there \(a disk that is not mounted\?\)/)
+  })
+})
+
+describe('copies that restore --over has kept', () => {
+  const over = { reason: 'before the restore of 20261121T170000Z-00000000 over the group', keys: 1, nonce: '0000c0b1' }
+  const restoreDry = async (...words: readonly string[]): Promise<unknown> =>
+    (JSON.parse(await run('restore', 'cache', '--backup', 'latest', '--no-start', '--dry-run', '--json', ...words)) as { backup: string }).backup
+
+  test('latest is none of them, whatever asks for it', async () => {
+    const [good = '', tested = ''] = await stored([2, 3])
+    const [copy = ''] = await stored([0], over)
+    await stored([1], { ...over, good: false })
+    expect(await run('backup', 'show', 'cache', 'latest')).toContain(good)
+    expect(await run('backup', 'verify', 'cache', 'latest')).toContain(`${good}  good`)
+    expect(await restoreDry()).toBe(good)
+    expect(await restoreDry('--untested')).toBe(good)
+    await rm(join(dir, 'store', paperName('cache', good, 'tested')))
+    expect([await restoreDry(), await restoreDry('--untested')]).toEqual([tested, good])
+    expect(await run('backup', 'show', 'cache', copy), 'by its id').toContain(over.reason)
+  })
+
+  test('there is nothing else: the refusal says so, and names them', async () => {
+    const [copy = ''] = await stored([0], over)
+    await stored([1], { good: false })
+    const words = [
+      ['backup', 'show', 'cache', 'latest'],
+      ['backup', 'test', 'cache', 'latest'],
+      ['restore', 'cache', '--backup', 'latest'],
+      ['restore', 'cache', '--keys', '*', '--backup', 'latest'],
+      ['restore', 'cache', '--over', '--backup', 'latest'],
+    ]
+    for (const command of words)
+      expect(await refusal(...command)).toBe(
+        `HF815 cache has no good backup (1 in all, 1 untested); latest is never what restore --over has kept of a state that was to go: ${copy}`,
+      )
+  })
+
+  test('list: the backup that was restored stays the last good one, and no alarm takes the copy for a backup that shrank', async () => {
+    const [good = ''] = await stored([0])
+    const [copy = ''] = await stored([0], over)
+    await run('backup', 'hold', 'cache', copy, '--reason', over.reason)
+    const text = await run('backup', 'list', 'cache')
+    expect(text).toMatch(new RegExp(`${good} .* the last good one`))
+    expect(text).toMatch(new RegExp(`${copy} .* held by .*: before the restore of`))
+    expect(text).toContain('2 backups of cache, 2 good, 1 of them kept by restore --over, ')
+    expect(text).not.toContain('!')
   })
 })
 

@@ -84,12 +84,13 @@ export interface Laid {
   readonly key: Buffer | null
   readonly atWallMs?: number
   readonly position?: Manifest['position']
+  readonly reason?: string
 }
 
 /** As `take` leaves it: dataset and manifest. */
 export async function layBackup(
   store: MemoryStore,
-  { id, group, rdb, compression, key, atWallMs = 1, position = { epoch: 1, replid: 'a'.repeat(40), offset: 100 } }: Laid,
+  { id, group, rdb, compression, key, atWallMs = 1, position = { epoch: 1, replid: 'a'.repeat(40), offset: 100 }, reason = 'schedule' }: Laid,
 ): Promise<Manifest> {
   const stored = await all(pack(pieces(rdb), compression, key))
   const name = dataName(group, id)
@@ -100,7 +101,7 @@ export async function layBackup(
     group,
     atWallMs,
     endedAtWallMs: atWallMs + 1,
-    reason: 'schedule',
+    reason,
     source: { host: 'redis-b', role: 'replica', why: 'a healthy replica' },
     server: { version: '7.0.15', rdbFormat: 10 },
     position,

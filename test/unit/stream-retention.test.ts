@@ -131,7 +131,7 @@ test('a month of hours, with failovers, gaps and no daily backups: seven days ba
     )
     const before = restorable(stream, bases)
     const { go, holds } = thin(stream, bases, nowMs - kept * hourMs, nowMs)
-    const held = bases.map((one) => ({ ...one, judgedAtWallMs: one.atWallMs, keys: null, held: holds.get(one.id) ?? null }))
+    const held = bases.map((one) => ({ ...one, judgedAtWallMs: one.atWallMs, keys: null, held: holds.get(one.id) ?? null, isCopy: false }))
     const { verdicts } = prune(held, { hourly: 24, daily: 0, weekly: 0, monthly: 0 }, hourMs, nowMs)
     const stays = new Set(verdicts.flatMap(({ id, keep }) => (keep ? [id] : [])))
     bases = bases.filter(({ id }) => stays.has(id))
