@@ -133,5 +133,8 @@ describe('a moment', () => {
     await refused('HF833', '--before', 'FLUSHDB')
     const later = await taken(here, ids.second)
     await expect(cli(here, ['--time', 'latest', '--dry-run'], later.id, false)).rejects.toMatchObject({ code: 'HF815' })
+    const backupOf = async (untested: boolean): Promise<unknown> =>
+      (JSON.parse(await cli(here, ['--time', 'latest', '--dry-run', '--json'], 'latest', untested)) as { backup: unknown }).backup
+    expect([await backupOf(false), await backupOf(true)], 'latest is here what it is everywhere').toEqual([ids.first, later.id])
   })
 })

@@ -152,6 +152,10 @@ describe.skipIf(problems.length > 0)('a backup over the running group', { timeou
     await rig.redisAt('client', vip, 'FLUSHALL')
     const count = (await backups(rig)).length
     // The youngest of all is what the last restore has kept of the state that was to go.
+    // A copy names what was restored over it: only the first line of `show` is its own id.
+    expect((await rig.cli('backup', 'show', 'sessions', 'latest')).stdout.split('\n')[0]).toContain(id)
+    for (const words of [[], ['--keys', 'user:1']])
+      expect((await rig.cli('restore', 'sessions', ...words, '--backup', 'latest', '--dry-run')).stdout, words.join(' ')).toContain(id)
     const done = await over(rig, '--backup', 'latest', '--dry-run')
     expect([done.code, done.stdout], done.stderr).toEqual([0, expect.stringMatching(new RegExp(`^${id} over [^]*none: nothing is there`))])
     const seeded = await over(rig, '--backup', id, '--yes-i-mean', 'sessions')
