@@ -52,6 +52,8 @@ export class Held {
   #rest: Now
   /** Since a part was taken out to be put: when the first byte behind it came. */
   #behind: Now | null = null
+  /** When the first of them came that is not a PING. null: there is none. A PING may lie here for a minute before it; that long nothing waited. */
+  #waits: Now | null = null
 
   constructor(origin: Origin, now: Now) {
     this.origin = origin
@@ -79,6 +81,7 @@ export class Held {
     if (this.#stored === this.to) this.#rest = now
     this.#behind ??= now
     this.#copy(chunk)
+    if (this.#waits === null && !this.#restIsPings()) this.#waits = now
     if (now.nowMs - this.#markedMs >= markEveryMs) {
       // What came shortly after the last mark must not look as if it had come only now.
       if (this.#last !== null && this.#last[0] !== this.#marks.at(-1)?.[0]) this.#marks.push(this.#last)
@@ -109,12 +112,17 @@ export class Held {
   /** The part that was taken last lies in the store. What has come meanwhile is the rest. */
   put(to: number): void {
     this.#stored = to
-    if (this.#behind !== null) this.#rest = this.#behind
+    if (this.#behind === null) this.#waits = null
+    else {
+      this.#rest = this.#behind
+      if (this.#restIsPings()) this.#waits = null
+      else if (this.#waits === null || this.#waits.nowMs < this.#behind.nowMs) this.#waits = this.#behind
+    }
   }
 
   /** null: all lies in the store, or redis has only said that it is there. */
   waitingSinceWallMs(): number | null {
-    return this.#stored === this.to || this.#restIsPings() ? null : this.#rest.wallMs
+    return this.#waits?.wallMs ?? null
   }
 
   facts(nowMs: number): OpenFacts {

@@ -50,6 +50,8 @@ real('nothing but PINGs is put once a minute; what is written behind them at onc
   expect(Date.now() - (archiver.now().storedWallMs ?? 0), 'nothing waits').toBeLessThan(1500)
   await primary.call('SET', 'a', 'b')
   await until(async () => (await here.stream()).segments.length === 1, 2 * flushMs + 500)
+  const told = archiver.lines.flatMap((line) => (line.t === 'archived' && line.storedWallMs !== null ? [line.storedWallMs] : []))
+  expect(told, 'what is archived never reaches less far than it did').toEqual(told.toSorted((a, b) => a - b))
 })
 
 real('killed ten times at any moment: what has come is there, but for what came just before; and no gap', async () => {
