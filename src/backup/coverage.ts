@@ -25,9 +25,11 @@ export interface Span {
 }
 
 export interface Gap {
+  /** The history that its first byte is missing of; or the one that begins behind it. */
+  readonly replid: string
   /** Offsets of its first and last byte; null: behind it another history begins, and nobody knows how much was between. */
   readonly bytes: { readonly from: number; readonly to: number } | null
-  /** When what is there before it ends, and when what is there behind it begins. */
+  /** When what is there before it ends, and when what is there behind it begins: a backup in that held its first byte already, whatever its segment says of its last. */
   readonly fromWallMs: number
   readonly toWallMs: number
   /** Of the backup from which the stream can be restored again; null: there is no good one behind it. */
@@ -88,15 +90,17 @@ export function basesIn({ from, to }: Run, path: readonly Leg[], bases: readonly
 
 export function coverageOf(stream: Stream, bases: readonly Base[]): Coverage {
   const eras = erasOf(stream)
-  const seen = eras.flatMap(({ replid, path, runs }) => runs.map((run) => ({ replid, run, base: basesIn(run, path, bases)[0] ?? null })))
+  const seen = eras.flatMap(({ replid, path, runs }) => runs.map((run) => ({ replid, path, run, base: basesIn(run, path, bases)[0] ?? null })))
   const spans = seen.flatMap(({ replid, run: { to, lastWallMs }, base }): readonly Span[] =>
     base === null ? [] : [{ replid, base: base.id, from: base.offset, to, fromWallMs: base.atWallMs, toWallMs: Math.max(base.atWallMs, lastWallMs) }],
   )
-  const gaps = seen.slice(1).map(({ replid, run, base }, n): Gap => {
+  const gaps = seen.slice(1).map(({ replid, path, run, base }, n): Gap => {
     const before = seen[n]
     const bytes = before?.replid === replid ? { from: before.run.to + 1, to: run.from - 1 } : null
     const fromWallMs = before?.run.lastWallMs ?? 0
-    return { bytes, fromWallMs, toWallMs: Math.max(fromWallMs, run.firstWallMs), againWallMs: base?.atWallMs ?? null }
+    const toWallMs = Math.max(fromWallMs, Math.min(run.firstWallMs, base?.atWallMs ?? run.firstWallMs))
+    const missingOf = bytes === null ? path[0] : path.find(({ from, to }) => bytes.from >= from && bytes.from <= to)
+    return { replid: missingOf?.replid ?? replid, bytes, fromWallMs, toWallMs, againWallMs: base === null ? null : Math.max(toWallMs, base.atWallMs) }
   })
   const { segments } = stream
   return {
@@ -184,6 +188,12 @@ export function streamAlarms(
 
 function gapWords({ bytes, fromWallMs, toWallMs, againWallMs }: Gap, nowWallMs: number): string {
   const size = bytes === null ? 'a new history began' : `${bytes.to - bytes.from + 1} bytes are missing`
-  const again = againWallMs === null ? 'nothing up to the next one can be restored' : `it can be restored again from ${ago(againWallMs - toWallMs)} later on`
+  const againMs = againWallMs === null ? null : againWallMs - toWallMs
+  const again =
+    againMs === null
+      ? 'nothing up to the next one can be restored'
+      : againMs < 1000
+        ? 'what came behind it can be restored'
+        : `it can be restored again from ${ago(againMs)} later on`
   return `the stream has a gap of ${ago(toWallMs - fromWallMs)}, ${ago(nowWallMs - toWallMs)} ago: ${size}, ${again}`
 }

@@ -4,7 +4,7 @@
  */
 import pc from 'picocolors'
 import { baseOf } from '../backup/catalog.ts'
-import { coverageOf } from '../backup/coverage.ts'
+import { coverageOf, type Gap } from '../backup/coverage.ts'
 import type { StoredSegment } from '../backup/stream.ts'
 import { codeOf, FetchFailed } from '../dump/fetch.ts'
 import { readSegment } from '../dump/segment.ts'
@@ -39,17 +39,14 @@ export async function verifyStream(vault: Vault, since: string | undefined, json
     )
   const startedMs = performance.now()
   const found = await proven(vault, wanted)
-  const { gaps } = coverageOf(stream, (await catalogIn(vault)).backups.map(baseOf))
+  const { gaps, endsRestorable } = coverageOf(stream, (await catalogIn(vault)).backups.map(baseOf))
   const holes = gaps.filter(({ toWallMs }) => toWallMs >= sinceWallMs)
   const broken = stream.broken.filter(({ newer }) => !newer)
   const say = (text: string): void => void (json ? process.stderr : process.stdout).write(text)
   for (const { name, why } of [...found.damaged, ...broken]) say(`${name}  ${pc.red('BAD')}  ${why}\n`)
   for (const [why, names] of byReason(found.unknown))
     say(`${names[0]}${names.length > 1 ? ` and ${names.length - 1} more` : ''}  ${pc.yellow('not known')}  ${why}\n`)
-  for (const { bytes, fromWallMs, toWallMs } of holes)
-    say(
-      `${pc.red('gap')}  ${bytes === null ? 'another history begins' : `${bytes.to - bytes.from + 1} bytes`}, ${momentWords(fromWallMs)} to ${momentWords(toWallMs)}\n`,
-    )
+  for (const gap of holes) say(`${pc.red('gap')}  ${gapWords(gap)}\n`)
   const tookMs = performance.now() - startedMs
   if (found.open > 0 && vault.key !== null) say(`${found.open} not encrypted: whoever can write to the store could have made them\n`)
   say(
@@ -59,7 +56,14 @@ export async function verifyStream(vault: Vault, since: string | undefined, json
     process.stdout.write(
       `${JSON.stringify({ group: vault.group.name, ...found, broken: stream.broken, gaps: holes, interrupted: vault.signal.aborted }, null, 2)}\n`,
     )
-  refuse(vault, found, { broken: broken.length, wanted: wanted.length, gaps: holes.length })
+  refuse(vault, found, { broken: broken.length, wanted: wanted.length, gaps: holes.length, endsRestorable })
+}
+
+function gapWords({ replid, bytes, fromWallMs, toWallMs, againWallMs }: Gap): string {
+  const history = replid.slice(0, 8)
+  const size = bytes === null ? `another history begins, ${history}` : `${bytes.to - bytes.from + 1} bytes, offsets ${bytes.from} to ${bytes.to} of ${history}`
+  const again = againWallMs === null ? 'no good backup lies behind it' : `restorable again from ${momentWords(againWallMs)}`
+  return `${size}, ${momentWords(fromWallMs)} to ${momentWords(toWallMs)}; ${again}`
 }
 
 /** One wrong key is the reason of thousands. */
@@ -77,9 +81,11 @@ interface Looked {
   readonly broken: number
   readonly wanted: number
   readonly gaps: number
+  /** Does a good backup lie behind the last one? */
+  readonly endsRestorable: boolean
 }
 
-function refuse({ signal, group }: Vault, { good, damaged, unknown }: Verified, { broken, wanted, gaps }: Looked): void {
+function refuse({ signal, group }: Vault, { good, damaged, unknown }: Verified, { broken, wanted, gaps, endsRestorable }: Looked): void {
   if (signal.aborted) throw new OperatorError('HF814', `broken off: ${wanted - good - damaged.length - unknown.length} are left`, 'run it again')
   if (damaged.length + broken > 0)
     throw new OperatorError(
@@ -96,7 +102,9 @@ function refuse({ signal, group }: Vault, { good, damaged, unknown }: Verified, 
     throw new OperatorError(
       'HF835',
       `${counted(gaps, 'gap')}: no moment within can be restored`,
-      `holdfast backup stream ${group.name} shows what can be; only what is new: --since 1d`,
+      endsRestorable
+        ? `holdfast backup stream ${group.name} shows what can be; a gap stays until retention removes it, and --since 1d looks at no more than the last day`
+        : `take a backup now, for without one nothing behind the last gap can be restored: holdfast backup take ${group.name}`,
     )
 }
 

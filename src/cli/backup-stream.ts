@@ -86,8 +86,11 @@ function draw(
     ...spans.map(
       (span) => `${pc.green('restorable')}  ${anyMoment(span)}  from ${span.base}, offsets ${span.from} to ${span.to} of ${span.replid.slice(0, 8)}`,
     ),
-    ...gaps.map(({ fromWallMs, toWallMs, bytes: missing, againWallMs }) => {
-      const size = missing === null ? 'another history begins behind it' : `${missing.to - missing.from + 1} bytes, offsets ${missing.from} to ${missing.to}`
+    ...gaps.map(({ replid, fromWallMs, toWallMs, bytes: missing, againWallMs }) => {
+      const size =
+        missing === null
+          ? `another history begins behind it, ${replid.slice(0, 8)}`
+          : `${missing.to - missing.from + 1} bytes, offsets ${missing.from} to ${missing.to} of ${replid.slice(0, 8)}`
       const again = againWallMs === null ? 'nothing between it and the next one can be restored' : `restorable again from ${momentWords(againWallMs)}`
       return `${pc.red('gap')}  ${momentWords(fromWallMs)} to ${momentWords(toWallMs)} (${spanWords(toWallMs - fromWallMs)}): ${size}; ${again}`
     }),

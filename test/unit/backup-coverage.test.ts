@@ -49,7 +49,7 @@ describe('which moments can be restored', () => {
     const stream = streamOf([timeline('a', 0), timeline('b', 90)], every(10, 'a', 0, 50), every(10, 'b', 90, 120))
     const coverage = coverageOf(stream, [base('a', 0), base('b', 95)])
     expect(spans(coverage)).toEqual(['a@0: 0-50', 'b@95: 95-120'])
-    expect(gaps(coverage)).toEqual(['50-100 unknown, again 95'])
+    expect(gaps(coverage)).toEqual(['50-95 unknown, again 95'])
     expect(coverage.branches).toEqual([])
   })
 
@@ -105,6 +105,15 @@ describe('what is told', () => {
     const told = (now: number): readonly string[] => streamAlarms(coverageOf(stream, bases), [], false, at(now))
     expect(told(190)).toEqual(['the stream has a gap of 20 min, 2 h ago: 1000 bytes are missing, it can be restored again from 5 min later on'])
     expect(told(70 + dayMs / minuteMs + 1)).toEqual([])
+  })
+
+  test('a backup lies at the very end of a gap: what came behind it can be restored, and the gap ends where the backup was made', () => {
+    const stream = streamOf([timeline('a', 0)], every(10, 'a', 0, 50), every(10, 'a', 60, 5000))
+    const coverage = coverageOf(stream, [base('a', 0), base('a', 60)])
+    expect(gaps(coverage)).toEqual(['50-60 1000, again 60'])
+    expect(streamAlarms(coverage, [], false, at(190))).toEqual([
+      'the stream has a gap of 10 min, 2 h ago: 1000 bytes are missing, what came behind it can be restored',
+    ])
   })
 
   test('an old gap that has no backup before the next one is told for as long as it is there', () => {

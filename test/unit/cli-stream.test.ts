@@ -17,6 +17,8 @@ const key = Buffer.alloc(32, 0xab)
 const [a, b] = ['a'.repeat(40), 'b'.repeat(40)]
 let dir = ''
 let nowMs = 0
+/** Of the last error. */
+let lastHint = ''
 
 beforeEach(async () => {
   nowMs = Math.floor(Date.now() / 1000 - 1) * 1000
@@ -76,6 +78,7 @@ async function runWith(config: string, ...words: readonly string[]): Promise<str
     await program.parseAsync(['--config', join(dir, config), 'backup', ...words], { from: 'user' })
   } catch (error) {
     const { code, message } = error as { readonly code: string; readonly message: string }
+    lastHint = (error as { readonly hint?: string }).hint ?? ''
     return `${output}${code} ${message}`
   } finally {
     spy.mockRestore()
@@ -96,7 +99,7 @@ describe('what there is', () => {
     const text = await run('stream', 'cache')
     expect(text).toContain(`restorable  any moment from ${moment(75)} to ${moment(60)}  from ${first}`)
     expect(text).toContain(`restorable  any moment from ${moment(30)} to ${moment(0)}`)
-    expect(text).toContain(`gap  ${moment(60)} to ${moment(58)} (2 h 0 min): 100 bytes, offsets 4001 to 4100; restorable again from ${moment(30)}`)
+    expect(text).toContain(`gap  ${moment(60)} to ${moment(58)} (2 h 0 min): 100 bytes, offsets 4001 to 4100 of aaaaaaaa; restorable again from ${moment(30)}`)
     expect(text).toContain(`aside  aaaaaaaa offsets 9001 to 9100: another history left it there; 1 segment`)
     expect(text).toMatch(/bbbbbbbb .* redis-b .* aaaaaaaa at 9001/)
     expect(text).toMatch(/80 segments of cache, .* in directory /)
@@ -154,7 +157,7 @@ describe('verify --stream', () => {
     await layTimelineAgain()
     const again = await run('verify', 'cache', '--stream')
     expect(again).toContain(`${name}  BAD  it has other bytes than were stored (SHA-256)`)
-    expect(again).toContain(`gap  100 bytes, ${moment(60)} to ${moment(58)}`)
+    expect(again).toContain(`gap  100 bytes, offsets 4001 to 4100 of aaaaaaaa, ${moment(60)} to ${moment(58)}; restorable again from ${moment(1)}`)
     expect(again).toContain(`HF835 1 of 80 bad: ${name}`)
     expect(JSON.parse((await run('verify', 'cache', '--stream', '--json')).replace(/HF835.*/, ''))).toMatchObject({ good: 79, damaged: [{ name }], gaps: [{}] })
   })
@@ -163,10 +166,20 @@ describe('verify --stream', () => {
     await laid([75, 1])
     await rm(join(dir, 'store', segmentAt(40)))
     const text = await run('verify', 'cache', '--stream')
-    expect(text).toContain(`gap  100 bytes, ${moment(40)} to ${moment(38)}`)
+    expect(text).toContain(`gap  100 bytes, offsets 6001 to 6100 of aaaaaaaa, ${moment(40)} to ${moment(38)}; restorable again from ${moment(1)}`)
     expect(text).toContain('80 good, 0 bad, 1 gap')
     expect(text).toContain('HF835 1 gap: no moment within can be restored')
+    expect(lastHint).toContain('--since 1d looks at no more than the last day')
     expect(await run('verify', 'cache', '--stream', '--since', '90m')).toMatch(/^2 good, 0 bad, no gap; [^\n]*\n$/)
+  })
+
+  test('a gap, and no good backup behind it: one is to be taken now; the history is that of the bytes', async () => {
+    await laid([75])
+    await rm(join(dir, 'store', segmentAt(5)))
+    const text = await run('verify', 'cache', '--stream')
+    expect(text).toContain(`gap  100 bytes, offsets 9501 to 9600 of bbbbbbbb, ${moment(5)} to ${moment(3)}; no good backup lies behind it`)
+    expect(text).toContain('HF835 1 gap')
+    expect(lastHint).toBe('take a backup now, for without one nothing behind the last gap can be restored: holdfast backup take cache')
   })
 
   test('another key, none, both ways at once, no moment, nothing there', async () => {
