@@ -3,7 +3,8 @@ import pc from 'picocolors'
 import type { Backup } from '../backup/catalog.ts'
 import { total } from '../backup/counts.ts'
 import type { Restored } from '../dump/restore.ts'
-import { isoWords, type Moment } from '../dump/moment.ts'
+import type { Moment } from '../dump/moment.ts'
+import { isoWords } from '../dump/moment-words.ts'
 import { momentWords, sizeWords, tookWords } from './backup-words.ts'
 import { expectedMs, momentJson, momentRows } from './restore-moment.ts'
 
@@ -42,7 +43,10 @@ export function drawPlan(plan: Plan): string {
       'backup',
       `${manifest.id}, ${backup.state}: ${manifest.group} as of ${momentWords(manifest.atWallMs)}, epoch ${manifest.position.epoch}, offset ${manifest.position.offset}`,
     ],
-    ['holds', `${keys}, ${sizeWords(manifest.rdb.bytes)} of RDB (${sizeWords(manifest.stored.bytes)} in the store), by redis ${manifest.server.version}`],
+    [
+      'holds',
+      `${moment === null ? '' : 'the base: '}${keys}, ${sizeWords(manifest.rdb.bytes)} of RDB (${sizeWords(manifest.stored.bytes)} in the store), by redis ${manifest.server.version}`,
+    ],
     ...(moment === null ? [] : momentRows(moment)),
     ['files', `${dir}: dump.rdb, redis.conf`],
     ['starts', start === null ? 'nothing (--no-start)' : `${start.redisServer} ${start.version} at ${start.host}:${start.port}, ${passwordWords(plan)}`],
@@ -61,30 +65,31 @@ export function drawRestored(plan: Plan, { served, tookMs, servedMs }: Restored)
   const { backup, moment, dir, start, notes } = plan
   const { manifest } = backup
   const title = pc.bold(`${manifest.group} as of ${moment === null ? momentWords(manifest.atWallMs) : isoWords(moment.atWallMs)}`)
-  const replayed = moment === null ? [] : [['backup', manifest.id] as const, ...momentRows(moment)]
+  // Of a moment they are what it began at: a title with the bytes of the one and the keys of the other would say that most is missing.
+  const size = sizeWords(manifest.rdb.bytes)
+  const replayed = moment === null ? [] : [['base', `the backup ${manifest.id}, ${size} of RDB`] as const, ...momentRows(moment)]
+  const held = moment === null ? size : 'backup and stream'
   if (served === null || start === null)
-    return `${title}: ${sizeWords(manifest.rdb.bytes)} in ${tookWords(tookMs)}\n${drawRows([
+    return `${title}: ${held} in ${tookWords(tookMs)}\n${drawRows([
       ...replayed,
       ['files', `${dir}: dump.rdb, redis.conf`],
       ['start', `redis-server ${dir}/redis.conf`],
       ...notes.map((note): Row => ['note', pc.yellow(note)]),
     ])}`
   const cli = `redis-cli -h ${start.host} -p ${start.port}${start.password === undefined ? '' : ' --askpass'}`
-  return `${title}: ${served.keys} keys, ${sizeWords(manifest.rdb.bytes)} in ${tookWords(servedMs ?? tookMs)} (on the disk, and open to writes, after ${tookWords(tookMs)})\n${drawRows(
+  return `${title}: ${served.keys} keys, ${held} in ${tookWords(servedMs ?? tookMs)} (on the disk, and open to writes, after ${tookWords(tookMs)})\n${drawRows([
+    ...replayed,
+    ['at', `${start.host}:${start.port}, ${passwordWords(plan)}`],
+    ['files', `${dir}: dump.rdb, redis.conf, redis.log; process ${served.pid}`],
+    ['counted', moment === null ? served.counts.words : `the base, before the stream: ${served.counts.words}`],
+    ['look', cli],
+    ['stop', `${cli} shutdown nosave; rm -r ${dir}`],
     [
-      ...replayed,
-      ['at', `${start.host}:${start.port}, ${passwordWords(plan)}`],
-      ['files', `${dir}: dump.rdb, redis.conf, redis.log; process ${served.pid}`],
-      ['counted', moment === null ? served.counts.words : `the backup: ${served.counts.words}`],
-      ['look', cli],
-      ['stop', `${cli} shutdown nosave; rm -r ${dir}`],
-      [
-        'keep',
-        `it runs until this machine stops, and nobody looks after it; redis-server ${dir}/redis.conf starts it again. For an AOF: config set appendonly yes, config rewrite`,
-      ],
-      ...notes.map((note): Row => ['note', pc.yellow(note)]),
+      'keep',
+      `it runs until this machine stops, and nobody looks after it; redis-server ${dir}/redis.conf starts it again. For an AOF: config set appendonly yes, config rewrite`,
     ],
-  )}`
+    ...notes.map((note): Row => ['note', pc.yellow(note)]),
+  ])}`
 }
 
 function passwordWords({ start }: Plan): string {

@@ -2,10 +2,12 @@
  * `holdfast restore GROUP --time|--offset|--before`: what an operator means by a moment, which one it is, and how it is told. What leads to it
  * is found, read and proven in ../dump/moment.ts, before any redis is started.
  */
+import pc from 'picocolors'
 import type { Backup, Catalog } from '../backup/catalog.ts'
 import { patternOf } from '../backup/pattern.ts'
 import type { StoredSegment } from '../backup/stream.ts'
-import { findMoment, isoWords, type Found, type Moment, type Wanted } from '../dump/moment.ts'
+import { findMoment, type Found, type Moment, type Wanted } from '../dump/moment.ts'
+import { holesWords, isoWords } from '../dump/moment-words.ts'
 import { OperatorError } from '../model/error.ts'
 import { shown } from '../redis/words.ts'
 import { findBackup, type Vault } from './backup-open.ts'
@@ -66,6 +68,7 @@ export async function momentIn(vault: Vault, catalog: Catalog, wanted: Wanted, o
       group: group.name,
       key,
       backups: usable(catalog, options),
+      waiting: options.backup === undefined && options.untested !== true ? catalog.backups.filter(({ state }) => state === 'untested') : [],
       wanted,
       timeline: options.timeline ?? null,
       progress: (bytes, of) => {
@@ -113,7 +116,7 @@ export function expectedMs(moment: Moment): number | null {
 type Row = readonly [name: string, text: string]
 
 export function momentRows(moment: Moment): readonly Row[] {
-  const { archive, to, atWallMs, commands, segments, found, earlier } = moment
+  const { archive, to, atWallMs, commands, segments, found, earlier, unsearched } = moment
   const timeline = archive.legs.at(-1)?.replid ?? ''
   return [
     ['moment', `${isoWords(atWallMs)}, offset ${to}, timeline ${timeline.slice(0, 8)}`],
@@ -122,6 +125,7 @@ export function momentRows(moment: Moment): readonly Row[] {
       `${sizeWords(streamBytes(moment))} behind the backup: ${commands} commands in ${segments} ${segments === 1 ? 'segment' : 'segments'}, all read and proven`,
     ],
     ...(found === null ? [] : foundRows(found, earlier, archive.segments)),
+    ...(unsearched.length === 0 ? [] : [['gap', pc.red(`${holesWords(unsearched, archive.group)}: a later one may lie there`)] as const]),
   ]
 }
 
@@ -141,7 +145,7 @@ function foundWords({ words, atWallMs, before }: Found): string {
 }
 
 export function momentJson(moment: Moment) {
-  const { archive, to, atWallMs, commands, segments, found, earlier } = moment
+  const { archive, to, atWallMs, commands, segments, found, earlier, unsearched } = moment
   const json = (one: Found) => ({ command: shown(one.words, 100), atWallMs: one.atWallMs, before: one.before, to: one.to })
   return {
     offset: to,
@@ -152,5 +156,6 @@ export function momentJson(moment: Moment) {
     segments,
     found: found === null ? null : json(found),
     earlier: earlier.map(json),
+    unsearched,
   }
 }

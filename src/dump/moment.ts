@@ -3,7 +3,8 @@
  * command. All of those bytes are read and proven for it: what is damaged or missing is found here, BEFORE any redis is started.
  */
 import { baseOf, type Backup } from '../backup/catalog.ts'
-import { chainTo, isOnPath, newestTimeline, pathTo, runsOn, type Base, type Leg, type Run } from '../backup/chain.ts'
+import { chainTo, isOnPath, newestTimeline, pathTo, runsOn, type Base } from '../backup/chain.ts'
+import { holesIn, type Hole } from '../backup/holes.ts'
 import { cameAt, cameBy } from '../backup/marks.ts'
 import type { Pattern } from '../backup/pattern.ts'
 import { seeker, type Match } from '../backup/seek.ts'
@@ -12,6 +13,7 @@ import { OperatorError } from '../model/error.ts'
 import type { Store } from '../store/store.ts'
 import { along, SegmentFailed, type Archive } from './along.ts'
 import { codeOf } from './fetch.ts'
+import { afterEnd, isoWords, noChain, noSuch, outside, type Way } from './moment-words.ts'
 import { keyId } from './seal.ts'
 import { readStream } from './stream.ts'
 
@@ -27,6 +29,8 @@ export interface MomentOrder {
   readonly key: Buffer | null
   /** Those that may be used. */
   readonly backups: readonly Backup[]
+  /** Those that could be: only to say so. */
+  readonly waiting: readonly Backup[]
   readonly wanted: Wanted
   /** The beginning of a replication id. null: the history that is written now. */
   readonly timeline: string | null
@@ -55,15 +59,13 @@ export interface Moment {
   /** `before`: the command; and those like it before it, since the backup. */
   readonly found: Found | null
   readonly earlier: readonly Found[]
+  /** Behind that command: a later one may lie there. */
+  readonly unsearched: readonly Hole[]
 }
 
-interface History {
+interface History extends Way {
   readonly order: MomentOrder
-  readonly replid: string
   readonly timelines: readonly Timeline[]
-  readonly legs: readonly Leg[]
-  readonly runs: readonly Run[]
-  readonly bases: readonly Base[]
   readonly archive: Omit<Archive, 'encrypted'>
 }
 
@@ -122,7 +124,8 @@ async function historyOf(order: MomentOrder): Promise<History> {
     )
   const legs = pathTo(timelines, replid)
   const bases = backups.map(baseOf).filter((base) => isOnPath(legs, base))
-  return { order, replid, timelines, legs, runs: runsOn(legs, segments), bases, archive: { store, group, key, segments, legs, signal } }
+  const way: Way = { group, replid, legs, runs: runsOn(legs, segments), bases, waiting: order.waiting }
+  return { ...way, order, timelines, archive: { store, group, key, segments, legs, signal } }
 }
 
 /** The last byte that had come by then, as far as it is known that no other had. */
@@ -138,13 +141,10 @@ async function positionAt(history: History, wallMs: number | 'latest'): Promise<
     ...bases.filter(({ offset }) => offset === to).map((base) => base.atWallMs),
   )
   if (isFollowed || wallMs <= known) return to
-  const later = runs.some((run) => run.from > to)
-  throw outside(
-    history,
-    later
-      ? `${isoWords(wallMs)} lies in a gap: nothing is archived between offset ${to} and the next backup`
-      : `${isoWords(wallMs)} lies after the end of what is archived`,
-  )
+  const asked = isoWords(wallMs)
+  if (runs.some((run) => run.from > to) || bases.some(({ offset }) => offset > to))
+    throw outside(history, `${asked} lies in a gap: nothing is archived between offset ${to} and the next backup`)
+  throw afterEnd(history, `${asked} lies after the end of what is archived`, { offset: to, wallMs: known })
 }
 
 async function lastBy({ runs, archive }: History, wallMs: number): Promise<number> {
@@ -171,7 +171,7 @@ async function upTo(history: History, to: number, by: number | 'latest'): Promis
   const end = Math.max(runs.at(-1)?.to ?? -1, ...bases.map(({ offset }) => offset))
   if (to > end) throw outside(history, `offset ${to} lies after the end of what is archived`)
   const chain = chainTo(legs, runs, bases, to)
-  if ('why' in chain) throw noChain(history, chain.why)
+  if ('why' in chain) throw noChain(history, to < 0 ? 'there is no good backup in this history' : chain.why, to)
   const read = await readTo(history, chain.base, to, { pattern: null, by })
   return momentOf(history, chain.base, read, { to: read.seek.cut(), commands: read.seek.commands(), atWallMs: read.cutWallMs })
 }
@@ -179,6 +179,7 @@ async function upTo(history: History, to: number, by: number | 'latest'): Promis
 /** The stretches between two backups, from the last one back: a backup is where a command begins. */
 async function before(history: History, pattern: Pattern, to: number): Promise<Moment> {
   const { runs, bases, order } = history
+  const by = order.wanted.kind === 'before' ? order.wanted.by : 'latest'
   const backed = [...bases].filter(({ offset }) => offset < to).sort((a, b) => b.offset - a.offset || b.atWallMs - a.atWallMs)
   let end = to
   for (const base of backed) {
@@ -186,20 +187,17 @@ async function before(history: History, pattern: Pattern, to: number): Promise<M
     const last = Math.min(end, run?.to ?? base.offset)
     end = Math.min(end, base.offset)
     if (last <= base.offset) continue
-    const read = await readTo(history, base, last, { pattern, by: order.wanted.kind === 'before' ? order.wanted.by : 'latest' })
+    const read = await readTo(history, base, last, { pattern, by })
     const matches = read.seek.matches().map((match) => ({ ...match, atWallMs: read.matchWallMs.get(match.to)?.it ?? 0 }))
     const found = matches.at(-1)
     if (found === undefined) continue
     const atWallMs = read.matchWallMs.get(found.to)?.before ?? base.atWallMs
-    return { ...momentOf(history, base, read, { to: found.before, commands: found.commands, atWallMs }), found, earlier: matches.slice(0, -1) }
+    const moment = momentOf(history, base, read, { to: found.before, commands: found.commands, atWallMs })
+    return { ...moment, found, earlier: matches.slice(0, -1), unsearched: holesIn(runs, bases, found.to + 1, to) }
   }
-  const words = [pattern.name, ...pattern.globs].join(' ')
-  const by = order.wanted.kind === 'before' && order.wanted.by !== 'latest' ? ` before ${isoWords(order.wanted.by)}` : ''
-  throw new OperatorError(
-    'HF833',
-    `no ${words} is in the archived stream of ${order.group}${by}`,
-    `what can be searched is ${spans(history)}; in redis' stream DEL may be UNLINK`,
-  )
+  const [oldest] = bases.toSorted((a, b) => a.offset - b.offset)
+  if (oldest === undefined || oldest.offset > to) throw noChain(history, 'nothing can be searched: no good backup lies before it in this history', to)
+  throw noSuch(history, pattern, by, holesIn(runs, bases, oldest.offset + 1, to))
 }
 
 /** When a command had come, and the byte before it. */
@@ -262,35 +260,21 @@ async function readTo(history: History, base: Base, to: number, { pattern, by }:
 }
 
 function momentOf({ order }: History, base: Base, { seek, segments, archive }: ReadTo, at: Pick<Moment, 'to' | 'commands' | 'atWallMs'>): Moment {
-  return { backup: backupOf(order, base), archive, ...at, segments, databases: seek.database() + 1, isRelative: seek.isRelative(), found: null, earlier: [] }
+  return {
+    backup: backupOf(order, base),
+    archive,
+    ...at,
+    segments,
+    databases: seek.database() + 1,
+    isRelative: seek.isRelative(),
+    found: null,
+    earlier: [],
+    unsearched: [],
+  }
 }
 
 function backupOf({ backups }: MomentOrder, { id }: Base): Backup {
   const backup = backups.find(({ manifest }) => manifest.id === id)
   if (backup === undefined) throw new Error(`${id} is not among the backups`)
   return backup
-}
-
-function noChain(history: History, why: string): OperatorError {
-  return new OperatorError('HF831', why, `what can be restored is ${spans(history)}`)
-}
-
-function outside(history: History, why: string): OperatorError {
-  return new OperatorError('HF832', why, `what can be restored is ${spans(history)}`)
-}
-
-/** From the first backup of each stretch to its end. */
-function spans({ runs, bases, replid }: History): string {
-  const words = runs.flatMap((run) => {
-    const [first] = bases.filter(({ offset }) => run.from <= offset + 1 && offset <= run.to).sort((a, b) => a.offset - b.offset)
-    return first === undefined
-      ? []
-      : [`${isoWords(first.atWallMs)} (offset ${first.offset}) to ${isoWords(Math.max(first.atWallMs, run.lastWallMs))} (offset ${run.to})`]
-  })
-  return words.length === 0 ? `nothing: no good backup and stream belong together (timeline ${replid.slice(0, 8)})` : words.join(', ')
-}
-
-/** As --time takes it. */
-export function isoWords(wallMs: number): string {
-  return new Date(wallMs).toISOString()
 }

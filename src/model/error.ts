@@ -56,7 +56,7 @@ export const errorCodes = {
   HF826: 'what was restored is not what was backed up',
   HF831: 'no backup and stream lead to that moment',
   HF832: 'that moment is not in what is archived',
-  HF833: 'no such command is in the archived stream',
+  HF833: 'no such command was found in the archived stream',
   HF834: 'a part of the archived stream is damaged or missing',
   HF835: 'the archived stream has damage or gaps',
   HF836: 'there is no such part of the archived stream',

@@ -38,7 +38,7 @@ test(`${cuts} cuts by dice hold what the source held there`, { timeout: 20_000 +
   const { replid, offset: from } = backups[0]?.manifest.position ?? { replid: '', offset: 0 }
   const to = points.at(-1)?.offset ?? 0
   await laid(source.port, { store, replid, parent: null, from: from + 1, to, points, dice: rolls })
-  const order = { store, group, key, backups, timeline: null, progress: () => undefined, signal: never }
+  const order = { store, group, key, backups, timeline: null, waiting: [], progress: () => undefined, signal: never }
   for (let count = 0; count < cuts; count += 1) {
     const wanted = from + rolls.int(to - from + 1)
     const moment = await findMoment({ ...order, wanted: { kind: 'offset', offset: wanted } })

@@ -230,7 +230,7 @@ export function place(): Place {
 export const told = ['--enable-debug-command', 'yes', '--repl-backlog-size', '64mb', '--repl-ping-replica-period', '3600']
 
 export function find(store: Store, backups: readonly Backup[], wanted: Wanted, timeline: string | null = null): Promise<Moment> {
-  return findMoment({ store, group, key, backups, wanted, timeline, progress: () => undefined, signal: never })
+  return findMoment({ store, group, key, backups, waiting: [], wanted, timeline, progress: () => undefined, signal: never })
 }
 
 export async function linked(redis: RealRedis): Promise<RawRedis> {

@@ -1,103 +1,8 @@
 /** Which moments a store has, and what is in the way of the others. Papers and segments by hand: no redis is needed to find one. */
 import { describe, expect, test } from 'vitest'
-import type { Backup } from '../../src/backup/catalog.ts'
-import { patternOf } from '../../src/backup/pattern.ts'
-import type { StoredSegment } from '../../src/backup/stream.ts'
-import { findMoment, type Moment, type Wanted } from '../../src/dump/moment.ts'
-import { encodeSegment, type SegmentSaid } from '../../src/dump/segment.ts'
-import { keyId } from '../../src/dump/seal.ts'
-import { putTimeline } from '../../src/dump/stream.ts'
-import { layBackup, memoryStore, rdbOf, type MemoryStore } from './stored-backups.ts'
-
-const never = new AbortController().signal
-const key = Buffer.alloc(32, 7)
-const [one, two] = ['a'.repeat(40), 'b'.repeat(40)]
-const group = 'cache'
-/** Of redis' PING; one of them came each second, the first byte of the archive is at offset 101. */
-const ping = '*1\r\n$4\r\nPING\r\n'
-const secondMs = 1000
-
-interface Laid {
-  readonly from: number
-  readonly stream: string
-  readonly replid?: string
-  readonly atMs: number
-  readonly by?: Buffer | null
-  readonly marks?: SegmentSaid['marks']
-}
-
-async function laid(store: MemoryStore, { from, stream, replid = one, atMs, by = null, marks }: Laid): Promise<StoredSegment> {
-  const to = from + stream.length - 1
-  const said: SegmentSaid = {
-    group,
-    replid,
-    from,
-    to,
-    lastWallMs: marks?.at(-1)?.[1] ?? atMs,
-    host: 'red-b',
-    serverVersion: '7.0.15',
-    marks: marks ?? [[to, atMs]],
-  }
-  const { name, bytes } = await encodeSegment(said, Buffer.from(stream, 'latin1'), 'gzip', by)
-  store.objects.set(name, bytes)
-  return { ...said, name, bytes: bytes.length }
-}
-
-async function begun(store: MemoryStore, replid: string, from: number, parent: string | null = null, by: Buffer | null = null): Promise<void> {
-  await putTimeline(
-    store,
-    {
-      format: 1,
-      group,
-      replid,
-      epoch: parent === null ? 1 : 2,
-      from,
-      parent: parent === null ? null : { replid: parent },
-      atWallMs: 1,
-      host: 'red-b',
-      why: 'a test',
-      keyId: by === null ? null : keyId(by),
-    },
-    by,
-    never,
-  )
-}
-
-/** At offset 100 of the first history, and the second 0. */
-async function based(store: MemoryStore, more: { readonly id?: string; readonly key?: Buffer; readonly atWallMs?: number } = {}): Promise<Backup> {
-  const manifest = await layBackup(store, {
-    id: more.id ?? '20261121T181500Z-3f9a0b1c',
-    group,
-    rdb: rdbOf(),
-    compression: 'gzip',
-    key: more.key ?? null,
-    atWallMs: more.atWallMs ?? 0,
-  })
-  return { manifest, tested: null, condemned: null, held: null, state: 'good', wrong: null, unclear: null, byKey: true, bytes: 0 }
-}
-
-const wire = (...words: readonly string[]): string => `*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join('')}`
-
-function find(store: MemoryStore, backups: readonly Backup[], wanted: Wanted, by: Buffer | null = null, timeline: string | null = null): Promise<Moment> {
-  return findMoment({ store, group, key: by, backups, wanted, timeline, progress: () => undefined, signal: never })
-}
-const at = (offset: number): Wanted => ({ kind: 'offset', offset })
-const time = (seconds: number | 'latest'): Wanted => ({ kind: 'time', wallMs: seconds === 'latest' ? seconds : seconds * secondMs })
-const beforeLast = (words: string, seconds: number | 'latest' = 'latest'): Wanted => ({
-  kind: 'before',
-  pattern: patternOf(words) ?? { name: '', globs: [] },
-  by: seconds === 'latest' ? seconds : seconds * secondMs,
-})
-
-/** Three segments of a PING each, of the seconds 1 to 3. */
-async function quiet(): Promise<{ readonly store: MemoryStore; readonly segments: readonly StoredSegment[]; readonly backups: readonly Backup[] }> {
-  const store = memoryStore()
-  await begun(store, one, 101)
-  const segments: StoredSegment[] = []
-  for (let second = 1; second <= 3; second += 1)
-    segments.push(await laid(store, { from: 101 + (second - 1) * ping.length, stream: ping, atMs: second * secondMs }))
-  return { store, segments, backups: [await based(store)] }
-}
+import type { Moment } from '../../src/dump/moment.ts'
+import { key, ping, secondMs, one, two, laid, begun, based, find, wire, at, time, beforeLast, quiet, written } from './laid-moments.ts'
+import { memoryStore, type MemoryStore } from './stored-backups.ts'
 
 describe('by its time', () => {
   test('what had come by then; the byte after it proves that no other had', async () => {
@@ -158,7 +63,7 @@ describe('by its time', () => {
     await expect(find(store, backups, time(3.001))).rejects.toMatchObject({
       code: 'HF832',
       message: expect.stringContaining('after the end') as string,
-      hint: spans,
+      hint: `nothing later than 1970-01-01T00:00:03.000Z (offset 142) is in the store; if nothing was written since, that is the state: --time latest; ${spans}`,
     })
     await expect(find(store, backups, at(143))).rejects.toMatchObject({ code: 'HF832', hint: spans })
     await expect(find(store, backups, time(-1))).rejects.toMatchObject({ code: 'HF832', message: expect.stringContaining('before all') as string })
@@ -180,6 +85,10 @@ describe('by its time', () => {
     // Two seconds later, when nothing of the gap is missing any more.
     const next = await based(store, { id: '20261121T191500Z-3f9a0b1c', atWallMs: 2 * secondMs })
     const later = [...backups, { ...next, manifest: { ...next.manifest, position: { ...next.manifest.position, offset: 128 } } }]
+    const behindEnd = { ...next, manifest: { ...next.manifest, atWallMs: 9 * secondMs, position: { ...next.manifest.position, offset: 300 } } }
+    await expect(find(store, [...backups, behindEnd], time(5)), 'a backup knows of more than the archive').rejects.toMatchObject({
+      message: expect.stringContaining('lies in a gap') as string,
+    })
     expect((await find(store, later, time(2.5))).to, 'nothing came between the backup and the next byte').toBe(128)
     expect((await find(store, later, at(142))).backup.manifest.id).toBe('20261121T191500Z-3f9a0b1c')
   })
@@ -197,18 +106,6 @@ test('there is no stream, or no such timeline', async () => {
 })
 
 describe('a command', () => {
-  async function written() {
-    const store = memoryStore()
-    await begun(store, one, 101)
-    const parts = [wire('SET', 'user:1', 'x'), wire('DEL', 'user:1'), wire('SELECT', '0'), wire('flushall'), ping, wire('UNLINK', 'b')]
-    let from = 101
-    for (const [index, stream] of parts.entries()) {
-      await laid(store, { from, stream, atMs: (index + 1) * secondMs })
-      from += stream.length
-    }
-    return { store, backups: [await based(store)], ends: parts.map((_, index) => 100 + parts.slice(0, index + 1).join('').length) }
-  }
-
   test('its moment is that before it; when it came is told', async () => {
     const { store, backups, ends } = await written()
     const moment = await find(store, backups, beforeLast('FLUSHALL'))

@@ -28,6 +28,7 @@ test('FLUSHALL was typed twice: the last one is meant, the first one is told', (
     segments: 2,
     found: flush(900),
     earlier: [flush(300)],
+    unsearched: [],
   } as unknown as Moment
   const text = drawOverPlan(plan, moment)
   expect(text).toContain('before    FLUSHALL of 1970-01-01T00:15:00.000Z: --offset 900 is before it')
