@@ -40,16 +40,21 @@ real('a replica under writes: what lies in the store is what it was sent, to the
 
 real('nothing but PINGs is put once a minute; what is written behind them at once', async () => {
   const { primary, replica } = await pair()
-  const archiver = here.archiver(replica)
+  let isAway = false
+  const store: Store = { ...here.store, put: async (...put) => (isAway ? { ok: false, why: 'it is away' } : here.store.put(...put)) }
+  const archiver = here.archiver(replica, { store })
   await archiver.attached()
   await primary.call('CONFIG', 'SET', 'repl-ping-replica-period', '1')
   const { came } = archiver.now()
-  await until(() => (archiver.now().came ?? 0) >= (came ?? 0) + 14)
+  await until(() => (archiver.now().came ?? 0) >= (came ?? 0) + 28)
   await delay(3 * flushMs)
   expect((await here.stream()).segments).toEqual([])
   expect(Date.now() - (archiver.now().storedWallMs ?? 0), 'nothing waits').toBeLessThan(1500)
+  isAway = true
   await primary.call('SET', 'a', 'b')
-  await until(async () => (await here.stream()).segments.length === 1, 2 * flushMs + 500)
+  await until(() => archiver.now().trouble !== null)
+  isAway = false
+  await until(async () => (await here.stream()).segments.length === 1, 2 * flushMs + 1000)
   const told = archiver.lines.flatMap((line) => (line.t === 'archived' && line.storedWallMs !== null ? [line.storedWallMs] : []))
   expect(told, 'what is archived never reaches less far than it did').toEqual(told.toSorted((a, b) => a - b))
 })
