@@ -51,14 +51,18 @@ export async function checkDir(path: string, bytes: number): Promise<void> {
   const names = found === null ? [] : await readdir(path).catch((error: Error) => Promise.reject(unusable(path, error.message)))
   await refuseOthers(path, names)
   await refuseUnderWay(path, begunBy(names))
-  const { bavail, bsize } = await statfs(await nearest(path))
-  const has = bavail * bsize
+  const has = await freeBytes(await nearest(path))
   if (has < bytes + spareBytes)
     throw new OperatorError(
       'HF822',
       `${path} needs ${mib(bytes + spareBytes)}, and ${mib(has)} are free there`,
       'name a directory on another disk with --to: nothing was written',
     )
+}
+
+export async function freeBytes(path: string): Promise<number> {
+  const { bavail, bsize } = await statfs(path)
+  return bavail * bsize
 }
 
 /** The process of a restore that was begun. */
@@ -233,8 +237,11 @@ async function removeMade(path: string, first: string): Promise<void> {
   }
 }
 
+export function noSpace(path: string): OperatorError {
+  return new OperatorError('HF822', `no space is left in ${path}`, 'name a directory on another disk with --to: what was written has been removed')
+}
+
 function inWords(error: NodeJS.ErrnoException, path: string): Error {
-  if (error.code === 'ENOSPC' || error.code === 'EDQUOT')
-    return new OperatorError('HF822', `no space is left in ${path}`, 'name a directory on another disk with --to: what was written has been removed')
+  if (error.code === 'ENOSPC' || error.code === 'EDQUOT') return noSpace(path)
   return error instanceof OperatorError ? error : unusable(path, error.message)
 }

@@ -14,7 +14,7 @@ import { judgeCounts, total, type CountVerdict } from '../backup/counts.ts'
 import type { DatabaseCount, Manifest } from '../backup/manifest.ts'
 import { OperatorError } from '../model/error.ts'
 import { parseInfo } from '../redis/info.ts'
-import { openRaw, type RawRedis, type RawTarget } from '../redis/raw.ts'
+import { openRaw, RawError, type RawRedis, type RawTarget } from '../redis/raw.ts'
 import { isHangUp, untilEnded, untilServes } from '../redis/throwaway.ts'
 import type { Store } from '../store/store.ts'
 import { collector } from './collect.ts'
@@ -25,7 +25,7 @@ import { SegmentFailed } from './along.ts'
 import { streamError, type Moment } from './moment.ts'
 import { refusalOf } from './refusal.ts'
 import { must, replay } from './replay.ts'
-import { openDir, socketName, type RestoreDir } from './restore-dir.ts'
+import { freeBytes, noSpace, openDir, socketName, type RestoreDir } from './restore-dir.ts'
 import { databasesOf } from './seen.ts'
 
 export interface RestoreOrder {
@@ -91,11 +91,12 @@ export async function restore(order: RestoreOrder): Promise<Restored> {
       ? { fetchMs, servedMs: null, tookMs: sinceMs(), replayMs, served: null }
       : { fetchMs, servedMs, tookMs: sinceMs(), replayMs, served }
   } catch (error) {
-    const said = await redis?.lastWords(isHangUp(error) || error instanceof NotServed)
+    const said = (await redis?.lastWords(isHangUp(error) || error instanceof NotServed)) ?? ''
+    const isFull = error instanceof NotSaved && (await wasFull(order, said))
     await redis?.kill()
     await dir.discard()
     order.signal.throwIfAborted()
-    throw inWords(error as Error, order, said ?? '')
+    throw isFull ? noSpace(order.dir) : inWords(error as Error, order, said)
   }
 }
 
@@ -107,6 +108,16 @@ async function end(redis: Started, { log, socket }: RestoreDir): Promise<void> {
 
 /** It ended, or never came to serve. */
 class NotServed extends Error {}
+
+/** redis was asked to write its file, and said no more than that it did not. */
+class NotSaved extends Error {}
+
+/** `said`: its log. That lies on the same disk, and may have had no room for it either; what redis had written of its file is away again. */
+async function wasFull({ dir, manifest, replay: replayed }: RestoreOrder, said: string): Promise<boolean> {
+  if (/No space left on device|Disk quota exceeded/.test(said)) return true
+  const stream = replayed === null ? 0 : replayed.moment.to - manifest.position.offset
+  return (await freeBytes(dir).catch(() => Number.POSITIVE_INFINITY)) < manifest.rdb.bytes + stream
+}
 
 /** Written down on its way, where it is what is wanted. */
 async function* fetchedFor(
@@ -244,7 +255,8 @@ async function saved(target: RawTarget, signal: AbortSignal): Promise<void> {
   signal.addEventListener('abort', stop)
   try {
     signal.throwIfAborted()
-    await must(opened.value, 'SAVE')
+    const answer = await opened.value.call('SAVE')
+    if (answer instanceof RawError) throw new NotSaved(`redis refuses SAVE: ${answer.text}`)
   } finally {
     signal.removeEventListener('abort', stop)
     opened.value.close()

@@ -1,6 +1,6 @@
 /** Somebody typed FLUSHALL: the moment before it in a new redis, as files, and what is left where that is broken off. */
-import { spawn } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { patternOf } from '../../src/backup/pattern.ts'
@@ -12,7 +12,7 @@ import { find, good, key, laid, linked, never, opened, place, restored, step, to
 import { atEnd, ended, endLater, order as restoreOrder, taken, type Ground } from './restore-ground.ts'
 
 describe('somebody typed FLUSHALL', () => {
-  async function flushed() {
+  async function flushed(more: readonly (readonly string[])[] = []) {
     const here = place()
     const { store, redises } = here
     const source = await redises.start(...told)
@@ -31,6 +31,7 @@ describe('somebody typed FLUSHALL', () => {
       ['EVAL', "redis.call('SET','x','y') redis.call('FLUSHALL') redis.call('SET','after','1')", '0'],
     ])
     const before: Point = { ...(last as Point) }
+    if (more.length > 0) await step(link, more)
     await written(link, points, 5, dice(10))
     const { replid, offset } = manifest.position
     await laid(source.port, { store, replid, parent: null, from: offset + 1, to: points.at(-1)?.offset ?? 0, points, dice: dice(1) })
@@ -148,6 +149,35 @@ describe('somebody typed FLUSHALL', () => {
     const error: unknown = await restore({ ...wish, replay, signal: abort.signal }).catch((thrown: unknown) => thrown)
     expect(error).toMatchObject(accident === 'Ctrl-C' ? { message: 'Ctrl-C' } : { code: 'HF834' })
     expect([await ended(wish.start.port), existsSync(join(dir, 'restored'))]).toEqual([true, false])
+  })
+
+  test.skipIf(process.getuid?.() !== 0).each([
+    ['by that file itself, as its log says', true, 'rdbcompression no\n'],
+    ['by another program, and its log has no room for a word of that', false, 'logfile /dev/null\n'],
+  ])('the disk becomes full when redis writes its file, %s: the disk is named, and nothing is left', async (_, isLarge, more) => {
+    const { dir, store, manifest, source, backups } = await flushed(isLarge ? [['SETRANGE', 'large', '1500000', 'end']] : [])
+    const moment = await find(store, backups, { kind: 'time', wallMs: 'latest' })
+    const small = join(dir, 'small')
+    mkdirSync(small)
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', small])
+    atEnd(() => void execFileSync('umount', [small]))
+    const to = join(small, 'here')
+    const wish = await restoreOrder({ dir, store: store as Ground['store'], source, manifest }, { dir: to })
+    const others = join(small, 'of others')
+    const filled = (): void => void (isLarge || execFileSync('sh', ['-c', `head -c 2m /dev/zero >> '${others}' || true`], { stdio: 'ignore' }))
+    const replay = { moment, redisServer: 'redis-server', password: undefined, progress: filled }
+    const error: unknown = await restore({ ...wish, conf: `${wish.conf}${more}`, replay }).catch((thrown: unknown) => thrown)
+    expect(error).toMatchObject({ code: 'HF822', message: `no space is left in ${to}`, hint: expect.stringContaining('--to') as string })
+    expect([await ended(wish.start.port), readdirSync(small)]).toEqual([true, isLarge ? [] : ['of others']])
+  })
+
+  test('redis refuses to write its file on a disk with room: that is not called full', async () => {
+    const { dir, store, manifest, source, backups } = await flushed()
+    const moment = await find(store, backups, { kind: 'time', wallMs: 'latest' })
+    const wish = await restoreOrder({ dir, store: store as Ground['store'], source, manifest })
+    const replay = { moment, redisServer: 'redis-server', password: undefined, progress: () => undefined }
+    const error: unknown = await restore({ ...wish, conf: `${wish.conf}rename-command SAVE ""\n`, replay }).catch((thrown: unknown) => thrown)
+    expect(error).toMatchObject({ code: 'HF824', message: expect.stringContaining('redis refuses SAVE') as string })
   })
 
   async function loaded(rdb: Buffer, dir: string): Promise<string> {
