@@ -4,6 +4,7 @@
  * has is left alone. Run again, it compares anew and does what is left.
  */
 import { isCancel, text } from '@clack/prompts'
+import pc from 'picocolors'
 import { OperatorError } from '../model/error.ts'
 import type { RawRedis } from '../redis/raw.ts'
 import { leastRedisBytes, openThrowaway } from '../redis/throwaway.ts'
@@ -14,7 +15,8 @@ import { readUndo, undoFile, type Undo } from '../replay/undo.ts'
 import { openSession } from './ask.ts'
 import type { Vault } from './backup-open.ts'
 import { momentWords } from './backup-words.ts'
-import { drawDifferences, viewsOf } from './restore-keys-draw.ts'
+import { askWords, doneWords, drawDifferences, viewsOf, wouldWords } from './restore-keys-draw.ts'
+import { againWords, elsewhere, noRoom, refuseThere, stopped, undoCommand, whyNoRoom, type Asked } from './restore-keys-keep.ts'
 import { momentJson, momentRows } from './restore-moment.ts'
 import { databasesOf, inWords, openSource, usable, type Begun, type Source } from './restore-source.ts'
 import { openPrimary, operator } from './salvage-open.ts'
@@ -43,25 +45,27 @@ export async function restoreKeys(vault: Vault, wish: KeysWish): Promise<void> {
     if (moment === null) usable(vault, backup, say)
     else for (const [name, words] of momentRows(moment)) say(`${name.padEnd(8)} ${words}\n`)
   }
+  const asked: Asked = { group: vault.group.name, pattern: wish.pattern, keepIn: wish.keepIn }
+  await refuseThere(asked)
+  const undo = await inWords(vault, 'HF819', () => undoOf(vault, wish))
   const session = await openSession({ config: vault.config.file })
   const { host, live } = await openPrimary(session, vault.group.name)
   try {
-    const origin = await inWords(vault, 'HF819', () => open(vault, wish, live))
+    const origin = await inWords(vault, 'HF819', () => open(vault, wish.from, undo, live))
     try {
       const found = await inWords(vault, 'HF819', () => compare(vault, wish, origin, live))
       const views = await inWords(vault, 'HF819', () => viewsOf(found.items.slice(0, wish.limit), origin.aside.redis, live, vault.signal))
-      say(drawDifferences(found, views, { pattern: wish.pattern, from: origin.id, host, expired: origin.expired }))
-      const decision = await decided(vault, wish, found, host)
-      const result = decision === 'write' ? await carryOut(vault, wish, { found, origin, live }, say) : null
+      say(drawDifferences(found, views, { pattern: wish.pattern, from: origin.id, host, expired: origin.expired, side: sideOf(wish) }))
+      const path = wish.keepIn ?? newPath(vault)
+      const full = found.items.length === 0 ? null : await whyNoRoom(path, found.keptBytes)
+      const decision = await decided(vault, wish, found, { host, full })
+      const result = decision === 'write' ? await carryOut(vault, asked, { found, origin, live, path }, say) : null
       if (wish.json) process.stdout.write(`${JSON.stringify(inJson(vault, wish, { found, origin, host, views }, result), null, 2)}\n`)
-      if (result !== null) finish(vault, wish, found, result)
+      if (result !== null) finish(asked, found, result, say)
+      if (decision === 'look') say(lookedWords(found, full))
       // A script that believed them written would go on without them.
       if (decision === 'unasked')
-        throw new OperatorError(
-          'HF818',
-          `${found.items.length} keys would be written; it was not confirmed: nothing was written`,
-          'see it with --dry-run; then add --yes',
-        )
+        throw new OperatorError('HF818', `${wouldWords(found)}; it was not confirmed: nothing was written`, 'see it with --dry-run; then add --yes')
     } finally {
       await origin.aside.close()
     }
@@ -74,12 +78,23 @@ function compare({ signal }: Vault, { pattern }: KeysWish, { aside, undo }: Orig
   return differences({ aside: aside.redis, live, pattern: Buffer.from(pattern), absent: undo?.absent ?? [], signal })
 }
 
-async function open(vault: Vault, { from }: KeysWish, live: RawRedis): Promise<Origin> {
-  const { config, signal, group } = vault
-  const prefix = 'holdfast-restore-keys-'
-  if ('begun' in from) return { ...(await openSource(vault, from.begun, live, prefix)), undo: null }
+function sideOf({ from }: KeysWish): 'backup' | 'moment' | 'kept' {
+  return 'undo' in from ? 'kept' : from.begun.moment === null ? 'backup' : 'moment'
+}
+
+/** null: it is no return that is taken back. */
+async function undoOf({ group }: Vault, { from }: KeysWish): Promise<Undo | null> {
+  if ('begun' in from) return null
   const undo = await readUndo(from.undo)
   if (undo.head.group !== group.name) throw new OperatorError('HF819', `it was kept from ${undo.head.group}, not from ${group.name}`, 'name its own group')
+  return undo
+}
+
+async function open(vault: Vault, from: KeysWish['from'], undo: Undo | null, live: RawRedis): Promise<Origin> {
+  const { config, signal } = vault
+  const prefix = 'holdfast-restore-keys-'
+  if ('begun' in from) return { ...(await openSource(vault, from.begun, live, prefix)), undo: null }
+  if (undo === null) throw new Error('it was not read')
   const databases = Math.max(await databasesOf(live), ...undo.databases.map((database) => database + 1))
   const fill = ({ start }: { readonly start: () => void }): Promise<void> => Promise.resolve(start())
   const { redisServer } = config.paths
@@ -92,16 +107,27 @@ async function open(vault: Vault, { from }: KeysWish, live: RawRedis): Promise<O
   }
 }
 
-async function decided({ group: { name }, signal }: Vault, wish: KeysWish, { items }: Differences, host: string): Promise<'write' | 'look' | 'unasked'> {
-  if (items.length === 0 || wish.dryRun) return 'look'
+interface Place {
+  readonly host: string
+  /** Why what is there cannot be kept; null: it can. */
+  readonly full: string | null
+}
+
+async function decided({ group: { name }, signal }: Vault, wish: KeysWish, found: Differences, { host, full }: Place): Promise<'write' | 'look' | 'unasked'> {
+  if (found.items.length === 0 || wish.dryRun) return 'look'
+  if (full !== null) throw noRoom(full)
   if (wish.yes) return 'write'
   if (!process.stdin.isTTY || wish.json) return 'unasked'
-  const typed = await text({
-    message: `Write ${items.length} keys into ${host}? What they have now is kept in a file. Type the group's name to go on:`,
-    signal,
-  })
+  const message = `${askWords(found, host)} What they have now is kept in a file. Type the group's name to go on:`
+  const typed = await text({ message, signal })
   if (isCancel(typed) || typed !== name) throw new OperatorError('HF818', 'the name was not typed: nothing was written', 'it can be run again at any time')
   return 'write'
+}
+
+function lookedWords(found: Differences, full: string | null): string {
+  if (found.items.length === 0) return 'there is nothing to do\n'
+  const inTheWay = full === null ? '' : `${pc.yellow('!')} ${full}: ${elsewhere}\n`
+  return `${inTheWay}nothing was written (--dry-run): ${wouldWords(found)}, by the same command with --yes in its place\n`
 }
 
 interface Result {
@@ -110,23 +136,34 @@ interface Result {
   readonly kept: string | null
 }
 
+/** A name of its own for each run: none is ever written over. */
+function newPath({ group }: Vault): string {
+  return `holdfast-undo-${group.name}-${new Date().toISOString().replaceAll(/[-:]|\.\d+/g, '')}.jsonl`
+}
+
 interface Work {
   readonly found: Differences
   readonly origin: Origin
   readonly live: RawRedis
 }
 
-async function carryOut({ group, signal }: Vault, wish: KeysWish, { found, origin, live }: Work, say: (words: string) => void): Promise<Result> {
-  const atWallMs = Date.now()
-  const path = wish.keepIn ?? `holdfast-undo-${group.name}-${new Date(atWallMs).toISOString().replaceAll(/[-:]|\.\d+/g, '')}.jsonl`
-  const undo = undoFile(path, { format: 1, group: group.name, backup: origin.id, atWallMs, by: operator() })
+interface Task extends Work {
+  /** Where what is overwritten is kept. */
+  readonly path: string
+}
+
+async function carryOut({ signal }: Vault, asked: Asked, { found, origin, live, path }: Task, say: (words: string) => void): Promise<Result> {
+  const undo = undoFile(path, { format: 1, group: asked.group, backup: origin.id, atWallMs: Date.now(), by: operator() })
   const progress = (done: number, of: number): unknown => (process.stderr.isTTY ? process.stderr.write(`\r\x1b[K${done} of ${of}`) : undefined)
+  let changed = 0
+  const written = (keys: number): void => {
+    changed += keys
+  }
   try {
-    const returned = await returnKeys(found.items, { live, aside: origin.aside.redis, undo, progress, signal })
+    const returned = await returnKeys(found.items, { live, aside: origin.aside.redis, undo, progress, written, signal })
     return { returned, kept: undo.isMade() ? path : null }
   } catch (error) {
-    const hint = `${undo.isMade() ? `what was overwritten is in ${path}` : 'nothing was written'}; run the same command again: it compares anew, and does what is left`
-    throw new OperatorError('HF819', `it stopped: ${(error as Error).message}`, hint)
+    throw stopped(asked, { path, isMade: undo.isMade(), written: changed, of: found.items.length }, error as Error)
   } finally {
     if (process.stderr.isTTY) process.stderr.write('\r\x1b[K')
     await undo.close()
@@ -162,14 +199,13 @@ function inJson({ group }: Vault, wish: KeysWish, { found, origin, host, views }
 
 const shownSkipped = 20
 
-function finish({ group }: Vault, wish: KeysWish, { items }: Differences, { returned, kept }: Result): void {
-  const say = (words: string): void => void (wish.json ? process.stderr : process.stdout).write(words)
+function finish(asked: Asked, found: Differences, { returned, kept }: Result, say: (words: string) => void): void {
   const { applied, skipped, interrupted, replicated } = returned
-  say(`${applied} of ${items.length} keys written${replicated === false ? '; no replica has confirmed them yet' : ''}\n`)
+  say(`${doneWords(found, returned)}${replicated === false ? '; no replica has confirmed them yet' : ''}\n`)
   for (const { key, why } of skipped.slice(0, shownSkipped)) say(`  left alone: db${key.database} ${shown([key.key])}: ${why}\n`)
   if (skipped.length > shownSkipped) say(`  … ${skipped.length - shownSkipped} more left alone\n`)
-  if (kept !== null) say(`to take it back: holdfast restore ${group.name} --keys '${wish.pattern}' --undo ${kept}\n`)
+  if (kept !== null) say(`to take it back: ${undoCommand(asked, kept)}\n`)
   if (interrupted)
-    throw new OperatorError('HF819', `interrupted: ${items.length - applied - skipped.length} keys are left`, 'run the same command again: it compares anew')
+    throw new OperatorError('HF819', `interrupted: ${found.items.length - applied - skipped.length} keys are left`, againWords(asked, kept !== null))
   if (skipped.length > 0) process.exitCode = 1
 }

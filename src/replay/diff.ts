@@ -2,9 +2,10 @@
 import { OperatorError } from '../model/error.ts'
 import { RawError, type RawRedis } from '../redis/raw.ts'
 import type { ItemKey } from '../salvage/classify.ts'
-import { fingerprint } from './apply.ts'
+import { fingerprintOf } from './apply.ts'
 import { bytesOf, type SourceItem } from './items.ts'
 import { compared, deletionOf, itemOf, scanned, select, usedDatabases } from './keys.ts'
+import { keptBytes } from './undo.ts'
 
 /** Beyond it the whole dataset is what is wanted, and the list would take more memory than it is worth. */
 const mostItems = 500_000
@@ -29,6 +30,8 @@ export interface Differences {
   readonly equal: number
   /** In the primary alone: left alone. */
   readonly onlyLive: number
+  /** What is there of the items takes in a file, at the most. */
+  readonly keptBytes: number
 }
 
 export interface Sides {
@@ -44,26 +47,31 @@ export interface Sides {
 export async function differences(sides: Sides): Promise<Differences> {
   const { aside, live, pattern, signal } = sides
   const items = new Map<string, Difference>()
-  const add = (one: Difference): void => {
+  let bytes = 0
+  const add = (one: Difference, liveBytes: number): void => {
     if (items.size >= mostItems)
       throw new OperatorError('HF819', `more than ${mostItems} keys differ`, 'choose a narrower pattern, or restore the whole backup: nothing was written')
-    items.set(`${one.database}:${one.key}`, one)
+    const name = `${one.database}:${one.key}`
+    if (!items.has(name)) bytes += keptBytes(one.key.length, liveBytes)
+    items.set(name, one)
   }
   let equal = 0
   for (const database of await usedDatabases(aside)) {
     for await (const found of compared(aside, live, database, pattern, signal)) {
       if (found.same) equal += 1
-      else add({ database, key: found.key, fingerprint: found.liveFingerprint, kind: found.inLive ? 'differs' : 'missing' })
+      else add({ database, key: found.key, fingerprint: found.liveFingerprint, kind: found.inLive ? 'differs' : 'missing' }, found.liveBytes)
     }
   }
   for (const key of await matching(sides)) {
     signal.throwIfAborted()
-    add({ ...key, fingerprint: await fingerprint(live, [key]), kind: 'absent' })
+    await select([live], key.database)
+    const value = await live.call('DUMP', bytesOf(key.key))
+    add({ ...key, fingerprint: fingerprintOf([value]), kind: 'absent' }, Buffer.isBuffer(value) ? value.length : 0)
   }
   const count = (kind: Difference['kind']): number => [...items.values()].filter((one) => one.kind === kind).length
   const gone = count('absent')
   const onlyLive = Math.max(0, (await aloneIn(sides)) - gone)
-  return { items: [...items.values()], differ: count('differs'), missing: count('missing'), absent: gone, equal, onlyLive }
+  return { items: [...items.values()], differ: count('differs'), missing: count('missing'), absent: gone, equal, onlyLive, keptBytes: bytes }
 }
 
 async function aloneIn({ live, aside, pattern, signal }: Sides): Promise<number> {

@@ -18,6 +18,8 @@ export interface ComparedKey extends ItemKey {
   readonly inLive: boolean
   /** Of what the primary has, as apply.ts takes it. */
   readonly liveFingerprint: string
+  /** Of what the primary has, as DUMP gives it. */
+  readonly liveBytes: number
 }
 
 export async function usedDatabases(redis: RawRedis): Promise<readonly number[]> {
@@ -50,7 +52,7 @@ export async function* compared(aside: RawRedis, live: RawRedis, database: numbe
       if (!Buffer.isBuffer(a)) continue
       const inLive = Buffer.isBuffer(b)
       const same = inLive && (a.equals(b) || (await sameValue(aside, live, key)))
-      yield { database, key: key.toString('latin1'), same, inLive, liveFingerprint: fingerprintOf([b ?? null]) }
+      yield { database, key: key.toString('latin1'), same, inLive, liveFingerprint: fingerprintOf([b ?? null]), liveBytes: inLive ? b.length : 0 }
     }
   }
 }

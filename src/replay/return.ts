@@ -15,12 +15,16 @@ export interface ReturnOptions {
   readonly aside: RawRedis
   readonly undo: UndoFile
   readonly progress: (done: number, of: number) => void
+  /** So many more are written, and it is durable what they had. */
+  readonly written: (keys: number) => void
   /** Ctrl-C: the batch that is under way is finished, and no other begun. */
   readonly signal: AbortSignal
 }
 
 export interface Returned {
   readonly applied: number
+  /** Of those: away, because they were not there. */
+  readonly removed: number
   /** Left alone, with the reason. */
   readonly skipped: readonly { readonly key: ItemKey; readonly why: string }[]
   readonly interrupted: boolean
@@ -29,9 +33,10 @@ export interface Returned {
 }
 
 /** Throws where it is not known what was written; what was there is kept then. */
-export async function returnKeys(found: readonly Difference[], { live, aside, undo, progress, signal }: ReturnOptions): Promise<Returned> {
+export async function returnKeys(found: readonly Difference[], { live, aside, undo, progress, written, signal }: ReturnOptions): Promise<Returned> {
   const skipped: { key: ItemKey; why: string }[] = []
   let applied = 0
+  let removed = 0
   let replicated: boolean | null = null
   for (let at = 0; at < found.length; at += pieceItems) {
     const piece = found.slice(at, at + pieceItems).map((one) => ({ one, item: itemFor(one, aside) }))
@@ -42,6 +47,7 @@ export async function returnKeys(found: readonly Difference[], { live, aside, un
       onlyIfUntouched: new Set(),
       asShown: new Map(piece.map(({ one, item }) => [item, one.fingerprint])),
       journal: ({ what, items }) => {
+        if (what === 'applied') written(items.length)
         const wanted = items.flatMap((id) => byId.get(id) ?? [])
         return what === 'intent' ? undo.keep(live, wanted) : what === 'not-applied' ? undo.cancel(wanted) : Promise.resolve()
       },
@@ -49,9 +55,10 @@ export async function returnKeys(found: readonly Difference[], { live, aside, un
       signal,
     })
     applied += done.applied.length
+    removed += done.applied.filter(({ nature }) => nature === 'deletion').length
     for (const { item, why } of done.skipped) for (const key of item.keys) skipped.push({ key, why })
     if (done.replicated !== null) replicated = done.replicated
-    if (done.interrupted) return { applied, skipped, interrupted: true, replicated }
+    if (done.interrupted) return { applied, removed, skipped, interrupted: true, replicated }
   }
-  return { applied, skipped, interrupted: false, replicated }
+  return { applied, removed, skipped, interrupted: false, replicated }
 }

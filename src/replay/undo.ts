@@ -3,7 +3,7 @@
  * durable BEFORE the write, and a line more for a key that then was not written: whoever takes it back must not undo what a client did.
  * Read back, its values are keys of a redis aside again, and are compared and written as any others.
  */
-import { open, type FileHandle } from 'node:fs/promises'
+import { open, rm, type FileHandle } from 'node:fs/promises'
 import * as z from 'zod'
 import { OperatorError } from '../model/error.ts'
 import { RawError, type RawRedis, type RawReply } from '../redis/raw.ts'
@@ -32,9 +32,28 @@ export interface UndoFile {
   readonly close: () => Promise<void>
 }
 
-/** Made with the first key that is kept. Throws what the file system says. */
+/** What is there could not be kept, so nothing was overwritten; what was overwritten before is kept whole. */
+export class NotKept extends Error {}
+
+/** Made with the first key that is kept. `keep` throws NotKept. */
 export function undoFile(path: string, said: UndoHead): UndoFile {
   let handle: FileHandle | null = null
+  let whole = 0
+  const append = async (lines: readonly object[]): Promise<void> => {
+    const bytes = linesOfJson(lines)
+    await handle?.appendFile(bytes)
+    await handle?.sync()
+    whole += Buffer.byteLength(bytes)
+  }
+  /** What came to the disk of keys that then were not written: taken back, it would undo what a client has done since. */
+  const cutOff = async (): Promise<void> => {
+    if (handle === null) return
+    await handle.truncate(whole)
+    if (whole > 0) return
+    await handle.close()
+    handle = null
+    await rm(path, { force: true })
+  }
   return {
     path,
     isMade: () => handle !== null,
@@ -42,26 +61,45 @@ export function undoFile(path: string, said: UndoHead): UndoFile {
       const lines: UndoEntry[] = []
       for (const { keys } of items) for (const key of keys) lines.push(await lineOf(live, key))
       try {
-        const isFirst = handle === null
         // Never over another one: that may be all that is left of what was there.
-        handle ??= await open(path, 'wx', 0o600)
-        await handle.appendFile(linesOfJson([...(isFirst ? [said] : []), ...lines]))
-        await handle.sync()
+        handle ??= await open(path, 'ax', 0o600)
+        await append([...(whole === 0 ? [said] : []), ...lines])
       } catch (error) {
-        throw new Error(`what is there cannot be kept in ${path} (${(error as Error).message}), and without that nothing is overwritten`)
+        await cutOff().catch(() => undefined)
+        throw new NotKept(`what is there cannot be kept in ${path} (${fileWords(error as NodeJS.ErrnoException)}), and without that nothing is overwritten`)
       }
     },
     cancel: async (items) => {
       const lines = items.flatMap(({ keys }) => keys.map(({ database, key }): Cancelling => ({ database, key: base64Of(key), cancelled: true })))
       try {
-        await handle?.appendFile(linesOfJson(lines))
-        await handle?.sync()
+        await append(lines)
       } catch (error) {
-        throw new Error(`${path} names keys that were left alone, and cannot say so (${(error as Error).message})`)
+        throw new Error(`${path} names keys that were left alone, and cannot say so (${fileWords(error as NodeJS.ErrnoException)})`)
       }
     },
     close: async () => handle?.close(),
   }
+}
+
+/** As many bytes as a key takes in the file, at the most. `value`: of its DUMP. */
+export function keptBytes(key: number, value: number): number {
+  return lineFrame.length + Math.ceil(key / 3) * 4 + Math.ceil(value / 3) * 4
+}
+
+const lineFrame = JSON.stringify({ database: 1_000_000, key: '', value: 'null', expiresAtMs: 10_000_000_000_000 } satisfies UndoEntry)
+
+/** What the file system said of one, where a person can do something about it. */
+export function fileWords({ code, message }: NodeJS.ErrnoException): string {
+  const known: Readonly<Record<string, string>> = {
+    EEXIST: 'it is there already',
+    ENOSPC: 'no space is left on its disk',
+    EDQUOT: 'the quota of its disk is used up',
+    ENOENT: 'there is no such directory',
+    ENOTDIR: 'there is no such directory',
+    EACCES: 'it may not be written there',
+    EROFS: 'its disk is read-only',
+  }
+  return known[code ?? ''] ?? message
 }
 
 function linesOfJson(lines: readonly object[]): string {
@@ -169,8 +207,15 @@ async function load(path: string, { aside, cancelled, signal }: Loading): Promis
 
 /** The last one without its end was being written when its writer ended: nothing had been overwritten yet. */
 async function* linesOf(path: string): AsyncGenerator<string, void, undefined> {
-  const handle = await open(path, 'r').catch((error: Error) => {
-    throw unreadable(path, error.message)
+  const handle = await open(path, 'r').catch((error: NodeJS.ErrnoException) => {
+    throw error.code === 'ENOENT' || error.code === 'ENOTDIR'
+      ? new OperatorError(
+          'HF812',
+          `there is no file ${path}`,
+          'name the one that an earlier return of keys has written: holdfast-undo-GROUP-TIME.jsonl, or its --keep-in',
+          2,
+        )
+      : unreadable(path, error.message)
   })
   try {
     let rest = ''

@@ -2,6 +2,7 @@
  * Somebody types FLUSHALL at the address: the replica has it at once, the backup of a moment before has not. The keys come back into the
  * primary that goes on serving, what was written since stays, and what the return overwrote can be taken back.
  */
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -69,7 +70,30 @@ describe.skipIf(problems.length > 0)('FLUSHALL', { timeout: 60_000 }, () => {
     ])
     expect(await rig.redisAt('client', vip, 'DBSIZE'), 'a look writes nothing').toMatch(/2$/)
 
+    const looked = await restore('--backup', 'latest', '--dry-run', '--limit', '1')
+    expect([looked.code, looked.stdout], looked.stderr).toEqual([
+      0,
+      expect.stringMatching(
+        / {6}backup: .*\n {6}now: {4}.*\n[^]*nothing was written \(--dry-run\): 500 keys would be written, by the same command with --yes in its place\n$/,
+      ),
+    ])
+
     const undo = join(shared, 'undo.jsonl')
+    const nowhere = await restore('--undo', undo, '--dry-run')
+    expect([nowhere.code, nowhere.stderr]).toEqual([2, expect.stringContaining(`HF812 there is no file ${undo}`)])
+    const small = join(shared, 'small')
+    mkdirSync(small)
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=16k', 'tmpfs', small])
+    try {
+      const full = await restore('--backup', 'latest', '--yes', '--keep-in', join(small, 'undo'))
+      expect([full.code, full.stderr]).toEqual([
+        1,
+        expect.stringMatching(/HF822 what is there takes up to .* in a file, and 16\.0 KiB are free.*\n?.*--keep-in: nothing was written/),
+      ])
+      expect([readdirSync(small), await rig.redisAt('client', vip, 'DBSIZE')]).toEqual([[], expect.stringMatching(/2$/)])
+    } finally {
+      execFileSync('umount', [small])
+    }
     const wrote = await restore('--backup', 'latest', '--yes', '--keep-in', undo)
     expect([wrote.code, wrote.stdout], wrote.stderr).toEqual([0, expect.stringContaining('500 of 500 keys written')])
     expect(wrote.stdout).toContain(`--undo ${undo}`)
@@ -80,8 +104,11 @@ describe.skipIf(problems.length > 0)('FLUSHALL', { timeout: 60_000 }, () => {
     expect(await rig.redisAt('client', vip, 'MGET', 'user:500', 'user:new', 'cart:1')).toMatch(/^500\nafter\n?$/)
     expect((await restore('--backup', 'latest', '--yes')).stdout, 'again').toContain('0 missing there, 0 with other values, 500 equal')
 
+    const over = await restore('--backup', 'latest', '--yes', '--keep-in', undo)
+    expect([over.code, over.stderr]).toEqual([2, expect.stringContaining(`HF819 ${undo} is there already: nothing was written`)])
+
     const back = await restore('--undo', undo, '--yes', '--keep-in', `${undo}.2`)
-    expect([back.code, back.stdout], back.stderr).toEqual([0, expect.stringContaining('500 of 500 keys written')])
+    expect([back.code, back.stdout], back.stderr).toEqual([0, expect.stringContaining('1 of 1 keys written, 499 of 499 removed')])
     expect([await rig.redisAt('client', vip, 'DBSIZE'), await rig.redisAt('client', vip, 'GET', 'user:1')]).toEqual([
       expect.stringMatching(/2$/),
       expect.stringMatching(/^after$/),

@@ -102,7 +102,7 @@ async function write(
 ): Promise<Returned> {
   const undo = undoFile(path, head)
   try {
-    return await returnKeys(found.items, { live, aside: from, undo, progress, signal: stop })
+    return await returnKeys(found.items, { live, aside: from, undo, progress, written: () => {}, signal: stop })
   } finally {
     await undo.close()
   }
@@ -138,7 +138,7 @@ describe.skipIf(noRedis)('keys of a backup', () => {
 
     const path = join(dir, 'undo.jsonl')
     const done = await write(found, old, live, path)
-    expect([done.applied, done.skipped, done.interrupted]).toEqual([121, [], false])
+    expect([done.applied, done.removed, done.skipped, done.interrupted]).toEqual([121, 0, [], false])
     expect(await r.call('GET', 'user:1')).toBe('value 1')
     expect(await r.call('GET', 'user:new')).toBe('stays')
     expect(await r.call('EXISTS', 'other', 'user:expired')).toBe(0)
@@ -155,7 +155,7 @@ describe.skipIf(noRedis)('keys of a backup', () => {
     const before = await asideOfUndo(path)
     const back = await differences({ aside: before, live, pattern: users, absent: undo.absent, signal })
     expect(counts(back)).toEqual({ differ: 1, missing: 0, absent: 120, equal: 0, onlyLive: 2 })
-    await write(back, before, live, join(dir, 'undo-2.jsonl'))
+    expect(await write(back, before, live, join(dir, 'undo-2.jsonl'))).toMatchObject({ applied: 121, removed: 120 })
     expect(await r.call('GET', 'user:1')).toBe('written since')
     expect(Number(await r.call('DBSIZE'))).toBe(3)
     expect(counts(await differences({ aside: before, live, pattern: Buffer.from('*'), absent: undo.absent, signal }))).toMatchObject({
@@ -212,7 +212,7 @@ describe.skipIf(noRedis)('keys of a backup', () => {
       await undo.keep(...given)
       await r.call('MSET', 'user:1', 'by a client', 'user:2', 'by a client')
     }
-    const done = await returnKeys(found.items, { live, aside: old, undo: { ...undo, keep }, progress: () => {}, signal })
+    const done = await returnKeys(found.items, { live, aside: old, undo: { ...undo, keep }, progress: () => {}, written: () => {}, signal })
     await undo.close()
     expect(done.skipped.map(({ key }) => key.key).toSorted()).toEqual(['user:1', 'user:2'])
     const { absent } = await readUndo(path)
@@ -236,7 +236,9 @@ describe.skipIf(noRedis)('keys of a backup', () => {
       await undo.keep(...given)
       await r.call('CONFIG', 'SET', 'min-replicas-to-write', '3')
     }
-    await expect(returnKeys(found.items, { live, aside: old, undo: { ...undo, keep }, progress: () => {}, signal })).rejects.toMatchObject({ code: 'HF605' })
+    await expect(returnKeys(found.items, { live, aside: old, undo: { ...undo, keep }, progress: () => {}, written: () => {}, signal })).rejects.toMatchObject({
+      code: 'HF605',
+    })
     await undo.close()
     expect((await readUndo(path)).absent.map(({ key }) => key)).toEqual([found.items[0]?.key])
   })
@@ -313,7 +315,7 @@ describe.skipIf(noRedis)('keys of a backup', () => {
     const old = await aside(store, manifest)
     const found = await differences({ aside: old, live, pattern: users, absent: [], signal })
     await writeFile(join(dir, 'there'), 'what an earlier one has kept')
-    await expect(write(found, old, live, join(dir, 'there'))).rejects.toThrow('EEXIST')
+    await expect(write(found, old, live, join(dir, 'there'))).rejects.toThrow('it is there already')
     expect([await r.call('GET', 'user:1'), await readFile(join(dir, 'there'), 'utf8')]).toEqual(['new', 'what an earlier one has kept'])
   })
 
@@ -350,6 +352,6 @@ describe.skipIf(noRedis)('keys of a backup', () => {
     await expect(readUndo(path)).rejects.toThrow('a line of it is damaged')
     await writeFile(path, '{}\n')
     await expect(readUndo(path)).rejects.toThrow('it is not what a return of keys has kept')
-    await expect(readUndo(join(dir, 'nowhere'))).rejects.toThrow('ENOENT')
+    await expect(readUndo(join(dir, 'nowhere'))).rejects.toMatchObject({ code: 'HF812', exitCode: 2, message: `there is no file ${join(dir, 'nowhere')}` })
   })
 })
