@@ -96,11 +96,13 @@ export function prune(backups: readonly Held[], keep: Keep, dueEveryMs: number, 
         ? { id, keep: true, why: 'a copy that restore --over has kept: a day, or while it is held' }
         : { id, keep: false, why: 'a copy that restore --over has kept, and nobody holds' }
     if (state === 'untested')
-      return atWallMs > last.atWallMs || nowWallMs - atWallMs < 2 * dueEveryMs
-        ? { id, keep: true, why: 'its test is still to come' }
-        : why !== undefined
-          ? { id, keep: true, why: `${why}, of which there is no tested one` }
-          : { id, keep: false, why: 'never tested, and there are younger good ones' }
+      return atWallMs > last.atWallMs
+        ? { id, keep: true, why: 'not tested, and younger than the last good one' }
+        : nowWallMs - atWallMs < 2 * dueEveryMs
+          ? { id, keep: true, why: 'not tested, and young: it may still be' }
+          : why !== undefined
+            ? { id, keep: true, why: `${why}, of which there is no tested one` }
+            : { id, keep: false, why: 'never tested, and there are younger good ones' }
     if (state === 'bad')
       return nowWallMs - judgedAtWallMs < evidenceMs
         ? { id, keep: true, why: 'it failed its test: kept a week to find out why' }

@@ -67,7 +67,7 @@ export function drawShow(backup: Backup, where: string, reach: string | null, no
   const rows: readonly (readonly [string, string])[] = [
     ['group', m.group],
     ['moment', `${momentWords(m.atWallMs)} (${ageWords(m.atWallMs, nowWallMs)} ago); written in ${tookWords(m.endedAtWallMs - m.atWallMs)}`],
-    ['asked for', m.reason],
+    ['reason', m.reason],
     ['source', `${m.source.host} (${m.source.role}): ${m.source.why}`],
     ['server', `redis ${m.server.version}, RDB format ${m.server.rdbFormat}`],
     ['position', `epoch ${m.position.epoch}, ${m.position.replid} offset ${m.position.offset}`],

@@ -34,6 +34,13 @@ export function checkTarget({ over, keys, yes, undo, keepIn, to, port, start, ke
   const ofKeys = keys !== undefined || yes === true || undo !== undefined || keepIn !== undefined
   const ofNew = to !== undefined || port !== undefined || !start
   const ofOver = keepOthers === true || !copy || maxKeysPerS !== undefined || yesIMean !== undefined
+  if (over === true && keys === undefined && yes === true)
+    throw new OperatorError(
+      'HF812',
+      '--over and --yes do not go together: --yes is of --keys',
+      'write --yes-i-mean GROUP in its place, with the name of the group',
+      2,
+    )
   if (over === true && (ofKeys || ofNew))
     throw new OperatorError(
       'HF812',

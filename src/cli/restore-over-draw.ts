@@ -1,6 +1,7 @@
 /** What a restore over the running group would do, is doing and did, for people. Decides nothing. */
 import pc from 'picocolors'
 import type { Moment } from '../dump/moment.ts'
+import { OperatorError } from '../model/error.ts'
 import { shown } from '../redis/words.ts'
 import type { Done, FunctionsStand, Step, Tally } from '../replay/over.ts'
 import { spanWords, tookWords } from './backup-words.ts'
@@ -74,6 +75,24 @@ export function drawOverDone({ host }: OverPlan, { done, replicas, tookMs, after
     ...done.examples.map(({ key, why }): Row => [pc.red('refused'), `db${key.database} ${shown([key.key])}: ${why}`]),
     ...(copy === null ? [] : [['copy', `${copy}, held: take it back with --over --backup ${copy}, let it go with holdfast backup release`] as const]),
   ])}`
+}
+
+/** What was said beforehand was not what had to be typed. */
+export function otherWords(what: string, said: string, wanted: string): OperatorError {
+  return new OperatorError(
+    'HF837',
+    `${what} --yes-i-mean says '${said}', and '${wanted}' was wanted: nothing was written`,
+    `see it with --dry-run; then say --yes-i-mean '${wanted}'`,
+  )
+}
+
+/** `isCalledOff`: Ctrl-C. The agent hears it too, and is the first to say that its backup ended. */
+export function noCopy({ code, message, hint }: OperatorError, isCalledOff: boolean): OperatorError {
+  return new OperatorError(
+    code,
+    `no copy of what is there could be kept, so nothing was written: ${message}`,
+    isCalledOff ? 'run the same command again: it compares anew' : hint,
+  )
 }
 
 export interface StepLine {

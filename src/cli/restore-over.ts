@@ -18,7 +18,7 @@ import { catalogIn, findBackup, type Vault } from './backup-open.ts'
 import { hold } from './backup-prune.ts'
 import { chosenHost, takeNow } from './backup-take.ts'
 import { momentJson } from './restore-moment.ts'
-import { drawOverDone, drawOverPlan, stepLine, type OverPlan, type OverResult } from './restore-over-draw.ts'
+import { drawOverDone, drawOverPlan, noCopy, otherWords, stepLine, type OverPlan, type OverResult } from './restore-over-draw.ts'
 import { inWords, momentId, openSource, type Begun, type Source } from './restore-source.ts'
 import { openPrimary } from './salvage-open.ts'
 
@@ -174,7 +174,8 @@ async function confirmed({ vault, wish, host }: Bench, { before, copy, keepOther
   if (wish.yesIMean === wanted) return
   const again = copy.kind === 'taken' ? 'what is there is kept first' : copy.kind === 'empty' ? 'nothing is there' : 'nothing of what is there is kept'
   const what = `${before.differs + before.missing} keys are written into ${host}${keepOthers ? '' : `, ${before.alone} are removed`}; ${again}.`
-  if (wish.yesIMean !== null || !process.stdin.isTTY || wish.json)
+  if (wish.yesIMean !== null) throw otherWords(what, wish.yesIMean, wanted)
+  if (!process.stdin.isTTY || wish.json)
     throw new OperatorError('HF837', `${what} It was not confirmed: nothing was written`, `see it with --dry-run; then add --yes-i-mean '${wanted}'`)
   const typed = await text({ message: `${what} Type "${wanted}" to go on:`, signal: vault.signal })
   if (isCancel(typed) || typed !== wanted) throw new OperatorError('HF837', `"${wanted}" was not typed: nothing was written`, 'it can be run again at any time')
@@ -187,7 +188,7 @@ async function kept({ vault, wish, session, say }: Bench): Promise<string> {
   return inWords(vault, 'HF838', async () => {
     const id = await takeNow(session, name, reason).catch((error: unknown) => {
       if (!(error instanceof OperatorError)) throw error
-      throw new OperatorError(error.code, `no copy of what is there could be kept, so nothing was written: ${error.message}`, error.hint)
+      throw noCopy(error, vault.signal.aborted)
     })
     vault.signal.throwIfAborted()
     const { manifest, state, found } = await testedCopy(vault, id)

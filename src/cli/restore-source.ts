@@ -71,6 +71,10 @@ export async function openSource(vault: Vault, { backup: { manifest }, moment }:
     const aside = await openBackup({ ...order, capBytes, more: [] })
     const expired = /rdb_last_load_keys_expired:(\d+)/.exec(String(await aside.redis.call('INFO', 'persistence')))?.[1]
     return { id: manifest.id, aside, expired: expired === undefined ? null : Number(expired) }
+  } catch (error) {
+    // Of a segment it says so itself.
+    const isOfDataset = error instanceof FetchFailed && !(error instanceof SegmentFailed) && error.about === 'data'
+    throw isOfDataset ? new FetchFailed('data', `${manifest.stored.name} in ${store.where}: ${error.message}`) : error
   } finally {
     line.end()
   }

@@ -88,14 +88,14 @@ async function* asStored(store: Store, chunks: Chunks, { stored }: Manifest): As
         throw new FetchFailed('store', `${store.where}: reading it stopped after ${measured.bytes()} of ${stored.bytes} bytes: ${error.message}`)
       })
       if (next.done === true) break
-      if (measured.bytes() > stored.bytes) throw new FetchFailed('data', `${store.where} has more of it than the ${stored.bytes} bytes that were stored`)
+      if (measured.bytes() > stored.bytes) throw new FetchFailed('data', `it has more than the ${stored.bytes} bytes that were stored`)
       yield next.value
     }
   } finally {
     await source.return(undefined)
   }
-  if (measured.bytes() < stored.bytes) throw new FetchFailed('data', `${store.where} has ${measured.bytes()} of its ${stored.bytes} bytes`)
-  if (measured.sha256() !== stored.sha256) throw new FetchFailed('data', `${store.where} has other bytes than were stored (SHA-256)`)
+  if (measured.bytes() < stored.bytes) throw new FetchFailed('data', `it has ${measured.bytes()} of its ${stored.bytes} bytes`)
+  if (measured.sha256() !== stored.sha256) throw new FetchFailed('data', 'it has other bytes than were stored (SHA-256)')
 }
 
 /** Of what does not open or unpack. */

@@ -270,7 +270,7 @@ function inWords(error: Error, { store, manifest, dir, start, replay: replayed }
   if (error instanceof FetchFailed) {
     const { code, hint } = codeOf(error)
     if (error.about !== 'data') return new OperatorError(code, error.message, hint ?? again)
-    return new OperatorError(code, `${manifest.id} in ${store.where}: ${error.message}`, `use another one: holdfast backup list ${manifest.group}`)
+    return new OperatorError(code, `${manifest.stored.name} in ${store.where}: ${error.message}`, `use another one: holdfast backup list ${manifest.group}`)
   }
   if (!isHangUp(error) && !(error instanceof NotServed)) return new OperatorError('HF824', `the restore stopped: ${error.message}`, again)
   const { why, newer } = refusalOf(said, manifest)

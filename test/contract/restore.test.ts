@@ -100,7 +100,8 @@ describe('nothing is left, and no redis runs, when', () => {
     const bytes = readFileSync(file)
     bytes[bytes.length - 100] = (bytes[bytes.length - 100] ?? 0) ^ 8
     writeFileSync(file, bytes)
-    expect(await failed(here, {})).toMatchObject({ code: 'HF816', message: expect.stringContaining('other bytes than were stored') as string })
+    const where = `${here.manifest.stored.name} in ${here.store.where}`
+    expect(await failed(here, {})).toMatchObject({ code: 'HF816', message: `${where}: it has other bytes than were stored (SHA-256)` })
   })
 
   test('it unpacks to other bytes than redis gave, which is seen at the very end', async () => {

@@ -47,9 +47,9 @@ describe.each(kinds)('a stored backup, $compression, encrypted: $encrypted', ({ 
     const manifest = await storedBackup(store, rdbOf(), compression, encrypted)
     const whole = store.objects.get(manifest.stored.name) ?? Buffer.alloc(0)
     store.objects.set(manifest.stored.name, whole.subarray(0, -1))
-    expect(await failure(store, manifest, encrypted)).toEqual({ about: 'data', message: `memory has ${whole.length - 1} of its ${whole.length} bytes` })
+    expect(await failure(store, manifest, encrypted)).toEqual({ about: 'data', message: `it has ${whole.length - 1} of its ${whole.length} bytes` })
     store.objects.set(manifest.stored.name, Buffer.concat([whole, Buffer.from('x')]))
-    expect((await failure(store, manifest, encrypted)).message).toContain(`memory has more of it than the ${whole.length} bytes`)
+    expect((await failure(store, manifest, encrypted)).message).toContain(`it has more than the ${whole.length} bytes`)
   })
 
   test('a reader that stops half-way lets go of the store', async () => {

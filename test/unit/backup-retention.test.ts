@@ -110,6 +110,16 @@ describe('which backups go', () => {
     ])
   })
 
+  test('one that nobody tested is not said to wait for a test: the group may make none', () => {
+    const last = held('2026-02-28T23:00:00Z')
+    const backups = [last, held('2026-02-28T23:30:00Z', { state: 'untested' }), held('2026-02-28T22:30:00Z', { state: 'untested' })]
+    const { verdicts } = prune(backups, { hourly: 0, daily: 0, weekly: 0, monthly: 0 }, hourMs, at('2026-03-01T00:00:00Z'))
+    expect(verdicts.filter(({ id }) => id !== last.id)).toEqual([
+      expect.objectContaining({ keep: true, why: 'not tested, and younger than the last good one' }),
+      expect.objectContaining({ keep: true, why: 'not tested, and young: it may still be' }),
+    ])
+  })
+
   test('an old one that was good failed its test today: it stays a week from today', () => {
     const backups = [held('2026-02-28T23:00:00Z'), held('2026-01-20T00:00:00Z', { state: 'bad', judgedAtWallMs: at('2026-02-28T12:00:00Z') })]
     const one: Keep = { hourly: 1, daily: 0, weekly: 0, monthly: 0 }

@@ -116,7 +116,9 @@ describe('what there is', () => {
 
   test('one by the beginning of its id; several that begin so, none, and no good one', async () => {
     const [one = '', two = ''] = await stored([0, 1], { good: false })
-    expect(await run('backup', 'show', 'cache', one.slice(0, -1))).toContain(`key ${keyId(key)}`)
+    const shown = await run('backup', 'show', 'cache', one.slice(0, -1))
+    expect(shown).toContain(`key ${keyId(key)}`)
+    expect(shown).toMatch(/^ {2}reason {5}\S/m)
     expect(await refusal('backup', 'show', 'cache', one.slice(0, 4))).toBe(`HF812 several begin with ${one.slice(0, 4)}: ${one}, ${two}`)
     expect(await refusal('backup', 'show', 'cache', '1999')).toBe('HF812 cache has no backup 1999')
     expect(await refusal('backup', 'show', 'cache', 'latest')).toBe('HF815 cache has no good backup (2 in all, 2 untested)')
