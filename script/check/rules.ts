@@ -39,6 +39,8 @@ export const layers: Readonly<Record<string, FolderRule>> = {
     packages: 'none',
   },
   doctor: { why: 'what a machine that was looked at lacks is computed, not asked', may: { model: 'all' }, packages: 'none' },
+  migrate: { why: 'what a move to other machines risks and comes to is computed, not asked', may: { model: 'all', doctor: ['say.ts'] }, packages: 'none' },
+  move: { why: 'it carries out what migrate/ says; it knows nothing of agents', may: { model: 'all', redis: 'all', migrate: 'all' }, packages: 'any' },
   store: { why: 'a place for names and bytes: it knows nothing of what it holds', may: { model: 'all' }, packages: 'any' },
   dump: {
     why: 'a dataset on its way between a redis and a store, and its trial; it knows nothing of agents. Where a command of the stream ends, salvage knows',
@@ -91,6 +93,8 @@ export const layers: Readonly<Record<string, FolderRule>> = {
       backup: 'all',
       store: 'all',
       dump: 'all',
+      migrate: 'all',
+      move: 'all',
       doctor: 'all',
       redis: ['raw.ts', 'sentinel-id.ts', 'throwaway.ts', 'words.ts'],
       observe: observeForCli,
@@ -112,7 +116,7 @@ export const homes: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** PURE folders: no clock, no randomness, no waiting. Checked by purity.ts; tsconfig.pure.json takes Node's names away as well. */
-export const pureFolders: readonly string[] = ['model', 'decide', 'render', 'salvage', 'backup', 'doctor']
+export const pureFolders: readonly string[] = ['model', 'decide', 'render', 'salvage', 'backup', 'doctor', 'migrate']
 
 /** About 300 and 70 are the aim; beyond `fail` nobody finds their way any more. Long tables have a right to warnings. */
 export const sizes = { fileWarn: 300, fileFail: 400, functionWarn: 70, functionFail: 150 } as const

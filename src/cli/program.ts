@@ -18,6 +18,7 @@ const files: Record<string, () => Promise<Registrar>> = {
   sentinel: () => import('./sentinel.ts'),
   backup: () => import('./backup.ts'),
   restore: () => import('./restore.ts'),
+  migrate: () => import('./migrate.ts'),
   check: () => import('./check.ts'),
   doctor: () => import('./doctor.ts'),
   render: () => import('./render.ts'),

@@ -64,6 +64,8 @@ export const errorCodes = {
   HF838: 'the restore over the group stopped before its end',
   HF839: 'the backup cannot be restored over this group',
   HF840: 'the Node of this host cannot read the backup',
+  HF901: 'the redis that is to be moved is not reached',
+  HF902: 'the redis that is to be moved refuses the password',
 } as const
 
 export type ErrorCode = keyof typeof errorCodes

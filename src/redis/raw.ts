@@ -2,7 +2,8 @@
  * A connection that keeps bytes as they are, for keys and values that are no text: ask, pipeline, close. It neither reconnects
  * nor queues. The loop of the agent uses link.ts; this is for tools that copy data.
  */
-import { connect, type Socket } from 'node:net'
+import { connect, isIP, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import type { Observed } from '../model/outcome.ts'
 import { encode } from './psync.ts'
 
@@ -15,7 +16,18 @@ export class RawError {
 export type RawReply = string | number | Buffer | null | RawError | readonly RawReply[]
 export type Word = string | Buffer
 
-export type RawTarget = ({ readonly host: string; readonly port: number } | { readonly path: string }) & { readonly password?: string | undefined }
+export type RawTarget = ({ readonly host: string; readonly port: number; readonly tls?: RawTls } | { readonly path: string }) & {
+  readonly password?: string | undefined
+  /** Of an ACL (6.0); absent: `default`. */
+  readonly user?: string | undefined
+}
+
+export interface RawTls {
+  /** PEM. Absent: whom Node trusts. */
+  readonly ca?: string | undefined
+  readonly cert?: string | undefined
+  readonly key?: string | undefined
+}
 
 export interface RawRedis {
   /** Rejects when the connection is lost or the deadline passes; an error reply is a RawError. */
@@ -27,10 +39,10 @@ export interface RawRedis {
 const maxReplyBytes = 1024 * 1024 * 1024
 
 export async function openRaw(target: RawTarget, deadlineMs: number): Promise<Observed<RawRedis>> {
-  const socket = 'path' in target ? connect({ path: target.path }) : connect({ host: target.host, port: target.port, noDelay: true })
-  const raw = speak(socket, deadlineMs)
+  const raw = speak(socketTo(target), deadlineMs)
   try {
-    const hello = target.password === undefined ? await raw.call('PING') : await raw.call('AUTH', target.password)
+    const who = target.user === undefined ? [] : [target.user]
+    const hello = target.password === undefined ? await raw.call('PING') : await raw.call('AUTH', ...who, target.password)
     // A replica that has no data yet, and must not serve without, obeys nevertheless.
     if (!(hello instanceof RawError) || hello.text.startsWith('MASTERDOWN')) return { ok: true, value: raw }
     raw.close()
@@ -39,6 +51,14 @@ export async function openRaw(target: RawTarget, deadlineMs: number): Promise<Ob
     raw.close()
     return { ok: false, why: (error as Error).message }
   }
+}
+
+function socketTo(target: RawTarget): Socket {
+  if ('path' in target) return connect({ path: target.path })
+  const { host, port, tls } = target
+  if (tls === undefined) return connect({ host, port, noDelay: true })
+  // A certificate is for a name; of an address it need not say that it is its own name for SNI (RFC 6066).
+  return connectTls({ host, port, ...tls, ...(isIP(host) === 0 ? { servername: host } : {}) }).setNoDelay(true)
 }
 
 /** Of one pipeline. */

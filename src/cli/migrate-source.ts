@@ -1,0 +1,111 @@
+/** The redis that is to be moved, as the operator names it: an address, or a group of the configuration. Asks redis and agents; judges nothing. */
+import { readFile } from 'node:fs/promises'
+import { readPassword } from '../config/files.ts'
+import type { Source, Target } from '../migrate/facts.ts'
+import { OperatorError } from '../model/error.ts'
+import { lookAt, type LookOptions } from '../move/look.ts'
+import type { RawTarget } from '../redis/raw.ts'
+import { groupOf, statusOf, type Session } from './ask.ts'
+
+export type Endpoint = RawTarget & { readonly host: string; readonly port: number }
+
+export interface SourceOptions {
+  readonly sourcePasswordFile?: string | undefined
+  readonly tlsCa?: string | undefined
+  readonly tlsCert?: string | undefined
+  readonly tlsKey?: string | undefined
+}
+
+export interface Named {
+  readonly endpoint: Endpoint
+  readonly backup: Source['backup']
+}
+
+/** `redis://[USER[:PASSWORD]@]HOST[:PORT]`, `rediss://…` with TLS, or the name of a group. */
+export async function nameSource(session: Session, from: string, options: SourceOptions): Promise<Named> {
+  if (/^rediss?:\/\//i.test(from)) return { endpoint: await fromUrl(from, options), backup: null }
+  if (from.includes('://'))
+    throw new OperatorError('HF901', `${from.split('://')[0]}:// is no address of a redis`, 'redis://HOST:PORT, rediss://HOST:PORT, or the name of a group', 2)
+  const { sourcePasswordFile, tlsCa, tlsCert, tlsKey } = options
+  if ((sourcePasswordFile ?? tlsCa ?? tlsCert ?? tlsKey) !== undefined)
+    throw new OperatorError(
+      'HF901',
+      'the password and the certificates of a group are those of its configuration',
+      'leave out --source-password-file and --tls-…: they are of redis:// and rediss://',
+      2,
+    )
+  const group = groupOf(session, from)
+  const [status] = await statusOf(session, from)
+  const member = group.members.find(({ host }) => host === status?.primary)
+  if (member === undefined)
+    throw new OperatorError('HF901', `${from} has no primary: ${status?.because ?? ''}`, `holdfast status ${from}; it must serve to be moved`)
+  const password = await readPassword(group)
+  const good = status?.backup?.lastGood ?? null
+  return {
+    endpoint: { host: session.config.hosts[member.host]?.ip ?? '', port: member.port, password },
+    backup: good === null ? null : { id: good.id, ageMs: Math.max(0, Date.now() - good.atWallMs) },
+  }
+}
+
+async function fromUrl(text: string, { sourcePasswordFile, tlsCa, tlsCert, tlsKey }: SourceOptions): Promise<Endpoint> {
+  const wrong = (why: string, hint: string): OperatorError => new OperatorError('HF901', why, hint, 2)
+  let url: URL
+  try {
+    url = new URL(text)
+  } catch {
+    throw wrong('that is no address of a redis', 'redis://HOST:PORT, or redis://USER@HOST:PORT with --source-password-file')
+  }
+  const host = url.hostname.replace(/^\[|\]$/g, '')
+  if (host === '') throw wrong('the address names no host', 'redis://HOST:PORT')
+  if (!/^\/?(0)?$/.test(url.pathname)) throw wrong(`a redis is moved whole: ${url.pathname} names one of its databases`, `redis://${url.host}`)
+  if (url.password !== '' && sourcePasswordFile !== undefined)
+    throw wrong('a password in the address and one in a file', 'keep the file: what is in the address is in the list of processes')
+  const hasTls = url.protocol === 'rediss:'
+  if (!hasTls && (tlsCa ?? tlsCert ?? tlsKey) !== undefined) throw wrong('--tls-ca, --tls-cert and --tls-key are of rediss://', `rediss://${url.host}`)
+  const password = sourcePasswordFile === undefined ? decodeURIComponent(url.password) : (await fileOf(sourcePasswordFile, 'password')).trim()
+  const [ca, cert, key] = await Promise.all([tlsCa, tlsCert, tlsKey].map(async (file) => (file === undefined ? undefined : fileOf(file, 'certificate'))))
+  return {
+    host,
+    port: url.port === '' ? 6379 : Number(url.port),
+    ...(password === '' ? {} : { password }),
+    ...(url.username === '' ? {} : { user: decodeURIComponent(url.username) }),
+    ...(hasTls ? { tls: { ca, cert, key } } : {}),
+  }
+}
+
+async function fileOf(file: string, what: string): Promise<string> {
+  return readFile(file, 'utf8').catch((error: Error) => {
+    throw new OperatorError('HF901', `the ${what} cannot be read: ${error.message}`, 'name another file', 2)
+  })
+}
+
+export async function lookAtSource({ endpoint, backup }: Named, options: LookOptions): Promise<Source> {
+  const redis = await lookAt(endpoint, options)
+  if (!redis.ok)
+    throw new OperatorError(
+      /WRONGPASS|NOAUTH|invalid password/i.test(redis.why) ? 'HF902' : 'HF901',
+      `${endpoint.host}:${endpoint.port}: ${redis.why}`,
+      /WRONGPASS|NOAUTH|invalid password/i.test(redis.why)
+        ? 'redis://USER@HOST:PORT names a user, --source-password-file the password'
+        : 'can this machine reach it? redis-cli -h HOST -p PORT PING',
+    )
+  return {
+    redis: redis.value,
+    tls: 'tls' in endpoint && endpoint.tls !== undefined,
+    user: endpoint.user ?? null,
+    hasPassword: endpoint.password !== undefined,
+    backup,
+  }
+}
+
+/** Every member of the group, as the agents and its redis tell. */
+export async function lookAtTarget(session: Session, name: string, options: LookOptions): Promise<Target> {
+  const group = groupOf(session, name)
+  const [status] = await statusOf(session, name)
+  const password = await readPassword(group)
+  const members = await Promise.all(
+    group.members.map(async ({ host, port }) => ({ host, redis: await lookAt({ host: session.config.hosts[host]?.ip ?? '', port, password }, options) })),
+  )
+  const unwell = status === undefined ? 'nobody tells of it' : status.health === 'ok' ? null : status.because
+  return { group: name, unwell, members, first: status?.primary ?? null, hasPassword: password !== undefined }
+}

@@ -1,0 +1,89 @@
+/**
+ * May this redis be moved to that group, what stands against it, and what the move comes to? PURE: all traps over what was looked at. Red stops; yellow
+ * and what could not be seen stop until the operator has said `--accept ID` of each.
+ */
+import { trapNames, type Trap, type TrapId } from './check.ts'
+import type { Instance, Source, Target, Wish } from './facts.ts'
+import { differing, settingsTrap, type Differs } from './settings.ts'
+import { bufferTrap, sizingOf, type Sizing } from './sizing.ts'
+import { dataTraps, scriptTrap } from './traps-data.ts'
+import { wayTraps } from './traps-way.ts'
+import { capabilitiesOf, rdbFormatOf, readsFormat } from './versions.ts'
+
+/** How writes are held at the cut-over: what they wait for, or are refused with. */
+export type Fence = 'CLIENT PAUSE WRITE' | 'min-replicas-to-write'
+/** What becomes of the old primary afterwards, until the move is committed. */
+export type WayBack = 'replica' | 'fenced copy'
+
+export interface MigrationPlan {
+  readonly traps: readonly Trap[]
+  /** In the order of their numbers. */
+  readonly stops: readonly TrapId[]
+  readonly settings: readonly Differs[] | null
+  readonly sizing: Sizing
+  readonly fence: Fence
+  readonly wayBack: WayBack
+  /** Why it is that one. */
+  readonly wayBackWhy: string
+  /** `--accept` that names no trap, or one that is not yellow: a script that was written for another state. */
+  readonly needless: readonly string[]
+}
+
+export function planOf(source: Source, target: Target, wish: Wish): MigrationPlan {
+  const from = source.redis
+  const first = firstOf(target)
+  const table = first === null ? null : differing(from, first)
+  const sizing = sizingOf(from, target.members.length)
+  const all = [
+    ...dataTraps(source, target, wish.overwrite),
+    scriptTrap(source, target, wish.loadsScripts),
+    settingsTrap(from, first, table),
+    bufferTrap(from, sizing),
+    ...wayTraps(source, target),
+  ]
+  const accepted = new Set(wish.accepted.map((id) => id.toUpperCase()))
+  const traps = all
+    .map((one) => ({ ...one, accepted: mayBeAccepted(one) && accepted.has(one.id) }))
+    .sort((a, b) => Number(a.id.slice(1)) - Number(b.id.slice(1)))
+  return {
+    traps,
+    stops: traps.filter(stops).map(({ id }) => id),
+    settings: table,
+    sizing,
+    fence: capabilitiesOf(from.version).pausesWrites ? 'CLIENT PAUSE WRITE' : 'min-replicas-to-write',
+    ...wayBackOf(from, first),
+    needless: wish.accepted.filter((id) => !traps.some((one) => one.id === id.toUpperCase() && mayBeAccepted(one))),
+  }
+}
+
+export function firstOf({ members, first }: Target): Instance | null {
+  const redis = members.find(({ host }) => host === first)?.redis
+  return redis?.ok === true ? redis.value : null
+}
+
+function mayBeAccepted({ level }: Trap): boolean {
+  return level === 'yellow' || level === 'unseen'
+}
+
+function stops({ level, accepted }: Trap): boolean {
+  return level === 'red' || (level !== 'green' && !accepted)
+}
+
+export function isTrap(id: string): boolean {
+  return Object.hasOwn(trapNames, id.toUpperCase())
+}
+
+/** A replica that cannot read what its primary sends is emptied at once (facts A3.1): then the old primary must never follow. */
+function wayBackOf(from: Instance, to: Instance | null): Pick<MigrationPlan, 'wayBack' | 'wayBackWhy'> {
+  const [own, other] = [rdbFormatOf(from.version), to === null ? null : rdbFormatOf(to.version)]
+  if (own === null || other === null)
+    return { wayBack: 'fenced copy', wayBackWhy: 'which formats the two read is not known, and a replica that cannot read its primary loses all it has' }
+  if (!readsFormat(from.version, own, other))
+    return {
+      wayBack: 'fenced copy',
+      wayBackWhy: `the old primary reads up to format ${own}, and the new one writes ${other}: as its replica it would lose all it has`,
+    }
+  if (!capabilitiesOf(from.version).psync2)
+    return { wayBack: 'replica', wayBackWhy: 'it follows the new primary, after a full sync: its version has no shared history' }
+  return { wayBack: 'replica', wayBackWhy: 'it follows the new primary by the history that both share' }
+}

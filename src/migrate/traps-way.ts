@@ -1,0 +1,155 @@
+/** The traps on the way: who may read, who else watches, whether the source can bear it. PURE. */
+import { secondsOf, sizeOf } from '../doctor/say.ts'
+import { green, red, trap, unseen, yellow, type Judged, type Trap } from './check.ts'
+import type { Instance, Source, Target } from './facts.ts'
+import { each, whyNot, words } from './traps-data.ts'
+import { capabilitiesOf } from './versions.ts'
+
+/** By more, times to live that travel as durations end visibly too soon or too late. */
+const clockMs = 500
+/** A fork copies its page tables first, and redis answers nobody meanwhile: some 10 ms for each GiB of its memory, and more on old virtual machines. */
+const forkStallUs = 100_000
+const backupOldMs = 24 * 3_600_000
+
+export function wayTraps(source: Source, target: Target): readonly Trap[] {
+  const from = source.redis
+  return [
+    trap('P6', 'a replica that is refused at the door never attaches; a client that is refused at the new primary is an outage', access(source, target)),
+    trap('P9', 'to give a replica all data the source forks: what is written meanwhile is copied, and a machine without room kills one of the two', fork(from)),
+    trap('P11', 'a Sentinel or a cluster that knows the source chooses a primary by its own mind in the middle of the move', topology(from, target)),
+    trap('P12', 'before 7.0 times to live travel as durations: by as much as the clocks differ they end elsewhere', clocks(from, target)),
+    trap('P13', 'a replica speaks TLS to its primary or it does not: there is no trying', tls(source, target)),
+    trap('P14', 'whoever has a priority of before is promoted by what still runs of the old arrangement', priorities(from)),
+    trap('P15', 'without the stream nothing follows the source: keys would have to be listed and copied, and what changes meanwhile is missed', psync(from)),
+    trap('P16', 'until it is committed there is a way back; after that a backup is the only one', backup(source)),
+  ]
+}
+
+function access({ redis: from, hasPassword, user }: Source, target: Target): readonly Judged[] {
+  const found: Judged[] = []
+  if (hasPassword && !target.hasPassword)
+    found.push(
+      yellow(
+        'the source asks for a password, and the group has none',
+        'password_file of the group: the one that the clients have, or they change with the move',
+      ),
+    )
+  if (!hasPassword && target.hasPassword) found.push(yellow('the source asks for no password, and the group does', 'the clients need it before the cut-over'))
+  const users = from.users === null || !from.users.ok ? [] : from.users.value.filter((line) => !/^user default /.test(line))
+  if (from.users?.ok === false) found.push(unseen('ACL LIST of the source', from.users.why))
+  if (users.length > 0) {
+    const names = users.map((line) => line.split(' ')[1] ?? '?')
+    const lacking = target.members.flatMap(({ host, redis }) => {
+      if (!redis.ok || redis.value.users === null || !redis.value.users.ok) return [host]
+      const has = new Set(redis.value.users.value.map((line) => line.split(' ')[1] ?? ''))
+      return names.every((name) => has.has(name)) ? [] : [host]
+    })
+    if (lacking.length > 0)
+      found.push(
+        yellow(
+          `users ${names.join(', ')} are not known to ${lacking.join(', ')}: ACLs are not replicated`,
+          'ACL LIST of the source into the aclfile of each member',
+        ),
+      )
+  }
+  return found.length > 0 ? found : [green(user === null ? 'the same doors' : `the same doors; the stream is read as ${user}`)]
+}
+
+function fork(from: Instance): readonly Judged[] {
+  const found: Judged[] = []
+  if (from.failed.length > 0) found.push(red(`the source says that it failed: ${from.failed.join(', ')}`, 'mend that first: a full sync does the same'))
+  if (from.forkUs > forkStallUs) found.push(yellow(`its last fork held it up for ${Math.round(from.forkUs / 1000)} ms`, 'at the hour of the least traffic'))
+  if (from.machineBytes === 0) found.push(unseen('the memory of its machine', 'this version does not tell it'))
+  else if (from.rssBytes * 1.5 > from.machineBytes)
+    found.push(
+      yellow(
+        `it takes ${sizeOf(from.rssBytes)} of the ${sizeOf(from.machineBytes)} of its machine: half of that again may be copied`,
+        'when little is written, with vm.overcommit_memory 1',
+      ),
+    )
+  return found.length > 0
+    ? found
+    : [
+        green(
+          `${sizeOf(from.rssBytes)} of ${sizeOf(from.machineBytes)} taken; last fork ${from.forkUs === 0 ? 'none yet' : `${Math.round(from.forkUs / 1000)} ms`}`,
+        ),
+      ]
+}
+
+function topology(from: Instance, target: Target): readonly Judged[] {
+  if (from.isCluster) return [red('the source is a node of a cluster', 'a cluster is moved slot by slot, not by its nodes')]
+  const found: Judged[] = []
+  const members = target.members.flatMap(({ redis }) => (redis.ok ? [redis.value] : []))
+  if (from.loading) found.push(red('the source is loading its data', 'wait until it serves'))
+  if (members.some(({ runId }) => runId === from.runId))
+    found.push(red('the source is itself a member of the group', 'holdfast adopt turns it into a group where it is'))
+  if (from.role === 'replica') {
+    const { host, port } = from.upstream ?? { host: '?', port: 0 }
+    const circle = members.some((to) => to.host === host && to.port === port)
+    found.push(
+      circle
+        ? red(`the source follows ${host}:${port}, which is where it is to go`, 'that was moved already, or a circle')
+        : red(`the source is a replica of ${host}:${port}`, `name its primary: redis://${host}:${port}`),
+    )
+  }
+  if (from.watchedBySentinels)
+    found.push(
+      yellow(
+        'Sentinels watch the source',
+        'the new members come with replica-priority 0, so none of them is chosen; SENTINEL REMOVE it at the cut-over, or they fail over what has moved',
+      ),
+    )
+  if (from.replicas.length > 0)
+    found.push(
+      green(`it has ${from.replicas.length} replicas of its own, which stay with it (${from.replicas.map(({ ip, port }) => `${ip}:${port}`).join(', ')})`),
+    )
+  return found.length > 0 ? found : [green('a primary of its own, watched by nobody')]
+}
+
+function clocks(from: Instance, target: Target): readonly Judged[] {
+  const matters = !capabilitiesOf(from.version).absoluteTtl
+  if (!from.clock.ok) return [unseen('the clock of the source', from.clock.why)]
+  const { aheadMs: sourceMs, withinMs } = from.clock.value
+  return each(target, (to) => {
+    if (!to.clock.ok) return [unseen('its clock', to.clock.why)]
+    const differMs = Math.abs(sourceMs - to.clock.value.aheadMs)
+    const text = `its clock and that of the source differ by ${Math.round(differMs)} ms (known to ${Math.max(1, Math.round(withinMs + to.clock.value.withinMs))})`
+    if (differMs <= clockMs) return [green(text)]
+    return [matters ? red(text, 'synchronize both (chrony)') : yellow(`${text}; from 7.0 on times to live are points in time`, 'synchronize both (chrony)')]
+  })
+}
+
+function tls(source: Source, target: Target): readonly Judged[] {
+  if (!source.tls) return [green('the source is reached without TLS')]
+  return each(target, (to) => {
+    const has = words(to, 'tls-replication')
+    if (!to.settings.ok) return [unseen('tls-replication', whyNot(to))]
+    return [
+      has === 'yes'
+        ? green('tls-replication yes')
+        : red(
+            `tls-replication is ${has ?? 'unknown to it'}, and the source asks for TLS`,
+            'redis: { tls-replication: "yes", tls-ca-cert-file: … } of the group',
+          ),
+    ]
+  })
+}
+
+function priorities(from: Instance): readonly Judged[] {
+  const has = words(from, 'replica-priority', 'slave-priority')
+  const text = has === null ? '' : `; that of the source is ${has}`
+  return [green(`the new members come with priority 0 and get their own at the cut-over${text}`)]
+}
+
+function psync(from: Instance): readonly Judged[] {
+  if (from.psync.ok) return [green('the stream may be read')]
+  return [
+    red(`the stream may not be read: ${from.psync.why}`, 'a user who may (+psync +replconf +ping); where a cloud refuses it: --no-psync, with its limits'),
+  ]
+}
+
+function backup({ backup: youngest }: Source): readonly Judged[] {
+  if (youngest === null) return [yellow('no backup of the source is known here', 'redis-cli --rdb, loaded once in a redis aside; or accept it')]
+  const text = `${youngest.id}, ${secondsOf(youngest.ageMs / 1000)} old, was restored in a test`
+  return [youngest.ageMs > backupOldMs ? yellow(text, 'a younger one: holdfast backup take') : green(text)]
+}

@@ -1,0 +1,237 @@
+/**
+ * A redis of any version as a migration must know it: what it is, has, does and may be asked. Reads only; what is refused is a fact. Must not judge: that
+ * is migrate/.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Instance } from '../migrate/facts.ts'
+import { mayReadStream } from '../migrate/acl.ts'
+import { capabilitiesOf, versionFrom } from '../migrate/versions.ts'
+import type { Observed } from '../model/outcome.ts'
+import { factsFromFields, parseInfo, type InfoFields } from '../redis/info.ts'
+import { openRaw, RawError, type RawRedis, type RawReply, type RawTarget, type Word } from '../redis/raw.ts'
+
+const deadlineMs = 5000
+const clockRounds = 5
+/** A key of this size costs nobody anything. */
+const smallBytes = 4096
+const dumpTries = 10
+/** What DUMP answers ends with the format (two bytes) and a checksum (eight). */
+const footerBytes = 10
+
+export interface LookOptions {
+  /** Between the two looks at its offset: a second at least tells a rate. */
+  readonly overMs: number
+  readonly signal: AbortSignal
+}
+
+/** Not ok: it cannot be reached or is no redis. Throws only the reason of `signal`. */
+export async function lookAt(
+  target: RawTarget & { readonly host: string; readonly port: number },
+  { overMs, signal }: LookOptions,
+): Promise<Observed<Instance>> {
+  const opened = await openRaw(target, deadlineMs)
+  if (!opened.ok) return opened
+  const redis = opened.value
+  try {
+    return await look(redis, target, overMs, signal)
+  } catch (error) {
+    signal.throwIfAborted()
+    return { ok: false, why: (error as Error).message }
+  } finally {
+    redis.close()
+  }
+}
+
+async function look(
+  redis: RawRedis,
+  { host, port }: { readonly host: string; readonly port: number },
+  overMs: number,
+  signal: AbortSignal,
+): Promise<Observed<Instance>> {
+  const fields = await info(redis)
+  const version = versionFrom(fields)
+  const was = factsFromFields(fields)
+  if (version === null || was === null) return { ok: false, why: 'what answers there tells no version of redis' }
+  const can = capabilitiesOf(version)
+  const [clock, settings, commands, modules, users, names, functions] = [
+    await clockOf(redis),
+    pairs(await redis.call('CONFIG', 'GET', '*')),
+    commandNames(await redis.call('COMMAND')),
+    moduleNames(await redis.call('MODULE', 'LIST')),
+    can.acl ? lines(await redis.call('ACL', 'LIST')) : null,
+    lines(await redis.call('CLIENT', 'LIST')),
+    can.functions ? counted(await redis.call('FUNCTION', 'LIST')) : null,
+  ]
+  const rdbFormat = await formatOf(redis)
+  const psync = await mayPsync(redis, can.acl)
+  const fromMs = performance.now()
+  await delay(overMs, undefined, { signal })
+  const now = await info(redis)
+  const facts = factsFromFields(now) ?? was
+  const overS = Math.max(0.001, (performance.now() - fromMs) / 1000)
+  const grew = was.replid === facts.replid && was.runId === facts.runId ? Math.max(0, facts.offset - was.offset) : 0
+  const num = (name: string): number => Number(now.get(name) ?? 0) || 0
+  return {
+    ok: true,
+    value: {
+      at: `${host}:${port}`,
+      host,
+      port,
+      version,
+      runId: facts.runId,
+      role: facts.role,
+      upstream: facts.upstream,
+      replid: facts.replid,
+      offset: facts.offset,
+      bytesPerS: Math.round(grew / overS),
+      overS,
+      usedBytes: num('used_memory'),
+      rssBytes: num('used_memory_rss'),
+      machineBytes: num('total_system_memory'),
+      keys: facts.keys,
+      highestDb: facts.highestDb ?? -1,
+      isCluster: now.get('cluster_enabled') === '1',
+      loading: facts.loading,
+      forkUs: num('latest_fork_usec'),
+      clients: num('connected_clients'),
+      failed: failedIn(now),
+      watchedBySentinels: names.ok && names.value.some((line) => / name=sentinel-[0-9a-f]{8}-(cmd|pubsub) /.test(`${line} `)),
+      replicas: facts.followers.map(({ ip, port: its }) => ({ ip, port: its })),
+      clock,
+      settings,
+      commands,
+      calls: callsIn(now),
+      modules,
+      users,
+      psync,
+      rdbFormat,
+      functions,
+    },
+  }
+}
+
+async function info(redis: RawRedis): Promise<InfoFields> {
+  const all = await redis.call('INFO', 'all')
+  if (all instanceof RawError) throw new Error(all.text)
+  return parseInfo(textOf(all))
+}
+
+/** Of several answers the quickest: the clock was read somewhere between question and answer. */
+async function clockOf(redis: RawRedis): Promise<Instance['clock']> {
+  let best: { readonly aheadMs: number; readonly withinMs: number } | null = null
+  for (let round = 0; round < clockRounds; round += 1) {
+    const [beforeMs, startedMs] = [Date.now(), performance.now()]
+    const answer = await redis.call('TIME')
+    const tookMs = performance.now() - startedMs
+    if (!Array.isArray(answer)) return { ok: false, why: answer instanceof RawError ? answer.text : 'TIME is not answered' }
+    const [seconds, micros] = (answer as readonly RawReply[]).map((one) => Number(textOf(one)))
+    const theirsMs = (seconds ?? 0) * 1000 + (micros ?? 0) / 1000
+    if (best === null || tookMs / 2 < best.withinMs) best = { aheadMs: theirsMs - (beforeMs + tookMs / 2), withinMs: tookMs / 2 }
+  }
+  return best === null ? { ok: false, why: 'TIME is not answered' } : { ok: true, value: best }
+}
+
+function pairs(reply: RawReply): Observed<ReadonlyMap<string, string>> {
+  if (!isList(reply)) return refused(reply)
+  const found = new Map<string, string>()
+  for (let i = 0; i + 1 < reply.length; i += 2) found.set(textOf(reply[i] ?? ''), textOf(reply[i + 1] ?? ''))
+  return { ok: true, value: found }
+}
+
+function commandNames(reply: RawReply): Observed<ReadonlySet<string>> {
+  if (!isList(reply)) return refused(reply)
+  return { ok: true, value: new Set(reply.flatMap((one) => (isList(one) && one[0] !== undefined ? [textOf(one[0]).toLowerCase()] : []))) }
+}
+
+/** Before 4.0 there were none: no such command is no module. */
+function moduleNames(reply: RawReply): Observed<readonly string[]> {
+  if (reply instanceof RawError && /unknown command/i.test(reply.text)) return { ok: true, value: [] }
+  if (!isList(reply)) return refused(reply)
+  return {
+    ok: true,
+    value: reply.flatMap((one) => {
+      if (!isList(one)) return []
+      const at = one.findIndex((word) => textOf(word) === 'name')
+      return at < 0 ? [] : [textOf(one[at + 1] ?? '')]
+    }),
+  }
+}
+
+function lines(reply: RawReply): Observed<readonly string[]> {
+  if (reply instanceof RawError || reply === null) return refused(reply)
+  const all = isList(reply) ? reply.map(textOf) : textOf(reply).split('\n')
+  return { ok: true, value: all.filter((line) => line !== '') }
+}
+
+function counted(reply: RawReply): Observed<number> {
+  return isList(reply) ? { ok: true, value: reply.length } : refused(reply)
+}
+
+/** `cmdstat_get:calls=3,…`; from 7.0 on with subcommands, `cmdstat_config|get`. */
+function callsIn(fields: InfoFields): Instance['calls'] {
+  const found = new Map<string, number>()
+  for (const [name, value] of fields) {
+    const calls = name.startsWith('cmdstat_') ? /calls=(\d+)/.exec(value)?.[1] : undefined
+    if (calls !== undefined) found.set(name.slice('cmdstat_'.length).toLowerCase(), Number(calls))
+  }
+  // Whoever answers INFO was asked for it.
+  return found.size === 0 ? { ok: false, why: 'INFO commandstats tells nothing' } : { ok: true, value: found }
+}
+
+function failedIn(fields: InfoFields): readonly string[] {
+  const all = [
+    ['save', 'rdb_last_bgsave_status'],
+    ['AOF write', 'aof_last_write_status'],
+    ['AOF rewrite', 'aof_last_bgrewrite_status'],
+  ] as const
+  return all.flatMap(([what, name]) => (fields.get(name) === 'err' ? [what] : []))
+}
+
+/** What the server itself writes: no table knows every version. */
+async function formatOf(redis: RawRedis): Promise<Instance['rdbFormat']> {
+  for (let tries = 0; tries < dumpTries; tries += 1) {
+    const key = await redis.call('RANDOMKEY')
+    if (key instanceof RawError) return refused(key)
+    if (!Buffer.isBuffer(key)) return { ok: false, why: 'database 0 has no key' }
+    const bytes = await redis.call('STRLEN', key)
+    if (typeof bytes !== 'number' || bytes > smallBytes) continue
+    const dump = await redis.call('DUMP', key)
+    if (dump instanceof RawError) return refused(dump)
+    if (Buffer.isBuffer(dump) && dump.length > footerBytes) return { ok: true, value: dump.readUInt16LE(dump.length - footerBytes) }
+  }
+  return { ok: false, why: 'no small string was found' }
+}
+
+/** Without words PSYNC is only wrong: nothing is begun. Who may not call it is told by the ACL. */
+async function mayPsync(redis: RawRedis, hasAcl: boolean): Promise<Instance['psync']> {
+  const bare = await redis.call('PSYNC')
+  if (bare instanceof RawError && !/wrong number of arguments/i.test(bare.text)) return { ok: false, why: bare.text }
+  if (!hasAcl) return { ok: true, value: true }
+  const me = await redis.call('ACL', 'WHOAMI')
+  if (me instanceof RawError || me === null) return { ok: false, why: `who we are is not told: ${me === null ? '' : me.text}` }
+  const dry = await redis.call('ACL', 'DRYRUN', wordOf(me), 'PSYNC', '?', '-1')
+  if (!(dry instanceof RawError)) return textOf(dry) === 'OK' ? { ok: true, value: true } : { ok: false, why: textOf(dry) }
+  // Before 7.0.
+  const user = await redis.call('ACL', 'GETUSER', wordOf(me))
+  if (!isList(user)) return { ok: false, why: `the ACL of ${textOf(me)} may not be read: ${user instanceof RawError ? user.text : ''}` }
+  const at = user.findIndex((word) => textOf(word) === 'commands')
+  const rules = at < 0 ? '' : textOf(user[at + 1] ?? '')
+  return mayReadStream(rules) ? { ok: true, value: true } : { ok: false, why: `the ACL of ${textOf(me)} (${rules}) does not allow it` }
+}
+
+function wordOf(reply: RawReply): Word {
+  return Buffer.isBuffer(reply) ? reply : textOf(reply)
+}
+
+function isList(reply: RawReply): reply is readonly RawReply[] {
+  return Array.isArray(reply)
+}
+
+function textOf(reply: RawReply): string {
+  if (reply instanceof RawError) return reply.text
+  return Buffer.isBuffer(reply) ? reply.toString() : String(reply)
+}
+
+function refused(reply: RawReply): Observed<never> {
+  return { ok: false, why: reply instanceof RawError ? reply.text : 'it answers something else' }
+}
