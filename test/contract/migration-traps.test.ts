@@ -9,6 +9,7 @@ import { planOf } from '../../src/migrate/plan.ts'
 import { rdbFormatOf } from '../../src/migrate/versions.ts'
 import { lookAt } from '../../src/move/look.ts'
 import { noRedis, Redises, type RealRedis } from '../unit/real-redis.ts'
+import { freePort } from '../unit/wire.ts'
 import { expectServers, others, servers } from './servers.ts'
 
 let redises: Redises | null = null
@@ -134,8 +135,7 @@ real('sprung on the installed redis', () => {
       '-addext',
       'subjectAltName=IP:127.0.0.1',
     )
-    const plain = await here().start()
-    const port = plain.port + 1
+    const port = await freePort()
     const files = [
       '--tls-cert-file',
       `${dir}/cert.pem`,
