@@ -185,7 +185,7 @@ async function carryOut(plan: Plan, before: readonly GroupStatus[], say: (text: 
     say(result.message)
   }
   while (left.length > 0) {
-    const primaries = Object.fromEntries((await statusOf(session)).map((s) => [s.group, s.primary]))
+    const primaries = Object.fromEntries((await statusOf(session, undefined, silentIn(plan))).map((s) => [s.group, s.primary]))
     const host = nextHost({ config: session.config, changes, primaries, left })
     if (host === null) throw new OperatorError('HF801', 'groups that share hosts ask for opposite orders', 'change one group at a time')
     const beganMs = performance.now()
@@ -246,8 +246,14 @@ function sentinelsBehind(plan: Plan, host: string, groups: Awaited<ReturnType<ty
   return null
 }
 
-async function unwellGroups({ session }: Plan, host: string, before: readonly GroupStatus[]): Promise<string | null> {
-  const statuses = await statusOf(session)
+/** They did not answer when this was planned. */
+function silentIn({ agents }: Plan): readonly string[] {
+  return agents.filter(({ running }) => running === null).map(({ host }) => host)
+}
+
+async function unwellGroups(plan: Plan, host: string, before: readonly GroupStatus[]): Promise<string | null> {
+  const { session } = plan
+  const statuses = await statusOf(session, undefined, silentIn(plan))
   const why = unwell(statuses, before)
   if (why !== null) return why
   for (const { group, primary } of statuses) {

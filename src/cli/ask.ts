@@ -76,9 +76,11 @@ export async function ask({ config, secret, otherSecret }: Session, host: string
   }
 }
 
-export async function askAll(session: Session, hosts: readonly string[]): Promise<readonly AgentAnswer[]> {
+/** `silent`: of these it is known already that they do not answer. A machine that is off costs the whole deadline, each time that it is asked. */
+export async function askAll(session: Session, hosts: readonly string[], silent: readonly string[] = []): Promise<readonly AgentAnswer[]> {
   return Promise.all(
     hosts.map(async (host): Promise<AgentAnswer> => {
+      if (silent.includes(host)) return { host, ok: false, why: 'it did not answer before, and was not asked again', groups: [] }
       try {
         const answer = (await ask(session, host, { method: 'GET', path: '/status' })) as Pick<AgentAnswer, 'groups' | 'config' | 'secretChanging'>
         return { ...answer, host, ok: true, why: '' }
@@ -145,10 +147,10 @@ export interface SentinelStatus {
   readonly seenBy: string
 }
 
-export async function statusOf(session: Session, only?: string): Promise<readonly GroupStatus[]> {
+export async function statusOf(session: Session, only?: string, silent: readonly string[] = []): Promise<readonly GroupStatus[]> {
   const groups = only === undefined ? Object.values(session.config.groups) : [groupOf(session, only)]
   const hosts = [...new Set(groups.flatMap(hostsOf))]
-  const answers = await askAll(session, hosts)
+  const answers = await askAll(session, hosts, silent)
   const [failure] = answers.filter((a) => !a.ok)
   if (answers.length > 0 && answers.every((a) => a.why.startsWith('HF302')) && failure !== undefined) {
     throw new OperatorError('HF302', failure.why.slice(6), `all hosts need the same secret file; copy it from one that works`)

@@ -19,6 +19,7 @@ export async function carryOut(change: Change, step: PasswordStep): Promise<void
   const { session, hosts, path, password, without, say } = change
   const done: string[] = []
   const seen = await lookAll(change)
+  const silent = seen.filter(({ word }) => word === null).map(({ host }) => host)
   for (const host of hosts) {
     const word = seen.find((s) => s.host === host)?.word ?? null
     if (isThereAlready(change, step, word) || (word === null && without.includes(host))) continue
@@ -36,7 +37,7 @@ export async function carryOut(change: Change, step: PasswordStep): Promise<void
         deadlineMs: stepDeadlineMs,
       })) as PasswordAnswer
       if (!answer.ok) throw stop(answer.why)
-      const why = await untilSettled(change, host, step)
+      const why = await untilSettled({ ...change, silent: silent.filter((one) => one !== host) }, host, step)
       if (why !== null) throw stop(why)
       done.push(host)
     } catch (error) {
@@ -53,8 +54,13 @@ function isThereAlready({ id }: Change, step: PasswordStep, word: PasswordWord |
   return step === 'offer' ? !needsOffer(word, id) : !needsUse(word, id)
 }
 
+interface Silent {
+  /** They did not answer when this step began. */
+  readonly silent: readonly string[]
+}
+
 /** null: the agent runs anew, what it guards takes what it should, and all is well in the group. */
-async function untilSettled(change: Change, host: string, step: PasswordStep): Promise<string | null> {
+async function untilSettled(change: Change & Silent, host: string, step: PasswordStep): Promise<string | null> {
   const deadlineMs = performance.now() + settleWithinMs
   let why: string | null = 'no answer'
   while (performance.now() < deadlineMs) {
@@ -79,10 +85,10 @@ async function notThere(change: Change, host: string, step: PasswordStep): Promi
 }
 
 /** The next host loses nobody's connection before those of the last one are back. null: well. */
-async function unwell(change: Change, step: PasswordStep): Promise<string | null> {
-  const { session, groups, talk, without } = change
+async function unwell(change: Change & Silent, step: PasswordStep): Promise<string | null> {
+  const { session, groups, talk, without, silent } = change
   for (const group of groups) {
-    const [status] = await statusOf(session, group.name)
+    const [status] = await statusOf(session, group.name, silent)
     const broken = status?.members.find((m) => m.role === 'none' && !without.includes(m.host))
     if (broken !== undefined) return `${broken.host}: ${broken.state}`
     if (status?.primary == null) return `${group.name} has no primary`

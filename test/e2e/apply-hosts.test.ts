@@ -14,6 +14,8 @@ groups:
     mode: sentinel
 ${text(first)}
     vip: 192.168.77.9/24
+    # For so long redis lists a replica whose host has vanished, and the command waits for that.
+    redis: { repl-timeout: 15 }
 `
 
 async function consistOf(rig: Rig, hosts: readonly string[]): Promise<void> {
