@@ -15,9 +15,10 @@ import { parseOptions, roundsOf, usage } from './options.ts'
 import type { Rig } from './rig.ts'
 import { openRig } from './rig.ts'
 import { measureArchive } from './archive.ts'
+import { measureVerify } from './verify.ts'
 import { measureBackup } from './backup.ts'
 import { measureAlarms, measureIdle, measureThroughput } from './steady.ts'
-import type { AlarmResult, ArchiveResult, BackupResult, BenchReport, IdleResult, ThroughputResult } from './table.ts'
+import type { AlarmResult, ArchiveResult, BackupResult, BenchReport, IdleResult, ThroughputResult, VerifyResult } from './table.ts'
 import { formatMs, renderReport } from './table.ts'
 
 interface Found {
@@ -27,6 +28,7 @@ interface Found {
   throughput: ThroughputResult | null
   backup: BackupResult | null
   archive: ArchiveResult | null
+  verify: VerifyResult | null
   readonly notMeasured: string[]
   readonly outliers: string[]
 }
@@ -61,7 +63,7 @@ async function main(argv: readonly string[]): Promise<number> {
   // The first Ctrl-C ends the measuring and cleans up; there is nothing that a second could do better.
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => interrupt.abort(new Error('interrupted')))
   const rig = await openRig([resolve('bin/holdfast')], say, interrupt.signal)
-  const found: Found = { results: [], idle: [], alarms: null, throughput: null, backup: null, archive: null, notMeasured: [], outliers: [] }
+  const found: Found = { results: [], idle: [], alarms: null, throughput: null, backup: null, archive: null, verify: null, notMeasured: [], outliers: [] }
   try {
     await measureAll(rig, options, found)
   } finally {
@@ -116,6 +118,11 @@ async function measureSteady(rig: Rig, options: BenchOptions, found: Found): Pro
   if (options.only.includes('archive')) {
     await attempt(rig, found, 'the stream archive', async () => {
       found.archive = await measureArchive(rig.say, rig.signal)
+    })
+  }
+  if (options.only.includes('verify')) {
+    await attempt(rig, found, 'two redises compared', async () => {
+      found.verify = await measureVerify(rig.say, rig.signal)
     })
   }
   if (options.only.includes('false-alarms')) {

@@ -3,7 +3,7 @@
  * cores; `--full` has the rounds that the goals are stated for.
  */
 
-export const cases = ['crash', 'host-cut', 'switchover', 'hang', 'restart', 'idle', 'false-alarms', 'throughput', 'backup', 'archive'] as const
+export const cases = ['crash', 'host-cut', 'switchover', 'hang', 'restart', 'idle', 'false-alarms', 'throughput', 'backup', 'archive', 'verify'] as const
 export type Case = (typeof cases)[number]
 
 export const systems = ['holdfast', 'keepalived-1s', 'keepalived-2s', 'sentinel'] as const

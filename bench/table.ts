@@ -65,6 +65,17 @@ export interface ArchiveResult {
   readonly peakMb: number
 }
 
+/** Of three rounds each. */
+export interface VerifyResult {
+  readonly fullPerS: readonly number[]
+  readonly plainPerS: readonly number[]
+  readonly autoPerS: readonly number[]
+  /** Of a client of the source: alone, and beside the comparison. */
+  readonly aloneP99Ms: readonly number[]
+  readonly autoP99Ms: readonly number[]
+}
+
+const verifyGoals = { fullPerS: 120_000, addedMs: 1 }
 const archiveGoals = { ratio: 0.97, lagMs: 1000, peakMb: 100 }
 const backupGoals = { throughput: 0.8, slowdown: 1.15, peakMb: 100 }
 
@@ -78,6 +89,7 @@ export interface BenchReport {
   readonly throughput: ThroughputResult | null
   readonly backup: BackupResult | null
   readonly archive: ArchiveResult | null
+  readonly verify: VerifyResult | null
   readonly notMeasured: readonly string[]
   readonly outliers: readonly string[]
 }
@@ -100,6 +112,7 @@ const caseNames: Record<Case, string> = {
   throughput: 'throughput',
   backup: 'backup and restore',
   archive: 'stream archive',
+  verify: 'two redises compared',
 }
 
 export function renderReport(report: BenchReport): string {
@@ -181,6 +194,7 @@ function otherTable(report: BenchReport): string[] {
   }
   if (report.backup !== null) rows.push(...backupRows(report.backup))
   if (report.archive !== null) rows.push(...archiveRows(report.archive))
+  if (report.verify !== null) rows.push(...verifyRows(report.verify))
   return rows.length === 0 ? [] : ['', '| what | figure | goal |', '|---|---|---|', ...rows]
 }
 
@@ -204,6 +218,15 @@ function archiveRows({ cases, lagMs, flushMs, peakMb }: ArchiveResult): string[]
     ),
     `| from a write until it lies in the store, \`flush_ms: ${flushMs}\` | p50 ${formatMs(p50)}, p99 ${formatMs(p99)} | p99 ≤ ${formatMs(archiveGoals.lagMs)}: ${word(p99 <= archiveGoals.lagMs)} |`,
     `| memory of the archiver at its peak | ${peakMb.toFixed(0)} MB | ≤ ${archiveGoals.peakMb} MB: ${word(peakMb <= archiveGoals.peakMb)} |`,
+  ]
+}
+
+function verifyRows({ fullPerS, plainPerS, autoPerS, aloneP99Ms, autoP99Ms }: VerifyResult): string[] {
+  const of = (values: readonly number[]): number => percentile(values, 50)
+  const addedMs = of(autoP99Ms) - of(aloneP99Ms)
+  return [
+    `| two redises compared on the same cores, \`--pace full\` | ${Math.round(of(fullPerS))} keys a second; a plain loop of SCAN and GET ${Math.round(of(plainPerS))} | ≥ ${verifyGoals.fullPerS}: ${word(of(fullPerS) >= verifyGoals.fullPerS)} |`,
+    `| p99 of a client of the source beside \`--pace auto\` (${Math.round(of(autoPerS))} keys a second) | ${of(autoP99Ms).toFixed(2)} ms, alone ${of(aloneP99Ms).toFixed(2)} ms | ≤ ${verifyGoals.addedMs} ms more: ${word(addedMs <= verifyGoals.addedMs)} |`,
   ]
 }
 

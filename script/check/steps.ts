@@ -74,7 +74,7 @@ export const steps: readonly Step[] = [
     about: 'the models of redis and VRRP, which scenarios and simulator believe, do not behave as redis-server and keepalived do',
     kind: 'suite',
     project: 'contract',
-    deadlineMs: 7 * minuteMs,
+    deadlineMs: 9 * minuteMs,
     slow: true,
     // One file after the other: the bounds of VRRP are counted in milliseconds.
     args: ['--no-file-parallelism'],

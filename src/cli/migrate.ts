@@ -1,8 +1,10 @@
 /** `holdfast migrate …`: the command group. What each does is in a file of its own. */
 import type { Command } from '@commander-js/extra-typings'
 import { registerPlan } from './migrate-plan.ts'
+import { registerVerify } from './migrate-verify.ts'
 
 export function register(program: Command): void {
   const migrate = program.command('migrate').description('move a running redis to a group, with proof and a way back') as unknown as Command
   registerPlan(migrate)
+  registerVerify(migrate)
 }

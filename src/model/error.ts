@@ -66,6 +66,7 @@ export const errorCodes = {
   HF840: 'the Node of this host cannot read the backup',
   HF901: 'the redis that is to be moved is not reached',
   HF902: 'the redis that is to be moved refuses the password',
+  HF903: 'the comparison did not come to its end',
 } as const
 
 export type ErrorCode = keyof typeof errorCodes

@@ -145,6 +145,7 @@ describe('the table', () => {
       flushMs: 500,
       peakMb: 85,
     },
+    verify: { fullPerS: [130_000, 110_000, 140_000], plainPerS: [30_000], autoPerS: [20_000], aloneP99Ms: [0.4], autoP99Ms: [1.6] },
     results: [result('crash', 'holdfast', [round(20)]), result('crash', 'sentinel', [round(2000)]), result('host-cut', 'sentinel', [round(2900)], false)],
     notMeasured: ['sentinel restart: no sentinel'],
     outliers: [],
@@ -161,6 +162,8 @@ describe('the table', () => {
     expect(text).toMatch(/restore \(gzip\).*1\.50 \(3\.0 s\) \| ≤ 1\.15: \*\*missed\*\*/)
     expect(text).toMatch(/archiver at its replica, `-P 16`.*0\.95 \(95 and 100 a second\) \| ≥ 0\.97: \*\*missed\*\*/)
     expect(text).toMatch(/until it lies in the store.*p50 300 ms, p99 600 ms \| p99 ≤ 1\.0 s: met/)
+    expect(text).toMatch(/130000 keys a second; a plain loop of SCAN and GET 30000 \| ≥ 120000: met/)
+    expect(text).toMatch(/1\.60 ms, alone 0\.40 ms \| ≤ 1 ms more: \*\*missed\*\*/)
     expect(text).toContain('- sentinel restart: no sentinel')
   })
   test('every row has as many cells as its header', () => {

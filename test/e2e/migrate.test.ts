@@ -1,5 +1,5 @@
-/** `migrate plan` before a group of real agents: an old redis beside them, as an operator finds it. It reads, and nothing anywhere is other afterwards. */
-import { writeFile } from 'node:fs/promises'
+/** `migrate plan` and `migrate verify` before a group of real agents, as an operator uses them. They read, and nothing anywhere is other afterwards. */
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { problems, rigFor, twoHosts, type Rig } from './rig.ts'
@@ -74,6 +74,44 @@ describe.skipIf(problems.length > 0)('a move is planned', { timeout: 60_000 }, (
     expect(await of(`redis://${ip}`, 'sessions', '--source-password-file', wrong)).toMatchObject({ code: 1, stderr: expect.stringMatching(/^HF90[12] /) })
     const itself = await of('sessions', 'sessions')
     expect([itself.code, itself.stdout]).toEqual([1, expect.stringMatching(/red +P11 +topology +the source is itself a member/)])
+  })
+})
+describe.skipIf(problems.length > 0)('a replica is proven to hold what its primary holds', { timeout: 60_000 }, () => {
+  const theRig = rigFor('mverify', twoHosts())
+
+  test('while a client writes: no difference; after somebody has written to the replica, that key, by name', async () => {
+    const rig = theRig()
+    const { primary } = await rig.untilOk()
+    const replica = primary === 'red-a' ? 'red-b' : 'red-a'
+    const verify = (...words: readonly string[]) => rig.cli('migrate', 'verify', 'sessions', 'sessions', '--member', replica, ...words)
+    await rig.redis(primary, 'EVAL', "for i = 1, 2000 do redis.call('SET', 'k:' .. i, i) redis.call('HSET', 'h:' .. i, 'a', i) end", '0')
+    const writer = await rig.writer()
+    const well = await verify('--pace', 'full')
+    expect([well.code, well.stdout], well.stderr).toEqual([0, expect.stringMatching(/no difference; \d{4,} are the same/)])
+    await rig.redis(replica, 'CONFIG', 'SET', 'replica-read-only', 'no')
+    await rig.redis(replica, 'HSET', 'h:7', 'a', 'of the replica alone')
+    await rig.redis(replica, 'CONFIG', 'SET', 'replica-read-only', 'yes')
+    const report = join(rig.base, 'proof.json')
+    const found = await verify('--report', report)
+    expect([found.code, found.stdout], found.stderr).toEqual([1, expect.stringMatching(/value +h:7\n1 differ; \d+ are the same/)])
+    expect(JSON.parse(await readFile(report, 'utf8'))).toMatchObject({
+      follows: true,
+      differ: 1,
+      differences: [{ database: 0, key: 'h:7', what: 'value' }],
+      unsettled: [],
+    })
+    await rig.finishWithin(writer, 100)
+  })
+
+  test('the same redis twice, no such member, a pace that is none: said', async () => {
+    const rig = theRig()
+    const { primary } = await rig.untilOk()
+    expect(await rig.cli('migrate', 'verify', 'sessions', 'sessions', '--member', primary)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('the same redis'),
+    })
+    expect(await rig.cli('migrate', 'verify', 'sessions', 'sessions', '--member', 'red-x')).toMatchObject({ code: 2, stderr: expect.stringMatching(/^HF104 /) })
+    expect((await rig.cli('migrate', 'verify', 'sessions', 'sessions', '--pace', 'fast')).code).toBe(2)
   })
 })
 

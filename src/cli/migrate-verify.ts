@@ -1,0 +1,240 @@
+/** `holdfast migrate verify`: proof that two redises hold the same, while the first is written to. Reads both; changes nothing. */
+import type { Command } from '@commander-js/extra-typings'
+import { InvalidArgumentError } from '@commander-js/extra-typings'
+import { writeFile } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
+import pc from 'picocolors'
+import { readPassword } from '../config/files.ts'
+import { firstPace, nextPace, p99 } from '../migrate/pace.ts'
+import type { Instance } from '../migrate/facts.ts'
+import { isAtLeast, nameOf } from '../migrate/versions.ts'
+import { OperatorError } from '../model/error.ts'
+import { digester, wayOf } from '../move/digester.ts'
+import { lookAt } from '../move/look.ts'
+import { startProbe, type Probe } from '../move/probe.ts'
+import type { Sides } from '../move/settle.ts'
+import { verify, type Difference, type Verified } from '../move/verify.ts'
+import { openRaw, type RawRedis } from '../redis/raw.ts'
+import { shown } from '../redis/words.ts'
+import { groupOf, openSession, statusOf, type Session } from './ask.ts'
+import { tookWords } from './backup-words.ts'
+import { nameSource, type Endpoint } from './migrate-source.ts'
+import { stepLine } from './restore-over-draw.ts'
+
+const deadlineMs = 30_000
+const idleMs = 1000
+const againMs = 300
+const shownMost = 20
+/** A source is held up by a page for some tenths of a millisecond. */
+const pageKeys = 100
+const fullPageKeys = 500
+
+type Pace = 'auto' | 'full' | number
+
+export function registerVerify(migrate: Command): void {
+  migrate
+    .command('verify')
+    .description('prove that a member holds what the source holds: values and times to live, both directions, while it is written to')
+    .argument('<from>', 'redis://[USER@]HOST:PORT, rediss://…, or a group')
+    .argument('<group>', 'whose member is compared')
+    .option('--member <host>', 'this one (default: the primary of the group)')
+    .option('--source-password-file <file>', 'of the source')
+    .option('--tls-ca <file>', 'who has signed the certificate of a rediss:// source')
+    .option('--tls-cert <file>', 'our own certificate, where the source asks for one')
+    .option('--tls-key <file>', 'its key')
+    .option('--pace <pace>', "auto: by the source's 99th percentile, measured beside it; full; or so many keys a second", paceOf, 'auto' as Pace)
+    .option('--report <file>', 'all of it, as JSON')
+    .option('--json', 'machine-readable')
+    .action(async (from, group, options, command) => {
+      const session = await openSession(command.optsWithGlobals() as unknown as { config: string })
+      groupOf(session, group)
+      const source = (await nameSource(session, from, options)).endpoint
+      const target = await memberOf(session, group, options.member)
+      const stop = new AbortController()
+      const broken = (): void => stop.abort(new Error('broken off'))
+      process.once('SIGINT', broken)
+      try {
+        const report = await compared(source, target, { pace: options.pace, signal: stop.signal, isShown: options.json !== true })
+        const text = `${JSON.stringify({ from, group, ...report }, null, 2)}\n`
+        if (options.report !== undefined) await writeFile(options.report, text)
+        process.stdout.write(options.json === true ? text : draw(report))
+        if (report.differ > 0 || report.unsettled.length > 0) process.exitCode = 1
+      } catch (error) {
+        if (stop.signal.aborted) throw new OperatorError('HF903', 'broken off: nothing is proven', 'run it again; nothing was changed')
+        if (error instanceof OperatorError) throw error
+        throw new OperatorError('HF903', (error as Error).message, 'nothing is proven, and nothing was changed; holdfast migrate plan tells what the two are')
+      } finally {
+        process.off('SIGINT', broken)
+      }
+    })
+}
+
+function paceOf(text: string): Pace {
+  if (text === 'auto' || text === 'full') return text
+  const value = Number(text)
+  if (!Number.isFinite(value) || value < 1) throw new InvalidArgumentError('auto, full, or so many keys a second')
+  return value
+}
+
+async function memberOf(session: Session, name: string, host: string | undefined): Promise<Endpoint> {
+  const group = groupOf(session, name)
+  const wanted = host ?? (await statusOf(session, name))[0]?.primary
+  const member = group.members.find((one) => one.host === wanted)
+  if (member === undefined)
+    throw new OperatorError(
+      'HF104',
+      host === undefined ? `${name} has no primary` : `${host} is no member of ${name}`,
+      `--member ${group.members.map((one) => one.host).join(' or ')}`,
+      2,
+    )
+  return { host: session.config.hosts[member.host]?.ip ?? '', port: member.port, password: await readPassword(group) }
+}
+
+interface Report extends Verified {
+  readonly source: string
+  readonly target: string
+  readonly follows: boolean
+  readonly way: string
+  readonly pace: Pace
+  /** Of the source, while nothing was read and while it was; null: not measured. */
+  readonly p99Ms: { readonly idle: number; readonly worst: number } | null
+}
+
+interface How {
+  readonly pace: Pace
+  readonly signal: AbortSignal
+  readonly isShown: boolean
+}
+
+async function compared(from: Endpoint, to: Endpoint, { pace, signal, isShown }: How): Promise<Report> {
+  const [a, b] = await Promise.all([from, to].map(async (end) => look(end, signal)))
+  if (a === undefined || b === undefined) throw new Error('two are compared')
+  if (a.runId === b.runId) throw new OperatorError('HF903', `${a.at} and ${b.at} are the same redis`, 'name two: --member HOST', 2)
+  const follows = b.role === 'replica' && b.replid === a.replid
+  const [source, target] = [await open(from), await open(to)]
+  const probe = pace === 'auto' ? await probeOf(from) : null
+  const line = isShown ? stepLine() : null
+  try {
+    const ways = [await wayOf(source), await wayOf(target)]
+    const plain = ways.includes('plain')
+    const absolute = isAtLeast(a.version, 7, 0) && isAtLeast(b.version, 7, 0)
+    const side = (redis: RawRedis, of: Instance, i: number): Sides['source'] => ({
+      redis,
+      digests: digester(redis, plain ? 'plain' : (ways[i] ?? 'plain'), { absolute, hasMemoryUsage: isAtLeast(of.version, 4, 0) }),
+      aheadMs: of.clock.ok ? of.clock.value.aheadMs : 0,
+    })
+    const sides: Sides = { source: side(source, a, 0), target: side(target, b, 1), absolute, follows, signal }
+    const governor = await governed(pace, probe, signal)
+    try {
+      const found = await verify({
+        sides,
+        pageKeys: pace === 'full' ? fullPageKeys : pageKeys,
+        ahead: pace === 'full' ? 1 : 0,
+        pause: governor.pause,
+        progress: (done, of) => line?.tell({ what: 'comparing', done, of: Math.max(done, of) }),
+      })
+      return {
+        source: `${a.at} ${nameOf(a.version)}`,
+        target: `${b.at} ${nameOf(b.version)}`,
+        follows,
+        way: plain ? 'plain' : 'scripts',
+        pace,
+        p99Ms: governor.p99Ms(),
+        ...found,
+      }
+    } finally {
+      governor.end()
+    }
+  } finally {
+    line?.end()
+    probe?.close()
+    source.close()
+    target.close()
+  }
+}
+
+async function look(end: Endpoint, signal: AbortSignal): Promise<Instance> {
+  const found = await lookAt(end, { overMs: 1, signal })
+  if (found.ok) return found.value
+  throw new OperatorError(
+    /WRONGPASS|NOAUTH/.test(found.why) ? 'HF902' : 'HF901',
+    `${end.host}:${end.port}: ${found.why}`,
+    'can this machine reach it, with this password?',
+  )
+}
+
+async function open(end: Endpoint): Promise<RawRedis> {
+  const opened = await openRaw(end, deadlineMs)
+  if (opened.ok) return opened.value
+  throw new OperatorError('HF901', `${end.host}:${end.port}: ${opened.why}`, 'can this machine reach it, with this password?')
+}
+
+async function probeOf(end: Endpoint): Promise<Probe> {
+  const started = await startProbe(end)
+  if (started.ok) return started.value
+  throw new OperatorError('HF901', `${end.host}:${end.port}: ${started.why}`, 'one connection more is needed to measure it; --pace full does without')
+}
+
+interface Governor {
+  /** After each page. */
+  readonly pause: () => Promise<void>
+  readonly p99Ms: () => Report['p99Ms']
+  readonly end: () => void
+}
+
+/** One page in so many ms, however long it takes itself. */
+function everySo(ms: number, signal: AbortSignal): () => Promise<void> {
+  let dueMs = performance.now()
+  return async () => {
+    dueMs = Math.max(dueMs + ms, performance.now() - ms)
+    const waitMs = dueMs - performance.now()
+    if (waitMs >= 1) await delay(waitMs, undefined, { signal })
+  }
+}
+
+/** `auto`: first what the source takes while nobody compares. */
+async function governed(pace: Pace, probe: Probe | null, signal: AbortSignal): Promise<Governor> {
+  if (probe === null) {
+    return { pause: typeof pace === 'number' ? everySo((pageKeys * 1000) / pace, signal) : async () => {}, p99Ms: () => null, end: () => undefined }
+  }
+  await delay(idleMs, undefined, { signal })
+  const idle = p99(probe.latenciesMs()) ?? 0
+  let [now, worst] = [firstPace, idle]
+  const timer = setInterval(() => {
+    const seen = p99(probe.latenciesMs())
+    if (seen !== null) worst = Math.max(worst, seen)
+    now = nextPace(now, idle, seen)
+  }, againMs)
+  return {
+    pause: () => (now.gapMs > 0 ? delay(now.gapMs, undefined, { signal }) : Promise.resolve()),
+    p99Ms: () => ({ idle, worst }),
+    end: () => clearInterval(timer),
+  }
+}
+
+function draw(report: Report): string {
+  const { source, target, keys, same, differ, differences, unsettled, asked, tookMs, follows, p99Ms } = report
+  const rate = Math.round((keys * 1000) / Math.max(1, tookMs))
+  const head = [
+    `${source}  ↔  ${target}`,
+    ...(follows ? [] : [pc.yellow('it does not follow the source: compared as they stand, and what is written to one of them meanwhile is told as different')]),
+    `${keys} keys of the member compared with the source, ${asked} of the source looked for at the member, in ${tookWords(tookMs)} (${rate}/s)${p99Ms === null ? '' : `; p99 of the source ${p99Ms.idle.toFixed(2)} ms before, ${p99Ms.worst.toFixed(2)} ms at the worst`}`,
+  ]
+  const lines = differences.slice(0, shownMost).map((one) => `  ${one.what.padEnd(12)} ${named(one)}`)
+  const more =
+    differ > shownMost
+      ? [
+          `  and ${differ - shownMost} more${differ > differences.length ? `, of which ${differences.length - shownMost} are in the report` : ''} (--report FILE)`,
+        ]
+      : []
+  const open =
+    unsettled.length === 0
+      ? []
+      : [pc.yellow(`${unsettled.length} are written to so often that no moment was found to compare them, ${named(unsettled[0])} for one`)]
+  const verdict = differ === 0 ? (unsettled.length === 0 ? pc.green('no difference') : 'no difference in the others') : pc.red(`${differ} differ`)
+  return `${[...head, ...lines, ...more, ...open, `${verdict}; ${same} are the same`].join('\n')}\n`
+}
+
+function named(one: Omit<Difference, 'what'> | undefined): string {
+  return one === undefined ? '' : `${shown([one.key])}${one.database === 0 ? '' : ` in database ${one.database}`}`
+}
