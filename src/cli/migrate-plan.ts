@@ -31,7 +31,7 @@ export function registerPlan(migrate: Command): void {
       groupOf(session, group)
       const named = await nameSource(session, from, options)
       const look = { overMs: options.seconds * 1000, signal: new AbortController().signal }
-      const [source, target] = await Promise.all([lookAtSource(named, look), lookAtTarget(session, group, look)])
+      const [source, target] = await Promise.all([lookAtSource(named, look), lookAtTarget(session, group, named.endpoint, look)])
       const plan = planOf(source, target, { accepted: options.accept, overwrite: options.overwrite ?? null, loadsScripts: options.loadScripts !== undefined })
       process.stdout.write(options.json === true ? `${JSON.stringify(inJson(source, target, plan), null, 2)}\n` : drawPlan(source, target, plan))
       if (plan.stops.length > 0) process.exitCode = 1

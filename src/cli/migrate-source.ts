@@ -63,6 +63,9 @@ async function fromUrl(text: string, { sourcePasswordFile, tlsCa, tlsCert, tlsKe
   const hasTls = url.protocol === 'rediss:'
   if (!hasTls && (tlsCa ?? tlsCert ?? tlsKey) !== undefined) throw wrong('--tls-ca, --tls-cert and --tls-key are of rediss://', `rediss://${url.host}`)
   const password = sourcePasswordFile === undefined ? decodeURIComponent(url.password) : (await fileOf(sourcePasswordFile, 'password')).trim()
+  // It would go in as `default`, and say that it is somebody else.
+  if (url.username !== '' && password === '')
+    throw wrong(`${decodeURIComponent(url.username)} is a user, and there is no password`, '--source-password-file FILE')
   const [ca, cert, key] = await Promise.all([tlsCa, tlsCert, tlsKey].map(async (file) => (file === undefined ? undefined : fileOf(file, 'certificate'))))
   return {
     host,
@@ -73,10 +76,14 @@ async function fromUrl(text: string, { sourcePasswordFile, tlsCa, tlsCert, tlsKe
   }
 }
 
-async function fileOf(file: string, what: string): Promise<string> {
-  return readFile(file, 'utf8').catch((error: Error) => {
+async function fileOf(file: string, what: 'password' | 'certificate'): Promise<string> {
+  const text = await readFile(file, 'utf8').catch((error: Error) => {
     throw new OperatorError('HF901', `the ${what} cannot be read: ${error.message}`, 'name another file', 2)
   })
+  // Node leaves an authority that is none out without a word.
+  if (what === 'certificate' && !text.includes('-----BEGIN '))
+    throw new OperatorError('HF901', `${file} is no PEM file`, 'a certificate or key that begins with -----BEGIN', 2)
+  return text
 }
 
 export async function lookAtSource({ endpoint, backup }: Named, options: LookOptions): Promise<Source> {
@@ -99,7 +106,8 @@ export async function lookAtSource({ endpoint, backup }: Named, options: LookOpt
 }
 
 /** Every member of the group, as the agents and its redis tell. */
-export async function lookAtTarget(session: Session, name: string, options: LookOptions): Promise<Target> {
+/** `of`: the source, for what both have of their own. */
+export async function lookAtTarget(session: Session, name: string, of: Endpoint, options: LookOptions): Promise<Target> {
   const group = groupOf(session, name)
   const [status] = await statusOf(session, name)
   const password = await readPassword(group)
@@ -107,5 +115,6 @@ export async function lookAtTarget(session: Session, name: string, options: Look
     group.members.map(async ({ host, port }) => ({ host, redis: await lookAt({ host: session.config.hosts[host]?.ip ?? '', port, password }, options) })),
   )
   const unwell = status === undefined ? 'nobody tells of it' : status.health === 'ok' ? null : status.because
-  return { group: name, unwell, members, first: status?.primary ?? null, hasPassword: password !== undefined }
+  const samePassword = password === undefined || of.password === undefined ? null : password === of.password
+  return { group: name, unwell, members, first: status?.primary ?? null, hasPassword: password !== undefined, samePassword }
 }

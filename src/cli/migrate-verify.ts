@@ -5,11 +5,12 @@ import { writeFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import pc from 'picocolors'
 import { readPassword } from '../config/files.ts'
-import { firstPace, nextPace, p99 } from '../migrate/pace.ts'
+import { follows } from '../migrate/follows.ts'
+import { firstPace, firstPageKeys, nextPace, nextPageKeys, p99 } from '../migrate/pace.ts'
 import type { Instance } from '../migrate/facts.ts'
 import { isAtLeast, nameOf } from '../migrate/versions.ts'
 import { OperatorError } from '../model/error.ts'
-import { digester, wayOf } from '../move/digester.ts'
+import { digester, waysOf, type Ways } from '../move/digester.ts'
 import { lookAt } from '../move/look.ts'
 import { startProbe, type Probe } from '../move/probe.ts'
 import type { Sides } from '../move/settle.ts'
@@ -25,8 +26,6 @@ const deadlineMs = 30_000
 const idleMs = 1000
 const againMs = 300
 const shownMost = 20
-/** A source is held up by a page for some tenths of a millisecond. */
-const pageKeys = 100
 const fullPageKeys = 500
 
 type Pace = 'auto' | 'full' | number
@@ -110,25 +109,26 @@ async function compared(from: Endpoint, to: Endpoint, { pace, signal, isShown }:
   const [a, b] = await Promise.all([from, to].map(async (end) => look(end, signal)))
   if (a === undefined || b === undefined) throw new Error('two are compared')
   if (a.runId === b.runId) throw new OperatorError('HF903', `${a.at} and ${b.at} are the same redis`, 'name two: --member HOST', 2)
-  const follows = b.role === 'replica' && b.replid === a.replid
+  const doesFollow = follows(b, a, from)
   const [source, target] = [await open(from), await open(to)]
   const probe = pace === 'auto' ? await probeOf(from) : null
   const line = isShown ? stepLine() : null
   try {
-    const ways = [await wayOf(source), await wayOf(target)]
-    const plain = ways.includes('plain')
+    const [mine, theirs] = [await ways(source, a), await ways(target, b)]
+    const plain = [mine.way, theirs.way].includes('plain')
     const absolute = isAtLeast(a.version, 7, 0) && isAtLeast(b.version, 7, 0)
-    const side = (redis: RawRedis, of: Instance, i: number): Sides['source'] => ({
+    const side = (redis: RawRedis, of: Instance, { way, hasMemoryUsage }: Ways): Sides['source'] => ({
       redis,
-      digests: digester(redis, plain ? 'plain' : (ways[i] ?? 'plain'), { absolute, hasMemoryUsage: isAtLeast(of.version, 4, 0) }),
+      digests: digester(redis, plain ? 'plain' : way, { absolute, hasMemoryUsage }),
       aheadMs: of.clock.ok ? of.clock.value.aheadMs : 0,
     })
-    const sides: Sides = { source: side(source, a, 0), target: side(target, b, 1), absolute, follows, signal }
+    const sides: Sides = { source: side(source, a, mine), target: side(target, b, theirs), absolute, follows: doesFollow, signal }
     const governor = await governed(pace, probe, signal)
     try {
       const found = await verify({
         sides,
-        pageKeys: pace === 'full' ? fullPageKeys : pageKeys,
+        pageKeys: governor.pageKeys,
+        took: governor.took,
         ahead: pace === 'full' ? 1 : 0,
         pause: governor.pause,
         progress: (done, of) => line?.tell({ what: 'comparing', done, of: Math.max(done, of) }),
@@ -136,7 +136,7 @@ async function compared(from: Endpoint, to: Endpoint, { pace, signal, isShown }:
       return {
         source: `${a.at} ${nameOf(a.version)}`,
         target: `${b.at} ${nameOf(b.version)}`,
-        follows,
+        follows: doesFollow,
         way: plain ? 'plain' : 'scripts',
         pace,
         p99Ms: governor.p99Ms(),
@@ -178,14 +178,17 @@ async function probeOf(end: Endpoint): Promise<Probe> {
 interface Governor {
   /** After each page. */
   readonly pause: () => Promise<void>
+  readonly pageKeys: () => number
+  readonly took: (ms: number) => void
   readonly p99Ms: () => Report['p99Ms']
   readonly end: () => void
 }
 
-/** One page in so many ms, however long it takes itself. */
-function everySo(ms: number, signal: AbortSignal): () => Promise<void> {
+/** So many keys a second, however long each page takes itself. */
+function everySo(perS: number, keys: () => number, signal: AbortSignal): () => Promise<void> {
   let dueMs = performance.now()
   return async () => {
+    const ms = (keys() * 1000) / perS
     dueMs = Math.max(dueMs + ms, performance.now() - ms)
     const waitMs = dueMs - performance.now()
     if (waitMs >= 1) await delay(waitMs, undefined, { signal })
@@ -194,9 +197,16 @@ function everySo(ms: number, signal: AbortSignal): () => Promise<void> {
 
 /** `auto`: first what the source takes while nobody compares. */
 async function governed(pace: Pace, probe: Probe | null, signal: AbortSignal): Promise<Governor> {
-  if (probe === null) {
-    return { pause: typeof pace === 'number' ? everySo((pageKeys * 1000) / pace, signal) : async () => {}, p99Ms: () => null, end: () => undefined }
+  if (pace === 'full') return { pause: async () => {}, pageKeys: () => fullPageKeys, took: () => undefined, p99Ms: () => null, end: () => undefined }
+  let keys = firstPageKeys
+  const pages = {
+    pageKeys: () => keys,
+    took: (ms: number) => {
+      keys = nextPageKeys(keys, ms)
+    },
   }
+  if (typeof pace === 'number' || probe === null)
+    return { ...pages, pause: everySo(typeof pace === 'number' ? pace : Infinity, pages.pageKeys, signal), p99Ms: () => null, end: () => undefined }
   await delay(idleMs, undefined, { signal })
   const idle = p99(probe.latenciesMs()) ?? 0
   let [now, worst] = [firstPace, idle]
@@ -206,10 +216,15 @@ async function governed(pace: Pace, probe: Probe | null, signal: AbortSignal): P
     now = nextPace(now, idle, seen)
   }, againMs)
   return {
+    ...pages,
     pause: () => (now.gapMs > 0 ? delay(now.gapMs, undefined, { signal }) : Promise.resolve()),
     p99Ms: () => ({ idle, worst }),
     end: () => clearInterval(timer),
   }
+}
+
+function ways(redis: RawRedis, { version }: Instance): Promise<Ways> {
+  return waysOf(redis, { evalRo: isAtLeast(version, 7, 0), memoryUsage: isAtLeast(version, 4, 0) })
 }
 
 function draw(report: Report): string {
@@ -230,7 +245,11 @@ function draw(report: Report): string {
   const open =
     unsettled.length === 0
       ? []
-      : [pc.yellow(`${unsettled.length} are written to so often that no moment was found to compare them, ${named(unsettled[0])} for one`)]
+      : [
+          pc.yellow(
+            `${unsettled.length} could not be compared (written to so often that no moment was found, or of a type that only a module reads), ${named(unsettled[0])} for one`,
+          ),
+        ]
   const verdict = differ === 0 ? (unsettled.length === 0 ? pc.green('no difference') : 'no difference in the others') : pc.red(`${differ} differ`)
   return `${[...head, ...lines, ...more, ...open, `${verdict}; ${same} are the same`].join('\n')}\n`
 }

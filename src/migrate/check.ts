@@ -50,7 +50,7 @@ export interface Judged {
 export function trap(id: TrapId, why: string, all: readonly Judged[]): Trap {
   const order: readonly Level[] = ['red', 'yellow', 'unseen', 'green']
   const level = order.find((one) => all.some((judged) => judged.level === one)) ?? 'green'
-  const telling = all.filter((judged) => judged.level === level || judged.level === 'red' || judged.level === 'yellow')
+  const telling = all.filter((judged) => judged.level === level || judged.level !== 'green')
   const fixes = telling.flatMap(({ fix }) => (fix == null ? [] : [fix]))
   return {
     id,

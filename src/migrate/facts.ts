@@ -18,7 +18,7 @@ export interface Instance {
   readonly upstream: { readonly host: string; readonly port: number } | null
   readonly replid: string
   readonly offset: number
-  /** In bytes of its stream: between two looks, and over how long. */
+  /** Of its stream, in the busiest second that was seen, and over how long it was looked at. */
   readonly bytesPerS: number
   readonly overS: number
   readonly usedBytes: number
@@ -35,23 +35,24 @@ export interface Instance {
   readonly clients: number
   /** It could not save or write its AOF the last time: redis refuses writes, or will. */
   readonly failed: readonly string[]
-  /** Connections that only a Sentinel makes. */
-  readonly watchedBySentinels: boolean
-  /** Of its own replicas, this migration's not among them. */
+  /** Has it connections that only a Sentinel makes? */
+  readonly watchedBySentinels: Observed<boolean>
   readonly replicas: readonly { readonly ip: string; readonly port: number }[]
   /** Its clock minus ours, in ms, and by how much that may be wrong. */
   readonly clock: Observed<{ readonly aheadMs: number; readonly withinMs: number }>
   /** CONFIG GET *; not ok: it may not be asked (a cloud, an ACL). */
   readonly settings: Observed<ReadonlyMap<string, string>>
-  /** Names in lower case. */
+  /** Names in lower case, of those that answer to their own name. */
   readonly commands: Observed<ReadonlySet<string>>
+  /** Those that have another name here, or none (rename-command). */
+  readonly renamed: readonly string[]
   /** How often each was called since it runs, in lower case. */
   readonly calls: Observed<ReadonlyMap<string, number>>
   readonly modules: Observed<readonly string[]>
   /** Null: this version has none. */
   readonly users: Observed<readonly string[]> | null
-  /** May whoever we came as read the stream? Not ok: no, and why. */
-  readonly psync: Observed<true>
+  /** May whoever we came as read the stream? null: that was not told. */
+  readonly psync: { readonly may: boolean | null; readonly why: string }
   /** The format of what DUMP answers; not ok: there was nothing small to ask for. */
   readonly rdbFormat: Observed<number>
   /** Libraries of functions; null: this version has none. */
@@ -67,6 +68,8 @@ export interface Target {
   /** Who would follow the source: the one that the group has chosen. null: none. */
   readonly first: string | null
   readonly hasPassword: boolean
+  /** That of the source is this one; null: one of them has none. */
+  readonly samePassword: boolean | null
 }
 
 export interface Source {
@@ -78,7 +81,7 @@ export interface Source {
   readonly backup: { readonly id: string; readonly ageMs: number } | null
 }
 
-/** `over`: with the run id of the target that may be overwritten, as the operator typed it. */
+/** `overwrite`: the run id of the target whose data may go, as the operator typed it. */
 export interface Wish {
   readonly accepted: readonly string[]
   readonly overwrite: string | null

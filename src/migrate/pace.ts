@@ -23,6 +23,18 @@ export function nextPace({ gapMs }: Pace, idleP99Ms: number, p99Ms: number | nul
   return { gapMs: gapMs < 0.25 ? 0 : gapMs * 0.8 }
 }
 
+/** No question may hold the source up for longer: a gap between two of them shortens none. */
+const questionMs = 1
+const mostKeys = 100
+
+/** How many keys the next question may be about, by how long the last one took. */
+export function nextPageKeys(keys: number, tookMs: number): number {
+  if (tookMs > questionMs) return Math.max(1, Math.floor(keys / 2))
+  return tookMs > questionMs / 2 ? keys : Math.min(mostKeys, keys + Math.max(1, Math.floor(keys / 4)))
+}
+
+export const firstPageKeys = 20
+
 /** Nearest rank, so that it was really measured. null: none. */
 export function p99(latenciesMs: readonly number[]): number | null {
   if (latenciesMs.length === 0) return null

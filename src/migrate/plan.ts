@@ -33,11 +33,12 @@ export function planOf(source: Source, target: Target, wish: Wish): MigrationPla
   const from = source.redis
   const first = firstOf(target)
   const table = first === null ? null : differing(from, first)
+  const tables = target.members.map(({ host, redis }) => ({ host, table: redis.ok ? differing(from, redis.value) : null, why: redis.ok ? null : redis.why }))
   const sizing = sizingOf(from, target.members.length)
   const all = [
     ...dataTraps(source, target, wish.overwrite),
     scriptTrap(source, target, wish.loadsScripts),
-    settingsTrap(from, first, table),
+    settingsTrap(from, tables),
     bufferTrap(from, sizing),
     ...wayTraps(source, target),
   ]

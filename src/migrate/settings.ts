@@ -70,19 +70,25 @@ function sorted(value: string): string {
   return /^[A-Za-z$]+$/.test(value) && !/^(yes|no|always|everysec)$/.test(value) ? [...value].sort().join('') : value
 }
 
-export function settingsTrap(from: Instance, to: Instance | null, table: readonly Differs[] | null): Trap {
+/** Of every member: each of them is to be the primary one day. `why`: it did not answer. */
+export function settingsTrap(
+  from: Instance,
+  tables: readonly { readonly host: string; readonly table: readonly Differs[] | null; readonly why: string | null }[],
+): Trap {
   const why = 'what was set by hand for years is in no file of the new machine'
-  if (table === null || to === null) {
-    const closed = from.settings.ok ? to : from
-    return trap('P8', why, [unseen('the settings', closed === null ? 'no member of the group answers' : `${closed.at}: ${whyNot(closed)}`)])
-  }
-  const felt = table.filter((one) => one.felt)
-  if (felt.length === 0)
-    return trap('P8', why, [green(table.length === 0 ? 'the same in all that clients or data feel' : `${table.length} differ, none that clients or data feel`)])
-  const text = felt.map(({ name, source, target }) => `${name} ${quoted(source)} → ${quoted(target)}`).join(', ')
-  return trap('P8', why, [
-    yellow(text, `redis: { ${felt.map(({ name, source }) => `${name}: ${JSON.stringify(source)}`).join(', ')} } of the group, where it is to stay as it was`),
-  ])
+  if (!from.settings.ok) return trap('P8', why, [unseen('the settings of the source', whyNot(from))])
+  return trap(
+    'P8',
+    why,
+    tables.map(({ host, table, why: silent }) => {
+      if (table === null) return unseen(host, silent ?? 'its settings may not be asked')
+      const felt = table.filter((one) => one.felt)
+      if (felt.length === 0) return green(`${host}: ${table.length === 0 ? 'the same' : `${table.length} differ, none`} that clients or data feel`)
+      const text = felt.map(({ name, source, target }) => `${name} ${quoted(source)} → ${quoted(target)}`).join(', ')
+      const wanted = felt.map(({ name, source }) => `${name}: ${JSON.stringify(source)}`).join(', ')
+      return yellow(`${host}: ${text}`, `redis: { ${wanted} } of the group, where it is to stay as it was`)
+    }),
+  )
 }
 
 function quoted(value: string): string {

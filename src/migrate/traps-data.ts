@@ -64,7 +64,8 @@ function databases(from: Instance, to: Instance): readonly Judged[] {
   if (has === null) return [unseen('`databases` of the target', whyNot(to))]
   const highest = from.highestDb + 1
   const least = Math.max(highest, wanted ?? 0)
-  if (has >= least) return [green(`${has} databases; the source has ${wanted ?? 'an unknown number'} and uses ${used(from.highestDb)}`)]
+  if (has >= least && wanted === null) return [unseen('`databases` of the source', `${whyNot(from)}; it uses ${used(from.highestDb)}, and may use more`)]
+  if (has >= least) return [green(`${has} databases; the source has ${wanted} and uses ${used(from.highestDb)}`)]
   const fix = `redis: { databases: ${least} } of the group, and a restart`
   if (has < highest) return [red(`${has} databases, and the source has keys in database ${from.highestDb}`, fix)]
   return [red(`${has} databases, and the source may use ${wanted ?? 0}: one SELECT above is enough`, fix)]
@@ -81,6 +82,7 @@ function memory(from: Instance, to: Instance): readonly Judged[] {
   const text = `${sizeOf(from.usedBytes)} are to go over, which needs ${sizeOf(needs)}`
   if (limit === null) found.push(unseen('`maxmemory` of the target', whyNot(to)))
   else if (limit > 0 && limit < needs) found.push(red(`${text}; maxmemory is ${sizeOf(limit)}`, 'raise maxmemory of the group before'))
+  else if (limit > 0 && theirs === null) found.push(unseen('`maxmemory` of the source', whyNot(from)))
   else if (limit > 0 && (theirs === 0 || (theirs ?? 0) > limit))
     found.push(
       yellow(
@@ -88,8 +90,10 @@ function memory(from: Instance, to: Instance): readonly Judged[] {
         'as much as the source may have',
       ),
     )
-  if (to.machineBytes > 0 && to.machineBytes < needs) found.push(red(`${text}; its machine has ${sizeOf(to.machineBytes)}`, 'a machine with more memory'))
+  if (to.machineBytes === 0) found.push(unseen('the memory of its machine', 'this version does not tell it'))
+  else if (to.machineBytes < needs) found.push(red(`${text}; its machine has ${sizeOf(to.machineBytes)}`, 'a machine with more memory'))
   const [policy, theirPolicy] = [words(to, 'maxmemory-policy'), words(from, 'maxmemory-policy')]
+  if (limit !== 0 && policy !== 'noeviction' && theirPolicy === null) found.push(unseen('`maxmemory-policy` of the source', whyNot(from)))
   if (policy !== null && theirPolicy !== null && policy !== theirPolicy)
     found.push(
       yellow(
@@ -118,30 +122,32 @@ const neverReplicated = new Set([
   'bgrewriteaof',
 ])
 
+/** Also where no client sends them: expiry, eviction and what scripts do come as these. */
+const redisItself = ['del', 'unlink', 'multi', 'exec', 'select', 'set', 'pexpireat', 'expire', 'srem', 'hset', 'zadd', 'lpush', 'rpush']
+
 function commands(from: Instance, to: Instance): readonly Judged[] {
   if (!to.commands.ok) return [unseen('COMMAND of the target', to.commands.why)]
   const has = to.commands.value
-  const called = from.calls.ok
-    ? [...from.calls.value.keys()].map((name) => name.split('|')[0] ?? name).filter((name) => !neverReplicated.has(name) && !has.has(name))
-    : []
-  if (called.length > 0)
-    return [
-      red(
-        `it does not know ${listed(called)}, which the source was asked`,
-        'take back the rename-command of the target, or load the module; a command that it does not know is lost for it',
-      ),
-    ]
-  if (!from.commands.ok) return [unseen('COMMAND of the source', from.commands.why)]
-  const missing = [...from.commands.value].filter((name) => !has.has(name) && !neverReplicated.has(name)).sort()
-  if (missing.length > 0)
-    return [
+  const called = from.calls.ok ? new Set([...from.calls.value.keys()].map((name) => name.split('|')[0] ?? name)) : null
+  const inStream = (name: string): boolean => !neverReplicated.has(name) && (called?.has(name) === true || redisItself.includes(name))
+  const fix = 'take back the rename-command, or load the module: a command that the replica does not know is left out there'
+  const found: Judged[] = []
+  const known = from.commands.ok ? [...from.commands.value] : [...(called ?? [])]
+  const lost = [...new Set([...known, ...(called ?? [])])].filter((name) => !has.has(name) && inStream(name))
+  if (lost.length > 0) found.push(red(`it does not know ${listed(lost)}, which the stream of the source has or may have at any time`, fix))
+  const sent = from.renamed.filter((name) => inStream(name))
+  if (sent.length > 0) found.push(red(`the source has renamed ${listed(sent)}: what it sends under the other name it does not know`, fix))
+  if (!from.commands.ok) return [...found, unseen('COMMAND of the source', from.commands.why)]
+  if (called === null) found.push(unseen('what the source is asked for', from.calls.ok ? '' : from.calls.why))
+  const rest = [...new Set([...known.filter((name) => !has.has(name)), ...from.renamed])].filter((name) => !neverReplicated.has(name) && !inStream(name))
+  if (rest.length > 0)
+    found.push(
       yellow(
-        `it does not know ${listed(missing)}; the source was not asked for ${missing.length === 1 ? 'it' : 'them'} since it runs`,
+        `it and the source do not agree on ${listed(rest)}${called === null ? '' : ', which INFO commandstats of the source has no call of'}`,
         'know that nobody uses them',
       ),
-    ]
-  const notCalled = from.calls.ok ? [] : [unseen('what the source is asked for', from.calls.why)]
-  return [...notCalled, green(`it knows all ${from.commands.value.size} commands of the source`)]
+    )
+  return found.length > 0 ? found : [green(`it knows all ${from.commands.value.size} commands of the source`)]
 }
 
 function listed(names: readonly string[]): string {
@@ -188,10 +194,13 @@ export function scriptTrap(source: Source, target: Target, loadsScripts: boolean
       ? green(`${calls} calls by EVALSHA; these versions hand scripts to replicas`)
       : yellow(`${calls} calls by EVALSHA`, 'know that the clients fall back to EVAL; or --load-scripts DIR')
   })()
-  const libraries = from.functions?.ok === true ? from.functions.value : 0
   const without = target.members.filter(({ redis }) => redis.ok && !capabilitiesOf(redis.value.version).functions).map(({ host }) => host)
-  const functions =
-    libraries > 0 && without.length > 0 ? [red(`${libraries} libraries of functions, and ${without.join(', ')} know none`, 'a target of 7.0 or later')] : []
+  const functions = ((): readonly Judged[] => {
+    if (from.functions === null || without.length === 0) return []
+    if (!from.functions.ok) return [unseen('whether the source has functions', from.functions.why)]
+    const { value } = from.functions
+    return value === 0 ? [] : [red(`${value} libraries of functions, and ${without.join(', ')} know none`, 'a target of 7.0 or later')]
+  })()
   return trap('P7', why, [scripts, ...functions])
 }
 

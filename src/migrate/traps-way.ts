@@ -35,24 +35,48 @@ function access({ redis: from, hasPassword, user }: Source, target: Target): rea
       ),
     )
   if (!hasPassword && target.hasPassword) found.push(yellow('the source asks for no password, and the group does', 'the clients need it before the cut-over'))
-  const users = from.users === null || !from.users.ok ? [] : from.users.value.filter((line) => !/^user default /.test(line))
+  if (target.samePassword === false && user === null)
+    found.push(yellow('the group has another password than the source', 'the clients need that one from the cut-over on'))
   if (from.users?.ok === false) found.push(unseen('ACL LIST of the source', from.users.why))
-  if (users.length > 0) {
-    const names = users.map((line) => line.split(' ')[1] ?? '?')
-    const lacking = target.members.flatMap(({ host, redis }) => {
-      if (!redis.ok || redis.value.users === null || !redis.value.users.ok) return [host]
-      const has = new Set(redis.value.users.value.map((line) => line.split(' ')[1] ?? ''))
-      return names.every((name) => has.has(name)) ? [] : [host]
-    })
-    if (lacking.length > 0)
-      found.push(
-        yellow(
-          `users ${names.join(', ')} are not known to ${lacking.join(', ')}: ACLs are not replicated`,
-          'ACL LIST of the source into the aclfile of each member',
-        ),
-      )
-  }
-  return found.length > 0 ? found : [green(user === null ? 'the same doors' : `the same doors; the stream is read as ${user}`)]
+  if (from.users?.ok === true) found.push(...each(target, (to) => doors(from.users?.ok === true ? from.users.value : [], to)))
+  return found.length > 0 ? found : [green('the source has no users; the passwords agree')]
+}
+
+/** Of each user what opens the door: on or off, and the digests of the passwords. `default` has the password of the configuration. */
+function doors(users: readonly string[], to: Instance): readonly Judged[] {
+  const named = users.filter((line) => !/^user default /.test(line))
+  if (named.length === 0) return [green('no user but default')]
+  if (to.users === null)
+    return [red(`users ${namesOf(named)} cannot be there: ${to.version.product} ${to.version.text} has no ACL`, 'a target of 6.0 or later')]
+  if (!to.users.ok) return [unseen('ACL LIST', to.users.why)]
+  const has = new Map(to.users.value.map((line) => [nameIn(line), doorOf(line)]))
+  const lacking = named.filter((line) => !has.has(nameIn(line)))
+  const other = named.filter((line) => has.has(nameIn(line)) && has.get(nameIn(line)) !== doorOf(line))
+  const fix = 'ACL LIST of the source into the aclfile of each member: ACLs are not replicated'
+  return [
+    ...(lacking.length === 0 ? [] : [yellow(`users ${namesOf(lacking)} are not known to it`, fix)]),
+    ...(other.length === 0 ? [] : [yellow(`users ${namesOf(other)} have another password there, or other rights`, fix)]),
+    ...(lacking.length + other.length === 0 ? [green(`it knows ${namesOf(named)}`)] : []),
+  ]
+}
+
+function nameIn(line: string): string {
+  return line.split(' ')[1] ?? ''
+}
+
+function namesOf(lines: readonly string[]): string {
+  return lines.map(nameIn).join(', ')
+}
+
+/** Without what versions write of themselves into each line. */
+function doorOf(line: string): string {
+  const own = new Set(['sanitize-payload', 'skip-sanitize-payload', 'resetchannels', '&*', 'alldbs'])
+  return line
+    .split(' ')
+    .slice(2)
+    .filter((word) => !own.has(word))
+    .sort()
+    .join(' ')
 }
 
 function fork(from: Instance): readonly Judged[] {
@@ -92,7 +116,8 @@ function topology(from: Instance, target: Target): readonly Judged[] {
         : red(`the source is a replica of ${host}:${port}`, `name its primary: redis://${host}:${port}`),
     )
   }
-  if (from.watchedBySentinels)
+  if (!from.watchedBySentinels.ok) found.push(unseen('whether Sentinels watch the source', from.watchedBySentinels.why))
+  else if (from.watchedBySentinels.value)
     found.push(
       yellow(
         'Sentinels watch the source',
@@ -114,23 +139,25 @@ function clocks(from: Instance, target: Target): readonly Judged[] {
     if (!to.clock.ok) return [unseen('its clock', to.clock.why)]
     const differMs = Math.abs(sourceMs - to.clock.value.aheadMs)
     const text = `its clock and that of the source differ by ${Math.round(differMs)} ms (known to ${Math.max(1, Math.round(withinMs + to.clock.value.withinMs))})`
+    const sureMs = withinMs + to.clock.value.withinMs
+    if (differMs <= clockMs && differMs + sureMs > clockMs && matters) return [unseen('the difference of the clocks', text)]
     if (differMs <= clockMs) return [green(text)]
     return [matters ? red(text, 'synchronize both (chrony)') : yellow(`${text}; from 7.0 on times to live are points in time`, 'synchronize both (chrony)')]
   })
 }
 
 function tls(source: Source, target: Target): readonly Judged[] {
-  if (!source.tls) return [green('the source is reached without TLS')]
   return each(target, (to) => {
-    const has = words(to, 'tls-replication')
     if (!to.settings.ok) return [unseen('tls-replication', whyNot(to))]
+    const has = words(to, 'tls-replication') === 'yes'
+    if (has === source.tls) return [green(has ? 'tls-replication yes' : 'without TLS on both sides')]
+    if (source.tls)
+      return [red('tls-replication is not on, and the source asks for TLS', 'redis: { tls-replication: "yes", tls-ca-cert-file: … } of the group')]
     return [
-      has === 'yes'
-        ? green('tls-replication yes')
-        : red(
-            `tls-replication is ${has ?? 'unknown to it'}, and the source asks for TLS`,
-            'redis: { tls-replication: "yes", tls-ca-cert-file: … } of the group',
-          ),
+      red(
+        'tls-replication is on, and the source is reached without TLS',
+        'the TLS port of the source (rediss://), or tls-replication off for the time of the move',
+      ),
     ]
   })
 }
@@ -141,10 +168,14 @@ function priorities(from: Instance): readonly Judged[] {
   return [green(`the new members come with priority 0 and get their own at the cut-over${text}`)]
 }
 
-function psync(from: Instance): readonly Judged[] {
-  if (from.psync.ok) return [green('the stream may be read')]
+function psync({ psync: { may, why } }: Instance): readonly Judged[] {
+  if (may === true) return [green('the stream may be read')]
+  if (may === null) return [unseen('whether the stream may be read', `${why} (a user who may be asked: +acl|whoami +acl|dryrun)`)]
   return [
-    red(`the stream may not be read: ${from.psync.why}`, 'a user who may (+psync +replconf +ping); where a cloud refuses it: --no-psync, with its limits'),
+    red(
+      `the stream may not be read: ${why}`,
+      'a user who may: +psync +replconf +ping, and +info +config|get +command +acl for this plan; where a cloud refuses it there is no replica',
+    ),
   ]
 }
 

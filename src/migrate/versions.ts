@@ -83,16 +83,10 @@ export interface Capabilities {
   readonly psync2: boolean
   /** Times to live travel as points in time: a clock that differs shortens none (7.0). */
   readonly absoluteTtl: boolean
-  /** What a script did is replicated, not the script (5.0 by default). */
-  readonly scriptEffects: boolean
-  /** Loaded scripts are handed to replicas (until 7.0). */
+  /** Loaded scripts are handed to replicas, with the RDB (4.0 to 6.2). */
   readonly replicatesScripts: boolean
   readonly acl: boolean
   readonly functions: boolean
-  /** `replica…` in CONFIG; before 5.0 `slave…` only. */
-  readonly saysReplica: boolean
-  /** What is read from a socket instead of a file keeps its old data until it is whole (6.0). */
-  readonly keepsWhileLoading: boolean
 }
 
 export function capabilitiesOf(version: ServerVersion): Capabilities {
@@ -102,11 +96,8 @@ export function capabilitiesOf(version: ServerVersion): Capabilities {
     failover: from(6, 2),
     psync2: from(4, 0),
     absoluteTtl: from(7, 0),
-    scriptEffects: from(5, 0),
-    replicatesScripts: !from(7, 0),
+    replicatesScripts: from(4, 0) && !from(7, 0),
     acl: from(6, 0),
     functions: from(7, 0),
-    saysReplica: from(5, 0),
-    keepsWhileLoading: from(6, 0),
   }
 }

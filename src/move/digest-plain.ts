@@ -18,7 +18,8 @@ export function plainDigester(redis: RawRedis, { absolute, hasMemoryUsage }: Dig
   ): Promise<readonly (RawReply | undefined)[]> => {
     const places = keys.flatMap((_, i) => (wanted(i) ? [i] : []))
     const replies = await redis.pipeline(places.map((i) => command(keys[i] ?? Buffer.alloc(0))))
-    const refused = replies.find((reply) => reply instanceof RawError)
+    // Another type by now than a moment ago: then it is read in pieces.
+    const refused = replies.find((reply) => reply instanceof RawError && !reply.text.startsWith('WRONGTYPE'))
     if (refused instanceof RawError) throw new Error(refused.text)
     const found: (RawReply | undefined)[] = keys.map(() => undefined)
     for (const [n, i] of places.entries()) found[i] = replies[n]
@@ -32,7 +33,7 @@ export function plainDigester(redis: RawRedis, { absolute, hasMemoryUsage }: Dig
     const isString = (i: number): boolean => types[i] === 'string'
     const isOther = (i: number): boolean => !isString(i) && types[i] !== 'none'
     const lengths = await ask(keys, isString, (key) => ['STRLEN', key])
-    const usages = hasMemoryUsage ? await ask(keys, isOther, (key) => ['MEMORY', 'USAGE', key]) : []
+    const usages = hasMemoryUsage ? await ask(keys, isOther, (key) => ['MEMORY', 'USAGE', key, 'SAMPLES', '0']) : []
     const isSmall = (i: number): boolean => {
       const bytes = isString(i) ? lengths[i] : usages[i]
       return typeof bytes === 'number' && bytes <= (isString(i) ? largeBytes : largeUsageBytes)

@@ -19,7 +19,7 @@ local sizers = { list = 'LLEN', hash = 'HLEN', set = 'SCARD', zset = 'ZCARD', st
 local function isLarge(key)
   ${
     hasMemoryUsage
-      ? `return (redis.call('MEMORY', 'USAGE', key) or 0) > ${largeUsageBytes}`
+      ? `return (redis.call('MEMORY', 'USAGE', key, 'SAMPLES', 0) or 0) > ${largeUsageBytes}`
       : `local e = redis.call('OBJECT', 'ENCODING', key) return e ~= 'ziplist' and e ~= 'intset'`
   }
 end
@@ -42,9 +42,11 @@ local function valueOf(key)
   end
   if t == 'stream' then
     local groups = redis.call('XINFO', 'GROUPS', key)
-    for i = 1, #groups do local g = groups[i] local few = {} for j = 1, math.min(#g, 8) do few[j] = g[j] end groups[i] = few end
-    return 'x' .. deep(redis.call('XRANGE', key, '-', '+')) .. deep(groups)
+    for i = 1, #groups do groups[i] = groups[i][2] end
+    table.sort(groups)
+    return 'x' .. deep(redis.call('XRANGE', key, '-', '+')) .. joined(groups)
   end
+  if isLarge(key) then return nil end
   local d = redis.call('DUMP', key)
   return d and ('m' .. string.sub(d, 1, #d - 10)) or false
 end

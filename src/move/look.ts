@@ -17,6 +17,9 @@ const smallBytes = 4096
 const dumpTries = 10
 /** What DUMP answers ends with the format (two bytes) and a checksum (eight). */
 const footerBytes = 10
+/** A connection that is silent for longer is closed where `timeout` says so; and the busiest second is what buffers must hold. */
+const lookAgainMs = 1000
+const namesAtOnce = 100
 
 export interface LookOptions {
   /** Between the two looks at its offset: a second at least tells a rate. */
@@ -56,7 +59,7 @@ async function look(
   const [clock, settings, commands, modules, users, names, functions] = [
     await clockOf(redis),
     pairs(await redis.call('CONFIG', 'GET', '*')),
-    commandNames(await redis.call('COMMAND')),
+    await commandsOf(redis),
     moduleNames(await redis.call('MODULE', 'LIST')),
     can.acl ? lines(await redis.call('ACL', 'LIST')) : null,
     lines(await redis.call('CLIENT', 'LIST')),
@@ -64,12 +67,8 @@ async function look(
   ]
   const rdbFormat = await formatOf(redis)
   const psync = await mayPsync(redis, can.acl)
-  const fromMs = performance.now()
-  await delay(overMs, undefined, { signal })
-  const now = await info(redis)
+  const { now, bytesPerS, overS } = await watched(redis, overMs, signal)
   const facts = factsFromFields(now) ?? was
-  const overS = Math.max(0.001, (performance.now() - fromMs) / 1000)
-  const grew = was.replid === facts.replid && was.runId === facts.runId ? Math.max(0, facts.offset - was.offset) : 0
   const num = (name: string): number => Number(now.get(name) ?? 0) || 0
   return {
     ok: true,
@@ -83,7 +82,7 @@ async function look(
       upstream: facts.upstream,
       replid: facts.replid,
       offset: facts.offset,
-      bytesPerS: Math.round(grew / overS),
+      bytesPerS,
       overS,
       usedBytes: num('used_memory'),
       rssBytes: num('used_memory_rss'),
@@ -95,11 +94,12 @@ async function look(
       forkUs: num('latest_fork_usec'),
       clients: num('connected_clients'),
       failed: failedIn(now),
-      watchedBySentinels: names.ok && names.value.some((line) => / name=sentinel-[0-9a-f]{8}-(cmd|pubsub) /.test(`${line} `)),
+      watchedBySentinels: names.ok ? { ok: true, value: names.value.some((line) => / name=sentinel-[0-9a-f]{8}-(cmd|pubsub) /.test(`${line} `)) } : names,
       replicas: facts.followers.map(({ ip, port: its }) => ({ ip, port: its })),
       clock,
       settings,
-      commands,
+      commands: commands.known,
+      renamed: commands.renamed,
       calls: callsIn(now),
       modules,
       users,
@@ -114,6 +114,25 @@ async function info(redis: RawRedis): Promise<InfoFields> {
   const all = await redis.call('INFO', 'all')
   if (all instanceof RawError) throw new Error(all.text)
   return parseInfo(textOf(all))
+}
+
+/** Its stream for so long: the busiest second. */
+async function watched(
+  redis: RawRedis,
+  overMs: number,
+  signal: AbortSignal,
+): Promise<{ readonly now: InfoFields; readonly bytesPerS: number; readonly overS: number }> {
+  const beganMs = performance.now()
+  let [now, atMs, bytesPerS] = [await info(redis), performance.now(), 0]
+  do {
+    await delay(Math.max(0, Math.min(lookAgainMs, beganMs + overMs - performance.now())), undefined, { signal })
+    const [next, nextMs] = [await info(redis), performance.now()]
+    const [was, is] = [factsFromFields(now), factsFromFields(next)]
+    if (was !== null && is !== null && was.runId === is.runId && was.replid === is.replid)
+      bytesPerS = Math.max(bytesPerS, ((is.offset - was.offset) * 1000) / Math.max(1, nextMs - atMs))
+    ;[now, atMs] = [next, nextMs]
+  } while (performance.now() - beganMs < overMs)
+  return { now, bytesPerS: Math.round(bytesPerS), overS: Math.max(0.001, (performance.now() - beganMs) / 1000) }
 }
 
 /** Of several answers the quickest: the clock was read somewhere between question and answer. */
@@ -138,9 +157,19 @@ function pairs(reply: RawReply): Observed<ReadonlyMap<string, string>> {
   return { ok: true, value: found }
 }
 
-function commandNames(reply: RawReply): Observed<ReadonlySet<string>> {
-  if (!isList(reply)) return refused(reply)
-  return { ok: true, value: new Set(reply.flatMap((one) => (isList(one) && one[0] !== undefined ? [textOf(one[0]).toLowerCase()] : []))) }
+/** COMMAND tells each by the name that it was born with, also where it has another one here: each is asked for by name. */
+async function commandsOf(redis: RawRedis): Promise<{ readonly known: Instance['commands']; readonly renamed: readonly string[] }> {
+  const all = await redis.call('COMMAND')
+  if (!isList(all)) return { known: refused(all), renamed: [] }
+  const names = [...new Set(all.flatMap((one) => (isList(one) && one[0] !== undefined ? [textOf(one[0]).toLowerCase()] : [])))]
+  const known = new Set<string>()
+  for (let at = 0; at < names.length; at += namesAtOnce) {
+    const some = names.slice(at, at + namesAtOnce)
+    const answers = await redis.call('COMMAND', 'INFO', ...some)
+    if (!isList(answers)) return { known: refused(answers), renamed: [] }
+    for (const [i, name] of some.entries()) if (isList(answers[i] ?? null)) known.add(name)
+  }
+  return { known: { ok: true, value: known }, renamed: names.filter((name) => !known.has(name)) }
 }
 
 /** Before 4.0 there were none: no such command is no module. */
@@ -193,6 +222,8 @@ async function formatOf(redis: RawRedis): Promise<Instance['rdbFormat']> {
     const key = await redis.call('RANDOMKEY')
     if (key instanceof RawError) return refused(key)
     if (!Buffer.isBuffer(key)) return { ok: false, why: 'database 0 has no key' }
+    // No call that fails: it would stand in errorstats.
+    if ((await redis.call('TYPE', key)) !== 'string') continue
     const bytes = await redis.call('STRLEN', key)
     if (typeof bytes !== 'number' || bytes > smallBytes) continue
     const dump = await redis.call('DUMP', key)
@@ -202,21 +233,21 @@ async function formatOf(redis: RawRedis): Promise<Instance['rdbFormat']> {
   return { ok: false, why: 'no small string was found' }
 }
 
-/** Without words PSYNC is only wrong: nothing is begun. Who may not call it is told by the ACL. */
+/** Without words PSYNC is only wrong: nothing is begun. Who may not call it is told by the ACL, if that may be asked. */
 async function mayPsync(redis: RawRedis, hasAcl: boolean): Promise<Instance['psync']> {
   const bare = await redis.call('PSYNC')
-  if (bare instanceof RawError && !/wrong number of arguments/i.test(bare.text)) return { ok: false, why: bare.text }
-  if (!hasAcl) return { ok: true, value: true }
+  if (bare instanceof RawError && !/wrong number of arguments/i.test(bare.text)) return { may: false, why: bare.text }
+  if (!hasAcl) return { may: true, why: '' }
   const me = await redis.call('ACL', 'WHOAMI')
-  if (me instanceof RawError || me === null) return { ok: false, why: `who we are is not told: ${me === null ? '' : me.text}` }
+  if (me instanceof RawError || me === null) return { may: null, why: `who we are is not told: ${me === null ? '' : me.text}` }
   const dry = await redis.call('ACL', 'DRYRUN', wordOf(me), 'PSYNC', '?', '-1')
-  if (!(dry instanceof RawError)) return textOf(dry) === 'OK' ? { ok: true, value: true } : { ok: false, why: textOf(dry) }
+  if (!(dry instanceof RawError)) return textOf(dry) === 'OK' ? { may: true, why: '' } : { may: false, why: textOf(dry) }
   // Before 7.0.
   const user = await redis.call('ACL', 'GETUSER', wordOf(me))
-  if (!isList(user)) return { ok: false, why: `the ACL of ${textOf(me)} may not be read: ${user instanceof RawError ? user.text : ''}` }
+  if (!isList(user)) return { may: null, why: `the ACL of ${textOf(me)} may not be read: ${user instanceof RawError ? user.text : ''}` }
   const at = user.findIndex((word) => textOf(word) === 'commands')
   const rules = at < 0 ? '' : textOf(user[at + 1] ?? '')
-  return mayReadStream(rules) ? { ok: true, value: true } : { ok: false, why: `the ACL of ${textOf(me)} (${rules}) does not allow it` }
+  return mayReadStream(rules) ? { may: true, why: '' } : { may: false, why: `the ACL of ${textOf(me)} (${rules}) does not allow it` }
 }
 
 function wordOf(reply: RawReply): Word {

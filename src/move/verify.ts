@@ -1,6 +1,6 @@
 /**
- * Do two redises hold the same, values and times to live, in both directions, while the first is written to? Every key is read; what differs in passing is settled
- * (settle.ts), so what is told as different is, and what is told as equal was equal at one moment after this began.
+ * Do two redises hold the same, values and times to live, in both directions, while the first is written to? Every key that is there all the while is read (what SCAN
+ * promises); what differs in passing is settled (settle.ts), so what is told as different is, and what is told as equal was equal at one moment after this began.
  */
 import { RawError, type RawRedis } from '../redis/raw.ts'
 import type { Bucket } from './digest.ts'
@@ -30,8 +30,10 @@ export interface Verified {
 
 export interface VerifyOptions {
   readonly sides: Sides
-  /** Of one question: a server answers nobody else for some microseconds each. */
-  readonly pageKeys: number
+  /** Of one question, each time that one is asked: a server answers nobody else meanwhile. */
+  readonly pageKeys: () => number
+  /** How long the source took for one. */
+  readonly took: (ms: number) => void
   /** Questions that the source may have before it, beside the one that it answers: for whom nobody else matters. */
   readonly ahead: number
   /** Before the source is asked for a page: to let others go first. */
@@ -53,12 +55,20 @@ export async function verify(options: VerifyOptions): Promise<Verified> {
   const databases = [...new Set([...(await used(source.redis)).keys(), ...(await used(target.redis)).keys()])].sort((a, b) => a - b)
   const of = [...(await used(target.redis)).values()].reduce((sum, { keys }) => sum + keys, 0)
   for (const database of databases) {
-    for (const { redis } of [source, target]) await select(redis, database)
-    const run: Run = { ...options, database, tally, tell: () => progress(tally.keys, of) }
+    for (const [whose, { redis }] of [
+      ['source', source],
+      ['target', target],
+    ] as const)
+      await select(redis, whose, database)
+    const run: Run = { ...options, database, tally, told: new Set(), tell: () => progress(tally.keys, of) }
     const withEnds = await haveEnds(sides, database)
+    const before = { ...tally }
     await compareAll(run, withEnds)
-    // Since it began somebody has given one an end, here or there: all are looked at once more.
-    if (!withEnds && (await haveEnds(sides, database))) await compareAll(run, true)
+    // Since it began somebody has given one an end, here or there: all are looked at once more, and only that counts.
+    if (!withEnds && (await haveEnds(sides, database))) {
+      Object.assign(tally, { keys: before.keys, same: before.same })
+      await compareAll(run, true)
+    }
     await lookForAll(run)
   }
   return { ...tally, tookMs: performance.now() - beganMs }
@@ -67,12 +77,14 @@ export async function verify(options: VerifyOptions): Promise<Verified> {
 interface Run extends VerifyOptions {
   readonly database: number
   readonly tally: Tally
+  /** Keys of this database that were told as different, or as not settled. */
+  readonly told: Set<string>
   readonly tell: () => void
 }
 
 /** Whatever the target has. It serves nobody yet, so it is the one that is asked what is there, and how large. */
 async function compareAll(run: Run, withEnds: boolean): Promise<void> {
-  const { sides, pause, pageKeys, ahead, tally, tell } = run
+  const { sides, pause, pageKeys, took, ahead, tally, tell } = run
   const { source, target, signal } = sides
   const asked: { readonly keys: readonly Buffer[]; readonly theirs: Bucket; readonly mine: Promise<Bucket> }[] = []
   const finish = async (most: number): Promise<void> => {
@@ -85,16 +97,22 @@ async function compareAll(run: Run, withEnds: boolean): Promise<void> {
       tell()
     }
   }
-  let next = target.digests.page('0', pageKeys, withEnds)
+  let next = target.digests.page('0', pageKeys(), withEnds)
   for (;;) {
     signal.throwIfAborted()
     const { cursor, keys, bucket, strings } = await next
     await pause()
     // The target makes the next page while the source answers for this one.
-    if (cursor !== '0') next = target.digests.page(cursor, pageKeys, withEnds)
+    if (cursor !== '0') next = target.digests.page(cursor, pageKeys(), withEnds)
     next.catch(() => undefined)
     if (keys.length > 0) {
+      const beganMs = performance.now()
       const mine = source.digests.bucket(keys, strings, withEnds)
+      if (ahead === 0)
+        void mine.then(
+          () => took(performance.now() - beganMs),
+          () => undefined,
+        )
       // Told when it is waited for.
       mine.catch(() => undefined)
       asked.push({ keys, theirs: bucket, mine })
@@ -110,12 +128,12 @@ const nothing: Bucket = { sha1: '', large: 0, expiresMs: [] }
 async function lookForAll(run: Run): Promise<void> {
   const { sides, pause, pageKeys, tally } = run
   const { source, target, signal } = sides
-  let next = scan(source.redis, '0', pageKeys)
+  let next = scan(source.redis, '0', pageKeys())
   for (;;) {
     signal.throwIfAborted()
     const { cursor, keys } = await next
     await pause()
-    if (cursor !== '0') next = scan(source.redis, cursor, pageKeys)
+    if (cursor !== '0') next = scan(source.redis, cursor, pageKeys())
     next.catch(() => undefined)
     tally.asked += keys.length
     const before = tally.same
@@ -126,13 +144,22 @@ async function lookForAll(run: Run): Promise<void> {
   }
 }
 
-async function settleAll({ sides, database, tally }: Run, keys: readonly Buffer[]): Promise<void> {
+async function settleAll({ sides, database, tally, told }: Run, keys: readonly Buffer[]): Promise<void> {
   if (keys.length === 0) return
   const found = await settle(sides, keys)
   tally.same += found.same
-  tally.differ += found.differ.length
-  for (const { key, what } of found.differ) if (tally.differences.length < mostNamed) tally.differences.push({ database, key: key.toString('latin1'), what })
-  for (const key of found.unsettled) tally.unsettled.push({ database, key: key.toString('latin1') })
+  const isNew = (key: Buffer): boolean => {
+    const name = key.toString('latin1')
+    if (told.has(name)) return false
+    told.add(name)
+    return true
+  }
+  for (const { key, what } of found.differ) {
+    if (!isNew(key)) continue
+    tally.differ += 1
+    if (tally.differences.length < mostNamed) tally.differences.push({ database, key: key.toString('latin1'), what })
+  }
+  for (const key of found.unsettled) if (isNew(key)) tally.unsettled.push({ database, key: key.toString('latin1') })
 }
 
 async function haveEnds({ source, target }: Sides, database: number): Promise<boolean> {
@@ -176,9 +203,9 @@ async function scan(redis: RawRedis, cursor: string, pageKeys: number): Promise<
   return { cursor: next.toString(), keys }
 }
 
-async function select(redis: RawRedis, database: number): Promise<void> {
+async function select(redis: RawRedis, whose: string, database: number): Promise<void> {
   const answer = await redis.call('SELECT', String(database))
-  if (answer instanceof RawError) throw new Error(`database ${database}: ${answer.text}`)
+  if (answer instanceof RawError) throw new Error(`the ${whose} has no database ${database} (${answer.text}): what is written there goes elsewhere (trap P2)`)
 }
 
 async function used(redis: RawRedis): Promise<ReadonlyMap<number, { readonly keys: number; readonly expires: number }>> {

@@ -39,7 +39,13 @@ export interface RawRedis {
 const maxReplyBytes = 1024 * 1024 * 1024
 
 export async function openRaw(target: RawTarget, deadlineMs: number): Promise<Observed<RawRedis>> {
-  const raw = speak(socketTo(target), deadlineMs)
+  let raw: RawRedis
+  try {
+    raw = speak(socketTo(target), deadlineMs)
+  } catch (error) {
+    // A certificate that is none.
+    return { ok: false, why: (error as Error).message }
+  }
   try {
     const who = target.user === undefined ? [] : [target.user]
     const hello = target.password === undefined ? await raw.call('PING') : await raw.call('AUTH', ...who, target.password)

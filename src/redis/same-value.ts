@@ -22,11 +22,15 @@ export async function sameValue(a: RawRedis, b: RawRedis, key: Buffer): Promise<
 
 const sizers: Readonly<Record<string, Word>> = { string: 'STRLEN', list: 'LLEN', hash: 'HLEN', set: 'SCARD', zset: 'ZCARD' }
 
-/** Of other versions: entries and groups, not what each consumer has pending. */
-export async function sameStream(a: RawRedis, b: RawRedis, key: Buffer): Promise<boolean> {
+/**
+ * Of other versions: entries and groups, not what each consumer has pending. `names`: of the groups no more than which there are, for whoever compares while they are
+ * read from: where a group stands moves without anything being written.
+ */
+export async function sameStream(a: RawRedis, b: RawRedis, key: Buffer, groupsBy: 'standing' | 'names' = 'standing'): Promise<boolean> {
   const [length, other] = await both(a, b, ['XLEN', key])
   if (typeof length !== 'number' || length !== other) return false
-  const groups = (reply: RawReply): string => JSON.stringify(Array.isArray(reply) ? reply.map((group) => flat(group).slice(0, 8)) : String(reply))
+  const groups = (reply: RawReply): string =>
+    JSON.stringify(Array.isArray(reply) ? reply.map((group) => flat(group).slice(0, groupsBy === 'names' ? 2 : 8)).sort() : String(reply))
   const [mine, theirs] = await both(a, b, ['XINFO', 'GROUPS', key])
   if (groups(mine) !== groups(theirs)) return false
   for (let from = '-'; ; ) {
@@ -83,5 +87,7 @@ function same(a: RawReply, b: RawReply): boolean {
 }
 
 function flat(reply: RawReply): readonly string[] {
-  return Array.isArray(reply) ? reply.flatMap((one) => flat(one as RawReply)) : [String(reply)]
+  if (Array.isArray(reply)) return reply.flatMap((one) => flat(one as RawReply))
+  // As latin1: two names that are no text are not one.
+  return [Buffer.isBuffer(reply) ? reply.toString('latin1') : String(reply)]
 }

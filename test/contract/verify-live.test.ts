@@ -5,7 +5,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Way } from '../../src/move/digest.ts'
-import { digester, wayOf } from '../../src/move/digester.ts'
+import { digester, waysOf, type Ways } from '../../src/move/digester.ts'
 import type { Sides } from '../../src/move/settle.ts'
 import { verify, type Verified } from '../../src/move/verify.ts'
 import { openRaw, type RawRedis } from '../../src/redis/raw.ts'
@@ -18,8 +18,11 @@ const wrongs = Number(process.env['HOLDFAST_DIFFS'] ?? 150)
 const opened: RawRedis[] = []
 const loads: ChildProcess[] = []
 let redises = new Redises()
+let stopConsuming = async (): Promise<void> => {}
 
 afterEach(async () => {
+  await stopConsuming()
+  stopConsuming = async () => {}
   for (const load of loads.splice(0)) load.kill('SIGKILL')
   for (const raw of opened.splice(0)) raw.close()
   await redises.close()
@@ -40,17 +43,19 @@ interface How {
 
 async function sidesOf(source: RealRedis, target: RealRedis, { absolute, way }: How): Promise<Sides> {
   const [a, b] = [await raw(source), await raw(target)]
-  const ways = [await wayOf(a), await wayOf(b)]
-  const plain = way === 'plain' || ways.includes('plain')
-  const side = (redis: RawRedis, its: Way | undefined) => ({
+  const since = { evalRo: absolute, memoryUsage: true }
+  const [mine, theirs] = [await waysOf(a, since), await waysOf(b, since)]
+  if (way === undefined) expect([mine.way, theirs.way]).not.toContain('plain')
+  const side = (redis: RawRedis, its: Ways) => ({
     redis,
-    digests: digester(redis, plain ? 'plain' : (its ?? 'plain'), { absolute, hasMemoryUsage: true }),
+    digests: digester(redis, way ?? its.way, { absolute, hasMemoryUsage: its.hasMemoryUsage }),
     aheadMs: 0,
   })
-  return { source: side(a, ways[0]), target: side(b, ways[1]), absolute, follows: true, signal: new AbortController().signal }
+  return { source: side(a, mine), target: side(b, theirs), absolute, follows: true, signal: new AbortController().signal }
 }
 
-const compare = (sides: Sides): Promise<Verified> => verify({ sides, pageKeys: 100, ahead: 1, pause: async () => {}, progress: () => {} })
+const compare = (sides: Sides, pause = async (): Promise<void> => {}): Promise<Verified> =>
+  verify({ sides, pageKeys: () => 100, took: () => undefined, ahead: 1, pause, progress: () => {} })
 
 /** Of every type, small and large, with and without an end. */
 async function fill(redis: RealRedis, each: number): Promise<void> {
@@ -77,6 +82,27 @@ async function load(redis: RealRedis): Promise<void> {
   ])
     loads.push(spawn('redis-benchmark', ['-p', String(redis.port), '-q', '-c', '4', '-n', '100000000', ...words], { stdio: 'ignore' }))
   for (let i = 0; i < 200 && Number(await redis.call('DBSIZE')) < 1000; i += 1) await new Promise((resolve) => setTimeout(resolve, 10))
+}
+
+/** Streams that consumers read from: nothing is written by that which WATCH would see, and where the groups stand moves all the time. */
+async function consume(redis: RealRedis): Promise<() => Promise<void>> {
+  let goesOn = true
+  await redis.call('XGROUP', 'CREATE', 'read', 'group', '0', 'MKSTREAM')
+  const loop = (async () => {
+    while (goesOn) {
+      await redis.call('XADD', 'read', '*', 'a', '1')
+      for (let i = 0; i < 10 && goesOn; i += 1) {
+        await redis.call('XREADGROUP', 'GROUP', 'group', 'me', 'COUNT', '10', 'STREAMS', 'read', '>')
+        // A consumer that was made like this is not replicated (7.0.15).
+        await redis.call('XREADGROUP', 'GROUP', 'group', 'another', 'STREAMS', 'read', '0')
+        await new Promise((resolve) => setTimeout(resolve, 5))
+      }
+    }
+  })()
+  return async () => {
+    goesOn = false
+    await loop
+  }
 }
 
 /** One of each kind in turn, each on a key of its own: as `what key`. */
@@ -132,6 +158,7 @@ describe.skipIf(noRedis)('a primary under load and its replica', { timeout: 120_
     await follow(replica, primary)
     await caughtUp(primary, replica)
     await load(primary)
+    stopConsuming = await consume(primary)
     const how = { absolute: true, ...(way === undefined ? {} : { way }) }
     const well = await compare(await sidesOf(primary, replica, how))
     expect([told(well), well.unsettled], 'nothing is wrong').toEqual([[], []])
@@ -143,6 +170,29 @@ describe.skipIf(noRedis)('a primary under load and its replica', { timeout: 120_
     )
     expect(told(found)).toEqual([...wrong].sort())
     expect(found.unsettled).toEqual([])
+  })
+
+  test('an end that only the replica has, given while it is compared and none had one: all are looked at once more, and it is told once', async () => {
+    const [primary, replica] = [await redises.start(), await redises.start()]
+    for (let i = 0; i < 300; i += 1) await primary.call('SET', `k${i}`, '1')
+    await follow(replica, primary)
+    await caughtUp(primary, replica)
+    await replica.call('CONFIG', 'SET', 'replica-read-only', 'no')
+    let isFirst = true
+    const found = await compare(await sidesOf(primary, replica, { absolute: true }), async () => {
+      if (isFirst) await replica.call('EXPIRE', 'k7', '1000')
+      isFirst = false
+    })
+    expect([told(found), found.differ, found.keys, found.same]).toEqual([['time to live k7'], 1, 300, 299])
+  })
+
+  test('scripts are allowed, and what they call is not: the values travel', async () => {
+    const redis = await redises.start()
+    await redis.call('ACL', 'SETUSER', 'few', 'on', '>pw', '~*', '+@all', '-hgetall')
+    const found = await openRaw({ host: '127.0.0.1', port: redis.port, user: 'few', password: 'pw' }, 5000)
+    if (!found.ok) throw new Error(found.why)
+    opened.push(found.value)
+    expect(await waysOf(found.value, { evalRo: true, memoryUsage: true })).toEqual({ way: 'plain', hasMemoryUsage: true })
   })
 
   test('a replica that stands still is not compared with what it has not had yet: it is said so', async () => {

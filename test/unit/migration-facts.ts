@@ -42,7 +42,7 @@ export function redis(version: string, more: Partial<Instance> = {}, set: Readon
     forkUs: 20_000,
     clients: 40,
     failed: [],
-    watchedBySentinels: false,
+    watchedBySentinels: { ok: true, value: false },
     replicas: [],
     clock: { ok: true, value: { aheadMs: 1, withinMs: 0.5 } },
     settings: { ok: true, value: new Map([...settings, ...Object.entries(set)]) },
@@ -56,7 +56,8 @@ export function redis(version: string, more: Partial<Instance> = {}, set: Readon
     },
     modules: { ok: true, value: [] },
     users: null,
-    psync: { ok: true, value: true },
+    psync: { may: true, why: '' },
+    renamed: [],
     rdbFormat: { ok: false, why: 'database 0 has no key' },
     functions: null,
     ...more,
@@ -73,5 +74,5 @@ export function target(version: string, more: Partial<Instance> = {}, set: Reado
     host,
     redis: { ok: true as const, value: redis(version, { at: `10.0.1.${i}:6379`, host: `10.0.1.${i}`, runId: String(i + 1).repeat(40), ...empty }, set) },
   }))
-  return { group: 'sessions', unwell: null, members, first: 'red-a', hasPassword: false }
+  return { group: 'sessions', unwell: null, members, first: 'red-a', hasPassword: false, samePassword: null }
 }

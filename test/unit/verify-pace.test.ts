@@ -1,6 +1,7 @@
 /** How fast a source is read: by what its clients feel. And when two times to live are the same. */
 import { describe, expect, test } from 'vitest'
-import { addedMs, firstPace, nextPace, p99, type Pace } from '../../src/migrate/pace.ts'
+import { follows } from '../../src/migrate/follows.ts'
+import { addedMs, firstPace, nextPace, nextPageKeys, p99, type Pace } from '../../src/migrate/pace.ts'
 import type { Side } from '../../src/move/settle.ts'
 import { sameEnd } from '../../src/move/settle.ts'
 
@@ -36,6 +37,15 @@ describe('the pace', () => {
     expect(pace.gapMs).toBe(0)
   })
 
+  test('a question that holds the source up is made smaller, down to one key; a gap alone would not shorten it', () => {
+    let keys = 100
+    for (let i = 0; i < 10; i += 1) keys = nextPageKeys(keys, keys * 0.4)
+    expect(keys).toBeLessThanOrEqual(3)
+    for (let i = 0; i < 40; i += 1) keys = nextPageKeys(keys, 0.1)
+    expect(keys).toBe(100)
+    expect(nextPageKeys(1, 50)).toBe(1)
+  })
+
   test('p99 is one that was measured', () => {
     expect(p99([])).toBeNull()
     expect(p99([3])).toBe(3)
@@ -60,5 +70,22 @@ describe('times to live', () => {
     expect(sameEnd(of(false, 5000), 1_000_000, 1_002_500)).toBe(false)
     expect(sameEnd(of(false, 0), 1_000_000, 1_060_000)).toBe(false)
     expect(sameEnd(of(false), -1, 1_000_000)).toBe(false)
+  })
+})
+
+describe('who follows whom', () => {
+  const at = { host: '10.0.0.1', port: 6379 }
+  const primary = { role: 'primary', replid: 'p', runId: 'run-a', upstream: null } as const
+  const replica = { role: 'replica', replid: 'p', runId: 'run-b', upstream: at } as const
+  test.each([
+    ['by the history that both tell', replica, primary, true],
+    ['of another history', { ...replica, replid: 'q' }, primary, false],
+    ['of two replicas either may be ahead', replica, { ...primary, role: 'replica' } as const, false],
+    ['one that was promoted', { ...replica, role: 'primary' } as const, primary, false],
+    ['before 4.0 the history of a primary is its run id', { ...replica, replid: 'run-a' }, { ...primary, replid: '' }, true],
+    ['both before 4.0: whom it follows', { ...replica, replid: '' }, { ...primary, replid: '' }, true],
+    ['both before 4.0, and of somebody else', { ...replica, replid: '', upstream: { host: '10.0.0.9', port: 6379 } }, { ...primary, replid: '' }, false],
+  ])('%s', (_what, target, source, expected) => {
+    expect(follows(target, source, at)).toBe(expected)
   })
 })
