@@ -100,7 +100,7 @@ describe.skipIf(problems.length > 0)('a replica is proven to hold what its prima
       differences: [{ database: 0, key: 'h:7', what: 'value' }],
       unsettled: [],
     })
-    await rig.finishWithin(writer, 100)
+    await rig.finishWithin(writer, 300)
   })
 
   test('the same redis twice, no such member, a pace that is none: said', async () => {
