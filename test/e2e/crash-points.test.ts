@@ -28,7 +28,7 @@ describe.skipIf(problems.length > 0).each([
     failover: (rig: Rig, primary: string) => rig.lab.kill(primary, 'redis'),
     // The order may fail, because the agent that took it dies: what counts is what is left. A refusal is asked again.
     switchover: async (rig: Rig) => {
-      void poll(
+      await poll(
         async () => {
           const result = await rig.cli('switchover', 'sessions')
           if (result.code !== 0) console.info(`the order was not carried out: ${result.stderr.trim().split('\n')[0] ?? ''}`)
@@ -55,10 +55,11 @@ describe.skipIf(problems.length > 0).each([
         await rig.killAgent(host)
         await rig.startAgent(host, { HOLDFAST_CRASH_AT: point.label })
         const early = await settled(rig, host)
+        let order: Promise<unknown> = Promise.resolve()
         if (!early) {
           expect(await writer.steady({ acks: 100, withinMs: 10_000 }), `writes flow before: ${name}`).toBe(true)
           await writer.mark(name)
-          await events[event](rig, primary)
+          order = events[event](rig, primary)
         }
         const died = await rig.untilAgentIsGone(host, 4000).then(
           () => true,
@@ -67,6 +68,8 @@ describe.skipIf(problems.length > 0).each([
         ;(died && !early ? hit : missed).push(early ? `${name} (before the ${event})` : name)
         if (!died) await rig.killAgent(host)
         await rig.startAgent(host)
+        // One that is asked again and carried out now would move the primary between two of the questions below.
+        await order
         const after = await rig.untilOk().catch((error: unknown) => {
           throw new Error(`${name}: ${(error as Error).message}`)
         })
