@@ -3,6 +3,7 @@
  * take at all. PURE. In which order hosts take it up is `order.ts`.
  */
 import { hostsOf, type Config, type GroupConfig } from '../model/config.ts'
+import { isMap } from './parse.ts'
 
 /** `agent`: when the agent has it; `redis restart`: when the redis of a host is next started; `refused`: not while the group runs. */
 export type Needs = 'agent' | 'redis restart' | 'refused'
@@ -178,14 +179,10 @@ function rolesOf(group: GroupConfig, host: string): readonly string[] {
 
 /** Of what has many keys only those that differ: cut to a length, both would look alike. */
 function differing(one: unknown, two: unknown): string {
-  if (!isBag(one) || !isBag(two)) return ` ${shown(one)} → ${shown(two)}`
+  if (!isMap(one) || !isMap(two)) return ` ${shown(one)} → ${shown(two)}`
   const keys = [...new Set([...Object.keys(one), ...Object.keys(two)])].filter((key) => JSON.stringify(one[key]) !== JSON.stringify(two[key]))
   const written = (key: string): string => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
   return `: ${keys.map((key) => `${written(key)}${differing(one[key], two[key])}`).join(', ')}`
-}
-
-function isBag(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function shown(value: unknown): string {

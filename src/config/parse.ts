@@ -72,7 +72,7 @@ function isBag(value: unknown): value is Record<string | number, unknown> {
   return typeof value === 'object' && value !== null
 }
 
-function isMap(value: unknown): value is Record<string, unknown> {
+export function isMap(value: unknown): value is Record<string, unknown> {
   return isBag(value) && !Array.isArray(value)
 }
 

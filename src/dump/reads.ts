@@ -1,5 +1,6 @@
 /** Which RDBs a redis-server reads: asked of itself, so that no table of versions has to be kept. */
 import type { Observed } from '../model/outcome.ts'
+import { formatOfDump } from '../redis/dump-footer.ts'
 import { leastRedisBytes, NotLoaded, openThrowaway } from '../redis/throwaway.ts'
 
 export interface Reads {
@@ -7,9 +8,6 @@ export interface Reads {
   /** Its own format. It reads older ones. */
   readonly format: number
 }
-
-/** What DUMP answers ends with the format (two bytes) and a checksum (eight). */
-const footerBytes = 10
 
 export async function rdbFormatOf(redisServer: string): Promise<Observed<Reads>> {
   try {
@@ -19,8 +17,8 @@ export async function rdbFormatOf(redisServer: string): Promise<Observed<Reads>>
       await aside.redis.call('SET', 'a', 'b')
       const dump = await aside.redis.call('DUMP', 'a')
       const version = /^redis_version:(\S+)/m.exec(String(await aside.redis.call('INFO', 'server')))?.[1] ?? ''
-      if (!Buffer.isBuffer(dump) || dump.length < footerBytes) return { ok: false, why: `${redisServer} does not answer DUMP` }
-      return { ok: true, value: { version, format: dump.readUInt16LE(dump.length - footerBytes) } }
+      const format = Buffer.isBuffer(dump) ? formatOfDump(dump) : null
+      return format === null ? { ok: false, why: `${redisServer} does not answer DUMP` } : { ok: true, value: { version, format } }
     } finally {
       await aside.close()
     }

@@ -32,8 +32,8 @@ export interface MigrationPlan {
 export function planOf(source: Source, target: Target, wish: Wish): MigrationPlan {
   const from = source.redis
   const first = firstOf(target)
-  const table = first === null ? null : differing(from, first)
   const tables = target.members.map(({ host, redis }) => ({ host, table: redis.ok ? differing(from, redis.value) : null, why: redis.ok ? null : redis.why }))
+  const table = tables.find(({ host }) => host === target.first)?.table ?? null
   const sizing = sizingOf(from, target.members.length)
   const all = [
     ...dataTraps(source, target, wish.overwrite),

@@ -2,6 +2,7 @@
  * How large the source's buffers must be for the first sync to end, and about how long that takes. PURE. Too small ones make a loop in which the source
  * saves and sends everything again and again: the most frequent end of a migration (redis/redis#11534, RedisShake#293).
  */
+import { bufferIn } from '../model/replica-buffer.ts'
 import { secondsOf, sizeOf } from '../doctor/say.ts'
 import { green, trap, unseen, yellow, type Judged, type Trap } from './check.ts'
 import type { Instance } from './facts.ts'
@@ -46,10 +47,10 @@ function raises(from: Instance, bytesPerS: number, syncS: number): readonly Rais
   const hasBacklog = setting(from, 'repl-backlog-size')
   if (hasBacklog !== null && hasBacklog < backlog) found.push({ name: 'repl-backlog-size', from: String(hasBacklog), to: String(backlog) })
   const buffer = roundUp(Math.max(leastBufferBytes, 2 * bytesPerS * syncS))
-  const has = replicaBuffer(words(from, 'client-output-buffer-limit') ?? '')
-  if (has !== null && ((has.hard > 0 && has.hard < buffer) || (has.soft > 0 && has.soft < buffer)))
+  const has = bufferIn(words(from, 'client-output-buffer-limit') ?? '')
+  if (has !== null && ((has.hardBytes > 0 && has.hardBytes < buffer) || (has.softBytes > 0 && has.softBytes < buffer)))
     // `slave` is the name that every version takes; `replica` is refused before 5.0.
-    found.push({ name: 'client-output-buffer-limit', from: `slave ${has.hard} ${has.soft} ${has.softS}`, to: `slave ${buffer} ${buffer} 0` })
+    found.push({ name: 'client-output-buffer-limit', from: `slave ${has.hardBytes} ${has.softBytes} ${has.softS}`, to: `slave ${buffer} ${buffer} 0` })
   const timeoutS = Math.max(leastTimeoutS, 2 * syncS)
   const hasTimeout = setting(from, 'repl-timeout')
   if (hasTimeout !== null && hasTimeout < timeoutS) found.push({ name: 'repl-timeout', from: String(hasTimeout), to: String(timeoutS) })
@@ -63,12 +64,6 @@ function raises(from: Instance, bytesPerS: number, syncS: number): readonly Rais
 
 function roundUp(bytes: number): number {
   return Math.ceil(bytes / mib) * mib
-}
-
-/** Of `normal 0 0 0 slave 268435456 67108864 60 pubsub …`. null: it is not said. */
-export function replicaBuffer(text: string): { readonly hard: number; readonly soft: number; readonly softS: number } | null {
-  const found = /(?:slave|replica) (\d+) (\d+) (\d+)/.exec(text)
-  return found === null ? null : { hard: Number(found[1]), soft: Number(found[2]), softS: Number(found[3]) }
 }
 
 export function bufferTrap(from: Instance, sizing: Sizing): Trap {

@@ -3,11 +3,9 @@
  * alike, and where they do not, it is read in pieces (settle.ts). Slower by far than digest.ts, and as true.
  */
 import { createHash } from 'node:crypto'
+import { payloadOf } from '../redis/dump-footer.ts'
 import { RawError, type RawRedis, type RawReply, type Word } from '../redis/raw.ts'
 import { largeBytes, largeUsageBytes, listOf, textOf, type Bucket, type Digest, type Digested, type Digester, type DigesterOptions } from './digest.ts'
-
-/** What DUMP answers ends with a version (two bytes) and a checksum (eight). */
-const footerBytes = 10
 
 export function plainDigester(redis: RawRedis, { absolute, hasMemoryUsage }: DigesterOptions): Digester {
   /** Of those keys alone for which it is wanted, in their places. */
@@ -84,10 +82,7 @@ function digestOf(type: RawReply | undefined, value: RawReply | undefined, dump:
   if (!Buffer.isBuffer(dump)) return { kind: 'large' }
   return {
     kind: 'value',
-    sha1: createHash('sha1')
-      .update(String(type))
-      .update(dump.subarray(0, dump.length - footerBytes))
-      .digest('hex'),
+    sha1: createHash('sha1').update(String(type)).update(payloadOf(dump)).digest('hex'),
   }
 }
 

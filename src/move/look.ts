@@ -7,7 +7,8 @@ import type { Instance } from '../migrate/facts.ts'
 import { mayReadStream } from '../migrate/acl.ts'
 import { capabilitiesOf, versionFrom } from '../migrate/versions.ts'
 import type { Observed } from '../model/outcome.ts'
-import { factsFromFields, parseInfo, type InfoFields } from '../redis/info.ts'
+import { failedIn, factsFromFields, parseInfo, type InfoFields } from '../redis/info.ts'
+import { formatOfDump } from '../redis/dump-footer.ts'
 import { openRaw, RawError, type RawRedis, type RawReply, type RawTarget, type Word } from '../redis/raw.ts'
 
 const deadlineMs = 5000
@@ -15,8 +16,6 @@ const clockRounds = 5
 /** A key of this size costs nobody anything. */
 const smallBytes = 4096
 const dumpTries = 10
-/** What DUMP answers ends with the format (two bytes) and a checksum (eight). */
-const footerBytes = 10
 /** A connection that is silent for longer is closed where `timeout` says so; and the busiest second is what buffers must hold. */
 const lookAgainMs = 1000
 const namesAtOnce = 100
@@ -207,15 +206,6 @@ function callsIn(fields: InfoFields): Instance['calls'] {
   return found.size === 0 ? { ok: false, why: 'INFO commandstats tells nothing' } : { ok: true, value: found }
 }
 
-function failedIn(fields: InfoFields): readonly string[] {
-  const all = [
-    ['save', 'rdb_last_bgsave_status'],
-    ['AOF write', 'aof_last_write_status'],
-    ['AOF rewrite', 'aof_last_bgrewrite_status'],
-  ] as const
-  return all.flatMap(([what, name]) => (fields.get(name) === 'err' ? [what] : []))
-}
-
 /** What the server itself writes: no table knows every version. */
 async function formatOf(redis: RawRedis): Promise<Instance['rdbFormat']> {
   for (let tries = 0; tries < dumpTries; tries += 1) {
@@ -228,7 +218,8 @@ async function formatOf(redis: RawRedis): Promise<Instance['rdbFormat']> {
     if (typeof bytes !== 'number' || bytes > smallBytes) continue
     const dump = await redis.call('DUMP', key)
     if (dump instanceof RawError) return refused(dump)
-    if (Buffer.isBuffer(dump) && dump.length > footerBytes) return { ok: true, value: dump.readUInt16LE(dump.length - footerBytes) }
+    const format = Buffer.isBuffer(dump) ? formatOfDump(dump) : null
+    if (format !== null) return { ok: true, value: format }
   }
   return { ok: false, why: 'no small string was found' }
 }

@@ -88,8 +88,7 @@ async function compareAll(run: Run, withEnds: boolean): Promise<void> {
   const { source, target, signal } = sides
   const asked: { readonly keys: readonly Buffer[]; readonly theirs: Bucket; readonly mine: Promise<Bucket> }[] = []
   const finish = async (most: number): Promise<void> => {
-    while (asked.length > most) {
-      const { keys, theirs, mine } = asked.shift() ?? { keys: [], theirs: nothing, mine: Promise.resolve(nothing) }
+    for (const { keys, theirs, mine } of asked.splice(0, Math.max(0, asked.length - most))) {
       const isSame = sameBucket(sides, await mine, theirs)
       tally.keys += keys.length
       if (isSame) tally.same += keys.length
@@ -121,8 +120,6 @@ async function compareAll(run: Run, withEnds: boolean): Promise<void> {
     if (cursor === '0') return
   }
 }
-
-const nothing: Bucket = { sha1: '', large: 0, expiresMs: [] }
 
 /** Whatever the source has, and the target may lack. */
 async function lookForAll(run: Run): Promise<void> {

@@ -4,11 +4,11 @@
  */
 import type { RedisLook } from '../model/doctor.ts'
 import { aofSyncIn, savePointsIn } from '../model/persistence.ts'
+import { bufferIn } from '../model/replica-buffer.ts'
 import type { Observed } from '../model/outcome.ts'
-import { factsFromFields, parseInfo, type InfoFields } from '../redis/info.ts'
+import { factsFromFields, failedIn, parseInfo, type InfoFields } from '../redis/info.ts'
 import { openRedis, type RedisLink, type RedisTarget } from '../redis/link.ts'
 import { observeProcess } from './machine.ts'
-import { bufferIn } from './settings.ts'
 
 const deadlineMs = 2000
 
@@ -66,16 +66,6 @@ async function info(link: RedisLink): Promise<Observed<Told>> {
   const fields = parseInfo(String(answer.value))
   const facts = factsFromFields(fields)
   return facts === null ? { ok: false, why: 'what answers there is not redis' } : { ok: true, value: { fields, facts, atMs: performance.now() } }
-}
-
-function failedIn(fields: InfoFields): RedisLook['failed'] {
-  return (
-    [
-      ['save', 'rdb_last_bgsave_status'],
-      ['AOF write', 'aof_last_write_status'],
-      ['AOF rewrite', 'aof_last_bgrewrite_status'],
-    ] as const
-  ).flatMap(([what, name]) => (fields.get(name) === 'err' ? [what] : []))
 }
 
 type Settings = Pick<

@@ -3,6 +3,7 @@
  * minute, beside the cycle, which never waits for it. Reads; judges nothing.
  */
 import { aofSyncIn, savePointsIn, type RunningPersistence } from '../model/persistence.ts'
+import { bufferIn } from '../model/replica-buffer.ts'
 import type { RedisFacts, RedisSettings } from '../model/view.ts'
 import type { RedisLink } from '../redis/link.ts'
 
@@ -94,10 +95,4 @@ async function missingCommands(link: RedisLink): Promise<readonly string[] | nul
   if (!answer.ok || !Array.isArray(answer.value)) return null
   const found: readonly unknown[] = answer.value
   return writeCommands.filter((_, i) => found[i] == null)
-}
-
-/** `normal 0 0 0 slave 268435456 67108864 60 pubsub …` */
-export function bufferIn(text: string): RedisSettings['replicaBuffer'] {
-  const match = /(?:slave|replica) (\d+) (\d+) (\d+)/.exec(text)
-  return match === null ? null : { hardBytes: Number(match[1]), softBytes: Number(match[2]), softS: Number(match[3]) }
 }

@@ -162,3 +162,14 @@ export function followersOf(fields: InfoFields): Follower[] {
   }
   return followers
 }
+
+/** What redis says has failed the last time that it was tried. */
+export function failedIn(fields: InfoFields): readonly ('save' | 'AOF write' | 'AOF rewrite')[] {
+  return (
+    [
+      ['save', 'rdb_last_bgsave_status'],
+      ['AOF write', 'aof_last_write_status'],
+      ['AOF rewrite', 'aof_last_bgrewrite_status'],
+    ] as const
+  ).flatMap(([what, name]) => (fields.get(name) === 'err' ? [what] : []))
+}

@@ -2,6 +2,7 @@
  * The keys of a redis aside, in pieces of few bytes, beside what a primary has under the same names. Holds one piece at a time, however many
  * keys there are. Writes nothing.
  */
+import { formatOfDump, payloadOf } from '../redis/dump-footer.ts'
 import { RawError, type RawRedis, type RawReply, type Word } from '../redis/raw.ts'
 import { sameStream, sameValue } from '../redis/same-value.ts'
 import { good, scanned, select, usedDatabases } from './keys.ts'
@@ -145,9 +146,6 @@ async function compareSome(
   )
 }
 
-/** At the end of what DUMP gives: the version of its format, and a checksum. */
-const [versionBytes, footerBytes] = [2, 10]
-
 async function isSame(aside: RawRedis, live: RawRedis, { key, dump, type }: KeyAside, theirs: Buffer | null): Promise<boolean> {
   if (type !== 'stream') {
     if (dump !== null && theirs !== null && (samePayload(dump, theirs) || (isPlain(dump) && isPlain(theirs)))) return samePayload(dump, theirs)
@@ -156,7 +154,7 @@ async function isSame(aside: RawRedis, live: RawRedis, { key, dump, type }: KeyA
   // Of a stream only DUMP tells all: what each consumer has pending.
   const [a, b] = [dump ?? (await aside.call('DUMP', key)), theirs ?? (await live.call('DUMP', key))]
   if (!Buffer.isBuffer(a) || !Buffer.isBuffer(b)) return false
-  return samePayload(a, b) || (!versionOf(a).equals(versionOf(b)) && (await sameStream(aside, live, key)))
+  return samePayload(a, b) || (formatOfDump(a) !== formatOfDump(b) && (await sameStream(aside, live, key)))
 }
 
 /** A string that is not packed: one value has one such form, in every version. Both need not be asked for it again. */
@@ -165,9 +163,5 @@ function isPlain(dump: Buffer): boolean {
 }
 
 function samePayload(a: Buffer, b: Buffer): boolean {
-  return a.length === b.length && a.compare(b, 0, b.length - footerBytes, 0, a.length - footerBytes) === 0
-}
-
-function versionOf(dump: Buffer): Buffer {
-  return dump.subarray(-footerBytes, versionBytes - footerBytes)
+  return payloadOf(a).equals(payloadOf(b))
 }
