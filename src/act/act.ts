@@ -6,18 +6,20 @@ import { dropAddress, takeAddress } from './address.ts'
 import { setReaderVip, setVip } from './keepalived.ts'
 import { acceptConnections, refuseConnections } from './nftables.ts'
 import { keepDataset, keepWrites } from './keep.ts'
+import { callHook } from './hook.ts'
 import { growBacklog, openBacklog } from './backlog.ts'
 import { mendAof } from './mend-aof.ts'
 import { follow, killClients, killRedis, pauseWrites, promote, resumeWrites, softFence, type RedisHands } from './redis.ts'
 import { allowOrders, askVotes, setPriority, tellSentinels, type SentinelHands } from './sentinel.ts'
 import { persist } from './persist.ts'
 import { setAside } from './set-aside.ts'
+import { followSource, orderSource, type SourceHands } from './source.ts'
 import { settleAof, startRedis, wipeRedis } from './start.ts'
 import { cycleLink, raiseReplicaBuffer } from './stream.ts'
 import { requireReplica, waiveReplica } from './require-replica.ts'
 import { fenceWrites, liftFence } from './write-fence.ts'
 
-export interface Hands extends RedisHands, SentinelHands {
+export interface Hands extends RedisHands, SentinelHands, SourceHands {
   /** How old the look is that is being acted on. */
   readonly lookAgeMs: () => number
   /** Called before and after each action; tests stop the agent there. */
@@ -43,6 +45,9 @@ const executors: Executors = {
   'kill-redis': (action) => killRedis(action.pid),
   promote: (_action, hands) => promote(hands),
   follow: (action, hands) => follow(hands, action.host, action.port),
+  'follow-source': (action, hands) => followSource(hands, action.host, action.port),
+  source: (action, hands) => orderSource(hands, action.order),
+  'call-hook': (action, hands) => callHook(hands, action.to),
   'soft-fence': (_action, hands) => softFence(hands),
   'pause-writes': (action, hands) => pauseWrites(hands, action.forMs),
   'resume-writes': (_action, hands) => resumeWrites(hands),

@@ -33,12 +33,12 @@ export async function takeAddress({ config, group, member }: AddressHands): Prom
 const announcedAgainMs = [100, 300]
 
 /** The address has come to this host. `serves`: whether it still belongs here, asked each time. */
-export function announceAgain({ config, group, member }: AddressHands, serves: () => boolean): void {
+export function announceAgain({ config, group, member }: AddressHands, serves: () => boolean, afterMs: readonly number[] = announcedAgainMs): void {
   const device = config.hosts[member.host]?.interface
   const ip = group.vip?.ip
   if (ip === undefined || device === undefined) return
   const isHere = (): boolean => Object.values(networkInterfaces()).some((list) => list?.some(({ address }) => address === ip))
-  for (const ms of announcedAgainMs) setTimeout(() => serves() && isHere() && announce(device, ip), ms).unref()
+  for (const ms of afterMs) setTimeout(() => serves() && isHere() && announce(device, ip), ms).unref()
 }
 
 /** Not waited for, and missed by nobody where there is no such program. */

@@ -31,7 +31,7 @@ export interface RedisHands {
   readonly diskChanged: () => void
   /** Durable when it returns: the AOF is about to lose its end, and its position must say so. */
   readonly aofIsCut: () => Promise<void>
-  readonly note: (text: string, kind?: 'started' | 'kept') => void
+  readonly note: (text: string, kind?: 'started' | 'kept' | 'alarm') => void
 }
 
 /** All that a plain command needs. */
@@ -50,7 +50,7 @@ export async function setting(hands: Linked, name: string, deadlineMs: number): 
   return answer?.ok === true && Array.isArray(answer.value) ? String(answer.value[1] ?? '') : ''
 }
 
-async function replicaOf(hands: Linked, host: string, port: string): Promise<Outcome> {
+export async function replicaOf(hands: Linked, host: string, port: string): Promise<Outcome> {
   const outcome = await command(hands, 'REPLICAOF', host, port)
   // Before redis 5.0 the command has its old name.
   return outcome.done || !/unknown command/i.test(outcome.why) ? outcome : command(hands, 'SLAVEOF', host, port)
@@ -69,6 +69,8 @@ export async function follow(hands: RedisHands, host: string, port: number): Pro
   if (hands.password !== undefined) {
     const auth = await command(hands, 'CONFIG', 'SET', 'masterauth', hands.password)
     if (!auth.done) return auth
+    // Of a redis that was followed during a move. Before 6.0 there are no users.
+    await command(hands, 'CONFIG', 'SET', 'masteruser', '')
   }
   return replicaOf(hands, host, String(port))
 }

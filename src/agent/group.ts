@@ -23,13 +23,14 @@ import { mayRaiseBuffer } from '../act/stream.ts'
 import { writeFence } from '../act/write-fence.ts'
 import { decide } from '../decide/decide.ts'
 import { needsMemory, withoutMemory } from '../decide/memory.ts'
-import { isServingPhase, redisAnswers } from '../decide/situation.ts'
+import { holdsGroup, isServingPhase, redisAnswers } from '../decide/situation.ts'
 import { statementOf } from '../decide/statement.ts'
 import { watch } from '../decide/watch.ts'
 import type { SentinelPace } from '../observe/sentinel-pace.ts'
 import { observeRedis, type RedisObserver } from '../observe/redis.ts'
 import { watchAddress } from './address-watch.ts'
 import { openRequests } from './requests.ts'
+import { openMoveSource, type MoveSource } from './move-source.ts'
 import { monotonicMs, type StallMeter } from './clock.ts'
 import { crashPoint } from './crash-point.ts'
 import { openDiskSense, type DiskSense } from './disk-sense.ts'
@@ -93,6 +94,8 @@ export interface GroupLoop {
   readonly pace: () => SentinelPace
   /** It serves, and the address was here just now. */
   readonly hasAddress: () => boolean
+  /** The redis that is being moved to it. */
+  readonly source: MoveSource | null
   /** Something that was done beside the loop, for the event log. */
   readonly note: (kind: Event['kind'], text: string) => void
   readonly stop: () => Promise<void>
@@ -155,6 +158,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       announceAgain({ config, group, member }, () => state.phase === 'primary')
     },
   })
+  const source = openMoveSource(config.paths, group.name, () => wake())
   const disk: DiskSense = openDiskSense(config.paths, group, options.userConf, redis.files, complain)
   const hands: Hands = {
     config,
@@ -179,6 +183,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
     step: (when, kind) => crashPoint(`${state.phase}/${when}:${kind}`),
     pid: () => last?.view.redis.pid ?? null,
     poke: options.poke,
+    source: source.access,
     vrrpYield: options.vrrpYield,
     sentinels: options.sentinels?.sense.links ?? null,
     sentinelKeys: options.sentinels?.keys,
@@ -219,6 +224,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
     const peers = senses.peers()
     const calm = isCalm()
     const reader = senses.reader(calm)
+    const moving = await source.probe(state.move, state.holder === host && holdsGroup(state.phase))
     const stalledMs = options.stall.stalledMs()
     const seen: Omit<View, 'watch'> = {
       nowMs: monotonicMs(),
@@ -239,6 +245,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       },
       keepalived: senses.keepalived(calm),
       ...(reader === null ? {} : { reader }),
+      ...(moving === undefined ? {} : { source: moving }),
       peers,
       checks: senses.checks(peers),
       ...(options.sentinels === null ? {} : { sentinels: options.sentinels.sense.probe() }),
@@ -290,6 +297,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
     // BEFORE a promotion: whoever is attached to it would count as a replica.
     options.archive?.phaseIs(state.phase)
     const results = await carryOut(decision.actions, hands)
+    if (changed && state.move?.stage === 'done' && before?.decision.next.move?.stage !== 'done') await source.forget()
     finish(view, decision, results, changed || before?.decision.rule !== decision.rule)
   }
 
@@ -356,6 +364,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       senses.vrrp(word, reader)
       wake()
     },
+    source,
     request: (request, deadlineMs) =>
       durable
         ? requests.ask(request, deadlineMs)
@@ -384,6 +393,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
     stop: async () => {
       await stop()
       redis.close()
+      source.close()
       await events.settled()
       await journal.settled()
     },

@@ -6,6 +6,7 @@
 import { mkdir, open, readFile, rename, statfs } from 'node:fs/promises'
 import { OperatorError } from '../model/error.ts'
 import { failed, done, type Outcome } from '../model/outcome.ts'
+import { isMove } from '../model/move.ts'
 import { freshState, isLineage, phases, type State, type Vote } from '../model/state.ts'
 import { groupStateDir, stateFile } from '../model/paths.ts'
 import type { Config } from '../model/config.ts'
@@ -58,6 +59,7 @@ export function parseState(text: string, file: string): State {
     Number.isFinite(state.paused?.atWallMs) &&
     (state.holder === null || typeof state.holder === 'string') &&
     isVoteOrNone(state.vote) &&
+    (state.move === undefined || isMove(state.move)) &&
     (state.votesHeard === undefined ||
       (Array.isArray(state.votesHeard) && state.votesHeard.every((v) => isRecord(v) && typeof v.from === 'string' && isVoteOrNone(v))))
   if (!sound) throw new OperatorError('HF206', `${file} is damaged (fields are missing, or hold what cannot be)`, hint)

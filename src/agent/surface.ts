@@ -11,6 +11,7 @@ import type { PasswordKeepers } from './password-change.ts'
 import type { PasswordKeeper } from './two-step.ts'
 import type { GroupSnapshot } from './group.ts'
 import type { KeptStore } from './kept-store.ts'
+import type { MoveSource } from './move-source.ts'
 import type { LoggedEvent } from './log-files.ts'
 import type { SentinelCare } from './sentinel-care.ts'
 
@@ -34,6 +35,8 @@ export interface AgentSurface {
   readonly sentinels: (group: string) => SentinelCare | null
   /** null: no such group here, it has no backups, or this host has no data of it. */
   readonly backups: (group: string) => BackupCare | null
+  /** The redis that is being moved to it; null: no such group here. */
+  readonly source: (group: string) => MoveSource | null
   /** A drill on a real group: stops or kills the local redis as a fault would. */
   readonly fault: (group: string, kind: 'crash' | 'hang') => Promise<RequestResult>
 }

@@ -114,6 +114,7 @@ export function startWitness(options: WitnessOptions): GroupLoop {
       if (view !== null && senses.peerHosts.includes(peer)) options.say(peer, statementOf(state, view, policy))
     },
     vrrp: () => {},
+    source: null,
     request: (request) => Promise.resolve({ id: request.id, ok: false, message: `${host} has no data of ${group.name} and carries out nothing` }),
     note: (kind, text) => record({ kind, epoch: state.epoch, text }),
     serves: () => false,

@@ -4,6 +4,7 @@
  */
 import { Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
+import type { AskedOrder } from '../model/move.ts'
 import { passwordKinds } from '../model/password.ts'
 import type { Request as OperatorRequest } from '../model/view.ts'
 import type { GroupSnapshot } from '../agent/group.ts'
@@ -11,6 +12,7 @@ import type { AgentSurface } from '../agent/surface.ts'
 import { addBackupRoutes } from './backup-routes.ts'
 import { addConfigRoutes } from './config-routes.ts'
 import { addKeptRoutes } from './kept-routes.ts'
+import { addMoveRoutes, parseOrder, withLook } from './move-routes.ts'
 import { addPasswordRoutes } from './password-routes.ts'
 import { metricsText } from './metrics.ts'
 import { addSentinelRoutes } from './sentinel-routes.ts'
@@ -19,7 +21,7 @@ import { redisAnswers } from '../decide/situation.ts'
 
 const maxBodyBytes = 16_384
 const requestDeadlineMs = 20_000
-const kinds = ['switchover', 'failover', 'pause', 'resume', 'reinit', 'accept'] as const
+const kinds = ['switchover', 'failover', 'pause', 'resume', 'reinit', 'accept', 'move'] as const
 
 export function publicRoutes(agent: AgentSurface): Hono {
   const app = new Hono()
@@ -105,6 +107,7 @@ export function agentRoutes(agent: AgentSurface): Hono {
   })
   addBackupRoutes(app, agent)
   addKeptRoutes(app, agent)
+  addMoveRoutes(app, agent)
   addPasswordRoutes(app, agent)
   addSentinelRoutes(app, agent)
   app.post('/groups/:group/requests', async (c) => {
@@ -112,7 +115,12 @@ export function agentRoutes(agent: AgentSurface): Hono {
     if (request === null) return c.json({ error: 'not a request' }, 400)
     const group = c.req.param('group')
     if (agent.snapshot(group) === null) return c.json({ error: `no group ${group} on ${agent.host}` }, 404)
-    return c.json(await agent.request(group, request, requestDeadlineMs))
+    const { asked, ...rest } = request
+    if (asked === undefined) return c.json(await agent.request(group, rest, requestDeadlineMs))
+    const looked = await withLook(agent, group, asked)
+    return c.json(
+      'why' in looked ? { id: rest.id, ok: false, message: looked.why } : await agent.request(group, { ...rest, move: looked.order }, requestDeadlineMs),
+    )
   })
   app.post('/groups/:group/fault/:kind', async (c) => {
     const kind = c.req.param('kind')
@@ -134,9 +142,11 @@ function brief(snapshot: GroupSnapshot | null): object | null {
   return decision == null ? null : { diagnosis: decision.diagnosis, rule: decision.rule, because: decision.because }
 }
 
-function parseRequest(body: unknown): OperatorRequest | null {
+type AskedRequest = OperatorRequest & { readonly asked?: AskedOrder }
+
+function parseRequest(body: unknown): AskedRequest | null {
   if (typeof body !== 'object' || body === null) return null
-  const { id, kind, to, by, dryRun, reason } = body as Record<string, unknown>
+  const { id, kind, to, by, dryRun, reason, move } = body as Record<string, unknown>
   const known = kinds.find((k) => k === kind)
   if (typeof id !== 'string' || id.length > 64 || known === undefined) return null
   if (to !== null && to !== undefined && typeof to !== 'string') return null
@@ -144,6 +154,8 @@ function parseRequest(body: unknown): OperatorRequest | null {
   if (dryRun !== undefined && typeof dryRun !== 'boolean') return null
   // What an operator decides against the rules must say why, for whoever reads the lineage later.
   if (known === 'accept' && (typeof reason !== 'string' || reason.trim() === '')) return null
+  const asked = known === 'move' ? parseOrder(move) : undefined
+  if (asked === null) return null
   return {
     id,
     kind: known,
@@ -151,5 +163,6 @@ function parseRequest(body: unknown): OperatorRequest | null {
     by: typeof by === 'string' ? by.slice(0, 100) : 'unknown',
     dryRun: dryRun === true,
     ...(typeof reason === 'string' ? { reason: reason.slice(0, 300) } : {}),
+    ...(asked === undefined ? {} : { asked }),
   }
 }

@@ -11,10 +11,11 @@ import { hostsOf, type Config, type GroupConfig } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
 import type { RunningConfig } from '../model/own-config.ts'
 import { identityOf } from '../config/identity.ts'
+import { isReceiving, laterMove, type AskedOrder, type Move } from '../model/move.ts'
 import type { PasswordOf } from '../model/password.ts'
 import type { SentinelProbe } from '../model/sentinel.ts'
 import type { RequestResult, State } from '../model/state.ts'
-import type { Request, Statement, View } from '../model/view.ts'
+import type { RedisFacts, Request, SourceProbe, Statement, View } from '../model/view.ts'
 import { backupStatus, type BackupStatus } from './backup-status.ts'
 import { configStatus, type ConfigStatus } from './same-config.ts'
 
@@ -133,6 +134,17 @@ export interface GroupStatus {
   readonly bothSecrets: readonly string[]
   /** null: the group has no backups, or no agent told of them. */
   readonly backup: BackupStatus | null
+  /** Another redis is being moved here, or was; null: never. */
+  readonly move: MoveStatus | null
+}
+
+export interface MoveStatus {
+  readonly move: Move
+  /** The member that sees to it; null: not heard. */
+  readonly holder: string | null
+  /** The source, as that one sees it. */
+  readonly source: SourceProbe | null
+  readonly members: readonly { readonly host: string; readonly redis: RedisFacts | null }[]
 }
 
 export interface SentinelStatus {
@@ -196,6 +208,7 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
       alarms: [...(own?.statement?.alarms ?? []), ...(own?.cannotStart == null ? [] : [own.cannotStart])],
     }
   })
+  const move = moveOf(found, epoch)
   const address = addressOf(found, serving?.member.host ?? null)
   const sentinels = sentinelsOf(group, found, primary)
   const config = configStatus(
@@ -215,8 +228,10 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
     address,
     sentinels,
     config,
+    move,
   )
   return {
+    move,
     group: group.name,
     primary,
     epoch,
@@ -238,6 +253,14 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
         : backupStatus(found.flatMap(({ member, own }) => (own?.backup == null ? [] : [{ host: member.host, report: own.backup }]))),
     bothSecrets: answers.filter((a) => a.secretChanging === true && hostsOf(group).includes(a.host)).map((a) => a.host),
   }
+}
+
+function moveOf(found: readonly Found[], epoch: number): MoveStatus | null {
+  const move = found.reduce<Move | null>((latest, { own }) => laterMove(latest, own?.state?.move), null)
+  if (move === null) return null
+  const holder = found.find(({ own, member }) => own?.state?.epoch === epoch && own.state.holder === member.host)
+  const members = found.map(({ member, own }) => ({ host: member.host, redis: own?.statement?.answering === true ? own.statement.redis : null }))
+  return { move, holder: holder?.member.host ?? null, source: holder?.own?.view?.source ?? null, members }
 }
 
 function sentinelsOf(group: GroupConfig, found: readonly Found[], primary: string | null): readonly SentinelStatus[] | null {
@@ -342,7 +365,12 @@ function judge(
   address: GroupStatus['address'],
   sentinels: GroupStatus['sentinels'],
   config: ConfigStatus,
+  move: MoveStatus | null,
 ): readonly ['ok' | 'degraded' | 'down', string] {
+  if (primary === null && move !== null && isReceiving(move.move)) {
+    const { host, port } = move.move.source
+    return ['degraded', `it does not serve: ${host}:${port} is being moved here (holdfast migrate status ${group.name}); ${move.move.last}`]
+  }
   if (primary === null) {
     const because = own.map((g) => g?.decision?.because).find((b) => b !== undefined)
     const causes = members.flatMap((m, at) => (own[at]?.cannotStart == null ? [] : [`${m.host}: ${own[at].cannotStart}`]))
@@ -372,7 +400,9 @@ function judge(
   return ['ok', `${primary} serves, every replica streams`]
 }
 
-export async function send(session: Session, host: string, group: string, request: Omit<Request, 'id' | 'by'>, deadlineMs = 25_000): Promise<RequestResult> {
+export type Asked = Omit<Request, 'id' | 'by' | 'move'> & { readonly move?: AskedOrder }
+
+export async function send(session: Session, host: string, group: string, request: Asked, deadlineMs = 25_000): Promise<RequestResult> {
   const by = `${process.env.SUDO_USER ?? process.env.USER ?? 'root'}`
   const id = `${Date.now().toString(36)}-${process.pid}-${Math.floor(Math.random() * 1e9).toString(36)}`
   return (await ask(session, host, { method: 'POST', path: `/groups/${group}/requests`, body: { ...request, id, by }, deadlineMs })) as RequestResult

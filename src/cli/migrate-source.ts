@@ -1,5 +1,7 @@
 /** The redis that is to be moved, as the operator names it: an address, or a group of the configuration. Asks redis and agents; judges nothing. */
+import { lookup } from 'node:dns/promises'
 import { readFile } from 'node:fs/promises'
+import { isIP } from 'node:net'
 import { readPassword } from '../config/files.ts'
 import type { Source, Target } from '../migrate/facts.ts'
 import { OperatorError } from '../model/error.ts'
@@ -44,6 +46,16 @@ export async function nameSource(session: Session, from: string, options: Source
   return {
     endpoint: { host: session.config.hosts[member.host]?.ip ?? '', port: member.port, password },
     backup: good === null ? null : { id: good.id, ageMs: Math.max(0, Date.now() - good.atWallMs) },
+  }
+}
+
+/** As INFO of a replica tells it: names are looked up here, once, and mean the same on every host from then on. */
+export async function addressOf(host: string): Promise<string> {
+  if (isIP(host) !== 0) return host
+  try {
+    return (await lookup(host)).address
+  } catch (error) {
+    throw new OperatorError('HF901', `${host} is no address: ${(error as Error).message}`, 'redis://IP:PORT', 2)
   }
 }
 
@@ -114,7 +126,18 @@ export async function lookAtTarget(session: Session, name: string, of: Endpoint,
   const members = await Promise.all(
     group.members.map(async ({ host, port }) => ({ host, redis: await lookAt({ host: session.config.hosts[host]?.ip ?? '', port, password }, options) })),
   )
-  const unwell = status === undefined ? 'nobody tells of it' : status.health === 'ok' ? null : status.because
+  const move = status?.move ?? null
+  // Called off, or about to begin anew: it does not serve, and that is as it should be.
+  const awaits = group.migration?.awaits === true && move === null && status?.epoch === 0 && status.members.every((m) => m.agent === 'up')
+  const receives = awaits || (move !== null && status?.primary === null && (move.move.stage === 'sync' || move.move.stage === 'aborted'))
+  const unwell = status === undefined ? 'nobody tells of it' : status.health === 'ok' || receives ? null : status.because
   const samePassword = password === undefined || of.password === undefined ? null : password === of.password
-  return { group: name, unwell, members, first: status?.primary ?? null, hasPassword: password !== undefined, samePassword }
+  return {
+    group: name,
+    unwell,
+    members,
+    first: status?.primary ?? (receives ? (move?.holder ?? members[0]?.host ?? null) : null),
+    hasPassword: password !== undefined,
+    samePassword,
+  }
 }

@@ -17,9 +17,9 @@ import type { Sides } from '../move/settle.ts'
 import { verify, type Difference, type Verified } from '../move/verify.ts'
 import { openRaw, type RawRedis } from '../redis/raw.ts'
 import { shown } from '../redis/words.ts'
-import { groupOf, openSession, statusOf, type Session } from './ask.ts'
+import { groupOf, openSession, refusal, send, statusOf, type Session } from './ask.ts'
 import { tookWords } from './backup-words.ts'
-import { nameSource, type Endpoint } from './migrate-source.ts'
+import { addressOf, nameSource, type Endpoint } from './migrate-source.ts'
 import { stepLine } from './restore-over-draw.ts'
 
 const deadlineMs = 30_000
@@ -58,6 +58,7 @@ export function registerVerify(migrate: Command): void {
         if (options.report !== undefined) await writeFile(options.report, text)
         process.stdout.write(options.json === true ? text : draw(report))
         if (report.differ > 0 || report.unsettled.length > 0) process.exitCode = 1
+        else if (options.member === undefined) await noteVerified(session, group, source, report.keys)
       } catch (error) {
         if (stop.signal.aborted) throw new OperatorError('HF903', 'broken off: nothing is proven', 'run it again; nothing was changed')
         if (error instanceof OperatorError) throw error
@@ -66,6 +67,16 @@ export function registerVerify(migrate: Command): void {
         process.off('SIGINT', broken)
       }
     })
+}
+
+/** Where this source is being moved to this group, the move may go on: it is proven. */
+async function noteVerified(session: Session, group: string, { host, port }: Endpoint, keys: number): Promise<void> {
+  const [status] = await statusOf(session, group)
+  const move = status?.move ?? null
+  const at = await addressOf(host)
+  if (move?.move.stage !== 'sync' || move.holder === null || move.move.source.host !== at || move.move.source.port !== port) return
+  const noted = await send(session, move.holder, group, { kind: 'move', to: null, dryRun: false, move: { verb: 'verified', keys } })
+  if (!noted.ok) throw refusal(noted, group)
 }
 
 function paceOf(text: string): Pace {
@@ -77,7 +88,9 @@ function paceOf(text: string): Pace {
 
 async function memberOf(session: Session, name: string, host: string | undefined): Promise<Endpoint> {
   const group = groupOf(session, name)
-  const wanted = host ?? (await statusOf(session, name))[0]?.primary
+  const [status] = host === undefined ? await statusOf(session, name) : []
+  // During a move the group has no primary: who follows the source is compared with it.
+  const wanted = host ?? status?.primary ?? status?.move?.holder
   const member = group.members.find((one) => one.host === wanted)
   if (member === undefined)
     throw new OperatorError(

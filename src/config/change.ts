@@ -57,6 +57,7 @@ const fields: readonly Field[] = [
   { key: 'durability', of: (g) => g.durability, needs: 'agent', why: 'what it promises holds once every agent has it' },
   { key: 'max_full_syncs', of: (g) => g.maxFullSyncs, needs: 'agent', why: plain },
   { key: 'check_ips', of: (g) => g.checkIps, needs: 'agent', why: plain },
+  { key: 'migration', of: (g) => g.migration, needs: 'agent', why: plain },
   { key: 'failover.auto', of: (g) => g.failover.auto, needs: 'agent', why: plain },
   { key: 'failover.host_loss_ms', of: (g) => g.failover.hostLossMs, needs: 'agent', why: "the agents' restart, and a reload of keepalived", lease: true },
   { key: 'failover.unresponsive_ms', of: (g) => g.failover.unresponsiveMs, needs: 'agent', why: plain },

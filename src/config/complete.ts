@@ -100,6 +100,9 @@ function completeGroup(name: string, group: DraftGroup, members: readonly Placed
     durability: group.durability ?? defaults.durability,
     maxFullSyncs: group.max_full_syncs ?? defaults.maxFullSyncs,
     failover,
+    ...(group.migration === undefined
+      ? {}
+      : { migration: { awaits: group.migration.awaits ?? false, hook: group.migration.hook === undefined ? null : inConfigDir(group.migration.hook) } }),
     salvage: {
       maxBytes: (group.salvage?.max_mib ?? defaults.salvageMaxMib) * 1024 ** 2,
       maxAgeMs: (group.salvage?.max_age_days ?? defaults.salvageMaxAgeDays) * 24 * 3_600_000,

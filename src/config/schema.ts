@@ -268,6 +268,7 @@ const group = z.strictObject({
   failover: failover.optional(),
   salvage: salvage.optional(),
   backup: backup.optional(),
+  migration: z.strictObject({ awaits: truth(), hook: path() }).optional(),
 })
 
 const api = z.strictObject({ port: integer(ranges.port), secret_file: path() })

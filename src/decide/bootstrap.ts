@@ -3,6 +3,7 @@ import { busyTickMs, tickMs } from '../model/policy.ts'
 import { claimEpoch, holdStill, type Context, type Draft } from './draft.ts'
 import { compareCandidates, type Candidate } from './fitness.ts'
 import { askingOf, standBeforeSentinels } from './sentinels.ts'
+import { answerMove } from './move-orders.ts'
 import { heard, peerOf } from './situation.ts'
 
 /** Nobody ever held the group. All members must be heard, because an unheard one may have the data. */
@@ -25,7 +26,14 @@ export function bootstrap(ctx: Context): Draft {
       `redis ${facts.version} has no replication ids (4.0 has), so data could not be compared: this group cannot be looked after (HF402)`,
       4 * tickMs,
     )
+  if (view.request?.kind === 'move' && missing.length === 0) return answerMove(ctx)
   if (missing.length > 0) return holdStill(ctx, `a new group: waits for ${missing.join(', ')}, whose data must be seen before anybody is promoted`, tickMs)
+  if (policy.awaitsMove === true)
+    return holdStill(
+      ctx,
+      `a new group that another redis is to be moved to (migration: awaits): holdfast migrate start redis://HOST:PORT ${state.group}`,
+      tickMs,
+    )
   const eligible = all.filter((m) => m.eligible)
   const withKeys = all.filter((m) => m.keys > 0)
   const primaries = eligible.filter((m) => m.primary)

@@ -28,6 +28,7 @@ import { withStream } from './stream.ts'
 import { respondTo } from './table.ts'
 import { mayHoldAddress, strayRule, takeRule, withVip, yieldRule } from './vip.ts'
 import { withVote } from './voting.ts'
+import { withWayBack } from './way-back.ts'
 
 export function decide(state: State, view: View, policy: Policy): Decision {
   const learned = withOperatorPause(learnFromSentinels(learn(state, view), view, policy), view, policy)
@@ -42,7 +43,7 @@ export function decide(state: State, view: View, policy: Policy): Decision {
   const chosen = forced || policy.sentinel === null ? null : (chosenBySentinel(ctx) ?? renewed)
   const normal = () => (chosen !== null ? adoptPromotion(ctx, chosen) : awaitsSentinels(ctx) ? awaitSentinels(ctx) : respond[cell.response](ctx))
   const answered = withPreparation(ctx, refuseUnanswered(ctx, forced ? forceFailover(ctx) : reinitOr(ctx, normal)))
-  const draft = withStream(ctx, withVote(ctx, withDispute(dispute, withoutHeldWrites(ctx.state, answered))))
+  const draft = withStream(ctx, withWayBack(ctx, withVote(ctx, withDispute(dispute, withoutHeldWrites(ctx.state, answered)))))
   const allowed = draft.vip ?? mayHoldAddress(ctx, draft.next)
   const stray = strayRule(ctx, draft.next)
   const reader = readerRule(ctx, draft.next)
@@ -179,6 +180,7 @@ function reinitOr(ctx: Context, otherwise: () => Draft): Draft {
 function refuseUnanswered(ctx: Context, draft: Draft): Draft {
   const request = ctx.view.request
   if (request === null || draft.next.results.some((r) => r.id === request.id) || draft.next.handover?.id === request.id) return draft
+  if (draft.next.move?.asked === request.id) return draft
   const why =
     request.kind === 'switchover'
       ? `only the primary can hand over, and ${ctx.state.host} is ${ctx.state.phase}`

@@ -57,7 +57,7 @@ export function follow(ctx: Context): Draft {
  * A primary whose writes are fenced still gives its stream: exactly what only it has is kept. THE FENCE FIRST, each time: what
  * was fenced by an agent that died in the middle may not have been. Any other dataset is kept whole.
  */
-function keeping(ctx: Context, facts: RedisFacts, position: Position): readonly Action[] {
+export function keeping(ctx: Context, facts: RedisFacts, position: Position): readonly Action[] {
   const { state } = ctx
   const fork = forkOf(facts, state.lineage, position)
   const name = `epoch-${fork.epoch > 0 ? fork.epoch : state.epoch - 1}-from-${state.host}`

@@ -3,9 +3,12 @@
  * names the data of a member the true ones. Not even an operator gets a partial dataset promoted.
  */
 import type { Event } from '../model/action.ts'
+import { isReceiving } from '../model/move.ts'
 import { tickMs } from '../model/policy.ts'
+import type { State } from '../model/state.ts'
 import { answerRequest, claimEpoch, holdStill, offsetOf, type Context, type Draft } from './draft.ts'
 import { memberOf } from './fitness.ts'
+import { withStage } from './moving.ts'
 import { nextEpoch } from './sentinels.ts'
 import { isServingPhase, isWriteFenced } from './situation.ts'
 
@@ -25,7 +28,15 @@ export function forceFailover(ctx: Context): Draft {
     }
   const epoch = epochAbove(ctx)
   const draft = withOwnId(ctx, claimEpoch(ctx, epoch, 'forced', `forced by ${view.request?.by ?? 'an operator'}`))
-  return { ...draft, next: answerRequest(draft.next, ctx, true, `${state.host} is being promoted to epoch ${epoch}`) }
+  return { ...draft, next: answerRequest(withoutMove(draft.next, view), ctx, true, `${state.host} is being promoted to epoch ${epoch}`) }
+}
+
+/** The operator has this group serve what it has; the source is not asked, and not fenced. */
+function withoutMove(state: State, view: Context['view']): State {
+  const { move } = state
+  return isReceiving(move) && move !== null
+    ? withStage(state, move, view, { stage: 'done', last: 'ended by failover --force: the source was not asked' })
+    : state
 }
 
 /**

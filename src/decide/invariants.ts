@@ -30,7 +30,11 @@ export function checkInvariants(state: State, view: View, policy: Policy, decisi
     const elected = policy.quorum === 0 || forced || next.epoch === 1 || (state.prepared?.epoch === next.epoch && state.prepared.from !== state.host)
     const bySentinels = policy.sentinel === null || forced || votesFor(view, next.epoch, next.host) >= policy.sentinel.votes
     assert(bySentinels || state.prepared?.epoch === next.epoch || state.phase === 'handed', 'INV-3: a promotion has the votes of the Sentinels')
-    assert(elected || state.phase === 'handed' || agentVotesFor(state, view, next.epoch) >= policy.quorum, 'INV-3: a promotion has the votes of a quorum')
+    // It held the group all the time, while nobody else could be elected.
+    const handsItself = state.phase === 'handed' || state.phase === 'receiving'
+    const sourceServes = view.source?.facts?.role === 'primary' && view.source.trouble === null
+    assert(forced || state.phase !== 'receiving' || !sourceServes, 'INV-3: nobody is promoted beside a source that serves')
+    assert(elected || handsItself || agentVotesFor(state, view, next.epoch) >= policy.quorum, 'INV-3: a promotion has the votes of a quorum')
     const holder = state.holder === null || state.holder === state.host ? null : heard(peerOf(view, state.holder))
     const holderServes =
       holder !== null && holder.epoch >= Math.min(state.epoch, next.epoch - 1) && holder.holder === holder.host && isServingPhase(holder.phase)
@@ -52,6 +56,15 @@ export function checkInvariants(state: State, view: View, policy: Policy, decisi
       const diverged = position !== null && isPlaced(position) && position.divergedBytes > 0 && (facts?.keys ?? 0) > 0
       const kept = actions.slice(0, actions.indexOf(action)).some((a) => a.kind === 'keep-dataset' || a.kind === 'keep-writes')
       assert(!diverged || kept, 'INV-6: nothing is given up before it is kept')
+    }
+    if (action.kind === 'follow-source') {
+      const position = facts === null ? null : positionOf(facts, next.lineage)
+      const own = position !== null && (facts?.keys ?? 0) > 0 && (!isPlaced(position) || position.divergedBytes > 0)
+      assert(
+        !own || actions.slice(0, actions.indexOf(action)).some((a) => a.kind === 'keep-dataset'),
+        'INV-6: nothing is given up to a source before it is kept',
+      )
+      assert(next.phase === 'receiving', 'only who holds the group follows a source')
     }
     if (action.kind === 'start-redis' || action.kind === 'wipe-redis') assert(!policy.external, 'an external redis is never started')
     if (action.kind === 'set-aside' || action.kind === 'mend-aof')

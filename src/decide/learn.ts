@@ -3,6 +3,7 @@
  * later pause wins, lineages grow together. Changes no redis and promotes nobody.
  */
 import type { RedisFacts, Statement, View } from '../model/view.ts'
+import { laterMove } from '../model/move.ts'
 import { maxLineage, type State } from '../model/state.ts'
 import { mergeLineage, positionOf } from './position.ts'
 
@@ -70,6 +71,8 @@ function learnOfSync(state: State, facts: RedisFacts): State {
 function learnFrom(state: State, word: Statement): State {
   let next = state
   if (word.paused.atWallMs > next.paused.atWallMs) next = { ...next, paused: word.paused }
+  const move = laterMove(next.move, word.move)
+  if (move !== next.move) next = { ...next, move }
   if (word.lineage.length > 0) {
     const lineage = mergeLineage(next.lineage, word.lineage, word.host, maxLineage)
     if (lineage !== next.lineage && JSON.stringify(lineage) !== JSON.stringify(next.lineage)) next = { ...next, lineage }

@@ -13,6 +13,8 @@ import type { RedisFacts } from '../model/view.ts'
 export function needsMemory(before: State, next: State): boolean {
   const votes = next.vote?.epoch !== before.vote?.epoch || next.vote?.to !== before.vote?.to
   if (votes) return true
+  // Who only hears of it is told again.
+  if (next.holder === next.host && next.move?.stage !== before.move?.stage) return true
   return next.phase !== before.phase && (next.phase === 'promoting' || next.phase === 'handing' || next.phase === 'handed')
 }
 

@@ -1,6 +1,7 @@
 /** One function per response of the table. Each returns the next state and the actions; none does anything itself. */
 import type { Action, Event } from '../model/action.ts'
 import type { ResponseName } from '../model/decision.ts'
+import { isReceiving } from '../model/move.ts'
 import { busyTickMs, lonelyWaitMs, tickMs } from '../model/policy.ts'
 import type { LineageSource, State } from '../model/state.ts'
 import type { Told } from '../model/watch.ts'
@@ -12,7 +13,9 @@ import { isFresh, wasFresh } from './fitness.ts'
 import { follow } from './following.ts'
 import { answerSwitchover, handOver, isHandedToMe, isOfferedToMe } from './handover.ts'
 import { isCutOff, withLease, withLeaseWhileSlow } from './lease.ts'
+import { answerMove } from './move-orders.ts'
 import { detach, finishPromotion } from './promoting.ts'
+import { receive } from './receiving.ts'
 import { againstSupervisor, resign } from './resigning.ts'
 import { heard, isServingPhase, isWriteFenced, peerOf, voucherOf } from './situation.ts'
 import { startRedis } from './starting.ts'
@@ -33,6 +36,7 @@ export const respond: Record<ResponseName, (ctx: Context) => Draft> = {
   bootstrap,
   'hand-over': handOver,
   'await-successor': awaitSuccessor,
+  receive,
 }
 
 /**
@@ -94,6 +98,7 @@ function freshnessOf(state: State, gone: NonNullable<State['gone']>): State['det
 function serveOn(ctx: Context): Draft {
   const { state, view } = ctx
   if (view.request?.kind === 'switchover') return answerSwitchover(ctx)
+  if (view.request?.kind === 'move') return answerMove(ctx)
   const facts = view.redis.facts
   const head = state.lineage.at(-1)
   const because = `serves epoch ${state.epoch} at offset ${offsetOf(facts)} with ${facts?.followers.filter((f) => f.online).length ?? 0} replicas attached`
@@ -126,6 +131,11 @@ function mayFailOver(ctx: Context): boolean {
 
 function electSuccessor(ctx: Context): Draft {
   const { view } = ctx
+  // The clients are served by the source. Whoever were promoted here would be a second writer (INV-3).
+  if (isReceiving(ctx.state.move)) {
+    const text = `${ctx.situation.holderWhy}; it sees to a move, and the redis that is being moved serves meanwhile: nobody is promoted`
+    return { ...holdStill(ctx, text, tickMs), actions: detach(ctx) }
+  }
   if (isHandedToMe(ctx))
     return claimEpoch(
       ctx,

@@ -38,6 +38,11 @@ export function situationOf(state: State, view: View, policy: Policy): Situation
   return { redis: redisOf(state, view, policy), claim, holder, holderWhy }
 }
 
+/** It has the group's epoch: clients come to it, or to the redis that is being moved to it. */
+export function holdsGroup(phase: State['phase']): boolean {
+  return isServingPhase(phase) || phase === 'receiving'
+}
+
 export function isServingPhase(phase: State['phase']): boolean {
   return phase === 'primary' || phase === 'promoting' || phase === 'handing'
 }
@@ -75,7 +80,7 @@ function redisOf(state: State, view: View, policy: Policy): RedisWord {
 
 function claimOf(state: State): ClaimWord {
   if (state.epoch === 0) return 'nobody'
-  return state.holder === state.host && isServingPhase(state.phase) ? 'mine' : 'theirs'
+  return state.holder === state.host && holdsGroup(state.phase) ? 'mine' : 'theirs'
 }
 
 function holderOf(state: State, view: View, policy: Policy): readonly [HolderWord, string] {
@@ -125,8 +130,7 @@ export function voucherOf(state: State, view: View): string | null {
 
 function byItsWord(state: State, view: View, holder: string, word: Statement): readonly [HolderWord, string] {
   if (word.epoch > state.epoch) return ['unclear', `${holder} speaks of epoch ${word.epoch}`]
-  if (word.epoch === state.epoch && word.holder === holder && isServingPhase(word.phase))
-    return ['serves', `${holder} says that it serves epoch ${state.epoch}`]
+  if (word.epoch === state.epoch && word.holder === holder && holdsGroup(word.phase)) return ['serves', `${holder} says that it serves epoch ${state.epoch}`]
   // Said before it knew of this epoch: what it makes of it is not known yet.
   if (word.epoch < state.epoch) return ['unclear', `${holder} speaks of epoch ${word.epoch} still`]
   if (state.phase === 'handed') return ['unclear', `${holder} was given epoch ${state.epoch} and has not taken it yet`]

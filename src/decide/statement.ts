@@ -45,6 +45,7 @@ export function statementOf(state: State, view: View, policy: Policy): Statement
     ...(policy.external ? {} : onDisk(state, view)),
     syncStarts: view.watch.attempts.startsAtMs.length,
     syncTookMs: Math.round(view.watch.attempts.tookMs),
+    ...(state.move === null ? {} : { move: state.move }),
     preparedId: state.prepared !== null && state.prepared.runId === view.redis.facts?.runId ? state.prepared.id : null,
   }
 }

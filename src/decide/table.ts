@@ -51,6 +51,8 @@ const bystander: Row = {
   'holder-unclear-redis-down': startIt,
 }
 
+const receive = cell('receive', 'another redis serves the clients until the cut-over; this one follows it')
+
 const neverHandsOver = {
   'nobody-holds': cannotBe,
   'nobody-holds-redis-down': cannotBe,
@@ -102,6 +104,18 @@ export const responseTable: Record<Phase, Row> = {
     'i-am-slow': cell('hand-over', 'over its deadline the switchover rolls back'),
     'i-hang': cell('end-hang', 'a hang ends the switchover and becomes a failover'),
     'i-crashed': cell('resign', 'it crashed in the middle of a switchover; the target is as good as ever'),
+  },
+  receiving: {
+    ...bystander,
+    ...outvoted,
+    ...neverHandsOver,
+    'i-serve': receive,
+    'i-am-demoted': receive,
+    'i-am-replaced': receive,
+    'i-load': receive,
+    'i-am-slow': receive,
+    'i-hang': receive,
+    'i-crashed': receive,
   },
   handed: {
     ...bystander,

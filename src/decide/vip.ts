@@ -3,6 +3,7 @@
  * taken off a host by the agent itself. Whether it is where it belongs is named in address.ts. Pure.
  */
 import type { Action, Event } from '../model/action.ts'
+import { isGoingBack, isReceiving } from '../model/move.ts'
 import { isolatedMs, isVoted, strayAfterMs, strayChosenMs, strayUnsureMs, vouchedAfterMs } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { Context, Draft } from './draft.ts'
@@ -13,6 +14,8 @@ import { heard, isServingPhase, voucherOf } from './situation.ts'
 /** A replica that is fit waits with open arms: keepalived then needs only milliseconds to give it the address. */
 export function mayHoldAddress(ctx: Context, next: State): boolean | undefined {
   const { view, situation } = ctx
+  // The clients are elsewhere: at this address they would find a copy. On the way back they are sent away first, for which the address is needed.
+  if (isReceiving(next.move)) return isGoingBack(next.move) ? undefined : false
   if (isServingPhase(next.phase)) return true
   if (next.phase === 'handed') return undefined
   // VRRP would give it to whoever waits, long before a Sentinel has chosen: whoever is chosen takes it itself (takeRule).
@@ -81,7 +84,9 @@ export function yieldRule(ctx: Context, next: State): readonly Action[] {
  */
 export function takeRule(ctx: Context, { next, actions }: Draft, allowed: boolean | undefined): readonly Action[] {
   const { keepalived, redis } = ctx.view
-  if (ctx.policy.sentinel === null || allowed !== true || keepalived === null || keepalived.vipHere) return []
+  // After a move as well: nobody stood for it, for the clients were elsewhere.
+  const stoodForIt = ctx.policy.sentinel === null && ctx.state.phase !== 'receiving'
+  if (stoodForIt || allowed !== true || keepalived === null || keepalived.vipHere) return []
   // A promotion that fails ends the list before this.
   const serves = (next.phase === 'primary' || next.phase === 'promoting') && (redis.facts?.role === 'primary' || actions.some((a) => a.kind === 'promote'))
   if (!serves || ctx.policy.members.find((m) => m.host === next.host)?.neverPrimary === true) return []

@@ -42,6 +42,7 @@ const namedFiles: readonly (readonly string[])[] = [
   ['redis_conf'],
   ['backup', 'directory'],
   ['backup', 'encryption_key_file'],
+  ['migration', 'hook'],
   ['backup', 's3', 'credentials_file'],
   ['backup', 'sftp', 'key_file'],
   ['backup', 'sftp', 'password_file'],

@@ -1,4 +1,5 @@
 import type { AofEnd } from './disk.ts'
+import type { SourceOrder } from './move.ts'
 
 /** Where the data that are to be given up leave the accepted history. null: not known. */
 import type { Persistence, SavePoint } from './persistence.ts'
@@ -47,6 +48,11 @@ export type Action =
   /** REPLICAOF NO ONE. */
   | { readonly kind: 'promote' }
   | { readonly kind: 'follow'; readonly host: string; readonly port: number }
+  /** REPLICAOF the redis that is being moved here, with the password that is known of it. */
+  | { readonly kind: 'follow-source'; readonly host: string; readonly port: number }
+  | { readonly kind: 'source'; readonly order: SourceOrder }
+  /** Calls the hook that moves an address which is not keepalived's here. What it says is told, and holds nothing up. */
+  | { readonly kind: 'call-hook'; readonly to: 'group' | 'source' }
   /** REPLICAOF 127.0.0.1 1: clients get -READONLY, nobody can resync from it, its data stay. */
   | { readonly kind: 'soft-fence' }
   | { readonly kind: 'pause-writes'; readonly forMs: number }
@@ -123,6 +129,7 @@ export interface Event {
     | 'stream-began'
     | 'stream-gap'
     | 'stream-failed'
+    | 'move'
   readonly epoch: number
   readonly text: string
   readonly data?: Readonly<Record<string, string | number | boolean | null>>

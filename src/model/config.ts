@@ -131,6 +131,13 @@ export interface SentinelConfig {
   readonly process: ProcessKind
 }
 
+export interface MigrationConfig {
+  /** A new group promotes nobody and puts its address nowhere before another redis was moved to it. */
+  readonly awaits: boolean
+  /** A program that moves an address which is not Holdfast's: called with `to-group` or `to-source`, and the group's name. */
+  readonly hook: string | null
+}
+
 export interface GroupConfig {
   readonly name: string
   readonly mode: Mode
@@ -139,6 +146,8 @@ export interface GroupConfig {
   readonly members: readonly MemberConfig[]
   readonly witness?: string
   readonly checkIps: readonly string[]
+  /** Absent: the group begins by itself, and no hook is called. */
+  readonly migration?: MigrationConfig
   readonly vip?: VipConfig
   /** A second address, for reads, at the freshest replica. */
   readonly readerVip?: VipConfig & { readonly vrid: number }

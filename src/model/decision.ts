@@ -40,6 +40,7 @@ export const responses = [
   'bootstrap',
   'hand-over',
   'await-successor',
+  'receive',
 ] as const
 export type ResponseName = (typeof responses)[number]
 

@@ -67,6 +67,9 @@ export const errorCodes = {
   HF901: 'the redis that is to be moved is not reached',
   HF902: 'the redis that is to be moved refuses the password',
   HF903: 'the comparison did not come to its end',
+  HF904: 'the move may not begin',
+  HF905: 'nothing is being moved to this group',
+  HF906: 'the source cannot be entered from every host of the group',
 } as const
 
 export type ErrorCode = keyof typeof errorCodes

@@ -166,6 +166,16 @@ export function safeLimitsFile(paths: Paths, group: string): string {
   return `${groupStateDir(paths, group)}/safe-limits.json`
 }
 
+/** The redis that is being moved here: where it is, its password, what was changed there. Mode 0600. */
+export function sourceFile(paths: Pick<Paths, 'state'>, group: string): string {
+  return `${groupStateDir(paths, group)}/source.json`
+}
+
+/** Whoever lays a file here lets a cut-over go ahead that was postponed until then. */
+export function goAheadFile(paths: Pick<Paths, 'state'>, group: string): string {
+  return `${groupStateDir(paths, group)}/cut-over`
+}
+
 /** What the guard of a leased primary looks at (render/guard.ts): /proc/uptime as the agent read it last. */
 export function beatFile(paths: Paths): string {
   return `${paths.run}/agent.beat`

@@ -41,6 +41,8 @@ export interface Policy {
   readonly quorum: number
   /** null: the agents choose. Else the votes are the Sentinels': `quorum` is 0, and no agent votes. */
   readonly sentinel: SentinelPolicy | null
+  /** A new group is founded by a move, and by nothing else. Absent: it is not. */
+  readonly awaitsMove?: true
   /** `durability: safe`: redis takes writes only while a replica acknowledges them. */
   readonly safe: boolean
   /** What each role writes to its disk. Absent: not decided by the role. */
@@ -255,6 +257,7 @@ export function policyOf(group: GroupConfig, ipOf: (host: string) => string): Po
     sentinel,
     safe,
     ...(group.persistence === undefined ? {} : { persistence: group.persistence }),
+    ...(group.migration?.awaits === true ? { awaitsMove: true as const } : {}),
     checks,
     // Where a quorum is everybody, nobody is elected without the vote of the primary itself, and it gives none while it serves.
     leased: sentinel !== null || checks || (quorum > 0 && quorum < voters),

@@ -2,15 +2,16 @@
  * What one member must remember about its group across a crash of its agent or host. Durable BEFORE the first action
  * that relies on it. Plain JSON with a format number.
  */
+import type { Move } from './move.ts'
 import type { Told } from './watch.ts'
 
 /**
  * fresh: never belonged to a running group.  replica: follows (or waits to follow) `holder`.
  * promoting: has claimed `epoch` and is about to serve.  primary: serves `epoch`.
  * handing: a switchover is being prepared or writes are paused.  handed: has given `epoch` to the target, writes refused.
- * fenced: knows of no primary it may follow, and serves nothing.
+ * fenced: knows of no primary it may follow, and serves nothing.  receiving: holds `epoch` while a redis outside the group serves its clients (`move`).
  */
-export const phases = ['fresh', 'replica', 'promoting', 'primary', 'handing', 'handed', 'fenced'] as const
+export const phases = ['fresh', 'replica', 'promoting', 'primary', 'handing', 'handed', 'fenced', 'receiving'] as const
 export type Phase = (typeof phases)[number]
 
 export interface LineageEntry {
@@ -34,7 +35,7 @@ export interface LineageEntry {
 }
 
 /** How an epoch came to be. `restart`: the former holder serves again from what its disk had, which may be older than a replica. */
-export type LineageSource = 'bootstrap' | 'failover' | 'switchover' | 'restart' | 'forced'
+export type LineageSource = 'bootstrap' | 'failover' | 'switchover' | 'restart' | 'forced' | 'migration'
 
 /** Oldest first, at most `maxLineage` entries. */
 export type Lineage = readonly LineageEntry[]
@@ -130,6 +131,8 @@ export interface State {
   readonly linkCycled: { readonly runId: string; readonly atMs: number } | null
   /** Full syncs began again and again: no other one before `untilMs` (monotonic). */
   readonly syncPause: { readonly starts: number; readonly untilMs: number; readonly times: number } | null
+  /** The move of another redis to this group: the last one that is known. */
+  readonly move: Move | null
 }
 
 export interface Gone {
@@ -195,5 +198,6 @@ export function freshState(group: string, host: string): State {
     streamErrors: null,
     linkCycled: null,
     syncPause: null,
+    move: null,
   }
 }

@@ -5,6 +5,7 @@
  */
 import type { DiskProbe, Restored } from './disk.ts'
 import type { RunningPersistence } from './persistence.ts'
+import type { Move, MoveOrder } from './move.ts'
 import type { Lineage, Paused, Phase, VoteHeard } from './state.ts'
 import type { SentinelProbe } from './sentinel.ts'
 import type { Watch } from './watch.ts'
@@ -222,6 +223,8 @@ export interface Statement {
    * Absent: not known, or its redis answers.
    */
   readonly onDisk?: { readonly epoch: number; readonly offset: number } | null
+  /** Absent: an agent of an earlier version, or it knows of none. */
+  readonly move?: Move
   /** Its agent has the stream of its redis archived. Absent: it has not, or is of an earlier version. */
   readonly archives?: true
   /** Full syncs that this member began without ever having caught up since the first, and how long the last one took. */
@@ -261,12 +264,28 @@ export interface ChecksProbe {
 
 export interface Request {
   readonly id: string
-  readonly kind: 'switchover' | 'failover' | 'pause' | 'resume' | 'reinit' | 'accept'
+  readonly kind: 'switchover' | 'failover' | 'pause' | 'resume' | 'reinit' | 'accept' | 'move'
   readonly to: string | null
   readonly by: string
   readonly dryRun: boolean
   /** Why the operator wants it; only `accept` asks for it. */
   readonly reason?: string
+  /** Of `move`. */
+  readonly move?: MoveOrder
+}
+
+/** The redis that is being moved to this group, seen by the holder. Asked at each look while it matters, else once a second. */
+export interface SourceProbe {
+  readonly facts: RedisFacts | null
+  readonly factsAgeMs: number
+  /** Why it cannot be asked. */
+  readonly trouble: string | null
+  /** Writes there are held by our hand, as far as this host remembers. */
+  readonly held: boolean
+  /** Settings there are raised for the time of the move, by what this host remembers. */
+  readonly raised: boolean
+  /** The go-ahead file of the group lies on this host. */
+  readonly goAhead: boolean
 }
 
 export interface View {
@@ -289,6 +308,8 @@ export interface View {
   readonly peers: readonly PeerProbe[]
   /** null: the group has none. */
   readonly checks: ChecksProbe | null
+  /** Absent: nothing is being moved here, or another member sees to it. */
+  readonly source?: SourceProbe
   /** Absent: the group has none. */
   readonly sentinels?: readonly SentinelProbe[]
   /** What only several looks together can tell. */

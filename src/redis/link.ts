@@ -9,7 +9,8 @@ export interface RedisTarget {
   readonly host: string
   readonly port: number
   readonly password: string | undefined
-  readonly user?: 'default'
+  /** Of an ACL (6.0). Absent: the password alone. */
+  readonly user?: string
 }
 
 /** By name, as whoever asks for no password (yet) takes any with a name, and refuses one without. */

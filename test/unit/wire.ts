@@ -37,6 +37,7 @@ export function surface(more: Partial<AgentSurface> = {}): AgentSurface {
     request: (_group, request) => Promise.resolve({ id: request.id, ok: true, message: 'done' }),
     events: () => Promise.resolve([]),
     kept: () => null,
+    source: () => null,
     sentinels: () => null,
     backups: () => null,
     fault: (_group, kind) => Promise.resolve({ id: kind, ok: true, message: 'done' }),

@@ -1,0 +1,162 @@
+/**
+ * What is asked of the redis that is being moved to this group: to hold its writes, to step down, to serve again, to follow. It has no agent, so
+ * the one of the group's holder does it over a connection. What is changed there is on disk here BEFORE it is changed, and put back.
+ * Idempotent; decides nothing.
+ */
+import type { SourceOrder, SourceRecord } from '../model/move.ts'
+import { done, failed, type Outcome } from '../model/outcome.ts'
+import type { RedisLink } from '../redis/link.ts'
+import { readLimits, setLimits } from './min-replicas.ts'
+import { command, killClients, replicaOf, type RedisHands } from './redis.ts'
+
+/** No redis has so many replicas. */
+const unreachable = '99'
+
+export interface SourceHands {
+  readonly source: SourceAccess
+}
+
+export interface SourceAccess {
+  /** null: there is no connection. */
+  readonly link: () => RedisLink | null
+  readonly record: () => SourceRecord | null
+  /** Durable when it returns. */
+  readonly keep: (record: SourceRecord) => Promise<Outcome>
+  /** Writes wait there until then by CLIENT PAUSE (monotonic); null: they do not. */
+  readonly pausedForMs: (forMs: number | null) => void
+  /** What was known of it is of before. */
+  readonly changed: () => void
+}
+
+type Hands = Pick<RedisHands, 'password'> & SourceHands
+
+export async function followSource(hands: RedisHands & SourceHands, host: string, port: number): Promise<Outcome> {
+  const record = hands.source.record()
+  if (record === null || record.host !== host || record.port !== port)
+    return failed(`how ${host}:${port} is entered is not known to this host: holdfast migrate start`)
+  const raised = await raise(hands, record)
+  if (!raised.done) return raised
+  const auth = await command(hands, 'CONFIG', 'SET', 'masterauth', record.password ?? '')
+  if (!auth.done) return auth
+  const user = await command(hands, 'CONFIG', 'SET', 'masteruser', record.user ?? '')
+  if (!user.done && record.user !== null) return user
+  return replicaOf(hands, host, String(port))
+}
+
+export async function orderSource(hands: Hands, order: SourceOrder): Promise<Outcome> {
+  const record = hands.source.record()
+  if (record === null) return failed('nothing is known of the source on this host')
+  const outcome = await carryOut(hands, record, order)
+  hands.source.changed()
+  return outcome
+}
+
+async function carryOut(hands: Hands, record: SourceRecord, order: SourceOrder): Promise<Outcome> {
+  const { source } = hands
+  const linked = { link: source.link }
+  switch (order.do) {
+    case 'hold':
+      return hold(hands, record, order.forMs)
+    case 'release':
+      return release(hands, record)
+    case 'demote': {
+      // Where clients may write to replicas, a replica of nobody is no fence.
+      const readOnly = await firstOf(linked, ['replica-read-only', 'slave-read-only'], 'yes')
+      return readOnly.done ? lasting(linked, await replicaOf(linked, '127.0.0.1', '1')) : readOnly
+    }
+    case 'promote':
+      return lasting(linked, await replicaOf(linked, 'NO', 'ONE'))
+    case 'follow':
+      return followGroup(hands, order.host, order.port)
+    case 'kill-clients':
+      return killClients(linked)
+    case 'settle':
+      return settle(hands, record)
+  }
+}
+
+/**
+ * Its file says at once what it is, where it has one: killed in the next moment, its supervisor would have it back in its old role, accepting writes
+ * beside the new primary, or refusing them when nobody else takes any.
+ */
+async function lasting(linked: { readonly link: () => RedisLink | null }, outcome: Outcome): Promise<Outcome> {
+  if (outcome.done) await command(linked, 'CONFIG', 'REWRITE')
+  return outcome
+}
+
+/** From 6.2 on writes wait; before, they are refused by a limit that no number of replicas meets. */
+async function hold(hands: Hands, record: SourceRecord, forMs: number): Promise<Outcome> {
+  const { source } = hands
+  const linked = { link: source.link }
+  const pause = await command(linked, 'CLIENT', 'PAUSE', String(forMs), 'WRITE')
+  if (pause.done) {
+    source.pausedForMs(forMs)
+    return done
+  }
+  if (!/syntax|wrong number|unknown/i.test(pause.why)) return pause
+  let limits = record.hold
+  if (limits === null) {
+    const read = await readLimits(linked)
+    if (read === null) return failed('it knows no CLIENT PAUSE … WRITE, and does not tell its min-replicas values: its writes cannot be held')
+    limits = { names: read.names, toWrite: read.toWrite === unreachable ? '0' : read.toWrite, maxLag: read.maxLag }
+    const kept = await source.keep({ ...record, hold: limits })
+    if (!kept.done) return kept
+  }
+  // With a lag of 0 redis would not look at all.
+  return setLimits(linked, limits.names, { toWrite: unreachable, maxLag: limits.maxLag === '0' ? '10' : limits.maxLag })
+}
+
+async function release(hands: Hands, record: SourceRecord): Promise<Outcome> {
+  const { source } = hands
+  const linked = { link: source.link }
+  const resumed = await command(linked, 'CLIENT', 'UNPAUSE')
+  if (!resumed.done && !/unknown|syntax|wrong number/i.test(resumed.why)) return resumed
+  source.pausedForMs(null)
+  if (record.hold === null) return done
+  const open = await setLimits(linked, record.hold.names, record.hold)
+  return open.done ? source.keep({ ...record, hold: null }) : open
+}
+
+async function followGroup(hands: Hands, host: string, port: number): Promise<Outcome> {
+  const linked = { link: hands.source.link }
+  const auth = await command(linked, 'CONFIG', 'SET', 'masterauth', hands.password ?? '')
+  if (!auth.done) return auth
+  await command(linked, 'CONFIG', 'SET', 'masteruser', '')
+  return replicaOf(linked, host, String(port))
+}
+
+/** A source whose settings may not be changed is followed as it is; the plan has told what that risks. */
+async function raise(hands: Hands, record: SourceRecord): Promise<Outcome> {
+  if (record.raised || record.raises.length === 0) return done
+  const kept = await hands.source.keep({ ...record, raised: true })
+  if (!kept.done) return kept
+  for (const { name, to } of record.raises) {
+    const set = await command({ link: hands.source.link }, 'CONFIG', 'SET', name, to)
+    if (!set.done && !/NOPERM|unknown|unsupported/i.test(set.why)) return set
+  }
+  return done
+}
+
+/** Put back also in its file. */
+async function settle(hands: Hands, record: SourceRecord): Promise<Outcome> {
+  const linked = { link: hands.source.link }
+  if (record.raised) {
+    for (const { name, from } of record.raises) {
+      const set = await command(linked, 'CONFIG', 'SET', name, from)
+      if (!set.done && !/NOPERM|unknown|unsupported/i.test(set.why)) return set
+    }
+    const kept = await hands.source.keep({ ...record, raised: false })
+    if (!kept.done) return kept
+  }
+  await command(linked, 'CONFIG', 'REWRITE')
+  return done
+}
+
+async function firstOf(linked: { readonly link: () => RedisLink | null }, names: readonly string[], value: string): Promise<Outcome> {
+  let outcome: Outcome = failed('')
+  for (const name of names) {
+    outcome = await command(linked, 'CONFIG', 'SET', name, value)
+    if (outcome.done) return outcome
+  }
+  return outcome
+}

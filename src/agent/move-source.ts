@@ -1,0 +1,140 @@
+/**
+ * The redis that is being moved to a group, as one agent knows it: its record on disk, a connection while this member holds the group, and the
+ * first look of a start. Decides nothing.
+ */
+import { readFileSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { removeDurably, writeDurably } from '../act/durable.ts'
+import type { SourceAccess } from '../act/source.ts'
+import type { Config } from '../model/config.ts'
+import { isUnderWay, type Move, type SourceRecord } from '../model/move.ts'
+import { done, failed, type Observed } from '../model/outcome.ts'
+import { goAheadFile, sourceFile } from '../model/paths.ts'
+import type { RedisFacts, SourceProbe } from '../model/view.ts'
+import { observeSource, type SourceObserver } from '../observe/source.ts'
+import { factsFromInfo } from '../redis/info.ts'
+import { openRedis, type RedisTarget } from '../redis/link.ts'
+import { monotonicMs } from './clock.ts'
+
+const lookDeadlineMs = 3000
+
+export interface MoveSource {
+  /** undefined: nothing is being moved here, or another member sees to it. */
+  readonly probe: (move: Move | null, holds: boolean) => Promise<SourceProbe | undefined>
+  readonly access: SourceAccess
+  /** A connection for a start: is it there, may we in, what is it? */
+  readonly look: (record: SourceRecord) => Promise<Observed<RedisFacts>>
+  /** A move that is final needs no password of its source any more. */
+  readonly forget: () => Promise<void>
+  readonly close: () => void
+}
+
+/** Writes are held, or one of two is told to serve: every millisecond counts. */
+const urgentStages: readonly Move['stage'][] = ['hold', 'fence', 'back-hold', 'back-fence', 'back-give']
+
+export function openMoveSource(paths: Config['paths'], group: string, wake: () => void): MoveSource {
+  const file = sourceFile(paths, group)
+  let record = readRecord(file)
+  let open: { readonly key: string; readonly observer: SourceObserver } | null = null
+  let pausedUntilMs = 0
+  let goAhead = false
+
+  function observerOf(move: Move): SourceObserver | null {
+    if (record === null || record.host !== move.source.host || record.port !== move.source.port) return null
+    const key = JSON.stringify([record.host, record.port, record.user, record.password])
+    if (open?.key !== key) {
+      open?.observer.close()
+      open = { key, observer: observeSource(targetOf(record), monotonicMs, wake) }
+    }
+    return open.observer
+  }
+
+  function shut(): void {
+    open?.observer.close()
+    open = null
+  }
+
+  function lookForGoAhead(): void {
+    void stat(goAheadFile(paths, group)).then(
+      () => {
+        goAhead = true
+      },
+      () => {
+        goAhead = false
+      },
+    )
+  }
+
+  return {
+    probe: async (move, holds) => {
+      const settles = move?.stage === 'aborted' && (record?.raised === true || record?.hold != null)
+      if (move === null || !holds || (!isUnderWay(move) && !settles)) {
+        shut()
+        return undefined
+      }
+      const observer = observerOf(move)
+      if (move.armed?.onFile === true) lookForGoAhead()
+      const held = record?.hold != null || monotonicMs() < pausedUntilMs
+      const raised = record?.raised === true
+      if (observer === null)
+        return {
+          facts: null,
+          factsAgeMs: 0,
+          trouble: `this host does not know how to enter ${move.source.host}:${move.source.port}: holdfast migrate start`,
+          held,
+          raised,
+          goAhead,
+        }
+      return { ...(await observer.probe(urgentStages.includes(move.stage))), held, raised, goAhead }
+    },
+    access: {
+      link: () => open?.observer.link() ?? null,
+      record: () => record,
+      keep: async (next) => {
+        try {
+          await writeDurably(file, JSON.stringify(next), 0o600)
+          record = next
+          return done
+        } catch (error) {
+          return failed(`cannot write ${file}: ${(error as Error).message}`)
+        }
+      },
+      changed: () => open?.observer.changed(),
+      pausedForMs: (forMs) => {
+        pausedUntilMs = forMs === null ? 0 : monotonicMs() + forMs
+      },
+    },
+    look: async (wanted) => {
+      const opened = await openRedis(targetOf(wanted), lookDeadlineMs, () => {})
+      if (!opened.ok) return opened
+      const answer = await opened.value.call(['INFO'], lookDeadlineMs)
+      opened.value.close()
+      if (!answer.ok) return answer
+      const facts = factsFromInfo(typeof answer.value === 'string' ? answer.value : '')
+      return facts === null ? { ok: false, why: 'what answers there is no redis' } : { ok: true, value: facts }
+    },
+    forget: async () => {
+      shut()
+      record = null
+      try {
+        await removeDurably(file)
+      } catch {
+        // It is asked for again when the agent starts; what is left there is a password that was good for a redis that nobody needs any more.
+      }
+    },
+    close: shut,
+  }
+}
+
+function targetOf({ host, port, user, password }: SourceRecord): RedisTarget {
+  return { host, port, password: password ?? undefined, ...(user === null ? {} : { user }) }
+}
+
+function readRecord(file: string): SourceRecord | null {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as SourceRecord
+  } catch {
+    // None, the usual case. It is written whole or not at all.
+    return null
+  }
+}

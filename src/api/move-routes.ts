@@ -1,0 +1,128 @@
+/**
+ * A move of another redis to a group, over HTTP behind the secret: each member is given how the source is entered; what is asked of the move goes
+ * the way of every request. Functions, no sockets.
+ */
+import type { Hono } from 'hono'
+import type { AgentSurface } from '../agent/surface.ts'
+import type { Armed, AskedOrder, MoveOrder, SourceRecord } from '../model/move.ts'
+
+const maxTextBytes = 4096
+const maxRaises = 16
+const askMs = 1000
+
+export function addMoveRoutes(app: Hono, agent: AgentSurface): void {
+  app.post('/groups/:group/source', async (c) => {
+    const record = parseRecord(await c.req.json().catch(() => null))
+    if (record === null) return c.json({ error: 'that says not how a redis is entered' }, 400)
+    const source = agent.source(c.req.param('group'))
+    if (source === null) return c.json({ error: `no data of ${c.req.param('group')} on ${agent.host}` }, 404)
+    const known = source.access.record()
+    // What was changed there is put back by what this host remembers of it, not by what a command has seen since.
+    const same = known !== null && known.host === record.host && known.port === record.port && (known.raised || known.hold !== null)
+    const kept = await source.access.keep(same ? { ...record, raises: known.raises, raised: known.raised, hold: known.hold } : record)
+    if (!kept.done) return c.json({ ok: false, why: kept.why })
+    const look = await source.look(record)
+    return c.json(look.ok ? { ok: true } : { ok: false, why: look.why })
+  })
+  app.get('/groups/:group/source/clients', async (c) => {
+    const link = agent.source(c.req.param('group'))?.access.link() ?? null
+    if (link === null) return c.json({ error: `${agent.host} has no connection to a source of ${c.req.param('group')}` }, 404)
+    const [own, list] = await Promise.all([link.call(['CLIENT', 'ID'], askMs), link.call(['CLIENT', 'LIST'], askMs)])
+    if (!list.ok) return c.json({ error: list.why }, 502)
+    const text = String(list.value)
+    const others = own.ok ? text.split('\n').filter((line) => !line.startsWith(`id=${String(own.value)} `)) : text.split('\n')
+    return c.json({ clients: clientsIn(others.join('\n')) })
+  })
+}
+
+/** Who is connected there and is not ours: a line of CLIENT LIST has replicas, this agent and clients. */
+function clientsIn(list: string): readonly { readonly address: string; readonly name: string; readonly command: string; readonly idleS: number }[] {
+  return list
+    .split('\n')
+    .map(
+      (line) =>
+        new Map(
+          line
+            .trim()
+            .split(' ')
+            .map((word) => [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)] as const),
+        ),
+    )
+    .filter((client) => client.has('addr') && !/[SM]/.test(client.get('flags') ?? ''))
+    .map((client) => ({
+      address: client.get('addr') ?? '',
+      name: client.get('name') ?? '',
+      command: client.get('cmd') ?? '',
+      idleS: Number(client.get('idle') ?? 0),
+    }))
+}
+
+/** A start is looked at by the agent that is to follow: what it cannot see it does not begin. */
+export async function withLook(agent: AgentSurface, group: string, order: AskedOrder): Promise<{ readonly order: MoveOrder } | { readonly why: string }> {
+  if (order.verb !== 'start') return { order }
+  const source = agent.source(group)
+  const record = source?.access.record() ?? null
+  if (source === null || record === null || record.host !== order.source.host || record.port !== order.source.port)
+    return { why: `how ${order.source.host}:${order.source.port} is entered is not known to ${agent.host}` }
+  const seen = await source.look(record)
+  return seen.ok ? { order: { ...order, seen: seen.value } } : { why: `${agent.host} cannot ask ${record.host}:${record.port}: ${seen.why}` }
+}
+
+export function parseOrder(value: unknown): AskedOrder | null {
+  if (typeof value !== 'object' || value === null) return null
+  const { verb, source, overwrite, keys, armed, unverified } = value as Record<string, unknown>
+  const skips = typeof unverified === 'boolean' ? unverified : null
+  switch (verb) {
+    case 'start': {
+      const at = parseAt(source)
+      return at === null || (overwrite !== null && typeof overwrite !== 'string') ? null : { verb, source: at, overwrite }
+    }
+    case 'verified':
+      return Number.isInteger(keys) && (keys as number) >= 0 ? { verb, keys: keys as number } : null
+    case 'arm': {
+      const parsed = armed === null ? null : parseArmed(armed)
+      return parsed === undefined || skips === null ? null : { verb, armed: parsed, unverified: skips }
+    }
+    case 'cutover':
+      return skips === null ? null : { verb, unverified: skips }
+    case 'rollback':
+    case 'commit':
+    case 'abort':
+      return { verb }
+    default:
+      return null
+  }
+}
+
+function parseArmed(value: unknown): Armed | undefined {
+  const { fromWallMs, onFile, untilWallMs } = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>
+  const isTime = (it: unknown): it is number | null => it === null || Number.isFinite(it)
+  if (!isTime(fromWallMs) || !isTime(untilWallMs) || typeof onFile !== 'boolean' || onFile === (fromWallMs !== null)) return undefined
+  return { fromWallMs, onFile, untilWallMs }
+}
+
+function parseAt(value: unknown): { readonly host: string; readonly port: number } | null {
+  const { host, port } = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>
+  return isText(host) && host !== '' && isPort(port) ? { host, port } : null
+}
+
+function parseRecord(value: unknown): SourceRecord | null {
+  const at = parseAt(value)
+  const { user, password, raises } = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>
+  const fits = (user === null || isText(user)) && (password === null || isText(password)) && Array.isArray(raises) && raises.length <= maxRaises
+  if (at === null || !fits || !raises.every(isRaise)) return null
+  return { ...at, user, password, raises, raised: false, hold: null }
+}
+
+function isRaise(value: unknown): value is SourceRecord['raises'][number] {
+  const { name, from, to } = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>
+  return isText(name) && isText(from) && isText(to) && /^(repl-|client-output-buffer-limit$)/.test(name)
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= maxTextBytes
+}
+
+function isPort(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) > 0 && (value as number) < 65536
+}

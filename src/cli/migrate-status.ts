@@ -1,0 +1,110 @@
+/** `holdfast migrate status`: how far a move is, who follows whom, what stands before the next step, and who still talks to the old redis. */
+import type { Command } from '@commander-js/extra-typings'
+import pc from 'picocolors'
+import { stageOf, type StageName } from '../migrate/stage.ts'
+import { ask, groupOf, openSession, statusOf, type GroupStatus, type MoveStatus, type Session } from './ask.ts'
+import { momentWords, spanWords } from './backup-words.ts'
+import { movingOf, progressOf } from './migrate-start.ts'
+
+export interface LeftClient {
+  readonly address: string
+  readonly name: string
+  readonly command: string
+  readonly idleS: number
+}
+
+export function registerMoveStatus(migrate: Command): void {
+  migrate
+    .command('status')
+    .description('how far a move is, and who still talks to the old redis')
+    .argument('<group>')
+    .option('--watch', 'draw it anew every second until Ctrl-C')
+    .option('--json', 'machine-readable')
+    .action(async (group, options, command) => {
+      const session = await openSession(command.optsWithGlobals() as unknown as { config: string })
+      groupOf(session, group)
+      const progress = progressOf()
+      const page = async (): Promise<string> => {
+        const [status] = await statusOf(session, group)
+        const move = movingOf(status, group)
+        const left = await clientsLeft(session, group, move)
+        const stage = stageOf(move.move, { members: move.members, hasAddress: hasAddress(status), clientsLeft: left?.length ?? null })
+        const line = progress(move, performance.now())
+        if (options.json === true)
+          return `${JSON.stringify({ group, stage, holder: move.holder, move: move.move, source: move.source, members: line.members, clientsLeft: left })}\n`
+        return draw(group, stage, move, line.words, left)
+      }
+      if (options.watch !== true) {
+        process.stdout.write(await page())
+        return
+      }
+      const stop = new AbortController()
+      process.once('SIGINT', () => stop.abort())
+      while (!stop.signal.aborted) {
+        const text = await page()
+        process.stdout.write(`${process.stdout.isTTY ? '\x1b[H\x1b[2J' : ''}${text}`)
+        await new Promise<void>((resolve) => {
+          const timer = setTimeout(resolve, 1000)
+          stop.signal.addEventListener('abort', () => {
+            clearTimeout(timer)
+            resolve()
+          })
+        })
+      }
+    })
+}
+
+function hasAddress(status: GroupStatus | undefined): boolean {
+  return status?.vip === null || status?.vip === undefined || (status.vipHolder !== null && status.vipHolder === status.primary)
+}
+
+/** null: it is not asked (before the cut-over all clients are there), or does not tell. */
+async function clientsLeft(session: Session, group: string, { move, holder }: MoveStatus): Promise<readonly LeftClient[] | null> {
+  if (move.stage !== 'moved' || holder === null) return null
+  try {
+    const answer = (await ask(session, holder, { method: 'GET', path: `/groups/${group}/source/clients` })) as { readonly clients?: readonly LeftClient[] }
+    return answer.clients ?? null
+  } catch {
+    return null
+  }
+}
+
+function draw(group: string, stage: StageName, { move, holder, source }: MoveStatus, words: string, left: readonly LeftClient[] | null): string {
+  const at = `${move.source.host}:${move.source.port}`
+  const facts = source?.facts ?? null
+  const seen =
+    facts === null
+      ? (source?.trouble ?? 'not asked')
+      : `redis ${facts.version}, ${facts.role}${facts.upstream === null ? '' : facts.upstream.port === 1 ? ' of nobody (refuses writes)' : ` of ${facts.upstream.host}:${facts.upstream.port}`}, ${facts.keys} keys, offset ${facts.offset}${source?.trouble == null ? '' : `; ${source.trouble}`}`
+  const lines = [
+    `${pc.bold(group)}  ${stage === 'ABORTED' || stage === 'ROLLED_BACK' ? pc.yellow(stage) : pc.green(stage)}  since ${momentWords(move.stageWallMs)} (${spanWords(Date.now() - move.stageWallMs)})`,
+    `source      ${at}  ${seen}`,
+    `group       ${words}${holder === null ? '' : `  (${holder} sees to it)`}`,
+    `proof       ${move.verified === null ? 'none yet: holdfast migrate verify' : `${move.verified.keys} keys compared without a difference, ${momentWords(move.verified.atWallMs)}`}`,
+    ...(move.armed === null
+      ? []
+      : [
+          `cut-over    postponed ${move.armed.onFile ? 'until the go-ahead file is laid' : `until ${momentWords(move.armed.fromWallMs ?? 0)}`}${move.armed.untilWallMs === null ? '' : `, given up at ${momentWords(move.armed.untilWallMs)}`}`,
+        ]),
+    `way back    ${wayBackWords(move)}`,
+    `last        ${move.last}`,
+  ]
+  if (left !== null) {
+    lines.push(left.length === 0 ? `old redis   ${pc.green('nobody talks to it any more')}` : `old redis   ${pc.yellow(`${left.length} still connected`)}:`)
+    for (const one of left.slice(0, 20))
+      lines.push(`            ${one.address.padEnd(22)} ${(one.name === '' ? '-' : one.name).padEnd(20)} ${one.command.padEnd(12)} idle ${one.idleS} s`)
+    if (left.length > 20) lines.push(`            and ${left.length - 20} more`)
+  }
+  return `${lines.join('\n')}\n`
+}
+
+function wayBackWords({ stage, wayBack }: MoveStatus['move']): string {
+  if (stage === 'done') return 'none: the move is final'
+  if (stage !== 'moved')
+    return wayBack === 'replica'
+      ? 'after the cut-over the source follows the group until commit'
+      : 'after the cut-over the source keeps what it had, and nothing of what is written then: it could not read the format of the group'
+  return wayBack === 'replica'
+    ? 'the source follows the group: holdfast migrate rollback loses nothing'
+    : 'the source keeps what it had at the cut-over, and nothing of what was written since'
+}

@@ -1,0 +1,173 @@
+/**
+ * What an operator asks of a move: start, arm, cut over, roll back, commit, abort. Each is taken up or refused with the reason, and asked
+ * twice it is done once. PURE. Only the member that holds the group answers.
+ */
+import type { Event } from '../model/action.ts'
+import { isUnderWay, type Move, type MoveOrder } from '../model/move.ts'
+import { tickMs } from '../model/policy.ts'
+import { maxLineage, type State } from '../model/state.ts'
+import { whyUnreadable } from './copies.ts'
+import { answerRequest, holdStill, type Context, type Draft } from './draft.ts'
+import { mergeLineage } from './position.ts'
+import { beginCutOver, whyNotNow } from './cut-over.ts'
+import { historyOf, nameOf, nextMoveEpoch, receivingEntry, withStage } from './moving.ts'
+import { beginRollback } from './way-back.ts'
+
+export function answerMove(ctx: Context): Draft {
+  const order = ctx.view.request?.move
+  if (order === undefined) return refuse(ctx, 'it does not say what is asked')
+  if (order.verb === 'start') return start(ctx, order)
+  const { move } = ctx.state
+  if (move === null) return refuse(ctx, 'nothing is being moved to this group: holdfast migrate start')
+  switch (order.verb) {
+    case 'verified':
+      return note(ctx, move, { verified: { atWallMs: ctx.view.nowWallMs, keys: order.keys } }, `${order.keys} keys were compared, and none differs`)
+    case 'arm':
+      return arm(ctx, move, order)
+    case 'cutover':
+      return cutOver(ctx, move, order.unverified)
+    case 'rollback':
+      if (move.stage === 'sync') return say(ctx, true, 'the source serves: there is nothing to roll back')
+      return move.stage === 'moved' ? beginRollback(ctx, move) : refuse(ctx, `the move is ${move.stage}`)
+    case 'commit':
+      return commit(ctx, move)
+    case 'abort':
+      return abort(ctx, move)
+  }
+}
+
+function start(ctx: Context, order: Extract<MoveOrder, { verb: 'start' }>): Draft {
+  const { state, view, policy } = ctx
+  const own = view.redis.facts
+  const { seen, source } = order
+  const again = state.move
+  const anew = order.overwrite !== null && order.overwrite === own?.runId
+  if (isUnderWay(again) && again.stage !== 'sync') return refuse(ctx, `a move is under way already (${again.stage}): end it first`)
+  if (isUnderWay(again) && again.source.host === source.host && again.source.port === source.port && !anew)
+    return say(ctx, true, `${nameOf(source)} is being moved here already`)
+  if (isUnderWay(again) && !anew) return refuse(ctx, `${nameOf(again.source)} is being moved here: holdfast migrate abort ${state.group} first`)
+  if (policy.sentinel !== null)
+    return refuse(ctx, 'Sentinels would take the group for down while it follows another redis: set it up with mode: vip, move, and change the mode then')
+  if (own === null || own.replid === '') return refuse(ctx, 'the redis of this host does not answer')
+  if (seen.role !== 'primary') return refuse(ctx, `${nameOf(source)} is a replica: start from its primary`)
+  const unreadable = whyUnreadable(own, seen)
+  // It would be emptied, and try again for ever.
+  if (unreadable !== null) return refuse(ctx, unreadable)
+  if (policy.members.some((m) => m.ip === source.host && m.port === source.port)) return refuse(ctx, `${nameOf(source)} is a member of this group`)
+  const received = state.phase === 'receiving' && again?.source.host === source.host && again.source.port === source.port
+  if (own.keys > 0 && !anew && !received)
+    return refuse(ctx, `this group has ${own.keys} keys, which the sync would give up: --overwrite ${own.runId} if they may go (a copy is kept)`)
+  const epoch = nextMoveEpoch(state)
+  const text = `${nameOf(source)} is being moved to ${state.group}`
+  if (view.request?.dryRun === true) return say(ctx, true, `would begin: ${text}, ${state.host} follows it, the others follow ${state.host}`)
+  const move: Move = {
+    id: view.request?.id ?? '',
+    source,
+    runId: seen.runId,
+    replid: historyOf(seen),
+    epoch,
+    rev: 1,
+    stage: 'sync',
+    stageMs: view.nowMs,
+    stageWallMs: view.nowWallMs,
+    startedWallMs: view.nowWallMs,
+    synced: false,
+    asked: null,
+    verified: null,
+    armed: null,
+    heldFromMs: null,
+    equalOffset: null,
+    wayBack: whyUnreadable(seen, own) === null ? 'replica' : 'copy',
+    settled: true,
+    settlingMs: null,
+    heldMs: null,
+    last: text,
+  }
+  const entry = receivingEntry(state, epoch, seen, view.nowWallMs, text)
+  const next: State = {
+    ...state,
+    phase: 'receiving',
+    epoch,
+    holder: state.host,
+    lineage: mergeLineage(state.lineage, [entry], state.host, maxLineage),
+    servingRunId: null,
+    claim: null,
+    gone: null,
+    detached: null,
+    writesHeldSinceMs: null,
+    vote: { epoch, to: state.host, atMs: view.nowMs },
+    refusedEpoch: null,
+    move,
+  }
+  const event: Event = { kind: 'move', epoch, text, data: { source: nameOf(source), to: state.host } }
+  return {
+    ...holdStill(ctx, text, 0),
+    next: answerRequest(next, ctx, true, `${text}: ${state.host} follows it`),
+    // Whoever was connected here must not go on writing to what is about to be given up.
+    actions: own.role === 'primary' ? [{ kind: 'soft-fence' }, { kind: 'kill-clients' }] : [],
+    events: [event],
+    vip: false,
+  }
+}
+
+function arm(ctx: Context, move: Move, { armed, unverified }: Extract<MoveOrder, { verb: 'arm' }>): Draft {
+  if (move.stage !== 'sync') return refuse(ctx, `the move is ${move.stage}: there is no cut-over to postpone`)
+  if (armed === null) return note(ctx, move, { armed }, move.armed === null ? 'no cut-over was postponed' : 'the postponed cut-over is called off')
+  const unproven = whyUnproven(move, unverified)
+  if (unproven !== null) return refuse(ctx, unproven)
+  const when = armed.onFile ? 'when the go-ahead file is there' : `from ${new Date(armed.fromWallMs ?? 0).toISOString()} on`
+  const until = armed.untilWallMs === null ? '' : `, and not after ${new Date(armed.untilWallMs).toISOString()}`
+  return note(ctx, move, { armed }, `the cut-over is postponed: it is done ${when}${until}`)
+}
+
+function cutOver(ctx: Context, move: Move, unverified: boolean): Draft {
+  if (move.stage === 'moved') return say(ctx, true, `it was moved already: ${move.last}`)
+  if (move.stage !== 'sync') return refuse(ctx, `the move is ${move.stage}`)
+  const why = whyUnproven(move, unverified) ?? whyNotNow(ctx, ctx.view.source)
+  if (why !== null) return refuse(ctx, why)
+  if (ctx.view.request?.dryRun === true) return say(ctx, true, 'the cut-over could be done now')
+  return beginCutOver(ctx, move, ctx.view.request?.id ?? null)
+}
+
+function whyUnproven(move: Move, unverified: boolean): string | null {
+  return move.verified !== null || unverified ? null : 'what was received has not been compared with the source yet: holdfast migrate verify, or --unverified'
+}
+
+/** Final: the source is no way back any more. Its data stay where they are, and it goes on refusing writes. */
+function commit(ctx: Context, move: Move): Draft {
+  if (move.stage === 'done') return say(ctx, true, 'it was committed already')
+  if (move.stage !== 'moved') return refuse(ctx, `the move is ${move.stage}: it is committed after the cut-over`)
+  const last = `the move is final; ${nameOf(move.source)} refuses writes, keeps its data and may be stopped`
+  const draft = note(ctx, move, { stage: 'done' }, last)
+  return {
+    ...draft,
+    actions: [
+      { kind: 'source', order: { do: 'settle' } },
+      { kind: 'source', order: { do: 'demote' } },
+    ],
+  }
+}
+
+function abort(ctx: Context, move: Move): Draft {
+  if (move.stage === 'aborted') return say(ctx, true, 'it was called off already')
+  if (move.stage !== 'sync')
+    return refuse(ctx, move.stage === 'moved' ? `it was moved: roll it back first (holdfast migrate rollback ${ctx.state.group})` : `the move is ${move.stage}`)
+  const last = `the move was called off; ${nameOf(move.source)} serves as before, and ${ctx.state.host} follows it no more`
+  const draft = note(ctx, move, { stage: 'aborted', armed: null }, last)
+  return { ...draft, actions: [{ kind: 'source', order: { do: 'release' } }, { kind: 'source', order: { do: 'settle' } }, { kind: 'soft-fence' }] }
+}
+
+function note(ctx: Context, move: Move, change: Partial<Move>, last: string): Draft {
+  if (ctx.view.request?.dryRun === true) return say(ctx, true, `would be: ${last}`)
+  const next = withStage(ctx.state, move, ctx.view, { ...change, last })
+  const event: Event = { kind: 'move', epoch: ctx.state.epoch, text: last }
+  return { ...holdStill(ctx, last, 0), next: answerRequest(next, ctx, true, last), events: [event] }
+}
+
+function say(ctx: Context, ok: boolean, message: string): Draft {
+  return { ...holdStill(ctx, message, tickMs), next: answerRequest(ctx.state, ctx, ok, message) }
+}
+
+function refuse(ctx: Context, why: string): Draft {
+  return say(ctx, false, why)
+}

@@ -1,0 +1,90 @@
+/** What both directions of a move have in common: words, deadlines, the entry in the lineage. PURE. */
+import type { Move, SourceAt } from '../model/move.ts'
+import { lonelyWaitMs } from '../model/policy.ts'
+import type { LineageEntry, State } from '../model/state.ts'
+import type { RedisFacts, SourceProbe } from '../model/view.ts'
+import type { Context } from './draft.ts'
+import { heard, peerOf, redisAnswers } from './situation.ts'
+
+/** Further behind than this, writes would have to be held for long. */
+export const maxLagBytes = 1_048_576
+/** A hold outlives its deadline a little, so that no write comes through before the roll-back is decided. */
+export const holdMarginMs = 500
+/** How long a redis that was told to step down or to serve may take to be seen so. */
+export const seenWithinMs = 3000
+export const pollMs = 2
+
+/** Before 4.0 a primary has no replication id: its run id stands for it in PSYNC. */
+export function historyOf(facts: RedisFacts): string {
+  return facts.replid === '' ? facts.runId : facts.replid
+}
+
+/** Claims an epoch for a history that began elsewhere: what members had before continues nothing of it. */
+export function receivingEntry(state: State, epoch: number, seen: RedisFacts, atWallMs: number, why: string): LineageEntry {
+  const shared = state.lineage.some((e) => e.replid !== '' && (e.replid === seen.replid2 || e.replid === seen.replid))
+  const forked = shared && seen.secondOffset > 0
+  return {
+    epoch,
+    replid: historyOf(seen),
+    startOffset: forked ? seen.secondOffset : seen.offset + 1,
+    holder: state.host,
+    source: 'migration',
+    why,
+    atWallMs,
+    accepted: true,
+    ...(forked ? { from: seen.replid2 } : { continues: { epoch: 0, offset: 0, atLeast: 0 } }),
+  }
+}
+
+/** Above every epoch and every vote that was told. */
+export function nextMoveEpoch(state: State): number {
+  return Math.max(state.epoch, state.vote?.epoch ?? 0, ...state.votesHeard.map((v) => v.epoch)) + 1
+}
+
+export function withStage(state: State, move: Move, view: Context['view'], change: Partial<Move>): State {
+  const at = change.stage === undefined || change.stage === move.stage ? {} : { stageMs: view.nowMs, stageWallMs: view.nowWallMs }
+  return { ...state, move: { ...move, ...at, ...change, epoch: state.epoch, rev: move.rev + 1 } }
+}
+
+export function nameOf({ host, port }: SourceAt): string {
+  return `${host}:${port}`
+}
+
+export function isFencedByUs(facts: RedisFacts): boolean {
+  return facts.upstream?.host === '127.0.0.1' && facts.upstream.port === 1
+}
+
+/** Deadlines are of the monotonic clock of this agent's life; after its restart none of it can be trusted. */
+export function wasRestarted({ view }: Context, move: Move): boolean {
+  return move.stageMs > view.nowMs || view.agentUptimeMs < view.nowMs - move.stageMs
+}
+
+/** The source was asked after this stage began, and has answered. */
+export function isSeen({ view }: Context, move: Move, source: SourceProbe): boolean {
+  return source.facts !== null && source.trouble === null && source.factsAgeMs < view.nowMs - move.stageMs
+}
+
+/** The redis of this host likewise. */
+export function isOwnSeen({ view, situation }: Context, move: Move): boolean {
+  return situation.redis !== 'dead' && situation.redis !== 'loading' && redisAnswers(view) && view.redis.factsAgeMs < view.nowMs - move.stageMs
+}
+
+/** What is to be done after a turn was done in the cycle before this one, by this life of the agent, and nothing of it failed. */
+export function isSettled({ state, view }: Context, move: Move): boolean {
+  const { settlingMs } = move
+  if (settlingMs === null || move.epoch !== state.epoch || !view.actedAll) return false
+  return settlingMs <= view.nowMs && view.agentUptimeMs >= view.nowMs - settlingMs
+}
+
+/** What has failed is to be done again, whatever comes in between: only the cycle after it knows that it has. */
+export function withoutFailed(ctx: Context): Context {
+  const { state, view } = ctx
+  const { move } = state
+  if (move === null || move.settled || move.settlingMs === null || view.actedAll) return ctx
+  return { ...ctx, state: withStage(state, move, view, { settlingMs: null }) }
+}
+
+/** Who has just started may have been away for long: an operator may have had another member serve. It listens before it makes anybody a primary. */
+export function mustListen({ state, view, policy }: Context): boolean {
+  return view.agentUptimeMs < lonelyWaitMs && policy.members.some((m) => m.host !== state.host && heard(peerOf(view, m.host)) === null)
+}

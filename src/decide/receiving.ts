@@ -1,0 +1,191 @@
+/**
+ * A move, from its start to the cut-over, as the group's holder sees to it: its redis follows the source, which has the clients, and
+ * everybody else follows the holder. NOBODY ELSE of the group acts meanwhile: without the holder the source simply goes on serving. PURE.
+ * What an operator asks is in move-orders.ts, the cut-over in cut-over.ts, what comes after it in way-back.ts.
+ */
+import type { Action, Event } from '../model/action.ts'
+import { isReceiving, type Move } from '../model/move.ts'
+import { busyTickMs, tickMs } from '../model/policy.ts'
+import { maxLineage, type State } from '../model/state.ts'
+import type { RedisFacts, SourceProbe } from '../model/view.ts'
+import { beginCutOver, measure, promoteOnce, whyNotNow } from './cut-over.ts'
+import { holdStill, type Context, type Draft } from './draft.ts'
+import { keeping } from './following.ts'
+import { answerMove } from './move-orders.ts'
+import { historyOf, isFencedByUs, isSettled, mustListen, nameOf, withoutFailed, withStage } from './moving.ts'
+import { mergeLineage, positionOf } from './position.ts'
+import { redisAnswers } from './situation.ts'
+import { startRedis } from './starting.ts'
+import { continueBack, sendBack } from './way-back.ts'
+
+/** What is older was seen before something was changed there. */
+const staleMs = 3000
+
+export function receive(seen: Context): Draft {
+  const ctx = withoutFailed(seen)
+  const { state, view } = ctx
+  const { move } = state
+  // Learned of a move that has gone on without this member: it holds nothing any more.
+  if (move === null || !isReceiving(move)) return { ...holdStill(ctx, 'no move is under way', 0), next: { ...state, phase: 'fenced' } }
+  if (view.request?.kind === 'move') return answerMove(ctx)
+  const { source } = view
+  if (move.stage === 'aborted') return standStill(ctx, source)
+  if (source === undefined) return holdStill(ctx, `the redis at ${nameOf(move.source)} is about to be asked`, busyTickMs)
+  if (move.stage === 'hold') return measure(ctx, move, source)
+  if (move.stage === 'fence') return promoteOnce(ctx, move, source)
+  if (move.stage === 'back-fence' || move.stage === 'back-give') return continueBack(ctx, move, source)
+  return followSource(ctx, move, source)
+}
+
+/** Neither does it follow the source any more, nor is it a primary: the operator has called the move off. */
+function standStill(ctx: Context, source: SourceProbe | undefined): Draft {
+  const { facts } = ctx.view.redis
+  const free = facts !== null && (facts.role === 'primary' || facts.upstream?.port !== 1)
+  const text = `the move was called off; this group stands still with what it has received. Begin anew (holdfast migrate start), or have it serve that: holdfast failover ${ctx.state.group} --to ${ctx.state.host} --force`
+  const fence: readonly Action[] = free && redisAnswers(ctx.view) ? [{ kind: 'soft-fence' }] : []
+  const owed = source !== undefined && source.trouble === null && (source.held || source.raised)
+  const giveBack: readonly Action[] = owed
+    ? [
+        { kind: 'source', order: { do: 'release' } },
+        { kind: 'source', order: { do: 'settle' } },
+      ]
+    : []
+  return { ...holdStill(ctx, text, tickMs), actions: [...fence, ...giveBack] }
+}
+
+function followSource(ctx: Context, move: Move, source: SourceProbe): Draft {
+  const { state, view } = ctx
+  const own = view.redis.facts
+  const at = nameOf(move.source)
+  // What an attempt has left behind at the source is not to wait for the redis of this host.
+  const left = mustListen(ctx) ? null : leftBehind(ctx, move, source)
+  if (left !== null) return left
+  const home = sendHome(ctx, move, source)
+  if (home !== null) return home
+  if (ctx.situation.redis === 'dead') return startRedis(ctx)
+  if (own === null || !redisAnswers(view) || own.loading) return holdStill(ctx, `its redis does not answer; ${at} serves`, busyTickMs)
+  const attached = own.role === 'replica' && own.upstream?.host === move.source.host && own.upstream.port === move.source.port
+  if (source.facts === null || source.trouble !== null) {
+    // Redis would follow by itself whoever answers there next, also one that was restarted empty (INV-1).
+    const lets: readonly Action[] = attached && !own.syncing && move.synced ? [{ kind: 'soft-fence' }] : []
+    return {
+      ...holdStill(ctx, `${at} cannot be asked (${source.trouble ?? 'not yet'}); what answers there next is looked at before it is followed`, tickMs / 4),
+      actions: lets,
+    }
+  }
+  const seen = source.facts
+  if (source.factsAgeMs > staleMs) return holdStill(ctx, `${at} serves; it is asked anew`, busyTickMs)
+  if (seen.role === 'replica')
+    return refuse(
+      ctx,
+      attached,
+      `${at} has become a replica of ${seen.upstream === null ? 'another' : nameOf(seen.upstream)}: it is not followed; start the move from its primary`,
+    )
+  const other = whyAnother(state, move, own, seen)
+  if (other !== null) return refuse(ctx, attached, `INV-1: ${at} ${other}`)
+  const known = learnHistory(ctx, move, own, seen)
+  if (attached)
+    return {
+      ...holdStill({ ...ctx, state: known }, followsInWords(own, seen, at), own.linkUp ? tickMs : tickMs / 2),
+      ...withArmed({ ...ctx, state: known }, source),
+    }
+  const position = positionOf(own, state.lineage)
+  const ours = position.kind === 'known' && position.divergedBytes === 0
+  const keep = own.keys === 0 || ours ? [] : keeping(ctx, own, position)
+  const follow: Action = { kind: 'follow-source', ...move.source }
+  const event: Event = { kind: 'move', epoch: state.epoch, text: `${state.host} follows ${at}`, data: { source: at } }
+  return { ...holdStill(ctx, `${at} serves; this redis is to follow it`, busyTickMs), next: known, actions: [...keep, follow], events: [event] }
+}
+
+/** After a way back: whoever is still connected here finds the source again. null: it was done. */
+function sendHome(ctx: Context, move: Move, source: SourceProbe): Draft | null {
+  const { state, view } = ctx
+  const { facts } = source
+  if (move.settled || facts === null || source.trouble !== null || source.factsAgeMs > staleMs || facts.role !== 'primary') return null
+  const text = `${nameOf(move.source)} serves again: its clients are sent there`
+  if (isSettled(ctx, move)) return { ...holdStill(ctx, text, 0), next: withStage(state, move, view, { settled: true }) }
+  return { ...holdStill(ctx, text, 0), next: withStage(state, move, view, { settlingMs: view.nowMs }), actions: sendBack(ctx), vip: false }
+}
+
+/** null: nothing of a cut-over that was given up is left at the source. */
+function leftBehind(ctx: Context, move: Move, source: SourceProbe): Draft | null {
+  const { facts } = source
+  const at = nameOf(move.source)
+  if (facts === null || source.trouble !== null || source.factsAgeMs > staleMs) return null
+  // Its own file may still make it a replica of the group: it was killed in the moment in which it had begun to serve again.
+  const ofGroup = ctx.policy.members.some((m) => m.ip === facts.upstream?.host && m.port === facts.upstream.port)
+  if (facts.role === 'replica' && (isFencedByUs(facts) || ofGroup)) {
+    const keys = ctx.view.redis.facts?.keys ?? 0
+    if (facts.runId !== move.runId && facts.keys < keys)
+      return refuse(
+        ctx,
+        false,
+        `INV-1: ${at} was restarted with fewer keys than there were, and nobody serves: have the group serve what it has (holdfast failover ${ctx.state.group} --to ${ctx.state.host} --force), or that redis (REPLICAOF NO ONE there)`,
+      )
+    const text = `${at} is a replica ${ofGroup ? 'of this group' : 'of nobody'} by our hand: it is made a primary again`
+    return {
+      ...holdStill(ctx, text, busyTickMs),
+      actions: [
+        { kind: 'source', order: { do: 'promote' } },
+        { kind: 'source', order: { do: 'release' } },
+      ],
+    }
+  }
+  if (source.held) return { ...holdStill(ctx, `writes at ${at} are let through again`, busyTickMs), actions: [{ kind: 'source', order: { do: 'release' } }] }
+  return null
+}
+
+function refuse(ctx: Context, attached: boolean, why: string): Draft {
+  const { state, view } = ctx
+  const alarm: Event = { kind: 'alarm', epoch: state.epoch, text: why }
+  // Where the operator looks who wonders why nothing goes on.
+  const next = state.move === null || state.move.last === why ? state : withStage(state, state.move, view, { last: why })
+  return { ...holdStill(ctx, why, tickMs), next, actions: attached ? [{ kind: 'soft-fence' }] : [], events: [alarm] }
+}
+
+/**
+ * Another process than the one that was followed, with a history that does not go on with what was received: it was started from an older
+ * disk, or empty. Its clients are served by it, and the copies here have what it has lost.
+ */
+function whyAnother({ group, host }: State, move: Move, own: RedisFacts, seen: RedisFacts): string | null {
+  if (!move.synced || seen.runId === move.runId || own.keys === 0) return null
+  if (historyOf(seen) === own.replid && seen.offset >= own.offset) return null
+  if (seen.replid2 === own.replid && seen.secondOffset > own.offset) return null
+  return `was restarted with another history; what was received before is not given up to it. Follow it nevertheless (holdfast migrate start … --overwrite ${own.runId}; a copy is kept), or have the group serve what it has (holdfast failover ${group} --to ${host} --force)`
+}
+
+/** The history of this epoch is the source's; it may take a new id while it is followed. */
+function learnHistory(ctx: Context, move: Move, own: RedisFacts, seen: RedisFacts): State {
+  const { state, view } = ctx
+  const synced = own.linkUp && !own.syncing && own.replid === historyOf(seen)
+  const head = state.lineage.at(-1)
+  const lineage =
+    synced && head !== undefined && head.epoch === state.epoch && head.replid !== own.replid
+      ? mergeLineage(state.lineage, [{ ...head, replid: own.replid }], state.host, maxLineage)
+      : state.lineage
+  const learned = synced && (!move.synced || move.runId !== seen.runId || move.replid !== own.replid)
+  const noted: State = lineage === state.lineage ? state : { ...state, lineage }
+  return learned ? withStage(noted, move, view, { synced: true, runId: seen.runId, replid: own.replid }) : noted
+}
+
+function followsInWords(own: RedisFacts, seen: RedisFacts, at: string): string {
+  if (own.linkUp) return `${at} serves; this redis follows it and is ${Math.max(0, seen.offset - own.offset)} bytes behind`
+  const progress = own.progress === null ? '' : ` (${Math.round(own.progress * 100)} %)`
+  return `${at} serves; this redis ${own.syncing || own.loading ? `fetches its data${progress}` : 'connects to it'}`
+}
+
+/** A cut-over that was postponed, and what it waits for. */
+function withArmed(ctx: Context, source: SourceProbe): Partial<Draft> {
+  const { state, view } = ctx
+  const { move } = state
+  const armed = move?.armed ?? null
+  if (move === null || armed === null) return { next: state }
+  if (armed.untilWallMs !== null && view.nowWallMs > armed.untilWallMs) {
+    const last = 'the time for the postponed cut-over is over: it was not done, and nothing was changed'
+    return { next: withStage(state, move, view, { armed: null, last }), events: [{ kind: 'rolled-back', epoch: state.epoch, text: last }] }
+  }
+  const due = armed.onFile ? source.goAhead : armed.fromWallMs !== null && view.nowWallMs >= armed.fromWallMs
+  if (!due) return { next: state }
+  const waits = whyNotNow(ctx, source)
+  return waits === null ? beginCutOver(ctx, move, null) : { next: state, because: `the cut-over is due and waits: ${waits}` }
+}

@@ -1,0 +1,252 @@
+/**
+ * A move after its cut-over, until it is final: the source is kept as the way back, and nothing there may float back by itself. The way back
+ * itself is the cut-over the other way round: hold the writes here → offsets equal → this redis is a replica of nobody → the source is made
+ * a primary, and SEEN to be one → the group follows it again. PURE.
+ */
+import type { Action, Event } from '../model/action.ts'
+import type { Move } from '../model/move.ts'
+import { busyTickMs, tickMs } from '../model/policy.ts'
+import { maxLineage } from '../model/state.ts'
+import type { SourceProbe } from '../model/view.ts'
+import { answerId, answerRequest, claimEpoch, holdStill, type Context, type Draft } from './draft.ts'
+import { memberOf } from './fitness.ts'
+import { mergeLineage } from './position.ts'
+import {
+  historyOf,
+  holdMarginMs,
+  isOwnSeen,
+  isSeen,
+  mustListen,
+  isSettled,
+  maxLagBytes,
+  nameOf,
+  nextMoveEpoch,
+  pollMs,
+  receivingEntry,
+  seenWithinMs,
+  withoutFailed,
+  wasRestarted,
+  withStage,
+} from './moving.ts'
+import { redisAnswers } from './situation.ts'
+import { startRedis } from './starting.ts'
+
+/** What is older was seen before something was changed there. */
+const staleMs = 3000
+
+/** Of a primary, in each cycle while a move is not final. */
+export function withWayBack(ctx: Context, draft: Draft): Draft {
+  const { state, view } = ctx
+  const { move } = draft.next
+  // What this cycle has begun is looked after in the next one: its own actions come first.
+  if (
+    move === null ||
+    move.stage !== state.move?.stage ||
+    draft.next.phase !== 'primary' ||
+    state.phase !== 'primary' ||
+    (move.stage !== 'moved' && move.stage !== 'back-hold')
+  )
+    return draft
+  const { source } = view
+  // What the response has answered stays answered.
+  if (move.stage === 'back-hold') return measureBack({ ...ctx, state: draft.next }, move, source)
+  if (source === undefined || source.facts === null || source.trouble !== null || source.factsAgeMs > staleMs || draft.actions.length > 0) return draft
+  const { move: known } = withoutFailed({ ...ctx, state: draft.next }).state
+  return keepSource(ctx, known ?? move, source, draft)
+}
+
+/** The source is where it belongs: it refuses writes, and follows whoever serves, where it can. */
+function keepSource(ctx: Context, move: Move, source: SourceProbe, draft: Draft): Draft {
+  const { state, view, policy } = ctx
+  const seen = source.facts
+  const self = memberOf(policy, state.host)
+  if (seen === null || self === undefined) return draft
+  const at = nameOf(move.source)
+  if (seen.role === 'primary') {
+    const text = `${at} had become a primary again: it is made a replica of nobody. What was written to it meanwhile stays there and nowhere else`
+    const alarm: Event = { kind: 'alarm', epoch: state.epoch, text }
+    const next = withStage(draft.next, move, view, { wayBack: 'copy', runId: seen.runId, last: text })
+    return {
+      ...draft,
+      next,
+      actions: [
+        { kind: 'source', order: { do: 'demote' } },
+        { kind: 'source', order: { do: 'kill-clients' } },
+      ],
+      events: [...draft.events, alarm],
+    }
+  }
+  // Restarted as a replica, it fetches what it lacks.
+  if (seen.runId !== move.runId) return { ...draft, next: withStage(draft.next, move, view, { runId: seen.runId }) }
+  if (!move.settled) {
+    // The address first: who asks for it then is led here, and what it still sends to the old host is answered with RST here. Let go of there before, it
+    // would go to nobody, and TCP sends again after 200 ms, or a second.
+    if (view.keepalived !== null && !view.keepalived.vipHere && view.nowWallMs - move.stageWallMs < seenWithinMs) return { ...draft, wakeInMs: busyTickMs }
+    const follow: readonly Action[] = move.wayBack === 'replica' ? [{ kind: 'source', order: { do: 'follow', host: self.ip, port: self.port } }] : []
+    if (isSettled(ctx, move) && !source.raised) return { ...draft, next: withStage(draft.next, move, view, { settled: true }) }
+    const next = withStage(draft.next, move, view, { settlingMs: view.nowMs })
+    const actions: readonly Action[] = [
+      { kind: 'call-hook', to: 'group' },
+      { kind: 'source', order: { do: 'kill-clients' } },
+      ...follow,
+      { kind: 'source', order: { do: 'settle' } },
+    ]
+    return { ...draft, next, actions }
+  }
+  const follows = seen.upstream?.host === self.ip && seen.upstream.port === self.port
+  if (move.wayBack === 'copy' || follows || view.nowWallMs - move.stageWallMs < tickMs) return draft
+  return { ...draft, actions: [{ kind: 'source', order: { do: 'follow', host: self.ip, port: self.port } }] }
+}
+
+/** null: the source has all that is here, as far as can be known before the writes are held. */
+function whyNoWayBack(ctx: Context, move: Move): string | null {
+  const { state, view, policy } = ctx
+  const at = nameOf(move.source)
+  const own = view.redis.facts
+  const seen = view.source?.facts ?? null
+  const self = memberOf(policy, state.host)
+  if (move.wayBack === 'copy')
+    return `${at} keeps what it had at the cut-over and nothing of what was written since. To go back to that and lose the rest: stop the clients, then REPLICAOF NO ONE there`
+  if (own === null || !redisAnswers(view)) return 'the redis of this host does not answer'
+  if (seen === null || view.source?.trouble != null) return `${at} does not answer${view.source?.trouble == null ? '' : `: ${view.source.trouble}`}`
+  if (seen.role !== 'replica' || self === undefined || seen.upstream?.host !== self.ip || seen.upstream.port !== self.port)
+    return `${at} does not follow ${state.host} yet`
+  if (!seen.linkUp || seen.syncing || seen.loading) return `the link of ${at} is not up`
+  const lag = own.offset - seen.offset
+  return lag > maxLagBytes ? `${at} is ${lag} bytes behind` : null
+}
+
+export function beginRollback(ctx: Context, move: Move): Draft {
+  const { state, view, policy } = ctx
+  const why = whyNoWayBack(ctx, move)
+  if (why !== null) return { ...holdStill(ctx, why, tickMs), next: answerRequest(state, ctx, false, why) }
+  if (view.request?.dryRun === true)
+    return { ...holdStill(ctx, 'dry run', tickMs), next: answerRequest(state, ctx, true, `${nameOf(move.source)} could serve again now`) }
+  const text = `writes are held to go back to ${nameOf(move.source)}`
+  const forMs = policy.maxPauseMs + holdMarginMs
+  return {
+    ...holdStill(ctx, text, 0),
+    next: withStage(state, move, view, { stage: 'back-hold', asked: view.request?.id ?? null, heldFromMs: view.nowMs, last: text }),
+    actions: [
+      { kind: 'refuse-connections', forMs },
+      { kind: 'pause-writes', forMs },
+    ],
+    events: [{ kind: 'move', epoch: state.epoch, text }],
+  }
+}
+
+function measureBack(ctx: Context, move: Move, source: SourceProbe | undefined): Draft {
+  const { state, view, policy } = ctx
+  const own = view.redis.facts
+  if (wasRestarted(ctx, move)) return stay(ctx, move, 'the agent was restarted in the middle')
+  if (!view.actedAll) return stay(ctx, move, 'writes could not be held')
+  if (view.nowMs - move.stageMs > policy.maxPauseMs) return stay(ctx, move, `${nameOf(move.source)} did not catch up within max_pause_ms`)
+  if (source === undefined || source.trouble !== null) return stay(ctx, move, `${nameOf(move.source)} cannot be asked`)
+  const seen = source.facts
+  if (own === null || seen === null || !isSeen(ctx, move, source) || !isOwnSeen(ctx, move))
+    return holdStill(ctx, 'writes are held; both are asked for their offsets', pollMs)
+  if (!seen.linkUp || seen.runId !== move.runId) return stay(ctx, move, `the link of ${nameOf(move.source)} was lost`)
+  if (seen.offset !== own.offset) return holdStill(ctx, `writes are held; waits until ${nameOf(move.source)} has offset ${own.offset}`, pollMs)
+  if (own.keys !== seen.keys) return stay(ctx, move, `at equal offsets ${nameOf(move.source)} counts ${seen.keys} keys and this redis ${own.keys}`)
+  const text = `both have offset ${own.offset}: this redis refuses writes, ${nameOf(move.source)} is to serve`
+  return {
+    ...holdStill(ctx, text, 0),
+    next: { ...withStage(state, move, view, { stage: 'back-fence', equalOffset: own.offset, last: text }), phase: 'receiving', servingRunId: null },
+    actions: [{ kind: 'soft-fence' }],
+    events: [{ kind: 'fenced', epoch: state.epoch, text, data: { from: state.host, to: nameOf(move.source), offset: own.offset } }],
+  }
+}
+
+function stay(ctx: Context, move: Move, why: string): Draft {
+  const { state, view } = ctx
+  const last = `the way back was given up, ${state.host} goes on serving: ${why}`
+  const next = withStage(state, move, view, { stage: 'moved', asked: null, heldFromMs: null, last })
+  return {
+    ...holdStill(ctx, last, 0),
+    next: move.asked === null ? next : answerId(next, move.asked, false, last),
+    actions: [{ kind: 'resume-writes' }, { kind: 'accept-connections' }],
+    events: [{ kind: 'rolled-back', epoch: state.epoch, text: last }],
+  }
+}
+
+/** This redis refuses writes. Until the source was told to serve, this one may take it back; afterwards only what is seen there counts. */
+export function continueBack(ctx: Context, move: Move, source: SourceProbe): Draft {
+  const { state, view, policy } = ctx
+  const own = view.redis.facts
+  const seen = source.facts
+  const at = nameOf(move.source)
+  const late = wasRestarted(ctx, move) || view.nowMs - move.stageMs > seenWithinMs
+  const ownSeen = own !== null && isOwnSeen(ctx, move)
+  if (mustListen(ctx)) return holdStill(ctx, 'this agent has only just started: another may have been made to serve meanwhile', busyTickMs)
+  if (ownSeen && own.role === 'primary') return { ...holdStill(ctx, 'this redis is to refuse writes first', pollMs), actions: [{ kind: 'soft-fence' }] }
+  if (seen === null || !isSeen(ctx, move, source)) {
+    if (move.stage === 'back-fence' && late && ownSeen) return takeBack(ctx, move, `${at} does not answer`)
+    const text = `${at} was told to serve and is not seen to; nobody else does`
+    return { ...holdStill(ctx, text, late ? busyTickMs : pollMs), events: late ? [{ kind: 'alarm', epoch: state.epoch, text }] : [] }
+  }
+  if (move.stage === 'back-fence') {
+    // What was held cannot have changed it; an offset of its own says the same, if it lives.
+    const heldMs = move.heldFromMs === null || wasRestarted(ctx, move) ? Number.POSITIVE_INFINITY : view.nowMs - move.heldFromMs
+    const equal = seen.role === 'replica' && seen.runId === move.runId && seen.offset === move.equalOffset
+    if (!ownSeen && !(equal && heldMs < policy.maxPauseMs)) return redisOfOwn(ctx)
+    if (!equal || (ownSeen && seen.offset !== own.offset))
+      return takeBack(ctx, move, `${at} has offset ${seen.offset} and ${own?.offset ?? '?'} is here, or it was restarted`)
+    const next = withStage(state, move, view, { stage: 'back-give' })
+    return { ...holdStill(ctx, `${at} is told to serve`, 0), next, actions: [{ kind: 'source', order: { do: 'promote' } }] }
+  }
+  if (seen.role === 'replica') return { ...holdStill(ctx, `${at} is told to serve`, pollMs), actions: [{ kind: 'source', order: { do: 'promote' } }] }
+  const epoch = nextMoveEpoch(state)
+  const heldMs = move.heldFromMs === null || wasRestarted(ctx, move) ? null : Math.round(view.nowMs - move.heldFromMs)
+  const last = `rolled back: ${at} serves again${heldMs === null ? '' : `; writes were held for ${heldMs} ms`}, and this group follows it`
+  const lineage = mergeLineage(state.lineage, [receivingEntry(state, epoch, seen, view.nowWallMs, last)], state.host, maxLineage)
+  const claimed = { ...state, epoch, lineage, vote: { epoch, to: state.host, atMs: view.nowMs } }
+  const next = withStage(claimed, move, view, {
+    stage: 'sync',
+    asked: null,
+    heldFromMs: null,
+    heldMs,
+    verified: null,
+    replid: historyOf(seen),
+    settled: false,
+    settlingMs: view.nowMs,
+    last,
+  })
+  return {
+    ...holdStill(ctx, last, 0),
+    next: move.asked === null ? next : answerId(next, move.asked, true, last),
+    actions: sendBack(ctx),
+    events: [{ kind: 'rolled-back', epoch, text: last, data: { heldMs } }],
+    vip: false,
+  }
+}
+
+function redisOfOwn(ctx: Context): Draft {
+  return ctx.situation.redis === 'dead' ? startRedis(ctx) : holdStill(ctx, 'the redis of this host does not answer', busyTickMs)
+}
+
+/** Clients of this group find the source again. A redis that is down has none, and holds nothing up. */
+export function sendBack({ view, situation }: Context): readonly Action[] {
+  const answers = situation.redis !== 'dead' && redisAnswers(view)
+  const ends: readonly Action[] = answers ? [{ kind: 'kill-clients' }] : []
+  const resumes: readonly Action[] = answers ? [{ kind: 'resume-writes' }] : []
+  return [
+    ...ends,
+    { kind: 'vip', allowed: false },
+    { kind: 'call-hook', to: 'source' },
+    { kind: 'accept-connections' },
+    ...resumes,
+    { kind: 'source', order: { do: 'settle' } },
+  ]
+}
+
+function takeBack(ctx: Context, move: Move, why: string): Draft {
+  const { state, view } = ctx
+  const last = `the way back was given up, ${state.host} serves again: ${why}`
+  const draft = claimEpoch(ctx, nextMoveEpoch(state), 'migration', last)
+  const next = withStage(draft.next, move, view, { stage: 'moved', asked: null, heldFromMs: null, last })
+  return {
+    ...draft,
+    next: move.asked === null ? next : answerId(next, move.asked, false, last),
+    events: [{ kind: 'rolled-back', epoch: draft.next.epoch, text: last }],
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * The redis that is being moved to a group: an open connection to it, and its INFO, asked at each look while that matters and once a second
+ * otherwise. It reads; what is changed there act/source.ts changes.
+ */
+import type { RedisFacts, SourceProbe } from '../model/view.ts'
+import { factsFromInfo } from '../redis/info.ts'
+import { openRedis, type RedisLink, type RedisTarget } from '../redis/link.ts'
+
+const connectDeadlineMs = 1000
+/** An INFO that has not come back after this long no longer holds up the cycle that asked. */
+const answerDeadlineMs = 40
+const infoDeadlineMs = 3000
+const calmMs = 1000
+const retryMs = 250
+/** JSON has no Infinity. */
+const neverMs = 1e12
+
+export interface SourceObserver {
+  /** `urgent`: asks now, and waits for the answer for at most 40 ms. Never throws. */
+  readonly probe: (urgent: boolean) => Promise<Omit<SourceProbe, 'held' | 'raised' | 'goAhead'>>
+  readonly link: () => RedisLink | null
+  /** Something was changed there: what is known of it is of before. */
+  readonly changed: () => void
+  readonly close: () => void
+}
+
+export function observeSource(target: RedisTarget, clock: () => number, wake: () => void): SourceObserver {
+  let link: RedisLink | null = null
+  let facts: RedisFacts | null = null
+  let factsAtMs = Number.NEGATIVE_INFINITY
+  let trouble: string | null = 'it is being connected to'
+  let triedMs = Number.NEGATIVE_INFINITY
+  let asking: Promise<void> | null = null
+  let changedMs = Number.NEGATIVE_INFINITY
+  let closed = false
+
+  async function look(): Promise<void> {
+    link ??= await connect()
+    if (link === null) return
+    const askedMs = clock()
+    const answer = await link.call(['INFO'], infoDeadlineMs)
+    if (!answer.ok) {
+      trouble = answer.why
+      if (/no answer within/.test(answer.why)) link?.close()
+      if (link?.isOpen() !== true) link = null
+      return
+    }
+    const seen = factsFromInfo(typeof answer.value === 'string' ? answer.value : '')
+    trouble = seen === null ? 'what answers there is no redis' : null
+    if (seen === null) return
+    if (askedMs < changedMs) return
+    facts = seen
+    // What was true when it was asked, or later.
+    factsAtMs = askedMs
+  }
+
+  async function connect(): Promise<RedisLink | null> {
+    if (clock() - triedMs < retryMs) return null
+    triedMs = clock()
+    const opened = await openRedis(target, connectDeadlineMs, () => {
+      link = null
+      trouble = 'its connection has ended'
+      wake()
+    })
+    if (closed && opened.ok) opened.value.close()
+    if (opened.ok && !closed) return opened.value
+    trouble = opened.ok ? 'closed' : opened.why
+    return null
+  }
+
+  function ask(): Promise<void> {
+    asking ??= look()
+      .catch((error: Error) => {
+        trouble = error.message
+      })
+      .finally(() => {
+        asking = null
+        if (!closed && trouble !== null) setTimeout(wake, retryMs).unref()
+      })
+    return asking
+  }
+
+  return {
+    probe: async (urgent) => {
+      const due = urgent || clock() - factsAtMs >= calmMs || trouble !== null
+      if (due) {
+        const asked = ask()
+        if (urgent) await Promise.race([asked, new Promise((resolve) => setTimeout(resolve, answerDeadlineMs))])
+        else void asked.then(wakeOnNews)
+      }
+      return { facts, factsAgeMs: Math.min(neverMs, Math.max(0, clock() - factsAtMs)), trouble }
+    },
+    link: () => link,
+    changed: () => {
+      changedMs = clock()
+      factsAtMs = Number.NEGATIVE_INFINITY
+    },
+    close: () => {
+      closed = true
+      link?.close()
+      link = null
+    },
+  }
+
+  function wakeOnNews(): void {
+    if (!closed && clock() - factsAtMs < calmMs / 2) wake()
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * Cut-overs and ways back under load, and in each a random process is killed (-9) at a random moment: the agent that sees to the move, the other
+ * one, a redis of the group, the old redis. HOLDFAST_MOVES=100 plays a hundred, a few otherwise.
+ */
+import { readFile, stat } from 'node:fs/promises'
+import { describe, expect, test } from 'vitest'
+import type { Death } from '../../src/lab/double-writer.ts'
+import { holdInquest } from '../../src/lab/inquest.ts'
+import { OldRedis } from './moving.ts'
+import { problems, rigFor, twoHosts, type Rig } from './rig.ts'
+
+const rounds = Number(process.env['HOLDFAST_MOVES'] ?? 4)
+const dice = (below: number): number => Math.floor(Math.random() * below)
+const victims = ['the agent', 'the redis', 'the other agent', 'the other redis', 'the old redis', 'nobody'] as const
+
+describe.skipIf(problems.length > 0)('moves there and back, and in each something dies', { timeout: 60_000 + rounds * 40_000 }, () => {
+  const theRig = rigFor('movel', twoHosts(['migration: { awaits: true, hook: ./hook }']))
+
+  test('nothing acknowledged is lost without a trace, never do two accept writes', async () => {
+    const rig = theRig()
+    const old = new OldRedis(rig)
+    await old.start({ supervised: true, lines: ['appendonly yes', 'appendfsync always'] })
+    await old.startMove()
+    const clients = await Promise.all(
+      ['client', 'client', 'client'].map(async (client, i) => ({
+        name: `${client}-${i}`,
+        writer: await rig.writer({ client, identify: true, intervalMs: 0 }),
+      })),
+    )
+    const deaths: Death[] = []
+    const told: string[] = []
+    const heldMs: number[] = []
+    for (let round = 0; round < rounds; round += 1) {
+      // It died before its file said that it is no primary any more: what it had taken by then is there and nowhere else, and there is no way back.
+      if ((await old.shown()).move.wayBack === 'copy') break
+      const verb = await ready(rig, old)
+      const { holder } = await old.shown()
+      const other = holder === 'red-a' ? 'red-b' : 'red-a'
+      const victim = victims[(round + dice(2)) % victims.length] ?? 'nobody'
+      const order = rig.cli('migrate', verb, 'sessions', ...(verb === 'cutover' ? ['--unverified'] : []))
+      await untilHeld(rig, holder)
+      await new Promise((resolve) => setTimeout(resolve, dice(60)))
+      await kill(rig, old, victim, holder, other, deaths)
+      const result = await order
+      for (const host of [holder, other]) if ((await rig.agentState(host)) !== 'up') await rig.startAgent(host)
+      const where = await settled(old)
+      const { move } = await old.shown()
+      if (result.code === 0 && move.heldMs !== null) heldMs.push(move.heldMs)
+      told.push(`${verb}, ${victim} dies: ${result.code === 0 ? 'done' : result.stderr.split('\n')[0]}; ${where}`)
+      for (const { name, writer } of clients)
+        expect(await writer.steady({ acks: 50, withinMs: 20_000 }), `${name} writes after: ${told.at(-1) ?? ''}`).toBe(true)
+    }
+    // What was kept is looked up where the group serves.
+    if ((await old.shown()).move.stage === 'sync' && (await ready(rig, old)) === 'cutover') await old.ok('cutover', 'sessions', '--unverified')
+    await rig.untilOk()
+    const inquest = await holdInquest(rig.lab, 'sessions', clients, { deaths })
+    console.info(told.join('\n'))
+    console.info(
+      `${rounds} moves, ${inquest.acked} acknowledged; lost ${inquest.lost} (kept ${inquest.kept}, with a process ${inquest.withProcess}, untraced ${inquest.untraced}); two writers for ${inquest.overlapMs} ms; writes held ${heldMs.sort((a, b) => a - b).join(' ')} ms`,
+    )
+    expect(inquest.incomplete).toEqual([])
+    expect([inquest.untraced, inquest.examples, inquest.overlapMs, inquest.rejectedPresent]).toEqual([0, [], 0, 0])
+    await rig.expectNoBrokenRule()
+    for (const { writer } of clients) await writer.close()
+    await old.stop()
+  })
+})
+
+async function kill(rig: Rig, old: OldRedis, victim: (typeof victims)[number], holder: string, other: string, deaths: Death[]): Promise<void> {
+  const died = (info: string): void => {
+    const runId = /run_id:(\w+)/.exec(info)?.[1]
+    if (runId !== undefined) deaths.push({ runId, fromMs: Date.now() - 100, toMs: Date.now() + 20, lastOnly: true })
+  }
+  if (victim === 'the agent') await rig.killAgent(holder)
+  if (victim === 'the other agent') await rig.killAgent(other)
+  if (victim === 'the redis' || victim === 'the other redis') {
+    const host = victim === 'the redis' ? holder : other
+    const info = await rig.redis(host, 'INFO', 'server')
+    await rig.lab.kill(host, 'redis')
+    died(info)
+  }
+  if (victim === 'the old redis') {
+    const info = await old.ask('INFO', 'server')
+    await old.kill(/process_id:(\d+)/.exec(info)?.[1] ?? '')
+    died(info)
+  }
+}
+
+/** What an operator waits for, and does where the old redis was started anew: the order would be taken up now. */
+async function ready(rig: Rig, old: OldRedis): Promise<'cutover' | 'rollback'> {
+  let last = ''
+  for (let i = 0; i < 60; i += 1) {
+    const { move } = await old.shown()
+    const verb = move.stage === 'moved' ? 'rollback' : 'cutover'
+    const dry = await rig.cli('migrate', verb, 'sessions', '--dry-run', ...(verb === 'cutover' ? ['--unverified'] : []))
+    if (dry.code === 0) return verb
+    last = `${move.stage}: ${dry.stderr.split('\n')[0] ?? ''}`
+    const runId = /--overwrite (\w{40})/.exec(move.last)?.[1]
+    if (runId !== undefined && i % 10 === 5)
+      await rig.cli(
+        'migrate',
+        'start',
+        old.url,
+        'sessions',
+        '--seconds',
+        '0.2',
+        '--no-wait',
+        '--overwrite',
+        runId,
+        ...['P6', 'P8', 'P9', 'P10', 'P16', 'P17'].flatMap((id) => ['--accept', id]),
+      )
+    await new Promise((resolve) => setTimeout(resolve, 400))
+  }
+  throw new Error(`it would not be taken up: ${last}`)
+}
+
+/** Writes are held from now on, or were not within the time that a command takes. */
+async function untilHeld(rig: Rig, holder: string): Promise<void> {
+  const file = rig.file(holder, 'state', 'sessions', 'events.jsonl')
+  const before = await stat(file).then(({ size }) => size)
+  const endMs = performance.now() + 1500
+  while (performance.now() < endMs) {
+    const { size } = await stat(file)
+    if (size > before && /are held/.test((await readFile(file, 'utf8')).slice(before))) return
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+}
+
+async function settled(old: OldRedis): Promise<string> {
+  let last = ''
+  await expect
+    .poll(
+      async () => {
+        const writers = await old.writers()
+        const { move } = await old.shown()
+        last = `${move.stage}, ${writers.join(' and ')} takes writes`
+        return writers.length === 1 && (move.stage === 'sync' || move.stage === 'moved') ? 'one' : last
+      },
+      { timeout: 25_000, interval: 200 },
+    )
+    .toBe('one')
+  return last
+}
