@@ -87,7 +87,7 @@ export async function ensureKeepalived(config: Config, host: string, standing: V
     if (pid !== null && before === text) return done
     // A reload does not run init_file: a group that is new to keepalived and whose file says 1 would get the VIP at once.
     for (const { file, resumes } of vrrpAddresses(config, host, standing)) {
-      if ((pid === null && !resumes) || !before.includes(file)) {
+      if (pid === null ? !resumes : !before.includes(file)) {
         const denied = setGate(file, false)
         if (!denied.done) return denied
       }

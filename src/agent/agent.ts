@@ -12,6 +12,7 @@ import { policyOf } from '../model/policy.ts'
 import type { Statement } from '../model/view.ts'
 import { readUserRedisConf } from '../config/files.ts'
 import { guardProgram } from '../act/keepalived.ts'
+import { ownAddresses } from '../observe/keepalived.ts'
 import { readProcess } from '../observe/process.ts'
 import { guardedGroups } from '../render/guard.ts'
 import { vrrpGroups } from '../render/keepalived.ts'
@@ -44,6 +45,7 @@ import { startWitness } from './witness.ts'
 const togetherAtMost = 4
 /** Half of it is what a host that beats in the calm rhythm is silent for, when it counts as silent. */
 const calmDownAfterMs = 1000
+const foundAgeMs = 50
 
 export interface RunningAgent {
   /** Leaves redis, keepalived and the rules as they are. */
@@ -165,6 +167,8 @@ async function run(options: AgentOptions, names: readonly string[], withVip: rea
   })
   const open = links
 
+  // A group that has served before needs its address at once, whatever is found of another.
+  const isNew = (await Promise.all(withVip.map((name) => loadState(config.paths, name, host)))).every(({ epoch }) => epoch === 0)
   const vrrp = openVrrp({
     config,
     host,
@@ -175,6 +179,11 @@ async function run(options: AgentOptions, names: readonly string[], withVip: rea
     },
     changed: wakeAll,
     keeps: (name) => loops.get(name)?.hasAddress() ?? false,
+    found: (name) => {
+      const ip = config.groups[name]?.vip?.ip
+      const fresh = isNew && (loops.get(name)?.snapshot().state.epoch ?? 0) === 0
+      return fresh && ip !== undefined && ownAddresses(foundAgeMs).addresses.has(ip)
+    },
     restarted: () => {
       for (const name of withVip) tell(name, 'keepalived-restarted', `keepalived on ${host} had died and was started again`)
     },

@@ -29,6 +29,11 @@ export interface VrrpOptions {
   readonly changed: () => void
   /** The group serves here, and its address was here just now: a keepalived that died has left it, or lost it, where it belongs. */
   readonly keeps: (group: string) => boolean
+  /**
+   * The group has not begun, and its address is on this host already: somebody else has put it there, and clients use it. A keepalived that is started
+   * takes it off, and may not put it back before the group has begun: until every member was heard, however long that is.
+   */
+  readonly found: (group: string) => boolean
   /** keepalived had died, and was started again. */
   readonly restarted: () => void
   readonly log: Log
@@ -56,6 +61,8 @@ export function openVrrp(options: VrrpOptions): Vrrp {
   let triedMs = Number.NEGATIVE_INFINITY
   let closed = false
   let fifo: FifoReader | null = null
+  /** For a group whose address was found here to begin. */
+  let waiting = false
   let timer: NodeJS.Timeout | null = null
 
   /** One at a time: two groups of one host lose their peer in the same moment, and share one file. */
@@ -82,6 +89,19 @@ export function openVrrp(options: VrrpOptions): Vrrp {
       const outcome = group === undefined ? null : await installRules(config, group, host)
       if (outcome?.done === false) log('error', `${name}: the stale-address rule is missing: ${outcome.why}`)
     }
+    waiting = mustWait()
+    if (waiting)
+      log('info', `the address of ${options.groups.filter(options.found).join(', ')} is here already; keepalived is started when the group has begun`)
+    else await begin()
+    look()
+  }
+
+  /** Then the group serves here, and keepalived starts as owner of its address; or elsewhere, and it takes the address off. */
+  function mustWait(): boolean {
+    return keepalivedPid(config.paths) === null && options.groups.some(options.found)
+  }
+
+  async function begin(): Promise<void> {
     const outcome = await apply()
     if (!outcome.done) log('error', outcome.why)
     fifo = readFifo(
@@ -93,7 +113,7 @@ export function openVrrp(options: VrrpOptions): Vrrp {
       (why) => log('error', why),
     )
     alive = keepalivedPid(config.paths) !== null
-    look()
+    options.changed()
   }
 
   function lookLater(): void {
@@ -110,6 +130,16 @@ export function openVrrp(options: VrrpOptions): Vrrp {
   /** keepalived is restarted when it dies. Its track files start at "no" (init_file), and the loops write them anew. */
   function startAgain(): void {
     if (starting || closed) return
+    if (waiting) {
+      waiting = mustWait()
+      if (waiting) return
+      starting = true
+      void begin().then(() => {
+        starting = false
+        if (closed) fifo?.close()
+      })
+      return
+    }
     const now = keepalivedPid(config.paths) !== null
     if (now !== alive) {
       if (!now) log('error', 'keepalived is gone; it is started again')

@@ -2,13 +2,16 @@
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { keepalivedPid } from '../../src/act/keepalived.ts'
 import { openVrrp, type Vrrp, type VrrpOptions } from '../../src/agent/vrrp.ts'
 import type { Config } from '../../src/model/config.ts'
 import { keepalivedConfFile, vipAllowedFile } from '../../src/model/paths.ts'
 import { groupConfig } from './builders.ts'
 import { until } from './wire.ts'
+
+/** No rule of this machine is touched. */
+vi.mock('../../src/act/nftables.ts', () => ({ installRules: () => Promise.resolve({ done: true }) }))
 
 /** Slow to check, and strict: what it is given must stay as it is meanwhile. Runs until it is killed. */
 const standIn = `#!/bin/sh
@@ -56,6 +59,7 @@ function keeperOf(config: Config, more: Partial<VrrpOptions> = {}): Vrrp {
     word: nothing,
     changed: nothing,
     keeps: () => false,
+    found: () => false,
     restarted: nothing,
     log: nothing,
     ...more,
@@ -142,4 +146,33 @@ test('killed when the agent no longer watches: it stays dead (the agent is not t
   await until('it has ended', () => keepalivedPid(config.paths) !== pid)
   await new Promise((resolve) => setTimeout(resolve, 300))
   expect(keepalivedPid(config.paths)).toBeNull()
+})
+
+test('the address is here before the group has begun: keepalived, which would take it off, waits; then it begins as its owner, and its gate stays open', async () => {
+  const config = await configWithTwoGroups()
+  let begun = false
+  const vrrp = keeperOf(config, { found: (group) => group === 'one' && !begun, keeps: (group) => group === 'one' && begun })
+  await vrrp.start()
+  await new Promise((resolve) => setTimeout(resolve, 250))
+  expect([keepalivedPid(config.paths), vrrp.runs()], 'not before').toEqual([null, false])
+  for (const group of ['one', 'two']) await writeFile(vipAllowedFile(config.paths, group), '1\n')
+  begun = true
+  await until('it runs', () => keepalivedPid(config.paths) !== null)
+  pids.push(keepalivedPid(config.paths) ?? 0)
+  expect((await readFile(keepalivedConfFile(config.paths), 'utf8')).match(/priority \d+$/gm)).toEqual(['priority 255', 'priority 100'])
+  const gates = ['one', 'two'].map((group) => readFile(vipAllowedFile(config.paths, group), 'utf8'))
+  expect(await Promise.all(gates), 'who has not begun must be allowed').toEqual(['1\n', '0\n'])
+  await until('it is seen', () => vrrp.runs())
+})
+
+test('the group has begun elsewhere, or the address is not here: keepalived begins as everywhere', async () => {
+  const config = await configWithTwoGroups()
+  let found = true
+  const vrrp = keeperOf(config, { found: () => found })
+  await vrrp.start()
+  expect(keepalivedPid(config.paths)).toBeNull()
+  found = false
+  await until('it runs', () => keepalivedPid(config.paths) !== null)
+  pids.push(keepalivedPid(config.paths) ?? 0)
+  expect((await readFile(keepalivedConfFile(config.paths), 'utf8')).match(/priority \d+$/gm)).toEqual(['priority 100', 'priority 100'])
 })
