@@ -40,7 +40,16 @@ export const layers: Readonly<Record<string, FolderRule>> = {
   },
   doctor: { why: 'what a machine that was looked at lacks is computed, not asked', may: { model: 'all' }, packages: 'none' },
   migrate: { why: 'what a move to other machines risks and comes to is computed, not asked', may: { model: 'all', doctor: ['say.ts'] }, packages: 'none' },
-  move: { why: 'it carries out what migrate/ says; it knows nothing of agents', may: { model: 'all', redis: 'all', migrate: 'all' }, packages: 'any' },
+  adopt: {
+    why: 'what an old pair is, what is dangerous in it and how it is taken over is computed, not asked; of rendering it needs the language of redis.conf',
+    may: { model: 'all', render: ['redis-directives.ts'] },
+    packages: 'none',
+  },
+  move: {
+    why: 'it looks for migrate/ and adopt/, and compares; it knows nothing of agents',
+    may: { model: 'all', redis: 'all', migrate: 'all', adopt: ['found.ts'] },
+    packages: 'any',
+  },
   store: { why: 'a place for names and bytes: it knows nothing of what it holds', may: { model: 'all' }, packages: 'any' },
   dump: {
     why: 'a dataset on its way between a redis and a store, and its trial; it knows nothing of agents. Where a command of the stream ends, salvage knows',
@@ -95,6 +104,7 @@ export const layers: Readonly<Record<string, FolderRule>> = {
       dump: 'all',
       migrate: 'all',
       move: 'all',
+      adopt: 'all',
       doctor: 'all',
       redis: ['raw.ts', 'sentinel-id.ts', 'throwaway.ts', 'words.ts'],
       observe: observeForCli,
@@ -116,7 +126,7 @@ export const homes: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** PURE folders: no clock, no randomness, no waiting. Checked by purity.ts; tsconfig.pure.json takes Node's names away as well. */
-export const pureFolders: readonly string[] = ['model', 'decide', 'render', 'salvage', 'backup', 'doctor', 'migrate']
+export const pureFolders: readonly string[] = ['model', 'decide', 'render', 'salvage', 'backup', 'doctor', 'migrate', 'adopt']
 
 /** About 300 and 70 are the aim; beyond `fail` nobody finds their way any more. Long tables have a right to warnings. */
 export const sizes = { fileWarn: 300, fileFail: 400, functionWarn: 70, functionFail: 150 } as const

@@ -19,6 +19,7 @@ const files: Record<string, () => Promise<Registrar>> = {
   backup: () => import('./backup.ts'),
   restore: () => import('./restore.ts'),
   migrate: () => import('./migrate.ts'),
+  adopt: () => import('./adopt.ts'),
   check: () => import('./check.ts'),
   doctor: () => import('./doctor.ts'),
   render: () => import('./render.ts'),

@@ -70,6 +70,14 @@ export const errorCodes = {
   HF904: 'the move may not begin',
   HF905: 'nothing is being moved to this group',
   HF906: 'the source cannot be entered from every host of the group',
+  HF910: 'a file of the pair cannot be read',
+  HF911: 'the redis that is to be adopted is not reached',
+  HF912: 'the redis that is to be adopted refuses the password',
+  HF913: 'a configuration of the pair cannot be understood',
+  HF914: 'these are no master and its replica',
+  HF915: 'it is not plain which address is meant',
+  HF916: 'what was found makes no valid configuration',
+  HF917: 'the proposal is not written',
 } as const
 
 export type ErrorCode = keyof typeof errorCodes
