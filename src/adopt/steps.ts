@@ -151,6 +151,10 @@ function back(pair: Pair, { name }: ProposalWish): readonly Step[] {
       what: 'start the old keepalived here too, when the one of the primary is MASTER',
       type: ['systemctl unmask keepalived', 'systemctl start keepalived'],
     },
-    { on: `${primary.name} and ${replica.name}`, what: 'put back what redis.conf and cron had', type: [] },
+    {
+      on: `${primary.name} and ${replica.name}`,
+      what: 'put back what redis.conf and cron had, and move the state of the group away: another take-over begins anew, and not with the primary of today',
+      type: [`mv /var/lib/holdfast/${name} /var/lib/holdfast/${name}.before`],
+    },
   ]
 }
