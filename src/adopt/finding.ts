@@ -10,7 +10,7 @@ export const accidents = {
     'a master that is started again at once comes back with its last snapshot, and its replicas follow it back: everything since then is gone everywhere',
   'promotes-always':
     'VRRP knows who is alive on the wire, not who has the data: at every transition whoever becomes MASTER is made a redis master, in a split both, also one whose link was down for hours or that is in the middle of a full sync',
-  'follows-always': 'whoever becomes BACKUP is made a replica and drops what it has, also when that is newer than what the other has',
+  'follows-always': 'it is made a replica of the other and drops what it has, also when that is newer than what the other has',
   'follows-at-start':
     'keepalived enters BACKUP whenever it starts, also on the host of the master: its script makes the master a replica until VRRP has elected it again',
   'floats-back': 'when the host comes back it takes the address from the one that has the data, whether or not its own redis has them',

@@ -64,7 +64,8 @@ function ofOne(side: Side, { primary, vip }: Pair): readonly AdoptFinding[] {
         },
       ),
     )
-  for (const file of found.redisConf.unread) at.push(unseen('not-seen', `${file}: what redis.conf includes was not read`, { host }))
+  for (const file of found.redisConf.unread)
+    at.push(unseen('not-seen', `${file}: what redis.conf includes was not read`, { host, fix: 'look again as a user who may read it' }))
   if (!isYes(settingOf(found, 'replica-read-only'), true))
     at.push(
       red('replica-writable', 'replica-read-only no', {
@@ -97,7 +98,13 @@ function ofOne(side: Side, { primary, vip }: Pair): readonly AdoptFinding[] {
         fix: 'SENTINEL REMOVE NAME on each Sentinel, and clients that ask them go to the address; or a group of `mode: sentinel`, set up anew',
       }),
     )
-  if (redis.watchedBySentinels === null) at.push(unseen('not-seen', 'CLIENT LIST is refused: whether Sentinels watch it is not known', { host }))
+  if (redis.watchedBySentinels === null)
+    at.push(
+      unseen('not-seen', 'CLIENT LIST is refused: whether Sentinels watch it is not known', {
+        host,
+        fix: 'ask those who set it up; each Sentinel that knows it: SENTINEL REMOVE NAME',
+      }),
+    )
   if (found.cron.length > 0)
     at.push(yellow('cron', found.cron.join('; '), { host, fix: 'take these lines out before the agents are started; a backup may stay' }))
   if (side !== primary && (!redis.linkUp || redis.syncing))

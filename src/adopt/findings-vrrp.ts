@@ -7,6 +7,7 @@ import type { CheckScript, VrrpInstance } from './vrrp.ts'
 /** VRRP version 2 carries no more. */
 const authChars = 8
 const slowS = 1
+const lookYourself = 'look into it: after the take-over nobody calls it, unless something besides keepalived does'
 
 type Held = Side & { readonly instance: VrrpInstance }
 
@@ -28,7 +29,9 @@ function where({ primary, replica, vip }: Pair): readonly AdoptFinding[] {
 function notRead({ name: host, found, setup }: Side): readonly AdoptFinding[] {
   const conditional = setup?.conditional ?? 0
   return [
-    ...(found.keepalivedConf?.unread ?? []).map((file) => unseen('not-seen', `${file}: what keepalived.conf includes was not read`, { host })),
+    ...(found.keepalivedConf?.unread ?? []).map((file) =>
+      unseen('not-seen', `${file}: what keepalived.conf includes was not read`, { host, fix: 'look again as a user who may read it' }),
+    ),
     ...(conditional === 0
       ? []
       : [
@@ -45,7 +48,8 @@ function ofScripts({ name: host, found, instance }: Held): readonly AdoptFinding
   const at: AdoptFinding[] = []
   for (const deed of deeds) {
     const what = `${deed.kind} ${deed.command}`
-    if (!deed.isRead) at.push(unseen('not-seen', `${what}: ${found.scripts.find(({ command }) => command === deed.command)?.why ?? 'not read'}`, { host }))
+    if (!deed.isRead)
+      at.push(unseen('not-seen', `${what}: ${found.scripts.find(({ command }) => command === deed.command)?.why ?? 'not read'}`, { host, fix: lookYourself }))
     if (deed.promotes)
       at.push((deed.compares ? yellow : red)('promotes-always', `${what} says SLAVEOF NO ONE${deed.compares ? ', after a look at replication' : ''}`, { host }))
     if (deed.follows) at.push(red('follows-always', `${what} says SLAVEOF the other`, { host }))
@@ -83,7 +87,10 @@ function ofOne({ name: host, found, setup, instance }: Held): readonly AdoptFind
     if (!deed.asksRedis && deed.looksForProcess) at.push(yellow('check-blind', check.command, { host }))
     else if (!deed.isRead)
       at.push(
-        unseen('not-seen', `track_script ${check.command}: ${found.scripts.find(({ command }) => command === check.command)?.why ?? 'not read'}`, { host }),
+        unseen('not-seen', `track_script ${check.command}: ${found.scripts.find(({ command }) => command === check.command)?.why ?? 'not read'}`, {
+          host,
+          fix: lookYourself,
+        }),
       )
     if (deed.startsRedis) at.push(yellow('script-starts-redis', `track_script ${check.command}`, { host }))
     if (deed.tellsPassword) at.push(yellow('password-in-script', `track_script ${check.name} calls redis-cli -a`, { host }))

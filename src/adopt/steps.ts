@@ -51,7 +51,11 @@ function before(pair: Pair, { name, etc }: ProposalWish): readonly Step[] {
           },
         ]),
     ...(cron.length === 0 ? [] : [{ on: both, what: `take out of cron what starts or turns redis or keepalived: ${cron.join('; ')}`, type: [] }]),
-    { on: primary.name, what: 'a copy of the data, in case of anything', type: ['redis-cli BGSAVE'] },
+    {
+      on: replica.name,
+      what: 'a copy of the data, in case of anything: from the replica, and not into its data folder, where a restart would load it',
+      type: [`redis-cli --rdb /root/${name}.rdb`],
+    },
   ]
 }
 
@@ -91,8 +95,8 @@ function othersThan(ip: string): (side: Side) => boolean {
 
 function end({ name }: Side, ip: string, isPrimary: boolean): Step {
   const stays = isPrimary
-    ? `${ip} stays on this host, and clients notice nothing; from now until both agents run nobody would move it`
-    : `it does not hold ${ip}, and nothing changes for clients`
+    ? `${ip} stays on this host, and clients notice nothing. From now until both agents run nobody would move it`
+    : `It does not hold ${ip}, and nothing changes for clients`
   return {
     on: name,
     what: `end the old keepalived by SIGKILL, and not by stop: killed, it runs none of its scripts and leaves addresses as they are. ${stays}`,
@@ -121,6 +125,10 @@ function back(pair: Pair, { name }: ProposalWish): readonly Step[] {
     type: ['kill the agent (or stop its unit)'],
   }
   if (vip === null) return [stop]
+  const endOurs = [
+    'kill -9 $(cat RUN/keepalived.pid) $(cat RUN/keepalived-vrrp.pid)   # RUN: paths.run, /run/holdfast',
+    `nft delete table ip holdfast_${name.replace(/[^A-Za-z0-9_]/g, '_')}`,
+  ]
   return [
     { on: null, what: `the primary is to be ${primary.name} again, where it is not`, type: [`holdfast switchover ${name} --to ${primary.name}`] },
     stop,
@@ -128,24 +136,19 @@ function back(pair: Pair, { name }: ProposalWish): readonly Step[] {
       ? [
           {
             on: `${primary.name} and ${replica.name}`,
-            what: 'take notify_backup out of keepalived.conf: at its start the old keepalived would make the master a replica',
+            what: 'take out of keepalived.conf what makes redis a replica (notify_backup, notify): the old keepalived calls it when it starts, on the host of the master too',
             type: [],
           },
         ]
       : []),
+    // FIRST: it would take the address in the moment in which the old one, which is started on the other host, takes it off there.
+    { on: replica.name, what: "end Holdfast's keepalived by SIGKILL", type: endOurs },
     {
       on: primary.name,
       what: "start the old keepalived beside Holdfast's, and wait until it says MASTER (three of its adverts and more)",
       type: ['systemctl unmask keepalived', 'systemctl start keepalived'],
     },
-    {
-      on: `${primary.name}, then ${replica.name}`,
-      what: "end Holdfast's keepalived by SIGKILL: the address stays",
-      type: [
-        `kill -9 $(cat RUN/keepalived.pid) $(cat RUN/keepalived-vrrp.pid)   # RUN: paths.run, /run/holdfast`,
-        `nft delete table ip holdfast_${name.replace(/[^A-Za-z0-9_]/g, '_')}`,
-      ],
-    },
+    { on: primary.name, what: "end Holdfast's keepalived by SIGKILL: the address stays, the old one has it", type: endOurs },
     {
       on: replica.name,
       what: 'start the old keepalived here too, when the one of the primary is MASTER',

@@ -181,8 +181,7 @@ async function run(options: AgentOptions, names: readonly string[], withVip: rea
     keeps: (name) => loops.get(name)?.hasAddress() ?? false,
     found: (name) => {
       const ip = config.groups[name]?.vip?.ip
-      const fresh = isNew && (loops.get(name)?.snapshot().state.epoch ?? 0) === 0
-      return fresh && ip !== undefined && ownAddresses(foundAgeMs).addresses.has(ip)
+      return isNew && isBeginning(loops.get(name), host) && ip !== undefined && ownAddresses(foundAgeMs).addresses.has(ip)
     },
     restarted: () => {
       for (const name of withVip) tell(name, 'keepalived-restarted', `keepalived on ${host} had died and was started again`)
@@ -291,6 +290,13 @@ async function groupPasswords(
 ): Promise<{ readonly password: string | undefined; readonly otherPassword: string | undefined }> {
   const { current, other } = await passwordsOf(config.paths, group, 'redis')
   return { password: current, otherPassword: other }
+}
+
+/** Nobody has held the group yet, or this member has just been chosen and has not been seen to serve: a keepalived that began now would give the address up. */
+function isBeginning(loop: GroupLoop | undefined, host: string): boolean {
+  const state = loop?.snapshot().state
+  if (loop === undefined || state === undefined || state.epoch === 0) return true
+  return state.holder === host && (state.phase === 'promoting' || state.phase === 'primary') && !loop.hasAddress()
 }
 
 type Tell = (name: string, kind: Event['kind'], text: string) => void

@@ -16,6 +16,8 @@ const checkAdoptedMs = 100
 /** One that was started by this agent tells its end by itself: looked at while something is to be done about it, and else only for certainty. */
 const checkChildMs = 500
 const checkCalmMs = 2000
+/** Not later than a replica needs to stand for the address, and to miss three adverts. */
+const checkFoundMs = 10
 /** One that dies at once is not started more often than this; and one that was started as owner of an address goes on as any other after it. */
 const againMs = 500
 
@@ -119,7 +121,8 @@ export function openVrrp(options: VrrpOptions): Vrrp {
   function lookLater(): void {
     if (timer !== null) clearTimeout(timer)
     const calm = alive && !resumed && !starting
-    if (!closed) timer = setTimeout(look, !tellsItsEnd() ? checkAdoptedMs : calm ? checkCalmMs : checkChildMs)
+    const inMs = waiting ? checkFoundMs : !tellsItsEnd() ? checkAdoptedMs : calm ? checkCalmMs : checkChildMs
+    if (!closed) timer = setTimeout(look, inMs)
   }
 
   function look(): void {

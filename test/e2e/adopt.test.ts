@@ -69,13 +69,14 @@ describe.skipIf(problems.length > 0)('an old pair is adopted in place', { timeou
 
     await writer.mark('given back')
     for (const host of hosts) await rig.killAgent(host, 'SIGTERM')
+    await killOurs(rig, 'red-b')
     await oldKeepalived(rig, 'red-a', { calm: true })
     expect(
       await poll(async () => ((await readFile(rig.file('red-a', 'old', 'keepalived.log'), 'utf8')).includes('Entering MASTER') ? true : undefined), {
         withinMs: 15_000,
       }),
     ).toBe(true)
-    for (const host of hosts) await killOurs(rig, host)
+    await killOurs(rig, 'red-a')
     await oldKeepalived(rig, 'red-b', { calm: true })
     expect(await writer.steady({ acks: 1000, withinMs: 10_000 })).toBe(true)
     expect(await sh(rig, 'red-a', 'ip addr')).toContain(`${vip}/`)
@@ -98,6 +99,11 @@ describe.skipIf(problems.length > 0)('an old pair is adopted in place', { timeou
     for (const label of ['old keepalived ended', 'agent of the primary alone']) expect(outage(label), label).toBeLessThan(100)
     // A keepalived that is started takes the address off and puts it back: a reset and a reconnect.
     for (const label of ['taken over', 'taken over again', 'given back']) expect(outage(label), label).toBeLessThan(200)
+    for (const { label, errors } of marks.slice(0, -1))
+      expect(
+        errors.map(({ kind }) => kind),
+        `${label}: never at the replica`,
+      ).not.toContain('READONLY')
     expect(outage('the primary dies')).toBeLessThan(500)
     await rig.expectNoBrokenRule()
   })

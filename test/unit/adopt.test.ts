@@ -84,7 +84,7 @@ describe('the recipe of redis 3.0 with one script for each state', () => {
     const order = [at(/SIGKILL/, 'redis-b'), at(/SIGKILL/, 'redis-a'), at(/holdfast agent/, 'redis-b'), at(/holdfast agent/, 'redis-a')]
     expect(order.every((one) => one >= 0)).toBe(true)
     expect(order).toEqual([...order].sort((one, two) => one - two))
-    expect(takeover.wayBack.map(({ what }) => what).join('\n')).toContain('take notify_backup out')
+    expect(takeover.wayBack.map(({ what }) => what).join('\n')).toContain('take out of keepalived.conf what makes redis a replica')
   })
 })
 
