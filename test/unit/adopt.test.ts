@@ -88,6 +88,57 @@ describe('the recipe of redis 3.0 with one script for each state', () => {
   })
 })
 
+describe('single mistakes in an old keepalived', () => {
+  const plain = (state: string, priority: number, more = '', vrid = 51): string =>
+    `vrrp_script chk { script "redis-cli ping"\n interval 1\n}\nvrrp_instance r {\n state ${state}\n interface eth0\n virtual_router_id ${vrid}\n priority ${priority}\n nopreempt\n virtual_ipaddress {\n ${vip}/24\n }\n ${more}\n}\n`
+  const check = 'track_script {\n chk\n }'
+  const pair = (one: string, two: string, texts = {}): Adoption =>
+    adopted([holding(master({ keepalived: one, texts }), vip, 24), replica({ keepalived: two, texts })])
+
+  test('nopreempt on both BACKUP, a check that asks redis: only that it takes its time', () => {
+    expect(named(pair(plain('BACKUP', 110, check), plain('BACKUP', 100, check)))).toEqual(['yellow check-slow'])
+  })
+
+  const second = `}\nvrrp_instance web {\n interface eth0\n virtual_router_id 51\n virtual_ipaddress {\n 192.168.100.5\n }`
+  const cases: readonly (readonly [name: string, it: () => Adoption])[] = [
+    ['red vrids-differ', () => pair(plain('BACKUP', 110, check, 51), plain('BACKUP', 100, check, 52))],
+    [
+      'red vrid-twice',
+      () =>
+        adopted([holding(master({ keepalived: plain('BACKUP', 110, check + second) }), vip, 24), replica({ keepalived: plain('BACKUP', 100, check) })], {
+          vip,
+        }),
+    ],
+    ['yellow priorities-equal', () => pair(plain('BACKUP', 100, check), plain('BACKUP', 100, check))],
+    ['red no-check', () => pair(plain('BACKUP', 110), plain('BACKUP', 100, check))],
+    // On MASTER nopreempt does nothing.
+    ['red floats-back', () => pair(plain('MASTER', 110, check), plain('BACKUP', 100, check))],
+    [
+      'yellow script-starts-redis',
+      () => pair(plain('BACKUP', 110, `${check}\n notify_fault /f.sh`), plain('BACKUP', 100, check), { '/f.sh': 'systemctl restart redis-server' }),
+    ],
+    ['unseen not-seen', () => pair(plain('BACKUP', 110, `${check}\n @redis-a priority 50`), plain('BACKUP', 100, check))],
+    [
+      'yellow promotes-always',
+      () =>
+        pair(plain('BACKUP', 110, `${check}\n notify_master /m.sh`), plain('BACKUP', 100, check), {
+          '/m.sh': 'redis-cli info | grep -q master_link_status:up && redis-cli slaveof no one',
+        }),
+    ],
+  ]
+  test.each(cases)('%s', (name, it) => {
+    expect(named(it())).toContain(name)
+  })
+
+  test('protected mode counts where nobody has said who may come in', () => {
+    const open = { redis: { replicas: [] }, set: { bind: '', 'protected-mode': 'yes' } }
+    const its = replica({ redis: { upstream: { host: '192.168.100.201', port: 6379 } } })
+    expect(adopted([master(open), its]).stops.map(({ name }) => name)).toEqual(['protected-mode'])
+    const own = { own: 'x', masterauth: 'x' }
+    expect(adopted([master({ ...open, passwords: own }), { ...its, passwords: own }]).stops).toEqual([])
+  })
+})
+
 describe('two instances, nopreempt, unicast, a check by process', () => {
   const found = (): readonly HostFound[] => {
     const on = (one: HostFound, ip: string): HostFound => ({ ...one, addresses: [{ interface: 'ens192', ip, prefix: 24 }] })
