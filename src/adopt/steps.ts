@@ -22,7 +22,9 @@ export interface Takeover {
   readonly wayBack: readonly Step[]
 }
 
-const endOld = ['systemctl mask keepalived', 'systemctl kill --signal=SIGKILL keepalived']
+/** STOPPED FIRST: the VRRP process is told when its parent dies, and takes the address off if it still can. */
+const endOld = ['systemctl mask keepalived', 'systemctl kill --signal=SIGSTOP keepalived', 'systemctl kill --signal=SIGKILL keepalived']
+const endOursOn = ['p="$(cat RUN/keepalived.pid) $(cat RUN/keepalived-vrrp.pid)"   # RUN: paths.run, /run/holdfast', 'kill -STOP $p; kill -KILL $p']
 
 export function takeoverOf(pair: Pair, wish: ProposalWish): Takeover {
   return { steps: [...before(pair, wish), ...turn(pair, wish)], wayBack: back(pair, wish) }
@@ -99,7 +101,7 @@ function end({ name }: Side, ip: string, isPrimary: boolean): Step {
     : `It does not hold ${ip}, and nothing changes for clients`
   return {
     on: name,
-    what: `end the old keepalived by SIGKILL, and not by stop: killed, it runs none of its scripts and leaves addresses as they are. ${stays}`,
+    what: `end the old keepalived by SIGSTOP and SIGKILL, and not by stop: it runs none of its scripts then and leaves addresses as they are. ${stays}`,
     type: endOld,
   }
 }
@@ -125,10 +127,7 @@ function back(pair: Pair, { name }: ProposalWish): readonly Step[] {
     type: ['kill the agent (or stop its unit)'],
   }
   if (vip === null) return [stop]
-  const endOurs = [
-    'kill -9 $(cat RUN/keepalived.pid) $(cat RUN/keepalived-vrrp.pid)   # RUN: paths.run, /run/holdfast',
-    `nft delete table ip holdfast_${name.replace(/[^A-Za-z0-9_]/g, '_')}`,
-  ]
+  const endOurs = [...endOursOn, `nft delete table ip holdfast_${name.replace(/[^A-Za-z0-9_]/g, '_')}`]
   return [
     { on: null, what: `the primary is to be ${primary.name} again, where it is not`, type: [`holdfast switchover ${name} --to ${primary.name}`] },
     stop,

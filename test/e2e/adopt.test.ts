@@ -107,6 +107,34 @@ describe.skipIf(problems.length > 0)('an old pair is adopted in place', { timeou
     expect(outage('the primary dies')).toBeLessThan(500)
     await rig.expectNoBrokenRule()
   })
+
+  test('later, host by host: redis is started by Holdfast from then on, and nothing is lost', async () => {
+    const rig = theRig()
+    const writer = await rig.writer()
+    for (const host of ['red-a', 'red-b'] as const) {
+      await writer.mark(`${host} is direct`)
+      const status = await rig.status()
+      const other = host === 'red-a' ? 'red-b' : 'red-a'
+      if (status?.primary === host) expect(await rig.cli('switchover', 'sessions', '--to', other)).toMatchObject({ code: 0 })
+      await rig.killAgent(host, 'SIGTERM')
+      await rig.redis(host, 'SHUTDOWN', 'NOSAVE')
+      for (const node of host === 'red-b' ? [host, 'client'] : [host]) {
+        const file = nodeConfigFile(rig.lab.record, node)
+        await writeFile(file, (await readFile(file, 'utf8')).replace('process: external', 'process: direct'))
+      }
+      await rig.startAgent(host)
+      await rig.until(
+        `${host} follows`,
+        'sessions',
+        (s) => s.primary === other && s.members.length === 2 && s.members.every(({ role, fit }) => role === 'primary' || fit),
+        20_000,
+      )
+      expect(await rig.redis(host, 'CONFIG', 'GET', 'dir')).toContain(rig.file(host, 'state'))
+    }
+    await rig.untilOk()
+    expect((await rig.finish(writer)).lost).toBe(0)
+    await rig.expectNoBrokenRule()
+  })
 })
 
 /** The command on a host itself. */
@@ -204,14 +232,19 @@ vrrp_instance VI_1 {
   await sh(rig, host, `keepalived -n -l -P -f ${dir}/keepalived.conf -p ${dir}/k.pid -r ${dir}/v.pid >${dir}/keepalived.log 2>&1 &`)
 }
 
+/** Stopped first: the one of the two that still lives would take the address off when the other dies. */
 function killOld(rig: Rig, host: Host): Promise<string> {
   const dir = rig.file(host, 'old')
-  return sh(rig, host, `kill -9 $(cat ${dir}/k.pid) $(cat ${dir}/v.pid); rm ${dir}/k.pid ${dir}/v.pid`)
+  return sh(rig, host, `p="$(cat ${dir}/k.pid) $(cat ${dir}/v.pid)"; kill -STOP $p; kill -KILL $p; rm ${dir}/k.pid ${dir}/v.pid`)
 }
 
 function killOurs(rig: Rig, host: Host): Promise<string> {
   const dir = rig.file(host, 'run')
-  return sh(rig, host, `kill -9 $(cat ${dir}/keepalived.pid) $(cat ${dir}/keepalived-vrrp.pid); nft delete table ip holdfast_sessions`)
+  return sh(
+    rig,
+    host,
+    `p="$(cat ${dir}/keepalived.pid) $(cat ${dir}/keepalived-vrrp.pid)"; kill -STOP $p; kill -KILL $p; nft delete table ip holdfast_sessions`,
+  )
 }
 
 async function sh(rig: Rig, host: Host, text: string): Promise<string> {
