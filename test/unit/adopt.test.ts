@@ -1,7 +1,8 @@
 /** Old pairs as people have set them up: what is dangerous in them, the configuration that would look after them, and what is no pair at all. */
+import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { adoptionOf, type Adoption } from '../../src/adopt/adoption.ts'
-import type { FindingName } from '../../src/adopt/finding.ts'
+import { accidents, type FindingName } from '../../src/adopt/finding.ts'
 import { isHostFound, type HostFound } from '../../src/adopt/found.ts'
 import type { PairWish } from '../../src/adopt/pair.ts'
 import { parseConfig } from '../../src/config/parse.ts'
@@ -314,4 +315,10 @@ describe('what is no pair', () => {
     expect(isHostFound(JSON.parse(JSON.stringify(master())))).toBe(true)
     for (const other of [null, 3, {}, { ...master(), format: 2 }, { ...master(), redis: {} }]) expect(isHostFound(other)).toBe(false)
   })
+})
+
+test('docs/adopt.md has a row for every name, and for no other', () => {
+  const doc = readFileSync(new URL('../../docs/adopt.md', import.meta.url), 'utf8')
+  const rows = [...doc.matchAll(/^\| ([a-z-]+) \| (?:red|yellow|unseen)/gm)].map(([, name]) => name ?? '')
+  expect([...rows].sort()).toEqual(Object.keys(accidents).sort())
 })
