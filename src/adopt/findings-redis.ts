@@ -6,6 +6,8 @@ import { asksPassword, comesBackWith, fileSettingOf, isYes, renamesOf, settingOf
 
 export const bornFenced = '127.0.0.1 1'
 const oneMib = 1024 * 1024
+/** Here its agent asks it. */
+const ownIp = '127.0.0.1'
 
 export function redisFindings(pair: Pair): readonly AdoptFinding[] {
   return [...restarts(pair), ...[pair.primary, pair.replica].flatMap((side) => ofOne(side, pair)), ...access(pair), ...renames(pair), ...copies(pair)]
@@ -29,7 +31,10 @@ export function starterOf({ supervisor: { unit, restart, restartAfter, parent } 
 }
 
 function ofOne(side: Side, { primary, vip }: Pair): readonly AdoptFinding[] {
-  const { found, name: host } = side
+  return [...kind(side), ...nextStart(side), ...settings(side), ...listening(side, vip?.ip ?? null), ...besides(side), ...(side === primary ? [] : link(side))]
+}
+
+function kind({ found, name: host }: Side): readonly AdoptFinding[] {
   const { redis } = found
   const [major, minor] = versionOf(found)
   const at: AdoptFinding[] = []
@@ -50,6 +55,13 @@ function ofOne(side: Side, { primary, vip }: Pair): readonly AdoptFinding[] {
         fix: 'the agent needs CONFIG: see renamed-needed, or the ACL',
       }),
     )
+  return at
+}
+
+/** What its file will make of it. */
+function nextStart({ found, name: host }: Side): readonly AdoptFinding[] {
+  const { redis } = found
+  const at: AdoptFinding[] = []
   const fileRole = fileSettingOf(found, 'replicaof')
   const startsAs = fileRole === null ? 'primary' : fileRole === bornFenced ? null : 'replica'
   if (found.redisConf.file === null) at.push(unseen('not-seen', 'its redis.conf was not found: how it starts is not known', { host, fix: '--redis-conf FILE' }))
@@ -66,6 +78,11 @@ function ofOne(side: Side, { primary, vip }: Pair): readonly AdoptFinding[] {
     )
   for (const file of found.redisConf.unread)
     at.push(unseen('not-seen', `${file}: what redis.conf includes was not read`, { host, fix: 'look again as a user who may read it' }))
+  return at
+}
+
+function settings({ found, name: host }: Side): readonly AdoptFinding[] {
+  const at: AdoptFinding[] = []
   if (!isYes(settingOf(found, 'replica-read-only'), true))
     at.push(
       red('replica-writable', 'replica-read-only no', {
@@ -84,12 +101,18 @@ function ofOne(side: Side, { primary, vip }: Pair): readonly AdoptFinding[] {
         fix: '`durability: safe` or a `witness` in the proposal; with min-replicas-to-write 1 alone, of two hosts the loss of either stops writes',
       }),
     )
-  if (major >= 7 && isYes(settingOf(found, 'repl-diskless-sync'), true))
+  if (versionOf(found)[0] >= 7 && isYes(settingOf(found, 'repl-diskless-sync'), true))
     at.push(yellow('diskless-sync', 'repl-diskless-sync yes', { host, fix: 'redis-cli CONFIG SET repl-diskless-sync no, and the same in redis.conf' }))
   const backlog = Number(settingOf(found, 'repl-backlog-size') ?? oneMib)
   if (backlog <= oneMib)
     at.push(yellow('small-backlog', `repl-backlog-size ${backlog}`, { host, fix: 'redis-cli CONFIG SET repl-backlog-size 64mb, and the same in redis.conf' }))
-  at.push(...listening(side, vip?.ip ?? null))
+  return at
+}
+
+/** Who else starts it, or chooses. */
+function besides({ found, name: host }: Side): readonly AdoptFinding[] {
+  const { redis, cron } = found
+  const at: AdoptFinding[] = []
   if (redis.watchedBySentinels === true)
     at.push(
       red('watched-by-sentinels', 'it has connections of a Sentinel', {
@@ -105,27 +128,24 @@ function ofOne(side: Side, { primary, vip }: Pair): readonly AdoptFinding[] {
         fix: 'ask those who set it up; each Sentinel that knows it: SENTINEL REMOVE NAME',
       }),
     )
-  if (found.cron.length > 0)
-    at.push(yellow('cron', found.cron.join('; '), { host, fix: 'take these lines out before the agents are started; a backup may stay' }))
-  if (side !== primary && (!redis.linkUp || redis.syncing))
-    at.push(
-      red('link-down', redis.syncing ? 'it is in a full sync' : 'master_link_status is down', {
-        host,
-        stops: true,
-        fix: 'wait until it is up; redis.log says why it is not',
-      }),
-    )
+  if (cron.length > 0) at.push(yellow('cron', cron.join('; '), { host, fix: 'take these lines out before the agents are started; a backup may stay' }))
   return at
+}
+
+function link({ found: { redis }, name: host }: Side): readonly AdoptFinding[] {
+  if (redis.linkUp && !redis.syncing) return []
+  const fix = 'wait until it is up; redis.log says why it is not'
+  return [red('link-down', redis.syncing ? 'it is in a full sync' : 'master_link_status is down', { host, stops: true, fix })]
 }
 
 function listening({ found, name: host, ip }: Side, vip: string | null): readonly AdoptFinding[] {
   const bind = settingOf(found, 'bind')
   const bound = (bind ?? '').split(/\s+/).map((word) => word.replace(/^-/, ''))
   const everywhere = bind === null || bind === '' || bound.some((word) => word === '*' || word === '0.0.0.0')
-  const lacking = everywhere ? [] : [ip, ...(vip === null ? [] : [vip])].filter((wanted) => !bound.includes(wanted))
-  const found1: AdoptFinding[] = []
+  const lacking = everywhere ? [] : [ownIp, ip, ...(vip === null ? [] : [vip])].filter((wanted) => !bound.includes(wanted))
+  const at: AdoptFinding[] = []
   if (lacking.length > 0)
-    found1.push(
+    at.push(
       red('listens-elsewhere', `bind ${bind ?? ''}: not ${lacking.join(' and ')}`, {
         host,
         stops: true,
@@ -137,14 +157,14 @@ function listening({ found, name: host, ip }: Side, vip: string | null): readonl
     )
   // Only without a password and without a bind of its own redis means it.
   if (isYes(settingOf(found, 'protected-mode'), versionOf(found)[0] > 3) && !asksPassword(found) && bindIsDefault(found))
-    found1.push(
+    at.push(
       red('protected-mode', 'protected-mode yes, without a password and without bind', {
         host,
         stops: true,
         fix: 'redis-cli CONFIG SET protected-mode no, or better a password on both: CONFIG SET requirepass and masterauth',
       }),
     )
-  return found1
+  return at
 }
 
 /** Redis is in protected mode only where nobody has said where it is to listen. */

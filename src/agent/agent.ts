@@ -12,7 +12,6 @@ import { policyOf } from '../model/policy.ts'
 import type { Statement } from '../model/view.ts'
 import { readUserRedisConf } from '../config/files.ts'
 import { guardProgram } from '../act/keepalived.ts'
-import { ownAddresses } from '../observe/keepalived.ts'
 import { readProcess } from '../observe/process.ts'
 import { guardedGroups } from '../render/guard.ts'
 import { vrrpGroups } from '../render/keepalived.ts'
@@ -21,6 +20,7 @@ import { openBackups, type Backups } from './backups.ts'
 import { startBeat } from './beat.ts'
 import { ofThisBoot } from '../decide/memory.ts'
 import { monotonicMs, stallMeter } from './clock.ts'
+import { foundAddress } from './found-address.ts'
 import { startGroup, type GroupLoop } from './group.ts'
 import { keepBudget } from './kept-budget.ts'
 import { keptStore, type KeptStore } from './kept-store.ts'
@@ -45,7 +45,6 @@ import { startWitness } from './witness.ts'
 const togetherAtMost = 4
 /** Half of it is what a host that beats in the calm rhythm is silent for, when it counts as silent. */
 const calmDownAfterMs = 1000
-const foundAgeMs = 50
 
 export interface RunningAgent {
   /** Leaves redis, keepalived and the rules as they are. */
@@ -167,8 +166,6 @@ async function run(options: AgentOptions, names: readonly string[], withVip: rea
   })
   const open = links
 
-  // A group that has served before needs its address at once, whatever is found of another.
-  const isNew = (await Promise.all(withVip.map((name) => loadState(config.paths, name, host)))).every(({ epoch }) => epoch === 0)
   const vrrp = openVrrp({
     config,
     host,
@@ -179,10 +176,7 @@ async function run(options: AgentOptions, names: readonly string[], withVip: rea
     },
     changed: wakeAll,
     keeps: (name) => loops.get(name)?.hasAddress() ?? false,
-    found: (name) => {
-      const ip = config.groups[name]?.vip?.ip
-      return isNew && isBeginning(loops.get(name), host) && ip !== undefined && ownAddresses(foundAgeMs).addresses.has(ip)
-    },
+    found: await foundAddress(config, host, withVip, loops),
     restarted: () => {
       for (const name of withVip) tell(name, 'keepalived-restarted', `keepalived on ${host} had died and was started again`)
     },
@@ -290,13 +284,6 @@ async function groupPasswords(
 ): Promise<{ readonly password: string | undefined; readonly otherPassword: string | undefined }> {
   const { current, other } = await passwordsOf(config.paths, group, 'redis')
   return { password: current, otherPassword: other }
-}
-
-/** Nobody has held the group yet, or this member has just been chosen and has not been seen to serve: a keepalived that began now would give the address up. */
-function isBeginning(loop: GroupLoop | undefined, host: string): boolean {
-  const state = loop?.snapshot().state
-  if (loop === undefined || state === undefined || state.epoch === 0) return true
-  return state.holder === host && (state.phase === 'promoting' || state.phase === 'primary') && !loop.hasAddress()
 }
 
 type Tell = (name: string, kind: Event['kind'], text: string) => void

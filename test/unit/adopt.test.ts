@@ -131,6 +131,16 @@ describe('single mistakes in an old keepalived', () => {
     expect(named(it())).toContain(name)
   })
 
+  test('redis must listen for clients, for the other host and for its agent', () => {
+    const bound = (bind: string): string => {
+      const [a, b] = debian({ set: { bind } })
+      return a === undefined || b === undefined ? '' : said(adopted([a, b]), 'listens-elsewhere')
+    }
+    expect(bound('192.168.100.201 192.168.100.123')).toBe('redis-a: bind 192.168.100.201 192.168.100.123: not 127.0.0.1')
+    expect(bound('127.0.0.1 192.168.100.201')).toContain('not 192.168.100.123')
+    for (const every of ['', '* -::*', '0.0.0.0', '127.0.0.1 192.168.100.201 192.168.100.123 -::1']) expect(bound(every)).toBe('')
+  })
+
   test('protected mode counts where nobody has said who may come in', () => {
     const open = { redis: { replicas: [] }, set: { bind: '', 'protected-mode': 'yes' } }
     const its = replica({ redis: { upstream: { host: '192.168.100.201', port: 6379 } } })
