@@ -97,8 +97,8 @@ describe.skipIf(problems.length > 0)('an old pair is adopted in place', { timeou
     expect(lost).toBe(0)
     const outage = (label: string) => marks.find((mark) => mark.label === label)?.longestOutage.lengthMs ?? Number.NaN
     for (const label of ['old keepalived ended', 'agent of the primary alone']) expect(outage(label), label).toBeLessThan(100)
-    // A keepalived that is started takes the address off and puts it back: a reset and a reconnect.
-    for (const label of ['taken over', 'taken over again', 'given back']) expect(outage(label), label).toBeLessThan(200)
+    // A keepalived that is started takes the address off and puts it back: a reset and a reconnect; or an answer of redis is due just then, and TCP sends it again after 200 ms.
+    for (const label of ['taken over', 'taken over again', 'given back']) expect(outage(label), label).toBeLessThan(450)
     for (const { label, errors } of marks.slice(0, -1))
       expect(
         errors.map(({ kind }) => kind),
