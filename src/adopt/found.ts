@@ -75,7 +75,6 @@ export interface HostFound {
   readonly supervisor: Supervisor
   /** Lines of cron that name redis, keepalived or Sentinel. */
   readonly cron: readonly string[]
-  readonly keepalivedRuns: boolean
   /** By which redis lets its clients in, and by which it goes to its primary: for the password file, and in no output. null: none. */
   readonly passwords: { readonly own: string | null; readonly masterauth: string | null }
 }

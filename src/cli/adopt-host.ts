@@ -1,4 +1,4 @@
-/** What else may start or turn a redis on this host: its supervisor, cron, keepalived. Reads only; what is not there is no error. */
+/** What else may start or turn a redis on this host: its supervisor and cron; and its addresses. Reads only; what is not there is no error. */
 import { execFile } from 'node:child_process'
 import { readdir, readFile } from 'node:fs/promises'
 import { networkInterfaces } from 'node:os'
@@ -48,12 +48,6 @@ export async function cronLines(): Promise<HostFound['cron']> {
     found.push(...lines.map((line) => `${file}: ${line.trim().replace(/(\s-a\s+|--pass[\s=]+)\S+/g, '$1…')}`))
   }
   return found.slice(0, maxCronLines)
-}
-
-export async function keepalivedRuns(): Promise<boolean> {
-  const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name))
-  const names = await Promise.all(pids.map((pid) => read(`/proc/${pid}/comm`)))
-  return names.some((name) => name.trim() === 'keepalived')
 }
 
 function read(file: string): Promise<string> {

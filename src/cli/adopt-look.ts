@@ -8,7 +8,7 @@ import { OperatorError } from '../model/error.ts'
 import { lookAtRunning, type Looked } from '../move/running.ts'
 import { modernName } from '../render/redis-directives.ts'
 import { keepalivedConfOf, redisConfOf, scriptsOf } from './adopt-files.ts'
-import { cronLines, keepalivedRuns, ownAddresses, supervisorOf } from './adopt-host.ts'
+import { cronLines, ownAddresses, supervisorOf } from './adopt-host.ts'
 
 const usualKeepalived = '/etc/keepalived/keepalived.conf'
 const usualPort = 6379
@@ -64,7 +64,6 @@ async function lookHere(options: LookOptions): Promise<HostFound> {
     redis: looked.redis,
     supervisor: await supervisorOf(looked.redis.pid),
     cron: await cronLines(),
-    keepalivedRuns: await keepalivedRuns(),
     passwords: {
       own: (looked.requirepass ?? password ?? '') || null,
       masterauth: (looked.masterauth ?? lastOf(conf.lines, 'masterauth') ?? '') || null,

@@ -163,7 +163,6 @@ function host(name: string, ip: string, more: More, its: Partial<RunningRedis>):
     scripts: Object.entries(texts ?? {}).map(([command, text]) => ({ command, text, why: '' })),
     supervisor: { unit: 'redis-server.service', restart: 'always', restartAfter: '100ms', parent: 'systemd' },
     cron: [],
-    keepalivedRuns: true,
     passwords: { own: null, masterauth: null },
     ...rest,
     redis: { ...running, ...its, ...redis, settings: redis?.settings === null ? null : { ...calm, ...set } },
