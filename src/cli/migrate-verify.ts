@@ -2,15 +2,14 @@
 import type { Command } from '@commander-js/extra-typings'
 import { InvalidArgumentError } from '@commander-js/extra-typings'
 import { writeFile } from 'node:fs/promises'
-import { setTimeout as delay } from 'node:timers/promises'
 import pc from 'picocolors'
 import { readPassword } from '../config/files.ts'
 import { follows } from '../migrate/follows.ts'
-import { firstPace, firstPageKeys, nextPace, nextPageKeys, p99 } from '../migrate/pace.ts'
 import type { Instance } from '../migrate/facts.ts'
 import { isAtLeast, nameOf } from '../migrate/versions.ts'
 import { OperatorError } from '../model/error.ts'
 import { digester, waysOf, type Ways } from '../move/digester.ts'
+import { governed, type WantedPace } from '../move/governor.ts'
 import { lookAt } from '../move/look.ts'
 import { startProbe, type Probe } from '../move/probe.ts'
 import type { Sides } from '../move/settle.ts'
@@ -23,12 +22,7 @@ import { addressOf, nameSource, type Endpoint } from './migrate-source.ts'
 import { stepLine } from './restore-over-draw.ts'
 
 const deadlineMs = 30_000
-const idleMs = 1000
-const againMs = 300
 const shownMost = 20
-const fullPageKeys = 500
-
-type Pace = 'auto' | 'full' | number
 
 export function registerVerify(migrate: Command): void {
   migrate
@@ -41,7 +35,7 @@ export function registerVerify(migrate: Command): void {
     .option('--tls-ca <file>', 'who has signed the certificate of a rediss:// source')
     .option('--tls-cert <file>', 'our own certificate, where the source asks for one')
     .option('--tls-key <file>', 'its key')
-    .option('--pace <pace>', "auto: by the source's 99th percentile, measured beside it; full; or so many keys a second", paceOf, 'auto' as Pace)
+    .option('--pace <pace>', "auto: by the source's 99th percentile, measured beside it; full; or so many keys a second", paceOf, 'auto' as WantedPace)
     .option('--report <file>', 'all of it, as JSON')
     .option('--json', 'machine-readable')
     .action(async (from, group, options, command) => {
@@ -80,6 +74,7 @@ async function noteVerified(session: Session, group: string, { host, port }: End
 }
 
 function paceOf(text: string): Pace {
+export function paceOf(text: string): WantedPace {
   if (text === 'auto' || text === 'full') return text
   const value = Number(text)
   if (!Number.isFinite(value) || value < 1) throw new InvalidArgumentError('auto, full, or so many keys a second')
@@ -107,13 +102,13 @@ interface Report extends Verified {
   readonly target: string
   readonly follows: boolean
   readonly way: string
-  readonly pace: Pace
+  readonly pace: WantedPace
   /** Of the source, while nothing was read and while it was; null: not measured. */
   readonly p99Ms: { readonly idle: number; readonly worst: number } | null
 }
 
 interface How {
-  readonly pace: Pace
+  readonly pace: WantedPace
   readonly signal: AbortSignal
   readonly isShown: boolean
 }
@@ -130,9 +125,9 @@ async function compared(from: Endpoint, to: Endpoint, { pace, signal, isShown }:
     const [mine, theirs] = [await ways(source, a), await ways(target, b)]
     const plain = [mine.way, theirs.way].includes('plain')
     const absolute = isAtLeast(a.version, 7, 0) && isAtLeast(b.version, 7, 0)
-    const side = (redis: RawRedis, of: Instance, { way, hasMemoryUsage }: Ways): Sides['source'] => ({
+    const side = (redis: RawRedis, of: Instance, { way, ...its }: Ways): Sides['source'] => ({
       redis,
-      digests: digester(redis, plain ? 'plain' : way, { absolute, hasMemoryUsage }),
+      digests: digester(redis, plain ? 'plain' : way, { absolute, ...its }),
       aheadMs: of.clock.ok ? of.clock.value.aheadMs : 0,
     })
     const sides: Sides = { source: side(source, a, mine), target: side(target, b, theirs), absolute, follows: doesFollow, signal }
@@ -166,7 +161,7 @@ async function compared(from: Endpoint, to: Endpoint, { pace, signal, isShown }:
   }
 }
 
-async function look(end: Endpoint, signal: AbortSignal): Promise<Instance> {
+export async function look(end: Endpoint, signal: AbortSignal): Promise<Instance> {
   const found = await lookAt(end, { overMs: 1, signal })
   if (found.ok) return found.value
   throw new OperatorError(
@@ -176,67 +171,19 @@ async function look(end: Endpoint, signal: AbortSignal): Promise<Instance> {
   )
 }
 
-async function open(end: Endpoint): Promise<RawRedis> {
+export async function open(end: Endpoint): Promise<RawRedis> {
   const opened = await openRaw(end, deadlineMs)
   if (opened.ok) return opened.value
   throw new OperatorError('HF901', `${end.host}:${end.port}: ${opened.why}`, 'can this machine reach it, with this password?')
 }
 
-async function probeOf(end: Endpoint): Promise<Probe> {
+export async function probeOf(end: Endpoint): Promise<Probe> {
   const started = await startProbe(end)
   if (started.ok) return started.value
   throw new OperatorError('HF901', `${end.host}:${end.port}: ${started.why}`, 'one connection more is needed to measure it; --pace full does without')
 }
 
-interface Governor {
-  /** After each page. */
-  readonly pause: () => Promise<void>
-  readonly pageKeys: () => number
-  readonly took: (ms: number) => void
-  readonly p99Ms: () => Report['p99Ms']
-  readonly end: () => void
-}
-
-/** So many keys a second, however long each page takes itself. */
-function everySo(perS: number, keys: () => number, signal: AbortSignal): () => Promise<void> {
-  let dueMs = performance.now()
-  return async () => {
-    const ms = (keys() * 1000) / perS
-    dueMs = Math.max(dueMs + ms, performance.now() - ms)
-    const waitMs = dueMs - performance.now()
-    if (waitMs >= 1) await delay(waitMs, undefined, { signal })
-  }
-}
-
-/** `auto`: first what the source takes while nobody compares. */
-async function governed(pace: Pace, probe: Probe | null, signal: AbortSignal): Promise<Governor> {
-  if (pace === 'full') return { pause: async () => {}, pageKeys: () => fullPageKeys, took: () => undefined, p99Ms: () => null, end: () => undefined }
-  let keys = firstPageKeys
-  const pages = {
-    pageKeys: () => keys,
-    took: (ms: number) => {
-      keys = nextPageKeys(keys, ms)
-    },
-  }
-  if (typeof pace === 'number' || probe === null)
-    return { ...pages, pause: everySo(typeof pace === 'number' ? pace : Infinity, pages.pageKeys, signal), p99Ms: () => null, end: () => undefined }
-  await delay(idleMs, undefined, { signal })
-  const idle = p99(probe.latenciesMs()) ?? 0
-  let [now, worst] = [firstPace, idle]
-  const timer = setInterval(() => {
-    const seen = p99(probe.latenciesMs())
-    if (seen !== null) worst = Math.max(worst, seen)
-    now = nextPace(now, idle, seen)
-  }, againMs)
-  return {
-    ...pages,
-    pause: () => (now.gapMs > 0 ? delay(now.gapMs, undefined, { signal }) : Promise.resolve()),
-    p99Ms: () => ({ idle, worst }),
-    end: () => clearInterval(timer),
-  }
-}
-
-function ways(redis: RawRedis, { version }: Instance): Promise<Ways> {
+export function ways(redis: RawRedis, { version }: Instance): Promise<Ways> {
   return waysOf(redis, { evalRo: isAtLeast(version, 7, 0), memoryUsage: isAtLeast(version, 4, 0) })
 }
 

@@ -1,5 +1,6 @@
 /** `holdfast migrate …`: the command group. What each does is in a file of its own. */
 import type { Command } from '@commander-js/extra-typings'
+import { registerCopy } from './migrate-copy.ts'
 import { registerPlan } from './migrate-plan.ts'
 import { registerMoveOrders } from './migrate-orders.ts'
 import { registerStart } from './migrate-start.ts'
@@ -13,4 +14,5 @@ export function register(program: Command): void {
   registerMoveStatus(migrate)
   registerVerify(migrate)
   registerMoveOrders(migrate)
+  registerCopy(migrate)
 }

@@ -78,6 +78,14 @@ export const errorCodes = {
   HF915: 'it is not plain which address is meant',
   HF916: 'what was found makes no valid configuration',
   HF917: 'the proposal is not written',
+  HF920: 'the limits of a copy were not accepted',
+  HF921: 'this redis cannot be copied into this group',
+  HF922: 'the source lets too little be read for a copy',
+  HF923: 'the copy stopped before its end',
+  HF924: 'the source came back without its data',
+  HF925: 'the writers of the source cannot be held',
+  HF926: 'the copy was not proven in time',
+  HF927: 'some keys cannot be copied',
 } as const
 
 export type ErrorCode = keyof typeof errorCodes

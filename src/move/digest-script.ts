@@ -10,7 +10,7 @@ import { largeBytes, largeElements, largeUsageBytes, listOf, textOf, type Bucket
  * Lua of every redis since 2.6. No call that fails is made: each would stand in the statistics that people watch (errorstats, 6.2). `tonumber` of a score:
  * versions write one number in more than one way. Sorted as each server's locale has it, so two that differ by it are still compared piece by piece.
  */
-const library = (hasMemoryUsage: boolean): string => `
+const library = ({ hasMemoryUsage, noDump }: Pick<Told, 'hasMemoryUsage' | 'noDump'>): string => `
 local large = 0
 local function joined(parts) for i = 1, #parts do parts[i] = #parts[i] .. ':' .. parts[i] end return table.concat(parts) end
 local function pairsOf(flat) local out = {} for i = 1, #flat, 2 do out[#out + 1] = #flat[i] .. ':' .. flat[i] .. #flat[i + 1] .. ':' .. flat[i + 1] end table.sort(out) return table.concat(out) end
@@ -46,7 +46,7 @@ local function valueOf(key)
     table.sort(groups)
     return 'x' .. deep(redis.call('XRANGE', key, '-', '+')) .. joined(groups)
   end
-  if isLarge(key) then return nil end
+  if ${noDump === true} or isLarge(key) then return nil end
   local d = redis.call('DUMP', key)
   return d and ('m' .. string.sub(d, 1, #d - 10)) or false
 end
@@ -63,6 +63,7 @@ interface Told {
   readonly how: keyof typeof expiry
   /** `MEMORY USAGE` (4.0). */
   readonly hasMemoryUsage: boolean
+  readonly noDump?: true
 }
 
 /** `strings`: those that the other side has as small strings, told as s or o of each: all of them are had in one call. */
@@ -86,16 +87,16 @@ local function bucket(keys, strings, withEnds)
 end
 `
 
-const scanScript = ({ how, hasMemoryUsage }: Told): string => `${library(hasMemoryUsage)}${expiry[how]}${bucketOf}
+const scanScript = (told: Told): string => `${library(told)}${expiry[told.how]}${bucketOf}
 local page = redis.call('SCAN', ARGV[1], 'COUNT', ARGV[2])
 local found, kinds = bucket(page[2], nil, ARGV[3] == '1')
 return { page[1], page[2], found, kinds }`
 
-const bucketScript = ({ how, hasMemoryUsage }: Told): string => `${library(hasMemoryUsage)}${expiry[how]}${bucketOf}
+const bucketScript = (told: Told): string => `${library(told)}${expiry[told.how]}${bucketOf}
 local found = bucket(KEYS, ARGV[1], ARGV[2] == '1')
 return found`
 
-const eachScript = ({ how, hasMemoryUsage }: Told): string => `${library(hasMemoryUsage)}${expiry[how]}
+const eachScript = (told: Told): string => `${library(told)}${expiry[told.how]}
 local out = {}
 for i = 1, #KEYS do
   local v = valueOf(KEYS[i])
@@ -121,7 +122,8 @@ export function scriptDigester(redis: RawRedis, ro: boolean, options: DigesterOp
       return reply
     }
   }
-  const told: Told = { how: options.absolute ? 'absolute' : 'relative', hasMemoryUsage: options.hasMemoryUsage }
+  const { absolute, hasMemoryUsage, noDump } = options
+  const told: Told = { how: absolute ? 'absolute' : 'relative', hasMemoryUsage, ...(noDump ? { noDump } : {}) }
   const [scan, some, each] = [run(scanScript(told)), run(bucketScript(told)), run(eachScript(told))]
   return {
     way: ro ? 'eval-ro' : 'eval',

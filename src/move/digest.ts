@@ -52,6 +52,8 @@ export interface DigesterOptions {
   /** Both servers know points in time (7.0), so times to live are compared as such. */
   readonly absolute: boolean
   readonly hasMemoryUsage: boolean
+  /** It refuses DUMP. */
+  readonly noDump?: true
 }
 
 export function listOf(reply: RawReply | undefined): readonly RawReply[] {

@@ -164,7 +164,7 @@ async function haveEnds({ source, target }: Sides, database: number): Promise<bo
   return [mine, theirs].some((all) => (all.get(database)?.expires ?? 0) > 0)
 }
 
-function sameBucket(sides: Sides, mine: Bucket, theirs: Bucket): boolean {
+export function sameBucket(sides: Sides, mine: Bucket, theirs: Bucket): boolean {
   if (mine.sha1 !== theirs.sha1 || mine.large > 0 || theirs.large > 0) return false
   return mine.expiresMs.every((end, i) => sameEnd(sides, end, theirs.expiresMs[i] ?? Number.NaN))
 }
@@ -205,7 +205,7 @@ async function select(redis: RawRedis, whose: string, database: number): Promise
   if (answer instanceof RawError) throw new Error(`the ${whose} has no database ${database} (${answer.text}): what is written there goes elsewhere (trap P2)`)
 }
 
-async function used(redis: RawRedis): Promise<ReadonlyMap<number, { readonly keys: number; readonly expires: number }>> {
+export async function used(redis: RawRedis): Promise<ReadonlyMap<number, { readonly keys: number; readonly expires: number }>> {
   const answer = await redis.call('INFO', 'keyspace')
   if (answer instanceof RawError) throw new Error(answer.text)
   const all = String(answer).matchAll(/^db(\d+):keys=(\d+),expires=(\d+)/gm)

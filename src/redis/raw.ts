@@ -59,7 +59,8 @@ export async function openRaw(target: RawTarget, deadlineMs: number): Promise<Ob
   }
 }
 
-function socketTo(target: RawTarget): Socket {
+/** Throws where a certificate is none. */
+export function socketTo(target: RawTarget): Socket {
   if ('path' in target) return connect({ path: target.path })
   const { host, port, tls } = target
   if (tls === undefined) return connect({ host, port, noDelay: true })
