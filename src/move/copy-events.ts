@@ -16,6 +16,7 @@ type Names = Map<number, Set<string>>
 export interface Events {
   /** Some of those that wait, of one database; null: none does. */
   readonly some: (most: number) => { readonly database: number; readonly keys: readonly Buffer[] } | null
+  readonly waiting: () => number
   readonly heard: () => number
   /** From here on all is kept that `since` answers. */
   readonly mark: () => void
@@ -80,6 +81,7 @@ export function listen({ target, patterns, said }: EventsOptions): Events {
   if (patterns.length > 0) open().catch((error: Error) => said(error.message))
   return {
     touch,
+    waiting: () => [...waiting.values()].reduce((sum, names) => sum + names.size, 0),
     heard: () => count,
     some: (most) => {
       for (const [database, names] of waiting) {

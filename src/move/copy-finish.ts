@@ -2,8 +2,10 @@
  * The end of a copy: writers are held, what was told is copied, and all is compared until nothing differs, in a bounded time. Over it: the writers go on as if nothing
  * had been. Only what was compared while nobody could write counts as proven.
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import { proofFor, type Proof } from '../migrate/copy-rounds.ts'
 import { OperatorError } from '../model/error.ts'
+import type { RawRedis } from '../redis/raw.ts'
 import type { Copy, CopyOptions, Link } from './copy.ts'
 import { changesOf, holdWriters, type Hold, type HoldWay } from './copy-hold.ts'
 import { copyKeys } from './copy-keys.ts'
@@ -37,12 +39,15 @@ export interface FinishOptions extends Pick<CopyOptions, 'events' | 'signal' | '
   /** Keys that cannot be copied are left out of what is proven. */
   readonly leavesOut: boolean
   readonly maxPauseMs: number
+  /** `touched`: also where all keys would fit into the pause. */
+  readonly proofs?: 'touched'
   readonly keepMs: number
 }
 
 /** Of the time for which writers are held: so much is left to say that it holds on. */
 const marginMs = 300
 const mostAttempts = 5
+const lookMs = 300
 
 export async function finish(copy: Copy, options: FinishOptions): Promise<Finished> {
   const { events, pauses, stopped, maxPauseMs, scriptsWait, tellsAll } = options
@@ -59,10 +64,10 @@ export async function finish(copy: Copy, options: FinishOptions): Promise<Finish
   copy.close()
   return copy.withLink(
     async (link) => {
-      await drain({ ...link.keys, events }, Number.POSITIVE_INFINITY)
+      await drain({ ...link.keys, events })
       const keys = await keysOf(link)
       const toldAll = tellsAll && copy.isWhole(link.host) && events.since() !== null
-      const proof = proofFor(keys, perSOf(copy), stopped ? null : maxPauseMs, toldAll)
+      const proof = options.proofs === 'touched' && toldAll ? 'touched' : proofFor(keys, perSOf(copy), stopped ? null : maxPauseMs, toldAll)
       if (proof === 'neither')
         throw new OperatorError(
           'HF926',
@@ -136,13 +141,14 @@ type Found = Pick<Finished, 'keys' | 'attempts' | 'repaired' | 'unproven'>
 async function untilSame(copy: Copy, link: Link, proof: Proof, options: FinishOptions): Promise<Found | string> {
   const { events } = options
   const { source } = link.keys.ends
+  if (options.stopped && (await isWritten(source, options.signal))) return 'somebody still writes to the source'
   const heard = await events.heardAll()
-  await drain({ ...link.keys, events }, Number.POSITIVE_INFINITY)
+  await drain({ ...link.keys, events })
   if (!heard || !options.tellsAll) await round({ ...link.keys, sides: link.sides, governor: fullPace, events, tell: () => undefined })
   let [repaired, why] = [0, '']
   for (let attempts = 1; attempts <= mostAttempts; attempts += 1) {
     const before = await changesOf(source)
-    const looked = proof === 'all' ? await compareAll(link, options) : await compareTouched(link, options)
+    const looked = proof === 'all' ? await compareAll(link, options) : await compareTouched(copy, link, options)
     if (typeof looked === 'string') return looked
     const found = { ...looked, wrong: looked.wrong.filter(({ database, key }) => copy.uncopied.get(`${database}:${key}`)?.forGood !== true) }
     const after = await changesOf(source)
@@ -155,9 +161,16 @@ async function untilSame(copy: Copy, link: Link, proof: Proof, options: FinishOp
     repaired += found.wrong.length
     for (const { database, key } of found.wrong) await copyKeys(link.keys, database, [Buffer.from(key, 'latin1')])
     await events.heardAll()
-    await drain({ ...link.keys, events }, Number.POSITIVE_INFINITY)
+    await drain({ ...link.keys, events })
   }
   return why
+}
+
+/** Of writers that were said to be stopped: a comparison beside one that is not would take long, and come to nothing. */
+async function isWritten(source: RawRedis, signal: AbortSignal): Promise<boolean> {
+  const before = await changesOf(source)
+  await delay(lookMs, undefined, { signal })
+  return before !== (await changesOf(source))
 }
 
 interface Compared {
@@ -173,13 +186,14 @@ async function compareAll({ sides }: Link, { tell }: FinishOptions): Promise<Com
 }
 
 /** What a round has found equal, and nobody has touched since, is equal. */
-async function compareTouched(link: Link, { events }: FinishOptions): Promise<Compared | string> {
+async function compareTouched({ uncopied }: Copy, link: Link, { events }: FinishOptions): Promise<Compared | string> {
   const { sides } = link
   const touched = events.since()
   if (touched === null) return 'what the source tells was lost on the way'
   const flushed = await looksFlushed(link)
   if (flushed !== null) return flushed
-  const wrong: { database: number; key: string }[] = []
+  // Written to while it was read, and not copied since.
+  const wrong: { database: number; key: string }[] = [...uncopied.values()].filter(({ forGood }) => !forGood)
   let keys = 0
   for (const [database, names] of touched) {
     for (const { redis } of [sides.source, sides.target]) await redis.call('SELECT', String(database))

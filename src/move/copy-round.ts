@@ -44,7 +44,7 @@ export async function round(options: RoundOptions): Promise<RoundFound> {
       await removeAlone(run, database)
     }
   }
-  await drain(run, Number.POSITIVE_INFINITY)
+  await drain(run)
   return { ...run.tally, tookMs: performance.now() - beganMs }
 }
 
@@ -82,6 +82,8 @@ async function compareAll(run: Run, database: number): Promise<void> {
   const { sides, governor, signal } = run
   const { source, target } = sides
   let next = source.digests.page('0', governor.pageKeys(), true)
+  // It may never be waited for, where it is broken off first.
+  next.catch(() => undefined)
   for (;;) {
     signal.throwIfAborted()
     const beganMs = performance.now()
@@ -129,9 +131,9 @@ async function repair(run: Run, database: number, keys: readonly Buffer[]): Prom
   await copyKeys(run, database, keys)
 }
 
-/** What was told since the last time. */
-export async function drain(run: KeysOptions & { readonly events: Events; drainedMs?: number }, most: number): Promise<void> {
-  for (let left = most; left > 0; ) {
+/** What was told by now; never what is told meanwhile, for that may be as much again. */
+export async function drain(run: KeysOptions & { readonly events: Events; drainedMs?: number }, most = Number.POSITIVE_INFINITY): Promise<void> {
+  for (let left = Math.min(most, run.events.waiting()); left > 0; ) {
     run.signal.throwIfAborted()
     const some = run.events.some(Math.min(left, drainKeys))
     if (some === null) break

@@ -154,7 +154,7 @@ export function copyOf(options: CopyOptions): Copy {
         roundMs = performance.now()
         continue
       }
-      await withLink(({ keys }) => drain({ ...keys, events }, Number.POSITIVE_INFINITY))
+      await withLink(({ keys }) => drain({ ...keys, events }))
       tell({ phase: 'following', round: rounds.length, done: rounds.at(-1)?.keys ?? 0, of: rounds.at(-1)?.keys ?? 0 })
       await delay(listenMs, undefined, { signal })
     }

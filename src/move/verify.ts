@@ -97,6 +97,8 @@ async function compareAll(run: Run, withEnds: boolean): Promise<void> {
     }
   }
   let next = target.digests.page('0', pageKeys(), withEnds)
+  // It may never be waited for, where it is broken off first.
+  next.catch(() => undefined)
   for (;;) {
     signal.throwIfAborted()
     const { cursor, keys, bucket, strings } = await next
@@ -126,6 +128,7 @@ async function lookForAll(run: Run): Promise<void> {
   const { sides, pause, pageKeys, tally } = run
   const { source, target, signal } = sides
   let next = scan(source.redis, '0', pageKeys())
+  next.catch(() => undefined)
   for (;;) {
     signal.throwIfAborted()
     const { cursor, keys } = await next

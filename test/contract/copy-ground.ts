@@ -23,7 +23,9 @@ const password = 'pw'
 
 /** A user of a cloud: no replication, and what else is taken from it. */
 export async function cloudUser(redis: RealRedis, ...rules: readonly string[]): Promise<string> {
-  await redis.call('ACL', 'SETUSER', 'mover', 'on', `>${password}`, '~*', '&*', '+@all', '-psync', '-sync', '-replconf', ...rules)
+  await redis.call('ACL', 'SETUSER', 'mover', 'on', `>${password}`, '~*', '+@all', '-psync', '-sync', '-replconf', ...rules)
+  // Before 6.2 there was no such rule.
+  await redis.call('ACL', 'SETUSER', 'mover', '&*').catch(() => undefined)
   return 'mover'
 }
 
@@ -80,7 +82,7 @@ export function crossing({ from, to, way = 'dump', setting = 'KA', awayMs = 20_0
     finish: (more = {}) =>
       finish(copy, {
         ...{ events, signal: broken.signal, tell, pauses: from.modern, scriptsWait: !from.modern, tellsAll: tellsBy(setting) === 'all' },
-        ...{ stopped: false, leavesOut: false, maxPauseMs: 8000, keepMs: 2000, ...more },
+        ...{ stopped: false, leavesOut: false, maxPauseMs: 8000, keepMs: 300, ...more },
       }),
     close: () => {
       copy.close()

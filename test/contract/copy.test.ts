@@ -1,7 +1,7 @@
 /** A redis that refuses PSYNC is copied into another while it is written to: real servers, every type, and what goes wrong on the way. In the end nothing differs, proven. */
 import { afterEach, describe, expect, test } from 'vitest'
 import { noRedis, Redises } from '../unit/real-redis.ts'
-import { cloudUser, crossing, expectSame, fill, raw, write, type Crossing, type Writer } from './copy-ground.ts'
+import { cloudUser, crossing, expectSame, fill, write, type Crossing, type Writer } from './copy-ground.ts'
 
 let redises = new Redises()
 const crossings: Crossing[] = []
@@ -51,7 +51,9 @@ describe.skipIf(noRedis)('while it is written to', { timeout: 120_000 }, () => {
     // The hold is over by then, and the writer has written nothing in it.
     await writer.stop()
     const more = await copyMore(copy, finish)
-    console.info(`${_name}: ${JSON.stringify({ rounds: copy.rounds.map(({ differ }) => differ), ...copy.figures, heldMs: done.heldMs, repaired: done.repaired, attempts: done.attempts })}; again ${more.heldMs} ms`)
+    console.info(
+      `${_name}: ${JSON.stringify({ rounds: copy.rounds.map(({ differ }) => differ), ...copy.figures, heldMs: done.heldMs, repaired: done.repaired, attempts: done.attempts })}; again ${more.heldMs} ms`,
+    )
     expect(await expectSame(from, to)).toBeGreaterThan(5000)
   })
 })
