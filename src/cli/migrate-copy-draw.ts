@@ -19,7 +19,7 @@ export interface CopyReport {
   readonly way: CopyPlan['way']
   readonly wayWhy: string
   /** What the source tells of its writes, and how much was heard. */
-  readonly events: { readonly tells: string; readonly heard: number }
+  readonly events: { readonly tells: string; readonly heard: number; readonly silent: string | null }
   /** Of the source, in the last round. */
   readonly keys: number
   readonly rounds: readonly RoundFound[]
@@ -122,7 +122,7 @@ export function drawCopyReport({ source, target, keys, rounds, figures, uncopied
   const rows = [
     `${source}  →  ${target}`,
     `${keys} keys; ${copied} written (${mib(bytes)}) in ${tookWords(tookMs)}, ${told} of them because the source told of a write; ${removed} removed`,
-    `${rounds.length} rounds; ${repaired} keys differed on the way, and were copied again${lost === 0 ? '' : `; an end was lost ${lost} times`}; ${events.heard} writes heard (${events.tells})`,
+    `${rounds.length} rounds; ${repaired} keys differed on the way, and were copied again${lost === 0 ? '' : `; an end was lost ${lost} times`}; ${events.heard} writes heard (${events.tells})${events.silent === null ? '' : `; not any more: ${events.silent}`}`,
     ...(p99Ms === null ? [] : [`p99 of the source ${p99Ms.idle.toFixed(2)} ms before, ${p99Ms.worst.toFixed(2)} ms at the worst`]),
     ...(uncopied.length === 0 ? [] : [pc.yellow(`${uncopied.length} keys are not copied:`)]),
     ...uncopied.slice(0, shownMost).map(({ database, key, why }) => `  ${shown([key])} in database ${database}: ${why}`),
@@ -141,11 +141,11 @@ export function drawCopyReport({ source, target, keys, rounds, figures, uncopied
   ].join('\n')}\n`
 }
 
-function nextWords({ held, keptMs }: Finished): string {
+function nextWords({ held, keptMs, undo }: Finished): string {
   if (held === 'pause')
     return pc.bold(
-      `writes to the source wait for ${(keptMs ?? 0) / 1000} s more: point the clients at the group NOW. What is written to the source after that is in the source alone (CLIENT UNPAUSE ends it sooner)`,
+      `writes to the source wait for ${(keptMs ?? 0) / 1000} s more: point the clients at the group NOW. What is written to the source after that is in the source alone (${undo} ends it sooner)`,
     )
-  if (held === 'min-replicas') return pc.bold('the source refuses writes until its min-replicas-to-write is put back: point the clients at the group')
+  if (held === 'min-replicas') return pc.bold(`the source refuses writes until it is told ${undo}: point the clients at the group`)
   return pc.bold('point the clients at the group, and let no writer write to the source again')
 }

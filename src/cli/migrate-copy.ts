@@ -3,16 +3,15 @@ import type { Command } from '@commander-js/extra-typings'
 import { InvalidArgumentError } from '@commander-js/extra-typings'
 import { writeFile } from 'node:fs/promises'
 import { copyPlanOf, isCopyId, type CopyPlan, type CopyWay } from '../migrate/copy-plan.ts'
-import { patternsFor, tellsBy, type Tells } from '../migrate/events.ts'
+import { patternsFor, type Tells } from '../migrate/events.ts'
 import type { Instance, Source, Target } from '../migrate/facts.ts'
 import { capabilitiesOf, isAtLeast, nameOf } from '../migrate/versions.ts'
 import { OperatorError } from '../model/error.ts'
 import { copyOf, type Copy, type EndFacts } from '../move/copy.ts'
+import { askSource, type Asked } from '../move/copy-ask.ts'
 import { listen, type Events } from '../move/copy-events.ts'
 import { finish, type Finished } from '../move/copy-finish.ts'
 import { governed, type Governor, type WantedPace } from '../move/governor.ts'
-import { RawError } from '../redis/raw.ts'
-import { openTold } from '../redis/told.ts'
 import { paced } from '../replay/pace.ts'
 import { groupOf, openSession, statusOf, type Session } from './ask.ts'
 import { copyLine, drawCopyPlan, drawCopyReport, type CopyLine, type CopyReport } from './migrate-copy-draw.ts'
@@ -22,7 +21,6 @@ import { openPrimary } from './salvage-open.ts'
 
 const lookMs = 1000
 const awayMs = 60_000
-const toldMs = 5000
 
 export interface CopyOptions {
   readonly pace: WantedPace
@@ -69,7 +67,7 @@ export function registerCopy(migrate: Command): void {
         const named = await nameSource(session, from, options)
         const look = { overMs: lookMs, signal: stop.signal }
         const [source, target] = await Promise.all([lookAtSource(named, look), lookAtTarget(session, group, named.endpoint, look)])
-        const { dumps, setting, tells, tellsWhy } = await askedOf(named.endpoint)
+        const { dumps, setting, tells, tellsWhy } = await asked(named.endpoint)
         const way: CopyWay | null = options.logical === true ? 'logical' : null
         const wish = { accepted: options.accept, overwrite: options.overwrite ?? null, way }
         const plan = copyPlanOf(source, target, { dumps, tells, tellsWhy }, wish)
@@ -105,41 +103,13 @@ function secondsOf(text: string): number {
   return value
 }
 
-interface Asked {
-  readonly dumps: boolean
-  /** As CONFIG tells it; null: it may not be asked. */
-  readonly setting: string | null
-  readonly tells: Tells
-  readonly tellsWhy: string
-}
-
-/** What only asking tells: the rest is looked at as for a plan. */
-async function askedOf(endpoint: Endpoint): Promise<Asked> {
+async function asked(endpoint: Endpoint): Promise<Asked> {
   const redis = await open(endpoint)
   try {
-    const dumps = !((await redis.call('DUMP', 'holdfast:not there')) instanceof RawError)
-    const events = await redis.call('CONFIG', 'GET', 'notify-keyspace-events')
-    const value = Array.isArray(events) ? (events as readonly unknown[])[1] : undefined
-    const setting = Buffer.isBuffer(value) ? value.toString() : null
-    const patterns = patternsFor(setting)
-    const tells = tellsBy(setting)
-    const tried = await openTold(endpoint, { patterns, heard: () => undefined, lost: () => undefined }, toldMs)
-    // A user of an ACL may read all keys, and still not be let in where they are told of.
-    if (!tried.ok) return { dumps, setting, tells: 'nothing', tellsWhy: `the source does not let its writes be listened to (${tried.why})` }
-    tried.value.close()
-    return { dumps, setting, tells, tellsWhy: tellsWords(tells, events instanceof RawError ? events.text : 'it does not say') }
+    return await askSource(redis, endpoint)
   } finally {
     redis.close()
   }
-}
-
-function tellsWords(tells: Tells, why: string): string {
-  return {
-    all: 'the source tells of each (notify-keyspace-events): it is copied again at once',
-    some: 'the source tells of some of its writes only (notify-keyspace-events is not KA)',
-    nothing: 'the source tells of none of its writes (notify-keyspace-events is off; CONFIG SET notify-keyspace-events KA would have it tell)',
-    unknown: `whether the source tells of its writes may not be asked (${why}); it is listened for`,
-  }[tells]
 }
 
 function refuse({ red, open: stops, limits }: CopyPlan, group: string): void {
@@ -174,7 +144,11 @@ interface Order {
 async function run(order: Order): Promise<void> {
   const { endpoint, options, setting, stop } = order
   const beganMs = performance.now()
-  const events: Events = listen({ target: endpoint, patterns: patternsFor(setting), said: () => undefined })
+  let silent: string | null = null
+  const said = (why: string | null): void => {
+    silent = why
+  }
+  const events: Events = listen({ target: endpoint, patterns: patternsFor(setting), said })
   const line = copyLine(options.json === true, events.heard)
   const probe = options.pace === 'auto' ? await probeOf(endpoint) : null
   let governor: Governor | null = null
@@ -185,7 +159,7 @@ async function run(order: Order): Promise<void> {
     await copy.untilNear()
     const finished = await ended(order, copy, events, line)
     line.end()
-    const report = reportOf(order, { copy, events, governor, finished, tookMs: Math.round(performance.now() - beganMs) })
+    const report = reportOf(order, { copy, events, silent, governor, finished, tookMs: Math.round(performance.now() - beganMs) })
     if (options.report !== undefined) await writeFile(options.report, `${JSON.stringify(report, null, 2)}\n`)
     process.stdout.write(options.json === true ? `${JSON.stringify({ report })}\n` : drawCopyReport(report))
     if (report.uncopied.length > 0) process.exitCode = 1
@@ -276,12 +250,14 @@ function entered(): AbortSignal {
 interface Done {
   readonly copy: Copy
   readonly events: Events
+  /** Why it does not tell any more; null: it does. */
+  readonly silent: string | null
   readonly governor: Governor
   readonly finished: Finished | null
   readonly tookMs: number
 }
 
-function reportOf({ from, group, source, target, plan, tells }: Order, { copy, events, governor, finished, tookMs }: Done): CopyReport {
+function reportOf({ from, group, source, target, plan, tells }: Order, { copy, events, silent, governor, finished, tookMs }: Done): CopyReport {
   const primary = target.members.find(({ host }) => host === target.first)?.redis
   const runId = primary?.ok === true ? primary.value.runId : 'RUN_ID'
   return {
@@ -291,7 +267,7 @@ function reportOf({ from, group, source, target, plan, tells }: Order, { copy, e
     target: primary?.ok === true ? `${group}, ${nameOf(primary.value.version)}` : group,
     way: plan.way,
     wayWhy: plan.wayWhy,
-    events: { tells, heard: events.heard() },
+    events: { tells, heard: events.heard(), silent },
     keys: copy.rounds.at(-1)?.keys ?? 0,
     rounds: copy.rounds,
     figures: copy.figures,

@@ -35,3 +35,13 @@ export function touchedBy(channel: string, message: string): Touched | null {
   if (found === null) return null
   return { database: Number(found[2]), key: found[1] === 'space' ? channel.slice(found[0].length) : message }
 }
+
+/** For people. `why`: the setting may not be asked for. */
+export function tellsWords(tells: Tells, why: string): string {
+  return {
+    all: 'the source tells of each (notify-keyspace-events): it is copied again at once',
+    some: 'the source tells of some of its writes only (notify-keyspace-events is not KA)',
+    nothing: 'the source tells of none of its writes (notify-keyspace-events is off; CONFIG SET notify-keyspace-events KA would have it tell)',
+    unknown: `whether the source tells of its writes may not be asked (${why}); it is listened for`,
+  }[tells]
+}

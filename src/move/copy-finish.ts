@@ -19,6 +19,8 @@ export interface Finished {
   readonly heldMs: number
   /** Writers stay held for so long from then on; null: until somebody takes it back. */
   readonly keptMs: number | null
+  /** The command of the source that lets them go; null: nothing is held. */
+  readonly undo: string | null
   readonly proof: Proof
   /** Compared while nobody could write. */
   readonly keys: number
@@ -98,6 +100,7 @@ async function held(copy: Copy, link: Link, hold: Hold, proof: Proof, options: F
       held: hold.way,
       heldMs: Math.round(performance.now() - beganMs),
       keptMs: hold.way === 'pause' ? options.keepMs : null,
+      undo: hold.undo,
       proof,
       ...found,
       unproven: [...found.unproven, ...unprovenOf(proof, link)],

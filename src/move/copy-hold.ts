@@ -11,6 +11,8 @@ export interface Hold {
   /** Keeps it for so long from now; false: it had ended before that. */
   readonly keep: (ms: number) => Promise<boolean>
   readonly release: () => Promise<void>
+  /** The same as a command of the source; null: nothing is held. */
+  readonly undo: string | null
 }
 
 export interface HoldOptions {
@@ -24,7 +26,7 @@ export interface HoldOptions {
 
 /** A string: why it cannot be held. */
 export async function holdWriters({ source, pauses, maxMs, stopped }: HoldOptions): Promise<Hold | string> {
-  if (stopped) return { way: 'stopped', endsMs: null, keep: () => Promise.resolve(true), release: () => Promise.resolve() }
+  if (stopped) return { way: 'stopped', endsMs: null, keep: () => Promise.resolve(true), release: () => Promise.resolve(), undo: null }
   const refused: string[] = []
   if (pauses) {
     const endsMs = performance.now() + maxMs
@@ -46,6 +48,7 @@ function paused(source: RawRedis, endsMs: number): Hold {
       return !(answer instanceof RawError) && performance.now() < endsMs
     },
     release: async () => void (await source.call('CLIENT', 'UNPAUSE')),
+    undo: 'CLIENT UNPAUSE',
   }
 }
 
@@ -71,6 +74,7 @@ async function fence(source: RawRedis): Promise<Hold | string> {
       way: 'min-replicas',
       endsMs: null,
       keep: () => Promise.resolve(true),
+      undo: `CONFIG SET ${count} ${before}`,
       release: async () => {
         const back = await source.call('CONFIG', 'SET', count, before)
         if (back instanceof RawError) throw new Error(`${count} is ${never} and was ${before}: ${back.text}`)

@@ -114,6 +114,8 @@ export function copyOf(options: CopyOptions): Copy {
         signal.throwIfAborted()
         if (error instanceof OperatorError && error.code.startsWith('HF92')) throw error
         const why = (error as Error).message
+        if (/^(NOPERM|NOAUTH|WRONGPASS)/.test(why))
+          throw new OperatorError('HF922', `it may not be read: ${why}`, 'docs/migration.md has the commands that its user needs')
         if (performance.now() - movedMs > options.awayMs)
           throw new OperatorError('HF923', why, 'what was copied stays, and is only compared when the same command is run again with --overwrite RUN_ID')
         figures.lost += 1

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
 import { afterEach, describe, expect, test } from 'vitest'
 import { OperatorError } from '../../src/model/error.ts'
+import { askSource } from '../../src/move/copy-ask.ts'
 import { caughtUp, noRedis, Redises, type RealRedis } from '../unit/real-redis.ts'
 import { freePort } from '../unit/wire.ts'
 import { cloudUser, crossing, expectSame, fill, raw, write, type Crossing, type Door, type Writer } from './copy-ground.ts'
@@ -161,6 +162,21 @@ describe.skipIf(noRedis)('what goes wrong', { timeout: 60_000 }, () => {
   })
 })
 
+describe.skipIf(noRedis)('what a source lets be done is asked, and nothing of it is believed', { timeout: 60_000 }, () => {
+  test('events are on and may not be heard; CONFIG and DUMP are refused; all is allowed', async () => {
+    const redis = await redises.start('--notify-keyspace-events', 'KA')
+    const asked = async (...rules: readonly string[]) => {
+      const user = await cloudUser(redis, ...rules)
+      const connection = await raw({ redis, user })
+      closing.push(connection.close)
+      return askSource(connection, { host: '127.0.0.1', port: redis.port, user, password: 'pw' })
+    }
+    expect(await asked()).toMatchObject({ dumps: true, setting: 'AK', tells: 'all' })
+    expect(await asked('-config', '-dump')).toMatchObject({ dumps: false, setting: null, tells: 'unknown', tellsWhy: expect.stringContaining('NOPERM') })
+    expect(await asked('-psubscribe', '+config')).toMatchObject({ tells: 'nothing', tellsWhy: expect.stringContaining('NOPERM') })
+  })
+})
+
 describe.skipIf(noRedis)('the end', { timeout: 60_000 }, () => {
   test('neither CLIENT PAUSE nor CONFIG is allowed: it says so, and nobody was held', async () => {
     const [{ redis }, to] = await pair()
@@ -180,8 +196,28 @@ describe.skipIf(noRedis)('the end', { timeout: 60_000 }, () => {
     await expect(finish({ maxPauseMs: 301 })).rejects.toMatchObject({ code: 'HF926' })
     expect(await redis.call('CONFIG', 'GET', 'min-replicas-to-write')).toEqual(['min-replicas-to-write', '0'])
     expect(await redis.call('SET', 'free', '1')).toBe('OK')
-    expect(await finish()).toMatchObject({ held: 'min-replicas', keptMs: null })
+    expect(await finish()).toMatchObject({ held: 'min-replicas', keptMs: null, undo: 'CONFIG SET min-replicas-to-write 0' })
     await expect(redis.call('SET', 'held', '1')).rejects.toThrow(/NOREPLICAS/)
+  })
+
+  test('where a script would wait for the end of the pause (6.2): values travel, and what differs is mended', async () => {
+    const [from, to] = await pair()
+    const { copy, finish } = begin({ from, to: () => to })
+    await copy.untilNear()
+    for (const words of [
+      ['SET', 's:5', 'other'],
+      ['HSET', 'huge:h', 'f', 'other'],
+      ['DEL', 'l:7'],
+    ])
+      await call(to, ...words)
+    expect(await finish({ scriptsWait: true })).toMatchObject({ held: 'pause', repaired: 3, attempts: 2 })
+    await expectSame(from, to)
+  })
+
+  test('a user who may not even list the keys: it says so at once', async () => {
+    const [{ redis }, to] = await pair()
+    const { copy } = begin({ from: { redis, user: await cloudUser(redis, '-scan', '-@scripting'), modern: true }, to: () => to })
+    await expect(copy.untilNear()).rejects.toMatchObject({ code: 'HF922' })
   })
 
   test('the writers are said to be stopped, and are not: it is not proven', async () => {
