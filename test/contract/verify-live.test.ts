@@ -195,6 +195,22 @@ describe.skipIf(noRedis)('a primary under load and its replica', { timeout: 120_
     expect(await waysOf(found.value, { evalRo: true, memoryUsage: true })).toEqual({ way: 'plain', hasMemoryUsage: true })
   })
 
+  test('DUMP is refused: scripts go on without it; and where none may run, infinite scores are told apart', async () => {
+    const [primary, replica] = [await redises.start(), await redises.start()]
+    await primary.call('ACL', 'SETUSER', 'few', 'on', '>pw', '~*', '+@all', '-dump')
+    const found = await openRaw({ host: '127.0.0.1', port: primary.port, user: 'few', password: 'pw' }, 5000)
+    if (!found.ok) throw new Error(found.why)
+    opened.push(found.value)
+    expect(await waysOf(found.value, { evalRo: true, memoryUsage: true })).toEqual({ way: 'eval-ro', hasMemoryUsage: true, noDump: true })
+    await primary.call('ZADD', 'z', '-inf', 'a', '+inf', 'b')
+    await replica.call('ZADD', 'z', '+inf', 'a', '-inf', 'b')
+    for (const way of ['plain', 'eval-ro'] as const) {
+      const sides = { ...(await sidesOf(primary, replica, { absolute: true, way })), follows: false }
+      const noDump = digester(found.value, way, { absolute: true, hasMemoryUsage: true, noDump: true })
+      expect(told(await compare({ ...sides, source: { ...sides.source, redis: found.value, digests: noDump } })), way).toEqual(['value z'])
+    }
+  })
+
   test('a replica that stands still is not compared with what it has not had yet: it is said so', async () => {
     const [primary, replica] = [await redises.start(), await redises.start()]
     await fill(primary, 50)

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { follows } from '../../src/migrate/follows.ts'
 import { addedMs, firstPace, nextPace, nextPageKeys, p99, type Pace } from '../../src/migrate/pace.ts'
+import { governed } from '../../src/move/governor.ts'
 import type { Side } from '../../src/move/settle.ts'
 import { sameEnd } from '../../src/move/settle.ts'
 
@@ -88,4 +89,14 @@ describe('who follows whom', () => {
   ])('%s', (_what, target, source, expected) => {
     expect(follows(target, source, at)).toBe(expected)
   })
+})
+
+test('a source that is far away is not taken for one that is held up: the way there and back is left out', async () => {
+  const far = { latenciesMs: () => [5.4, 5, 5.1], close: () => undefined }
+  const from = await governed(1000, far, new AbortController().signal)
+  const first = from.pageKeys()
+  for (let i = 0; i < 10; i += 1) from.took(5.3)
+  expect(from.pageKeys()).toBeGreaterThan(first)
+  for (let i = 0; i < 10; i += 1) from.took(7)
+  expect(from.pageKeys()).toBe(1)
 })
