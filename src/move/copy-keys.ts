@@ -11,6 +11,10 @@ import { listOf, textOf } from './digest.ts'
 
 /** What takes more memory is copied in pieces: DUMP and RESTORE of it would hold both up for milliseconds. */
 const wholeMost = 1024 * 1024
+/** At once, as the source tells what they take. */
+const groupMost = 2 * 1024 * 1024
+/** Where it may not be asked. */
+const unknownBytes = 8 * 1024
 const mostNamed = 10_000
 
 /** One key as it was read. */
@@ -23,21 +27,41 @@ export interface Packed {
 }
 
 export async function copyKeys(options: KeysOptions, database: number, keys: readonly Buffer[]): Promise<void> {
-  await writePacked(options, database, await readPacked(options, database, keys))
+  for await (const packed of packedIn(options, database, keys)) await writePacked(options, database, packed)
 }
 
-export function readPacked(options: KeysOptions, database: number, keys: readonly Buffer[]): Promise<readonly Packed[]> {
-  return options.way === 'dump' ? readDumps(options, database, keys) : readValues(options, database, keys)
-}
-
-async function readDumps({ ends, absolute, hasMemoryUsage }: KeysOptions, database: number, keys: readonly Buffer[]): Promise<readonly Packed[]> {
-  const usages = hasMemoryUsage
+/** Of as much memory at a time as neither end has to hold for long: five hundred values of a megabyte would be half a gigabyte on the way to each replica. */
+export async function* packedIn(options: KeysOptions, database: number, keys: readonly Buffer[]): AsyncGenerator<readonly Packed[], void, undefined> {
+  const { ends, way, hasMemoryUsage } = options
+  // By elements only as much of each is read at first as a piece has.
+  const asks = hasMemoryUsage && way === 'dump'
+  const usages = asks
     ? await inDatabase(
         ends.source,
         database,
         keys.map((key) => ['MEMORY', 'USAGE', key]),
       )
     : []
+  const read = way === 'dump' ? readDumps : readValues
+  for (const [from, to] of groupsOf(keys.length, (i) => (asks ? Math.min(Number(usages[i]) || 0, wholeMost) : unknownBytes)))
+    yield await read(options, database, keys.slice(from, to), usages.slice(from, to))
+}
+
+function groupsOf(count: number, bytes: (i: number) => number): readonly (readonly [from: number, to: number])[] {
+  const groups: (readonly [number, number])[] = []
+  let [from, sum] = [0, 0]
+  for (let i = 0; i < count; i += 1) {
+    if (i > from && sum + bytes(i) > groupMost) {
+      groups.push([from, i])
+      ;[from, sum] = [i, 0]
+    }
+    sum += bytes(i)
+  }
+  if (count > from) groups.push([from, count])
+  return groups
+}
+
+async function readDumps({ ends, absolute }: KeysOptions, database: number, keys: readonly Buffer[], usages: readonly RawReply[]): Promise<readonly Packed[]> {
   const isLarge = (i: number): boolean => Number(usages[i] ?? 0) > wholeMost
   const [time, ...replies] = await inDatabase(ends.source, database, [
     ['TIME'],
@@ -80,7 +104,13 @@ async function readValues({ ends, absolute }: KeysOptions, database: number, key
     if (next !== null) return { key, kind: 'alone', type, commands: [] }
     const atMs = endOf(time, end, absolute)
     if (piece.length === 0) return { key, kind: 'gone', type, commands: [] }
-    return { key, kind: 'whole', type, commands: [['DEL', key], ...piece, ...(atMs === null ? [] : [['PEXPIREAT', key, String(atMs)]])] }
+    // SET is over whatever was there.
+    return {
+      key,
+      kind: 'whole',
+      type,
+      commands: [...(type === 'string' ? [] : [['DEL', key]]), ...piece, ...(atMs === null ? [] : [['PEXPIREAT', key, String(atMs)]])],
+    }
   })
 }
 

@@ -6,7 +6,7 @@ import { RawError, type RawRedis } from '../redis/raw.ts'
 import { sameStream, sameValue } from '../redis/same-value.ts'
 import type { RoundFound } from '../migrate/copy-rounds.ts'
 import type { Events } from './copy-events.ts'
-import { copyKeys, readPacked, writePacked } from './copy-keys.ts'
+import { copyKeys, packedIn, writePacked } from './copy-keys.ts'
 import { inDatabase, type KeysOptions } from './copy-words.ts'
 import type { Governor } from './governor.ts'
 import { sameEnd, type Sides } from './settle.ts'
@@ -62,13 +62,15 @@ async function fill(run: Run, database: number): Promise<void> {
   for await (const keys of scannedBy(sides.source.redis, governor)) {
     signal.throwIfAborted()
     await governor.pause()
-    const beganMs = performance.now()
-    const packed = await readPacked(run, database, keys)
-    governor.took(performance.now() - beganMs)
-    await writing
-    writing = writePacked(run, database, packed)
-    // Told when it is waited for.
-    writing.catch(() => undefined)
+    let beganMs = performance.now()
+    for await (const packed of packedIn(run, database, keys)) {
+      governor.took(performance.now() - beganMs)
+      await writing
+      writing = writePacked(run, database, packed)
+      // Told when it is waited for.
+      writing.catch(() => undefined)
+      beganMs = performance.now()
+    }
     told(run, keys.length)
     if (performance.now() - run.drainedMs < drainEveryMs) continue
     // What was read before is written before: else it would come over what is newer.

@@ -39,6 +39,8 @@ export interface Crossing {
   readonly copy: Copy
   readonly events: Events
   readonly steps: CopyStep[]
+  /** Bytes that went to the target before it was waited for. */
+  readonly mostAtOnce: () => number
   readonly finish: (more?: Partial<FinishOptions>) => Promise<Finished>
   readonly broken: AbortController
   readonly close: () => void
@@ -65,12 +67,17 @@ export function crossing({ from, to, way = 'dump', setting = 'KA', awayMs = 20_0
     steps.push(one)
     step?.(one)
   }
+  let most = 0
   const copy = copyOf({
     openSource: () => raw(from),
     openTarget: async () => {
       const write = await raw(to())
       const { after } = paced({ live: write, maxKeysPerS: null, stillPrimary: async () => {}, waits: () => {}, signal: broken.signal })
-      return { host: String(to().redis.port), write, compare: await raw(to()), after }
+      const counted = (keys: number, bytes: number): Promise<void> => {
+        most = Math.max(most, bytes)
+        return after(keys, bytes)
+      }
+      return { host: String(to().redis.port), write, compare: await raw(to()), after: counted }
     },
     ...{ source: facts(from), target: facts(to()), way, events, governor: fullPace, awayMs, tell, waits: () => undefined, signal: broken.signal },
   })
@@ -78,6 +85,7 @@ export function crossing({ from, to, way = 'dump', setting = 'KA', awayMs = 20_0
     copy,
     events,
     steps,
+    mostAtOnce: () => most,
     broken,
     finish: (more = {}) =>
       finish(copy, {

@@ -61,17 +61,20 @@ describe.skipIf(servers.length === 0)('from one version to another', { timeout: 
     console.info(`${from} → ${to}: ${JSON.stringify({ rounds: copy.rounds.map(({ differ }) => differ), heldMs: done.heldMs })}`)
   })
 
-  test('what the target does not read as it is packed goes by its elements, key by key, and only a module reads what stays behind', async () => {
+  test.each([
+    ['what the target does not read as it is packed goes by its elements, key by key, and only a module reads what stays behind', 'dump', []],
+    ['where DUMP is refused scripts do not ask for it either', 'logical', ['-dump']],
+  ] as const)('%s', async (_name, way, rules) => {
     const [a, b] = ['redis-8.0', 'redis-7.0'].map((name) => servers.find((one) => one.name === name))
     if (a === undefined || b === undefined) return
     const [one, two] = [await redises.start({ program: a.redisServer }), await redises.start({ program: b.redisServer })]
     await one.call('SET', 'a', '1')
     await one.call('VADD', 'vectors', 'VALUES', '2', '0.1', '0.2', 'x')
     const [source, target] = [
-      { redis: one, modern: true },
+      { redis: one, user: await cloudUser(one, ...rules), modern: true },
       { redis: two, modern: true },
     ]
-    const { copy, finish, close } = crossing({ from: source, to: () => target, way: 'dump', setting: null })
+    const { copy, finish, close } = crossing({ from: source, to: () => target, way, setting: null })
     closing.push(close)
     await copy.untilNear()
     expect(await two.call('GET', 'a')).toBe('1')
