@@ -73,7 +73,6 @@ async function noteVerified(session: Session, group: string, { host, port }: End
   if (!noted.ok) throw refusal(noted, group)
 }
 
-function paceOf(text: string): Pace {
 export function paceOf(text: string): WantedPace {
   if (text === 'auto' || text === 'full') return text
   const value = Number(text)
