@@ -37,7 +37,6 @@ export function openMoveSource(paths: Config['paths'], group: string, wake: () =
   let record = readRecord(file)
   let open: { readonly key: string; readonly observer: SourceObserver } | null = null
   let pausedUntilMs = 0
-  let goAhead = false
 
   function observerOf(move: Move): SourceObserver | null {
     if (record === null || record.host !== move.source.host || record.port !== move.source.port) return null
@@ -54,17 +53,6 @@ export function openMoveSource(paths: Config['paths'], group: string, wake: () =
     open = null
   }
 
-  function lookForGoAhead(): void {
-    void stat(goAheadFile(paths, group)).then(
-      () => {
-        goAhead = true
-      },
-      () => {
-        goAhead = false
-      },
-    )
-  }
-
   return {
     probe: async (move, holds) => {
       const settles = move?.stage === 'aborted' && (record?.raised === true || record?.hold != null)
@@ -73,7 +61,7 @@ export function openMoveSource(paths: Config['paths'], group: string, wake: () =
         return undefined
       }
       const observer = observerOf(move)
-      if (move.armed?.onFile === true) lookForGoAhead()
+      const goAhead = move.armed?.onFile === true && (await isThere(goAheadFile(paths, group)))
       const held = record?.hold != null || monotonicMs() < pausedUntilMs
       const raised = record?.raised === true
       if (observer === null)
@@ -124,6 +112,14 @@ export function openMoveSource(paths: Config['paths'], group: string, wake: () =
     },
     close: shut,
   }
+}
+
+/** Asked each time: one that was taken away since is no go-ahead for a cut-over that is postponed later. */
+async function isThere(file: string): Promise<boolean> {
+  return stat(file).then(
+    () => true,
+    () => false,
+  )
 }
 
 function targetOf({ host, port, user, password }: SourceRecord): RedisTarget {

@@ -9,6 +9,8 @@ import type { Armed, AskedOrder, MoveOrder, SourceRecord } from '../model/move.t
 const maxTextBytes = 4096
 const maxRaises = 16
 const askMs = 1000
+/** What is later is no date, and telling it would fail in every cycle of whoever was asked. */
+const latestWallMs = 8.64e15
 
 export function addMoveRoutes(app: Hono, agent: AgentSurface): void {
   app.post('/groups/:group/source', async (c) => {
@@ -96,7 +98,7 @@ export function parseOrder(value: unknown): AskedOrder | null {
 
 function parseArmed(value: unknown): Armed | undefined {
   const { fromWallMs, onFile, untilWallMs } = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>
-  const isTime = (it: unknown): it is number | null => it === null || Number.isFinite(it)
+  const isTime = (it: unknown): it is number | null => it === null || (Number.isFinite(it) && Math.abs(it as number) <= latestWallMs)
   if (!isTime(fromWallMs) || !isTime(untilWallMs) || typeof onFile !== 'boolean' || onFile === (fromWallMs !== null)) return undefined
   return { fromWallMs, onFile, untilWallMs }
 }

@@ -27,9 +27,12 @@ export function registerMoveOrders(migrate: Command): void {
     .action(async (group, options, command) => {
       const ways = [options.at !== undefined, options.onFile === true, options.off === true].filter(Boolean).length
       if (ways !== 1) throw new OperatorError('HF904', 'a cut-over is postponed until a time, or until a file is laid', '--at TIME, --on-file, or --off', 2)
-      const from = options.at ?? Date.now()
+      const startedWallMs = Date.now()
+      const from = options.at ?? startedWallMs
       const untilWallMs = options.within === undefined ? null : from + options.within
-      if (untilWallMs !== null && untilWallMs < Date.now()) throw new OperatorError('HF904', 'that time is over already', 'name a later one', 2)
+      // Of what is over already the cut-over would be done at once, at an hour that nobody has chosen.
+      if (from < startedWallMs || (untilWallMs !== null && untilWallMs < startedWallMs))
+        throw new OperatorError('HF904', 'that time is over already', 'name a later one', 2)
       const armed = options.off === true ? null : { fromWallMs: options.at ?? null, onFile: options.onFile === true, untilWallMs }
       const at = await order(command.optsWithGlobals() as unknown as { config: string }, group, options, {
         verb: 'arm',
@@ -99,12 +102,14 @@ async function order(
 
 function time(text: string): number {
   const value = Date.parse(text)
-  if (!Number.isFinite(value)) throw new InvalidArgumentError('a time with its zone, e.g. 2026-03-01T03:00:00Z')
+  // Without a zone it is that of whoever types it; "5" is a day in 2001.
+  if (!/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})$/.test(text) || !Number.isFinite(value))
+    throw new InvalidArgumentError('a time with its zone, e.g. 2026-03-01T03:00:00Z')
   return value
 }
 
 function duration(text: string): number {
-  const found = /^(\d+)(s|m|h)$/.exec(text)
+  const found = /^(\d{1,5})(s|m|h)$/.exec(text)
   if (found === null) throw new InvalidArgumentError('a duration: 30s, 10m, 2h')
   return Number(found[1]) * { s: 1000, m: 60_000, h: 3_600_000 }[found[2] as 's' | 'm' | 'h']
 }

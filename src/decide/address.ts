@@ -38,7 +38,9 @@ function servingMember(state: State, view: View, policy: Policy): string | null 
   if (state.phase === 'primary' || state.phase === 'handing') return state.host
   const { claim, holder } = situationOf(state, view, policy)
   if (claim !== 'theirs' || holder !== 'serves' || state.holder === null) return null
-  return heard(peerOf(view, state.holder))?.phase === 'promoting' ? null : state.holder
+  const { phase } = heard(peerOf(view, state.holder)) ?? {}
+  // While another redis is being moved here the address is with that one: whoever took it off there would cut the clients off.
+  return phase === 'promoting' || phase === 'receiving' ? null : state.holder
 }
 
 /** Only where every member's own place is known can another be called a stranger. */

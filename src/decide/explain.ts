@@ -1,5 +1,6 @@
 /** "What would happen if the primary died now?" — the same rules as the election, asked about the present. Pure. */
 import { wrongWords } from '../model/address.ts'
+import { isReceiving } from '../model/move.ts'
 import type { Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { View } from '../model/view.ts'
@@ -9,6 +10,7 @@ import { adviseBacklog } from './backlog.ts'
 import { diagnose } from './diagnose.ts'
 import { lossOf, type Disk, type Loss } from './loss.ts'
 import { advisePersist } from './persist.ts'
+import { nameOf } from './moving.ts'
 import { describePosition } from './position.ts'
 import { sentinelsOf } from './sentinel-words.ts'
 import { heard, isWriteFenced, peerOf, situationOf } from './situation.ts'
@@ -44,9 +46,11 @@ export function explainGroup(state: State, view: View, policy: Policy): Explanat
   const situation = situationOf(state, view, policy)
   const row = diagnose(situation)
   const cell = respondTo(state.phase, row.diagnosis)
-  const primary = state.holder
+  const receives = isReceiving(state.move)
+  const primary = receives ? null : state.holder
   const ownFacts = view.redis.facts
-  const primaryOffset = primary === state.host ? ownFacts?.offset : heard(primary === null ? undefined : peerOf(view, primary))?.redis?.offset
+  const { holder } = state
+  const primaryOffset = holder === state.host ? ownFacts?.offset : heard(holder === null ? undefined : peerOf(view, holder))?.redis?.offset
   const candidates: Candidate[] = []
   const members = policy.members.map((m) => {
     const own = m.host === state.host
@@ -80,7 +84,7 @@ export function explainGroup(state: State, view: View, policy: Policy): Explanat
       evidence: situation.holderWhy,
     },
     members,
-    successor,
+    successor: receives ? null : successor,
     loss: lossOf({
       disks: members.map((m) => diskOf(state, view, m.host, m.lagBytes)),
       successor,
@@ -102,7 +106,7 @@ function diskOf(state: State, view: View, host: string, lagBytes: number | null)
   const settings = (own ? view.redis.settings : word?.settings) ?? null
   const known = settings?.persistence ?? null
   const aof = facts?.aof?.enabled === false ? 'off' : (known?.aof ?? 'off')
-  const isPrimary = host === state.holder
+  const isPrimary = host === state.holder && !isReceiving(state.move)
   const isTrue = own ? !isStuck(view) && whyDiffers(state, view) === null : word?.trueCopy !== false
   const follows = facts?.linkUp === true && facts.syncing === false && isTrue
   return {
@@ -120,6 +124,8 @@ function inWords({ word, why }: AddressFinding): string {
 }
 
 function outcome(state: State, view: View, policy: Policy, successor: string | null): string {
+  if (state.move !== null && isReceiving(state.move))
+    return `nothing: ${nameOf(state.move.source)} serves the clients (holdfast migrate status ${state.group}), and nobody here is promoted before the cut-over`
   if (state.epoch === 0) return 'the group has no primary yet'
   if (state.paused.on) return 'nothing: automatic failover is paused'
   if (!policy.auto) return 'nothing: failover.auto is off'

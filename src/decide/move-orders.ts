@@ -5,6 +5,7 @@
 import type { Event } from '../model/action.ts'
 import { isUnderWay, type Move, type MoveOrder } from '../model/move.ts'
 import { tickMs } from '../model/policy.ts'
+import type { RedisFacts } from '../model/view.ts'
 import { maxLineage, type State } from '../model/state.ts'
 import { whyUnreadable } from './copies.ts'
 import { answerRequest, holdStill, type Context, type Draft } from './draft.ts'
@@ -54,7 +55,7 @@ function start(ctx: Context, order: Extract<MoveOrder, { verb: 'start' }>): Draf
   // It would be emptied, and try again for ever.
   if (unreadable !== null) return refuse(ctx, unreadable)
   if (policy.members.some((m) => m.ip === source.host && m.port === source.port)) return refuse(ctx, `${nameOf(source)} is a member of this group`)
-  const received = state.phase === 'receiving' && again?.source.host === source.host && again.source.port === source.port
+  const received = state.phase === 'receiving' && again?.source.host === source.host && again.source.port === source.port && goesOn(own, seen)
   if (own.keys > 0 && !anew && !received)
     return refuse(ctx, `this group has ${own.keys} keys, which the sync would give up: --overwrite ${own.runId} if they may go (a copy is kept)`)
   const epoch = nextMoveEpoch(state)
@@ -110,6 +111,12 @@ function start(ctx: Context, order: Extract<MoveOrder, { verb: 'start' }>): Draf
   }
 }
 
+/** What was received before and is called off is a copy of that redis, and nothing is given up to it. One that was restarted empty meanwhile would take it all (INV-1). */
+function goesOn(own: RedisFacts, seen: RedisFacts): boolean {
+  if (historyOf(seen) === own.replid) return seen.offset >= own.offset
+  return seen.replid2 === own.replid && seen.secondOffset > own.offset
+}
+
 function arm(ctx: Context, move: Move, { armed, unverified }: Extract<MoveOrder, { verb: 'arm' }>): Draft {
   if (move.stage !== 'sync') return refuse(ctx, `the move is ${move.stage}: there is no cut-over to postpone`)
   if (armed === null) return note(ctx, move, { armed }, move.armed === null ? 'no cut-over was postponed' : 'the postponed cut-over is called off')
@@ -141,9 +148,10 @@ function commit(ctx: Context, move: Move): Draft {
   const draft = note(ctx, move, { stage: 'done' }, last)
   return {
     ...draft,
+    // In this order: what its file says is what it is, or a restart has it follow the group again.
     actions: [
-      { kind: 'source', order: { do: 'settle' } },
       { kind: 'source', order: { do: 'demote' } },
+      { kind: 'source', order: { do: 'settle' } },
     ],
   }
 }

@@ -235,6 +235,7 @@ export function sendBack({ view, situation }: Context): readonly Action[] {
     { kind: 'call-hook', to: 'source' },
     { kind: 'accept-connections' },
     ...resumes,
+    // Its file says until then that it follows this group: a restart would have it follow who follows it, and nobody would serve.
     { kind: 'source', order: { do: 'settle' } },
   ]
 }

@@ -36,7 +36,7 @@ export function dataTraps(source: Source, target: Target, overwrite: string | nu
       'what a module has written only a redis with that module can read',
       each(target, (to) => modules(from, to)),
     ),
-    trap('P17', 'whatever the target has is gone with the first sync', occupied(target, overwrite)),
+    trap('P17', 'whatever the target has is gone with the first sync', occupied(from, target, overwrite)),
   ]
 }
 
@@ -166,13 +166,16 @@ function modules(from: Instance, to: Instance): readonly Judged[] {
     : [red(`it lacks ${missing.join(', ')}`, 'load the same modules, of the same version or later')]
 }
 
-function occupied(target: Target, overwrite: string | null): readonly Judged[] {
+function occupied(from: Instance, target: Target, overwrite: string | null): readonly Judged[] {
   const found = target.unwell === null ? [] : [red(`${target.group}: ${target.unwell}`, `holdfast status ${target.group}; it must be well before`)]
   const members = target.members.flatMap(({ host, redis }): readonly Judged[] => {
     if (!redis.ok) return [red(`${host}: ${redis.why}`, 'each member must be there')]
-    const { keys, runId } = redis.value
+    const { keys, runId, replid, role } = redis.value
     if (keys === 0) return [green(`${host} is empty`)]
     if (host !== target.first) return []
+    // Of a move that was called off, or is under way: the agent that is to follow looks again whether the source goes on with it.
+    if (role === 'replica' && replid !== '' && replid === (from.replid === '' ? from.runId : from.replid))
+      return [green(`${host} has ${keys} keys, which it received from the source`)]
     if (overwrite === runId) return [green(`${host} has ${keys} keys, which may go`)]
     return [red(`${host} has ${keys} keys`, `choose an empty group; or let them go: --overwrite ${runId}`)]
   })

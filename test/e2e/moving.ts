@@ -19,9 +19,12 @@ export interface Shown {
 
 export class OldRedis {
   readonly rig: Rig
+  /** What redis-cli needs to be let in there. */
+  readonly #login: readonly string[]
 
-  constructor(rig: Rig) {
+  constructor(rig: Rig, login: readonly string[] = []) {
     this.rig = rig
+    this.#login = login
   }
 
   get ip(): string {
@@ -33,7 +36,7 @@ export class OldRedis {
   }
 
   async ask(...words: readonly string[]): Promise<string> {
-    const { stdout, stderr } = await this.rig.lab.exec(oldHost, ['redis-cli', '-p', String(oldPort), ...words])
+    const { stdout, stderr } = await this.rig.lab.exec(oldHost, ['redis-cli', '-p', String(oldPort), ...this.#login, ...words])
     return `${stdout}${stderr}`.trim()
   }
 
@@ -122,8 +125,13 @@ exit 0
     return `${result.stdout}${result.stderr}`
   }
 
+  /** As an operator types it, with what such a lab has against any move. */
+  startWords(...more: readonly string[]): readonly string[] {
+    const accept = ['P6', 'P7', 'P8', 'P9', 'P16'].flatMap((id) => ['--accept', id])
+    return ['start', this.url, 'sessions', '--seconds', '0.3', ...accept, ...more]
+  }
+
   async startMove(...more: readonly string[]): Promise<string> {
-    const accept = ['P6', 'P8', 'P9', 'P16'].flatMap((id) => ['--accept', id])
-    return this.ok('start', this.url, 'sessions', '--seconds', '0.3', ...accept, ...more)
+    return this.ok(...this.startWords(...more))
   }
 }

@@ -179,6 +179,14 @@ const incidents: readonly (readonly [id: string, what: string, from: Source, to:
   ['P15', 'a cloud', source('7.0.15', { psync: { may: false, why: "ERR unknown command 'PSYNC'" } }), fine(), 'red', /unknown command/],
   ['P16', 'no backup', { ...source('7.0.15'), backup: null }, fine(), 'yellow', /no backup/],
   ['P17', 'data on the target', source('7.0.15'), target('7.0.15', { keys: 5 }), 'red', /red-a has 5 keys/],
+  [
+    'P17',
+    'what it received from that source before',
+    source('7.0.15', { replid: 'c'.repeat(40) }),
+    target('7.0.15', { keys: 5, role: 'replica', replid: 'c'.repeat(40) }),
+    'green',
+    /red-a has 5 keys, which it received/,
+  ],
   ['P17', 'a group that is not well', source('7.0.15'), { ...fine(), unwell: 'red-b is down' }, 'red', /red-b is down/],
   [
     'P4',

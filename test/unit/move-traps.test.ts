@@ -1,0 +1,115 @@
+/** What a move must not be talked into: giving what was received up to a redis that lost it, an hour that is none, words that send somebody the wrong way. */
+import { describe, expect, test } from 'vitest'
+import { parseOrder } from '../../src/api/move-routes.ts'
+import { findAddress } from '../../src/decide/address.ts'
+import { decide } from '../../src/decide/decide.ts'
+import { explainGroup } from '../../src/decide/explain.ts'
+import type { Move, MoveOrder } from '../../src/model/move.ts'
+import type { Request, SourceProbe } from '../../src/model/view.ts'
+import { facts, nowMs, peer, policy, primaryFacts, probe, state, view, vrrp, word } from './builders.ts'
+
+const source = { host: '10.0.0.9', port: 6379 }
+const received = facts({ upstream: source, replid: 'id-old', runId: 'run-a' })
+const old = primaryFacts({ runId: 'run-old', replid: 'id-old' })
+
+function move(more: Partial<Move> = {}): Move {
+  return {
+    id: 'request-1',
+    source,
+    runId: 'run-old',
+    replid: 'id-old',
+    epoch: 1,
+    rev: 1,
+    stage: 'sync',
+    stageMs: nowMs - 5000,
+    stageWallMs: 0,
+    startedWallMs: 0,
+    synced: true,
+    asked: null,
+    verified: null,
+    armed: null,
+    heldFromMs: null,
+    equalOffset: null,
+    wayBack: 'replica',
+    settled: true,
+    settlingMs: null,
+    heldMs: null,
+    last: '',
+    ...more,
+  }
+}
+
+const receiving = (more: Partial<Move> = {}) => state('a', { phase: 'receiving', move: move(more) })
+
+function request(order: MoveOrder): Request {
+  return { id: 'request-2', kind: 'move', to: null, dryRun: false, by: 'somebody', move: order } as Request
+}
+
+function seen(its = old): SourceProbe {
+  return { facts: its, factsAgeMs: 0, trouble: null, held: false, raised: false, goAhead: false }
+}
+
+const others = [peer(word('b', { redis: facts({ replid: 'id-old' }) }))]
+
+function asked(order: MoveOrder, more: Partial<Move>, own = received) {
+  return decide(receiving(more), view('a', others, { request: request(order), redis: probe({ facts: own }), source: seen() }), policy())
+}
+
+describe('a move that was called off is begun again', () => {
+  const standing = { ...received, upstream: { host: '127.0.0.1', port: 1 }, linkUp: false }
+  const again = (from: typeof old, overwrite: string | null = null) =>
+    asked({ verb: 'start', source, seen: from, overwrite }, { stage: 'aborted' }, standing).next.results.at(-1)
+
+  test('from the same redis, or one that goes on with its history: what was received is a copy of it', () => {
+    expect(again({ ...old, offset: 2000 })).toMatchObject({ ok: true })
+    expect(again({ ...old, runId: 'run-new', replid: 'id-new', replid2: 'id-old', secondOffset: 1001 })).toMatchObject({ ok: true })
+  })
+
+  test('from one that came back empty, or from an older disk: not without a word (INV-1)', () => {
+    const refused = { ok: false, message: expect.stringContaining('--overwrite run-a') as unknown }
+    expect(again({ ...old, runId: 'run-new', replid: 'id-new', keys: 0, offset: 0 })).toMatchObject(refused)
+    expect(again({ ...old, runId: 'run-new', offset: 500 })).toMatchObject(refused)
+    expect(again({ ...old, runId: 'run-new', replid: 'id-new', keys: 0 }, 'run-a')).toMatchObject({ ok: true })
+  })
+})
+
+test('a source that came back empty: the way out is told in words that can be typed', () => {
+  const empty = { ...old, runId: 'run-new', replid: 'id-new', keys: 0, offset: 0 }
+  const { because } = decide(receiving(), view('a', others, { redis: probe({ facts: received }), source: seen(empty) }), policy())
+  expect(because).toContain('holdfast failover sessions --to a --force')
+})
+
+test('what is final is what its file says: the role first, then the file', () => {
+  const { actions } = decide(
+    state('a', { phase: 'primary', move: move({ stage: 'moved' }) }),
+    view('a', others, { request: request({ verb: 'commit' }), redis: probe({ facts: primaryFacts() }), source: seen() }),
+    policy(),
+  )
+  const orders = actions.flatMap((a) => (a.kind === 'source' ? [a.order.do] : []))
+  expect(orders).toEqual(['demote', 'settle'])
+})
+
+test('a time that no calendar has is no order: telling it would fail in every cycle from then on', () => {
+  const at = (fromWallMs: number | null, untilWallMs: number | null) =>
+    parseOrder({ verb: 'arm', armed: { fromWallMs, onFile: fromWallMs === null, untilWallMs }, unverified: true })
+  expect(at(1_700_000_000_000, 1_800_000_000_000)).not.toBeNull()
+  expect([at(null, 3.6e17), at(1e300, null)]).toEqual([null, null])
+})
+
+describe('while another redis serves', () => {
+  test('nobody here would be promoted, and explain says so', () => {
+    const told = explainGroup(receiving(), view('a', others, { redis: probe({ facts: received }), source: seen() }), policy())
+    expect(told).toMatchObject({
+      primary: null,
+      successor: null,
+      wouldHappen: expect.stringMatching(/^nothing: 10\.0\.0\.9:6379 serves the clients/) as unknown,
+    })
+    expect(told.loss?.oneHost).toContain('there is no primary')
+  })
+
+  test('its address is no stranger: nobody is told to take it off there', () => {
+    const holder = peer(word('a', { phase: 'receiving', redis: received, vipMac: 'mac-a' }))
+    const keepalived = vrrp({ mac: 'mac-b', answerers: [{ mac: 'mac-old', hosts: [] }] })
+    expect(findAddress(state('b', { move: move() }), view('b', [holder], { keepalived }), policy())).toMatchObject({ word: 'unknown' })
+  })
+})
