@@ -16,6 +16,7 @@ export interface ActMemory {
 const needsLink: readonly ActionKind[] = [
   'promote',
   'follow',
+  'follow-source',
   'soft-fence',
   'pause-writes',
   'resume-writes',
@@ -42,7 +43,7 @@ export function perform(world: World, host: string, memory: ActMemory, action: A
   const redis = world.redis(host)
   const keepalived = world.vrrp.hosts.get(host)
   if (needsLink.includes(action.kind) && !redis.answers(world.nowMs)) return `${action.kind}: no connection to redis`
-  if (['promote', 'follow', 'soft-fence'].includes(action.kind) && redis.loading(world.nowMs))
+  if (['promote', 'follow', 'follow-source', 'soft-fence'].includes(action.kind) && redis.loading(world.nowMs))
     return `${action.kind}: LOADING Redis is loading the dataset in memory`
   switch (action.kind) {
     case 'vip':
@@ -72,6 +73,16 @@ export function perform(world: World, host: string, memory: ActMemory, action: A
       break
     case 'follow':
       redis.replicaOf({ host: action.host, port: action.port }, world.nowMs)
+      break
+    case 'follow-source': {
+      const source = world.agent(host).source
+      // On disk before what a sync needs is raised there.
+      if (source !== null) source.raised = true
+      redis.replicaOf({ host: action.host, port: action.port }, world.nowMs)
+      break
+    }
+    case 'call-hook':
+      if (world.moved !== null) world.moved.clients = action.to
       break
     case 'soft-fence':
       redis.replicaOf(nobody, world.nowMs)
@@ -138,6 +149,8 @@ export function perform(world: World, host: string, memory: ActMemory, action: A
     case 'poke':
       world.send(host, action.host, { t: 'poke' })
       break
+    case 'source':
+    // Asked over a connection, and waited for: model-agent.ts.
     case 'refuse-connections':
     case 'accept-connections':
     case 'kill-clients':

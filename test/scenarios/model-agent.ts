@@ -7,11 +7,12 @@ import type { Action } from '../../src/model/action.ts'
 import type { Decision } from '../../src/model/decision.ts'
 import { statementMs } from '../../src/model/policy.ts'
 import { freshState, type RequestResult, type State } from '../../src/model/state.ts'
-import type { Request, Statement, View } from '../../src/model/view.ts'
+import type { RedisProbe, Request, Statement, View } from '../../src/model/view.ts'
 import { watchAddress, type AddressWatch } from '../../src/agent/address-watch.ts'
 import { decide } from '../../src/decide/decide.ts'
 import { decideAsWitness } from '../../src/decide/witness.ts'
 import { needsMemory, ofThisBoot, withoutMemory } from '../../src/decide/memory.ts'
+import { holdsGroup } from '../../src/decide/situation.ts'
 import { statementOf } from '../../src/decide/statement.ts'
 import { freshWatch } from '../../src/model/watch.ts'
 import { watch } from '../../src/decide/watch.ts'
@@ -19,6 +20,7 @@ import { isOutlived, outlived, perform } from './model-act.ts'
 import { newId } from './model-redis.ts'
 import { sameState, saysTheSame } from './model-same.ts'
 import { ModelSenses } from './model-senses.ts'
+import { ModelSource } from './model-source.ts'
 import type { World } from './world.ts'
 
 export type Message = { readonly t: 'say'; readonly statement: Statement } | { readonly t: 'poke' }
@@ -60,6 +62,8 @@ export class ModelAgent {
   /** Since when it has been saying that its redis may be promoted. */
   fitSinceMs: number | null = null
   readonly senses: ModelSenses
+  /** null: nothing is moved to this group. */
+  readonly source: ModelSource | null
   address: AddressWatch
   /** On disk: survives `kill`. */
   fence: View['redis']['fence'] = null
@@ -81,6 +85,7 @@ export class ModelAgent {
     this.state = freshState('sessions', host)
     this.onDisk = this.state
     this.senses = new ModelSenses(world, host)
+    this.source = world.moved === null || this.isWitness ? null : new ModelSource(world, host, world.moved)
     this.address = this.watch()
   }
 
@@ -97,6 +102,7 @@ export class ModelAgent {
     this.requests = []
     this.unread = []
     this.senses.forget()
+    this.source?.forget()
     this.address = this.watch()
     this.watched = freshWatch
     this.running = false
@@ -230,7 +236,18 @@ export class ModelAgent {
   private cycle(): void {
     const asked = this.mustSay
     this.mustSay = false
-    const view = this.observe()
+    // Its own redis is asked first, the source after it.
+    const redis = this.senses.redis(this.world.nowMs)
+    const waits = this.source?.ask(this.state.move, this.seesToMove(), () => this.later(0, () => this.judgeAndAct(redis, asked))) ?? false
+    if (!waits) this.judgeAndAct(redis, asked)
+  }
+
+  private seesToMove(): boolean {
+    return this.state.holder === this.host && holdsGroup(this.state.phase)
+  }
+
+  private judgeAndAct(redis: RedisProbe, asked: boolean): void {
+    const view = this.observe(redis)
     const { world } = this
     let decision: Decision
     try {
@@ -310,7 +327,7 @@ export class ModelAgent {
   private stopsAt(when: 'saved' | 'before' | 'after', action: Action | null): boolean {
     const { stepHook } = this.world
     if (stepHook === null) return false
-    const label = action === null ? when : `${when}:${action.kind}`
+    const label = action === null ? when : `${when}:${action.kind === 'source' ? `source-${action.order.do}` : action.kind}`
     if (stepHook(this.host, `${this.state.phase}/${label}`) === 'go on') return false
     this.world.killAgent(this.host)
     return true
@@ -324,20 +341,33 @@ export class ModelAgent {
     }
     if (this.stopsAt('before', action)) return
     const { world, host } = this
+    if (action.kind === 'source' && this.source !== null) {
+      this.source.order(action.order, (failure) => this.later(0, () => this.acted(actions, index, action, failure, done)))
+      return
+    }
     const late = this.view !== null && isOutlived(action, this.ownMs(world.nowMs) - this.view.nowMs) ? outlived : null
     const failure = late ?? world.failures.get(`${host}/${action.kind}`) ?? perform(world, host, this, action)
-    if (world.tells && action.kind !== 'poke') world.done.push({ atMs: world.nowMs, host, kind: action.kind, ok: failure === null, action })
-    this.later(action.kind === 'poke' ? 0 : 1, () => {
-      if (this.stopsAt('after', action)) return
-      if (failure !== null) done(failure)
-      else this.act(actions, index + 1, done)
-    })
+    this.later(action.kind === 'poke' ? 0 : 1, () => this.acted(actions, index, action, failure, done))
+    this.told(action, failure)
   }
 
-  private observe(): View {
+  private acted(actions: readonly Action[], index: number, action: Action, failure: string | null, done: (failure: string | null) => void): void {
+    if (action.kind === 'source') this.told(action, failure)
+    if (this.stopsAt('after', action)) return
+    if (failure !== null) done(failure)
+    else this.act(actions, index + 1, done)
+  }
+
+  private told(action: Action, failure: string | null): void {
+    const { world, host } = this
+    if (world.tells && action.kind !== 'poke') world.done.push({ atMs: world.nowMs, host, kind: action.kind, ok: failure === null, action })
+  }
+
+  private observe(redis: RedisProbe): View {
     const { world, host, senses } = this
     const { nowMs } = world
     const ownMs = this.ownMs(nowMs)
+    const source = this.source?.probe(this.state.move, this.seesToMove())
     const seen: View = {
       nowMs: ownMs,
       nowWallMs: 1_700_000_000_000 + nowMs + this.wallOffMs,
@@ -347,7 +377,7 @@ export class ModelAgent {
       agentUptimeMs: ownMs - this.ownMs(this.startedMs),
       durable: this.durable,
       actedAll: this.actedAll,
-      redis: senses.redis(nowMs),
+      redis,
       keepalived: senses.keepalived(),
       // A stream keeps its order: what waits to be read is read before the echo that came after it.
       peers: senses.peers(
@@ -357,6 +387,7 @@ export class ModelAgent {
       ),
       checks: senses.checks(nowMs),
       ...senses.sentinels(),
+      ...(source === undefined ? {} : { source }),
       request: this.requests[0] ?? null,
       watch: this.watched,
     }

@@ -18,6 +18,8 @@ export interface WorldOptions {
   /** A host without data that votes. */
   readonly witness?: string
   readonly sentinels?: SentinelOptions
+  /** A redis on a host of its own, without an agent, that is to be moved to this group: one that can hold writes, or one from before 6.2. */
+  readonly source?: 'pauses' | 'refuses'
 }
 
 /** `mode: sentinel`. */
@@ -47,6 +49,7 @@ export function groupOf(options: WorldOptions): GroupConfig {
     members,
     ...(options.witness === undefined ? {} : { witness: options.witness }),
     ...(options.sentinels === undefined ? {} : { mode: 'sentinel' as const, sentinel: sentinelOf(options.sentinels) }),
+    ...(options.source === undefined ? {} : { migration: { ...usual.migration, awaits: true } }),
     process: options.external === true ? 'external' : 'direct',
     checkIps: options.checkIps ?? [],
     durability: options.safe === true ? 'safe' : 'available',

@@ -61,14 +61,17 @@ const attentionMs = 5000
 export class Network {
   private readonly ways = new Map<string, Map<string, Way>>()
   private readonly all: Way[] = []
+  /** Between two agents. */
+  private readonly spoken: Way[] = []
   private readonly off = new Set<string>()
   /** Hosts whose wire to the rest of the network (`check_ips`) is cut. */
   private readonly outside = new Set<string>()
   private readonly leases: boolean
 
-  /** `leases`: who is heard by whom is of interest as well. */
-  constructor(hosts: readonly string[], leases: boolean) {
+  /** `leases`: who is heard by whom is of interest as well. `mute`: hosts without an agent. */
+  constructor(agents: readonly string[], leases: boolean, mute: readonly string[] = []) {
     this.leases = leases
+    const hosts = [...agents, ...mute]
     for (const from of hosts) {
       const row = new Map<string, Way>()
       this.ways.set(from, row)
@@ -98,6 +101,7 @@ export class Network {
         } as Way
         row.set(to, way)
         this.all.push(way)
+        if (!mute.includes(from) && !mute.includes(to)) this.spoken.push(way)
       }
     }
     for (const way of this.all) way.back = this.way(way.to, way.from)
@@ -151,11 +155,11 @@ export class Network {
   }
 
   closed(): readonly Way[] {
-    return this.all.filter((w) => !this.isOpen(w, 'agent'))
+    return this.spoken.filter((w) => !this.isOpen(w, 'agent'))
   }
 
   isTorn(): boolean {
-    return this.all.some((w) => w.hungUp)
+    return this.spoken.some((w) => w.hungUp)
   }
 
   /** Where the redis of one reaches that of the other, their agents can speak, at once. */
@@ -175,7 +179,7 @@ export class Network {
 
   /** To be called at every change; `speaks`: the agent there lives and its loop turns. Who misses whom is told. */
   listen(speaks: (host: string) => boolean, listens: (host: string) => boolean, nowMs: number, misses: (host: string) => void): void {
-    for (const way of this.all) {
+    for (const way of this.spoken) {
       // The first that a new connection carries is a statement; beats come after it.
       const heard = !way.hungUp && nowMs >= way.joinsAtMs + joinedMs && this.isOpen(way, 'agent') && speaks(way.from)
       if (heard !== way.heard) {
@@ -188,7 +192,7 @@ export class Network {
   }
 
   private listenForEchoes(nowMs: number, listens: (host: string) => boolean): void {
-    for (const way of this.all) {
+    for (const way of this.spoken) {
       const echoes = way.heard && way.back.heard
       if (echoes !== way.echoes) {
         if (way.echoes) way.echoedMs = echoedMs(way, nowMs)
@@ -213,7 +217,7 @@ export class Network {
   }
 
   missesSomebody(host: string, nowMs: number): boolean {
-    return this.all.some((w) => w.to === host && !w.heard && nowMs - w.sinceMs < attentionMs)
+    return this.spoken.some((w) => w.to === host && !w.heard && nowMs - w.sinceMs < attentionMs)
   }
 
   heardMs(from: string, to: string, nowMs: number): number {

@@ -12,6 +12,7 @@ import { groupOf, type WorldOptions } from './model-group.ts'
 import { Network, joinedMs, lateMs, layers, type Layer, type Way } from './model-network.ts'
 import { ModelRedis, nobody, resetIds, type Source } from './model-redis.ts'
 import { Sentinels } from './model-sentinels.ts'
+import { sourceHost, type Moved } from './model-source.ts'
 import type { Way as WireWay } from './model-wire.ts'
 import { createVrrp, type Vrrp } from './model-vrrp.ts'
 import type { World } from './world.ts'
@@ -33,6 +34,10 @@ export abstract class Plant extends VirtualClock {
   version = 0
   /** null: not in `mode: sentinel`. They run from the beginning. */
   readonly sentinels: Sentinels | null
+  /** The redis that is to be moved to this group; null: there is none. */
+  readonly moved: Moved | null
+  /** Of hosts of every kind. */
+  readonly places: readonly string[]
   /** Of connections: words that have come to who stands still. */
   readonly held = new Set<WireWay>()
   private readonly redises = new Map<string, ModelRedis>()
@@ -50,7 +55,10 @@ export abstract class Plant extends VirtualClock {
     this.hosts = members.map((m) => m.host)
     this.voters = hostsOf(group)
     this.policy = policyOf(group, (h) => `ip-${h}`)
-    this.network = new Network(this.voters, this.policy.leased)
+    this.moved = options.source === undefined ? null : this.movedOf(options.source)
+    const beside = this.moved === null ? [] : [sourceHost]
+    this.places = [...this.voters, ...beside]
+    this.network = new Network(this.voters, this.policy.leased, beside)
     this.vrrp = createVrrp(
       members.filter((m) => !m.neverPrimary),
       group.failover.hostLossMs,
@@ -72,12 +80,24 @@ export abstract class Plant extends VirtualClock {
     for (const one of this.sentinels?.every() ?? []) one.start()
   }
 
+  private movedOf(kind: 'pauses' | 'refuses'): Moved {
+    const redis = new ModelRedis(sourceHost)
+    redis.onClose = () => {
+      for (const host of this.hosts) this.agent(host).source?.ended()
+    }
+    redis.listFollowers = () => this.followersOf(redis)
+    this.byIp.set(`ip-${sourceHost}`, redis)
+    this.all.push(redis)
+    return { redis, starts: null, pauses: kind === 'pauses', clients: 'source', goAhead: false }
+  }
+
+  /** One of the group's members. */
   hasData(host: string): boolean {
     return this.redises.has(host)
   }
 
   redis(host: string): ModelRedis {
-    const redis = this.redises.get(host)
+    const redis = host === sourceHost && this.moved !== null ? this.moved.redis : this.redises.get(host)
     if (redis === undefined) throw new Error(`no host ${host}`)
     return redis
   }
@@ -101,6 +121,7 @@ export abstract class Plant extends VirtualClock {
       for (const redis of all) if (redis.upstream !== null && redis.running && redis.replicateFrom(this.sourceOf(redis), nowMs)) moved = true
     }
     for (const host of this.vrrp.step(nowMs)) this.after(0, () => this.agent(host).wake())
+    if (this.moved !== null && this.held.size > 0) for (const way of [...this.held]) way.look()
     this.sentinels?.changed()
     this.network.listen(this.speaks, this.listens, nowMs, this.listenTo)
     let nextMs = this.vrrp.nextMs()
@@ -220,11 +241,11 @@ export abstract class Plant extends VirtualClock {
     this.network.slow(this.network.way(from, to), delayMs, this.nowMs)
     this.changed()
     // Somebody is silent until the first slow word arrives.
-    for (const host of [from, to]) for (const ms of [beatMs * 2 + 10, beatMs * 3, beatMs * 4]) this.after(ms, () => this.agent(host).wake())
+    for (const host of [from, to].filter((h) => this.agents.has(h))) for (const ms of [beatMs * 2 + 10, beatMs * 3, beatMs * 4]) this.after(ms, () => this.agent(host).wake())
   }
 
   cut(host: string): void {
-    for (const other of this.voters) if (other !== host) this.isolate(host, other)
+    for (const other of this.places) if (other !== host) this.isolate(host, other)
   }
 
   heal(): void {

@@ -3,6 +3,7 @@
  * redis and an agent per host, one client at the group's address. Deterministic: the same calls give the same story.
  */
 import type { Action, ActionKind, Event } from '../../src/model/action.ts'
+import type { AskedOrder } from '../../src/model/move.ts'
 import { freshState, type RequestResult } from '../../src/model/state.ts'
 import type { Request, VipAnswerer } from '../../src/model/view.ts'
 import type { StepHook } from './model-agent.ts'
@@ -11,6 +12,7 @@ import { keysOf, type Log } from './model-log.ts'
 import { quickMs } from './model-network.ts'
 import { Plant } from './model-plant.ts'
 import type { ModelSentinel } from './model-sentinel.ts'
+import { sourceHost } from './model-source.ts'
 import { bytesPerWrite, newId, nothing, type Dataset, type ModelRedis } from './model-redis.ts'
 import { actsOf, storyOf, taleOf } from './told.ts'
 
@@ -50,10 +52,13 @@ export class World extends Plant {
 
   // ── faults ──
   powerOff(host: string): void {
-    if (this.hasData(host)) this.redis(host).die()
+    if (this.hasRedis(host)) this.redis(host).die()
     this.sentinelOn(host)?.die()
     this.network.power(host, false)
-    this.killAgent(host)
+    if (this.voters.includes(host)) {
+      this.killAgent(host)
+      this.agent(host).source?.cutOff()
+    }
     const vrrp = this.vrrp.hosts.get(host)
     if (vrrp !== undefined) Object.assign(vrrp, { alive: false, allowed: false, vrrp: 'FAULT', vipSinceMs: null, strayFromMs: null })
     this.changed()
@@ -61,8 +66,10 @@ export class World extends Plant {
 
   powerOn(host: string): void {
     this.network.power(host, true)
-    this.startSentinel(host)
-    this.startAgent(host)
+    if (this.voters.includes(host)) {
+      this.startSentinel(host)
+      this.startAgent(host)
+    } else this.supervisorStarts(host, 'old')
   }
 
   /** `ip addr add` on a host, or what a killed keepalived leaves there. */
@@ -80,14 +87,17 @@ export class World extends Plant {
   /** What a supervisor does: starts redis from a disk as the configuration file says, as a primary. */
   supervisorStarts(host: string, disk: 'empty' | 'old' | Dataset): void {
     const redis = this.redis(host)
+    if (this.network.isOff(host)) return
     if (disk !== 'old') redis.disk = disk === 'empty' ? nothing : disk
-    redis.start(this.nowMs, 'primary')
-    this.after(6, () => this.agent(host).wake())
+    const upstream = host === sourceHost ? (this.moved?.starts ?? null) : null
+    redis.start(this.nowMs, upstream === null ? 'primary' : 'fenced')
+    redis.replicaOf(upstream, this.nowMs)
+    if (this.hasData(host)) this.after(6, () => this.agent(host).wake())
     this.changed()
   }
 
   freeze(host: string): void {
-    if (this.hasData(host)) this.redis(host).frozen = true
+    if (this.hasRedis(host)) this.redis(host).frozen = true
     this.changed()
   }
 
@@ -120,14 +130,14 @@ export class World extends Plant {
 
   thaw(host: string): void {
     if (this.suspended.has(host)) return
-    if (!this.hasData(host)) return
+    if (!this.hasRedis(host)) return
     const redis = this.redis(host)
     const wasFrozen = redis.frozen
     redis.frozen = false
     if (wasFrozen) redis.thawedMs = this.nowMs
     this.changed()
     // It answers what was asked meanwhile.
-    if (wasFrozen) this.after(1, () => this.agent(host).wake())
+    if (wasFrozen && this.hasData(host)) this.after(1, () => this.agent(host).wake())
   }
 
   /** The disk of an agent is lost, or comes from a snapshot of long ago: it begins anew and remembers nothing. */
@@ -220,6 +230,16 @@ export class World extends Plant {
     this.sentinelOn(host)?.reset()
   }
 
+  private hasRedis(host: string): boolean {
+    return this.hasData(host) || (this.moved !== null && host === sourceHost)
+  }
+
+  /** What an operator asks of a move; the agent that is asked looks at the source first, for a start. */
+  move(host: string, order: AskedOrder): string {
+    const seen = this.redis(sourceHost).facts(this.nowMs)
+    return this.agent(host).ask({ kind: 'move', to: null, dryRun: false, move: order.verb === 'start' ? { ...order, seen } : order })
+  }
+
   /** The group as an operator meets it: every agent up; runs until a primary serves and all replicas follow. */
   begin(): this {
     for (const host of this.voters) this.startAgent(host)
@@ -252,7 +272,17 @@ export class World extends Plant {
   /** One SET through the address. What comes back is what the client sees. */
   write(key = newId('k'), bytes = bytesPerWrite): ReturnType<ModelRedis['write']> | 'no address' {
     const [host] = this.addressOn()
+    if (this.moved !== null) return this.writeToEither(host, key, bytes)
     return host === undefined ? 'no address' : this.writeAt(host, key, bytes)
+  }
+
+  /** A client that was given both addresses: it tries the one that it was led to first. */
+  private writeToEither(host: string | undefined, key: string, bytes: number): ReturnType<World['write']> {
+    const group = () => (host === undefined ? 'no address' : this.writeAt(host, key, bytes))
+    const source = () => this.writeAt(sourceHost, key, bytes)
+    const [first, second] = this.moved?.clients === 'group' ? [group, source] : [source, group]
+    const answer = first()
+    return answer === 'OK' ? answer : second()
   }
 
   /** One SET of a client that reaches the address where it is on this host. */
