@@ -118,7 +118,7 @@ export function promoteOnce(ctx: Context, move: Move, source: SourceProbe): Draf
   }
   // Before 4.0 a replica of nobody does not tell how far it was.
   const same = seen.replid === '' || seen.offset === own.offset
-  if (!isFencedByUs(seen) || !same || seen.runId !== move.runId || own.role !== 'replica')
+  if (!isFencedByUs(seen) || !same || seen.runId !== move.runId || own.replid !== historyOf(seen))
     return giveUp(ctx, move, `the source wrote up to offset ${seen.offset} before it stepped down, and ${own.offset} is here`)
   const heldMs = move.heldFromMs === null || wasRestarted(ctx, move) ? null : Math.round(view.nowMs - move.heldFromMs)
   const why = `moved from ${nameOf(move.source)}, which refuses writes, at equal offsets`

@@ -54,9 +54,9 @@ export function isFencedByUs(facts: RedisFacts): boolean {
   return facts.upstream?.host === '127.0.0.1' && facts.upstream.port === 1
 }
 
-/** Deadlines are of the monotonic clock of this agent's life; after its restart none of it can be trusted. */
-export function wasRestarted({ view }: Context, move: Move): boolean {
-  return move.stageMs > view.nowMs || view.agentUptimeMs < view.nowMs - move.stageMs
+/** Deadlines are of the monotonic clock of this agent's life; after its restart, and on another host, none of it can be trusted. */
+export function wasRestarted({ view, state }: Context, move: Move): boolean {
+  return move.epoch !== state.epoch || move.stageMs > view.nowMs || view.agentUptimeMs < view.nowMs - move.stageMs
 }
 
 /** The source was asked after this stage began, and has answered. */

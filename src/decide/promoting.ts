@@ -3,12 +3,14 @@
  * on meanwhile. Claims no epoch itself (election.ts, forcing.ts, handover.ts do).
  */
 import type { Action } from '../model/action.ts'
+import type { Move } from '../model/move.ts'
 import { busyTickMs, lonelyWaitMs } from '../model/policy.ts'
-import { maxLineage, type LineageEntry } from '../model/state.ts'
+import { maxLineage, type LineageEntry, type State } from '../model/state.ts'
 import { countsBytes } from './backlog.ts'
 import { holdStill, type Context, type Draft } from './draft.ts'
 import { candidateFromWord } from './fitness.ts'
 import { holdsLease, isCutOff, lostVoters } from './lease.ts'
+import { nameOf, withStage } from './moving.ts'
 import { comparePositions, continuationOf, mergeLineage, positionOf } from './position.ts'
 import { resign } from './resigning.ts'
 import { heard, isWriteFenced, peerOf } from './situation.ts'
@@ -22,6 +24,13 @@ export function finishPromotion(ctx: Context): Draft {
   const vip = counts || view.keepalived?.allowed === true
   if (situation.redis === 'replica') {
     if ((state.servingRunId !== null && state.servingRunId !== facts.runId) || facts.syncing || state.partial) return resign(ctx)
+    // Claimed at a cut-over and not done: since then the source may have been started anew, with clients that write to it (INV-3).
+    if (state.claim?.source === 'migration' && state.move?.stage === 'moved') {
+      const sinceMs = state.move.epoch === state.epoch ? view.nowMs - state.move.stageMs : 0
+      // What is known of this redis may be of before its promotion.
+      const isOld = view.redis.unansweredMs > 0 || (sinceMs > 0 && view.redis.factsAgeMs >= sinceMs)
+      return isOld ? holdStill(ctx, 'this redis is asked whether it was promoted', busyTickMs) : lookAtSourceAgain(ctx, state.move)
+    }
     const richer = state.claim?.source === 'forced' ? undefined : policy.members.find((m) => m.host !== state.host && hasMoreThanHere(ctx, m.host))
     // Claimed in an election that is over: its agent died before it could promote, and the others have gone on (INV-4).
     if (richer !== undefined) return resign(ctx, `epoch ${state.epoch} was claimed and not taken; ${richer.host} has more data now`)
@@ -72,6 +81,32 @@ export function finishPromotion(ctx: Context): Draft {
     wakeInMs: counts ? busyTickMs : 0,
     vip,
   }
+}
+
+/** As it was before the claim: what is seen at the source decides whether it is repeated. */
+function lookAtSourceAgain(ctx: Context, move: Move): Draft {
+  const { state, view } = ctx
+  const last = `epoch ${state.epoch} was claimed and this redis not promoted: ${nameOf(move.source)} is looked at again`
+  const { facts } = view.redis
+  const continues = facts === null ? undefined : continuationOf(facts, state.epoch, state.lineage)
+  const entry: readonly LineageEntry[] =
+    facts === null || state.lineage.at(-1)?.epoch === state.epoch
+      ? []
+      : [
+          {
+            epoch: state.epoch,
+            replid: facts.replid,
+            startOffset: facts.offset + 1,
+            holder: state.host,
+            source: 'migration',
+            why: last,
+            atWallMs: view.nowWallMs,
+            ...(continues === undefined ? {} : { continues }),
+          },
+        ]
+  const lineage = mergeLineage(state.lineage, entry, state.host, maxLineage)
+  const next: State = { ...withStage(state, move, view, { stage: 'fence', last }), phase: 'receiving', claim: null, lineage }
+  return { ...holdStill(ctx, last, 0), next, vip: false }
 }
 
 /** Meanwhile it follows nobody: whoever answers at the old primary's address may have begun anew with other data (INV-1). */

@@ -30,6 +30,9 @@ export function receive(seen: Context): Draft {
   if (view.request?.kind === 'move') return answerMove(ctx)
   const { source } = view
   if (move.stage === 'aborted') return standStill(ctx, source)
+  // A promotion that was given up, and came to pass nevertheless: it is undone before anybody else is told to serve (INV-3).
+  if (view.redis.facts?.role === 'primary' && redisAnswers(view))
+    return { ...holdStill(ctx, 'this redis is to refuse writes first', busyTickMs), actions: [{ kind: 'soft-fence' }], vip: false }
   if (source === undefined) return holdStill(ctx, `the redis at ${nameOf(move.source)} is about to be asked`, busyTickMs)
   if (move.stage === 'hold') return measure(ctx, move, source)
   if (move.stage === 'fence') return promoteOnce(ctx, move, source)

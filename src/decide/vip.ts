@@ -29,6 +29,9 @@ export function mayHoldAddress(ctx: Context, next: State): boolean | undefined {
     // does not stand for it cannot learn from VRRP that the holder's host is silent.
     return situation.holder === 'unclear' && view.nowMs >= next.vipHoldOffUntilMs && ownFitness(next, view, ctx.policy).fit ? true : undefined
   }
+  // Nobody stood for the address during a move. Who serves after it comes first: VRRP would give it to a replica that is milliseconds earlier.
+  const first = view.peers.find((p) => p.host === next.holder)
+  if (next.move?.stage === 'moved' && view.keepalived?.allowed === false && heard(first)?.phase === 'promoting') return false
   if (view.nowMs < next.vipHoldOffUntilMs) return false
   return ownFitness(next, view, ctx.policy).fit
 }
@@ -108,7 +111,7 @@ export function strayRule(ctx: Context, next: State): Stray {
   const keepalived = ctx.view.keepalived
   const none: Stray = { actions: [], events: [], wakeInMs: Number.MAX_SAFE_INTEGER }
   if (keepalived === null || !keepalived.vipHere || keepalived.strayMs === 0) return none
-  if (next.epoch === 0 || (next.phase !== 'replica' && next.phase !== 'fenced')) return none
+  if (next.epoch === 0 || (next.phase !== 'replica' && next.phase !== 'fenced' && next.phase !== 'receiving')) return none
   const afterMs = ctx.policy.sentinel !== null ? strayChosenMs : keepalived.process === true && keepalived.allowed ? strayUnsureMs : strayAfterMs
   if (keepalived.strayMs < afterMs) return { ...none, wakeInMs: afterMs - keepalived.strayMs }
   const why = keepalived.process === true ? 'VRRP had not given it to this host' : 'keepalived does not run there'

@@ -3,6 +3,7 @@
  * election.ts'; until when the old primary may write is lease.ts'.
  */
 import type { Event } from '../model/action.ts'
+import { isReceiving } from '../model/move.ts'
 import { ballotRetryMs, statementStaleMs, type Policy } from '../model/policy.ts'
 import type { GaveVote, State, Vote } from '../model/state.ts'
 import type { Statement, View } from '../model/view.ts'
@@ -78,6 +79,8 @@ export function withVote(ctx: Context, draft: Draft): Draft {
   if (policy.quorum === 0 || !view.durable || next.paused.on || isServingPhase(next.phase) || next.phase === 'handed') return draft
   if (mayHaveForgotten(view, policy))
     return { ...draft, because: `has only just started: whom it voted for before, and who counts on that, it must hear first; ${draft.because}` }
+  // Another redis has the clients, as all who have heard of it know (INV-3).
+  if (isReceiving(next.move)) return draft
   if (situation.claim !== 'theirs' || situation.holder !== 'gone') return draft
   const candidate = view.peers.map((p) => heard(p)).find((word): word is Statement => word !== null && asksFor(word, next))
   if (candidate?.vote == null || hasMore(ctx, candidate) || isBound(ctx, candidate.host)) return draft

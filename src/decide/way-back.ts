@@ -6,8 +6,8 @@
 import type { Action, Event } from '../model/action.ts'
 import type { Move } from '../model/move.ts'
 import { busyTickMs, tickMs } from '../model/policy.ts'
-import { maxLineage } from '../model/state.ts'
-import type { SourceProbe } from '../model/view.ts'
+import { maxLineage, type State } from '../model/state.ts'
+import type { PeerProbe, SourceProbe } from '../model/view.ts'
 import { answerId, answerRequest, claimEpoch, holdStill, type Context, type Draft } from './draft.ts'
 import { memberOf } from './fitness.ts'
 import { mergeLineage } from './position.ts'
@@ -28,11 +28,13 @@ import {
   wasRestarted,
   withStage,
 } from './moving.ts'
-import { redisAnswers } from './situation.ts'
+import { heard, peerOf, redisAnswers } from './situation.ts'
 import { startRedis } from './starting.ts'
 
 /** What is older was seen before something was changed there. */
 const staleMs = 3000
+/** Whoever is silent for longer has found this member gone, if it could. */
+const longGoneMs = 5000
 
 /** Of a primary, in each cycle while a move is not final. */
 export function withWayBack(ctx: Context, draft: Draft): Draft {
@@ -49,7 +51,11 @@ export function withWayBack(ctx: Context, draft: Draft): Draft {
     return draft
   const { source } = view
   // What the response has answered stays answered.
-  if (move.stage === 'back-hold') return measureBack({ ...ctx, state: draft.next }, move, source)
+  if (move.stage === 'back-hold') {
+    // Its lease is over, or it comes back to it: another may be elected, and what holds the writes back now is not to be lifted.
+    if (draft.next.writesHeldSinceMs !== null || draft.actions.length > 0) return leave({ ...ctx, state: draft.next }, move, draft)
+    return measureBack({ ...ctx, state: draft.next }, move, source)
+  }
   if (source === undefined || source.facts === null || source.trouble !== null || source.factsAgeMs > staleMs || draft.actions.length > 0) return draft
   const { move: known } = withoutFailed({ ...ctx, state: draft.next }).state
   return keepSource(ctx, known ?? move, source, draft)
@@ -151,7 +157,7 @@ function measureBack(ctx: Context, move: Move, source: SourceProbe | undefined):
   const text = `both have offset ${own.offset}: this redis refuses writes, ${nameOf(move.source)} is to serve`
   return {
     ...holdStill(ctx, text, 0),
-    next: { ...withStage(state, move, view, { stage: 'back-fence', equalOffset: own.offset, last: text }), phase: 'receiving', servingRunId: null },
+    next: { ...withStage(state, move, view, { stage: 'back-fence', equalOffset: own.offset, last: text }), phase: 'receiving' },
     actions: [{ kind: 'soft-fence' }],
     events: [{ kind: 'fenced', epoch: state.epoch, text, data: { from: state.host, to: nameOf(move.source), offset: own.offset } }],
   }
@@ -167,6 +173,11 @@ function stay(ctx: Context, move: Move, why: string): Draft {
     actions: [{ kind: 'resume-writes' }, { kind: 'accept-connections' }],
     events: [{ kind: 'rolled-back', epoch: state.epoch, text: last }],
   }
+}
+
+function leave(ctx: Context, move: Move, draft: Draft): Draft {
+  const { next, events } = stay(ctx, move, `too few of those who vote hear ${ctx.state.host}`)
+  return { ...draft, next, events: [...draft.events, ...events] }
 }
 
 /** This redis refuses writes. Until the source was told to serve, this one may take it back; afterwards only what is seen there counts. */
@@ -185,12 +196,17 @@ export function continueBack(ctx: Context, move: Move, source: SourceProbe): Dra
     return { ...holdStill(ctx, text, late ? busyTickMs : pollMs), events: late ? [{ kind: 'alarm', epoch: state.epoch, text }] : [] }
   }
   if (move.stage === 'back-fence') {
-    // What was held cannot have changed it; an offset of its own says the same, if it lives.
+    // What was held cannot have changed it; an offset of its own says the same, if it lives. One that was restarted has read its disk, which may be older.
     const heldMs = move.heldFromMs === null || wasRestarted(ctx, move) ? Number.POSITIVE_INFINITY : view.nowMs - move.heldFromMs
     const equal = seen.role === 'replica' && seen.runId === move.runId && seen.offset === move.equalOffset
-    if (!ownSeen && !(equal && heldMs < policy.maxPauseMs)) return redisOfOwn(ctx)
-    if (!equal || (ownSeen && seen.offset !== own.offset))
-      return takeBack(ctx, move, `${at} has offset ${seen.offset} and ${own?.offset ?? '?'} is here, or it was restarted`)
+    const same = ownSeen && own.runId === state.servingRunId
+    const gives = equal && (same ? seen.offset === own.offset : heldMs < policy.maxPauseMs)
+    if (!gives && !ownSeen) return redisOfOwn(ctx)
+    if (!gives) return takeBack(ctx, move, `${at} has offset ${seen.offset} and ${own?.offset ?? '?'} is here, or one of them was restarted`)
+    if (!isKnown(ctx, move)) {
+      if (late) return takeBack(ctx, move, 'not all members have heard of it')
+      return holdStill(ctx, 'this redis refuses writes; the members are to know of it before another serves', pollMs)
+    }
     const next = withStage(state, move, view, { stage: 'back-give' })
     return { ...holdStill(ctx, `${at} is told to serve`, 0), next, actions: [{ kind: 'source', order: { do: 'promote' } }] }
   }
@@ -240,8 +256,28 @@ export function sendBack({ view, situation }: Context): readonly Action[] {
   ]
 }
 
+/**
+ * Who has not heard that the source is to serve may find this member gone, and be elected beside it (INV-3). One that was silent for long has
+ * been, or is gone for good.
+ */
+function isKnown({ state, view, policy }: Context, move: Move): boolean {
+  const knows = (host: string) => {
+    const told = heard(peerOf(view, host))?.move
+    return told !== undefined && told.epoch === move.epoch && told.rev >= move.rev
+  }
+  if (policy.quorum > 0) return 1 + view.peers.filter((p) => knows(p.host)).length >= policy.quorum
+  return policy.members.every(({ host }) => host === state.host || knows(host) || isLongGone(peerOf(view, host)))
+}
+
+function isLongGone(peer: PeerProbe | undefined): boolean {
+  return peer === undefined || peer.agent === 'refused' || (peer.agent === 'silent' && peer.silentMs > longGoneMs)
+}
+
+/** The source was not told to serve. Where others may have been elected meanwhile, or this redis lost what it had, the best data are elected. */
 function takeBack(ctx: Context, move: Move, why: string): Draft {
   const { state, view } = ctx
+  const own = view.redis.facts
+  if (own?.runId !== state.servingRunId || !isKnown(ctx, move)) return leaveToElection(ctx, move, why)
   const last = `the way back was given up, ${state.host} serves again: ${why}`
   const draft = claimEpoch(ctx, nextMoveEpoch(state), 'migration', last)
   const next = withStage(draft.next, move, view, { stage: 'moved', asked: null, heldFromMs: null, last })
@@ -249,5 +285,20 @@ function takeBack(ctx: Context, move: Move, why: string): Draft {
     ...draft,
     next: move.asked === null ? next : answerId(next, move.asked, false, last),
     events: [{ kind: 'rolled-back', epoch: draft.next.epoch, text: last }],
+  }
+}
+
+function leaveToElection(ctx: Context, move: Move, why: string): Draft {
+  const { state, view } = ctx
+  const last = `the way back was given up, the best data of the group are elected: ${why}`
+  const next = withStage(state, move, view, { stage: 'moved', asked: null, heldFromMs: null, last })
+  const own = view.redis.facts
+  const fresh = own?.runId === state.servingRunId && !wasRestarted(ctx, move)
+  const gone: State['gone'] = { epoch: state.epoch, fresh, atMs: view.nowMs, runId: own?.runId ?? null }
+  const fenced: State = { ...next, phase: 'fenced', servingRunId: null, gone }
+  return {
+    ...holdStill(ctx, last, 0),
+    next: move.asked === null ? fenced : answerId(fenced, move.asked, false, last),
+    events: [{ kind: 'rolled-back', epoch: state.epoch, text: last }],
   }
 }

@@ -241,7 +241,8 @@ export abstract class Plant extends VirtualClock {
     this.network.slow(this.network.way(from, to), delayMs, this.nowMs)
     this.changed()
     // Somebody is silent until the first slow word arrives.
-    for (const host of [from, to].filter((h) => this.agents.has(h))) for (const ms of [beatMs * 2 + 10, beatMs * 3, beatMs * 4]) this.after(ms, () => this.agent(host).wake())
+    for (const host of [from, to].filter((h) => this.agents.has(h)))
+      for (const ms of [beatMs * 2 + 10, beatMs * 3, beatMs * 4]) this.after(ms, () => this.agent(host).wake())
   }
 
   cut(host: string): void {

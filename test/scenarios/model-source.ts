@@ -3,6 +3,7 @@
  * `agent/move-source.ts` do, over a connection whose words come late, are sent again after a cut, or wait at a process that stands still. An
  * order that nobody has acknowledged may be carried out later. Decides nothing.
  */
+import { isServingPhase } from '../../src/decide/situation.ts'
 import { isUnderWay, type Move, type SourceOrder } from '../../src/model/move.ts'
 import type { RedisFacts, SourceProbe } from '../../src/model/view.ts'
 import { nobody, type ModelRedis, type Upstream } from './model-redis.ts'
@@ -28,6 +29,8 @@ const retryMs = 250
 const answerDeadlineMs = 40
 const infoDeadlineMs = 3000
 const orderDeadlineMs = 1000
+/** Who serves has a lease to look after: what it orders there is looked at later. */
+const servingDeadlineMs = 20
 /** JSON has no Infinity. */
 const neverMs = 1e12
 
@@ -94,8 +97,9 @@ export class ModelSource {
     const urgent = urgentStages.includes(move.stage)
     if (!urgent && this.trouble === null && this.ownMs() - this.factsAtMs < calmMs) return false
     if (!urgent) {
+      const before = this.factsAtMs
       this.look(() => {
-        if (this.ownMs() - this.factsAtMs < calmMs / 2) this.agent().wake()
+        if (this.factsAtMs !== before) this.agent().wake()
       })
       return false
     }
@@ -153,7 +157,8 @@ export class ModelSource {
       this.factsAtMs = Number.NEGATIVE_INFINITY
       done(failure)
     }
-    this.world.after(orderDeadlineMs, () => finish(`source ${order.do}: no answer within ${orderDeadlineMs} ms`))
+    const deadlineMs = isServingPhase(this.agent().state.phase) ? servingDeadlineMs : orderDeadlineMs
+    this.world.after(deadlineMs, () => finish(`source ${order.do}: no answer within ${deadlineMs} ms`))
     wire.ask(
       () => {
         this.carryOut(order)
