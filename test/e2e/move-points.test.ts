@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { OldRedis } from './moving.ts'
 import { problems, rigFor, twoHosts, type JournalLine, type Rig } from './rig.ts'
 
-const rounds = Number(process.env['HOLDFAST_MOVES'] ?? 8)
+const rounds = Number(process.env['HOLDFAST_MOVES'] ?? 4)
 const dice = (below: number): number => Math.floor(Math.random() * below)
 
 describe.skipIf(problems.length > 0)('an agent that dies between two steps of a move', { timeout: 30_000 + rounds * 30_000 }, () => {

@@ -49,7 +49,7 @@ export function groupOf(options: WorldOptions): GroupConfig {
     members,
     ...(options.witness === undefined ? {} : { witness: options.witness }),
     ...(options.sentinels === undefined ? {} : { mode: 'sentinel' as const, sentinel: sentinelOf(options.sentinels) }),
-    ...(options.source === undefined ? {} : { migration: { ...usual.migration, awaits: true } }),
+    ...(options.source === undefined ? {} : { migration: { awaits: true, hook: null } }),
     process: options.external === true ? 'external' : 'direct',
     checkIps: options.checkIps ?? [],
     durability: options.safe === true ? 'safe' : 'available',
