@@ -2,9 +2,9 @@
  * The cut-over of a move: a switchover whose old side has no agent. Hold the writes there → offsets equal → the source is a replica of nobody,
  * and is SEEN to be → promote here. Until the source was told to step down everything can be taken back, and over its deadline it is. PURE.
  */
-import type { Event } from '../model/action.ts'
+import type { Action, Event } from '../model/action.ts'
 import type { Move } from '../model/move.ts'
-import { busyTickMs } from '../model/policy.ts'
+import { busyTickMs, tickMs } from '../model/policy.ts'
 import type { SourceProbe } from '../model/view.ts'
 import { answerId, claimEpoch, holdStill, type Context, type Draft } from './draft.ts'
 import {
@@ -104,7 +104,10 @@ export function promoteOnce(ctx: Context, move: Move, source: SourceProbe): Draf
     const alarm: readonly Event[] = late
       ? [{ kind: 'alarm', epoch: state.epoch, text: `${text}. If it is gone for good: holdfast failover ${state.group} --to ${state.host} --force` }]
       : []
-    return { ...holdStill(ctx, text, late ? busyTickMs : pollMs), events: alarm }
+    // It may be started anew with other data, and redis would follow it by itself (INV-1).
+    const lets: readonly Action[] =
+      source.trouble !== null && own?.upstream?.port !== 1 && own?.syncing === false && redisAnswers(view) ? [{ kind: 'soft-fence' }] : []
+    return { ...holdStill(ctx, text, late ? tickMs : pollMs), actions: lets, events: alarm }
   }
   if (mustListen(ctx)) return holdStill(ctx, 'this agent has only just started: another may have been made to serve meanwhile', busyTickMs)
   if (seen.role === 'primary') {

@@ -70,7 +70,7 @@ function followSource(ctx: Context, move: Move, source: SourceProbe): Draft {
   const attached = own.role === 'replica' && own.upstream?.host === move.source.host && own.upstream.port === move.source.port
   if (source.facts === null || source.trouble !== null) {
     // Redis would follow by itself whoever answers there next, also one that was restarted empty (INV-1).
-    const lets: readonly Action[] = attached && !own.syncing && move.synced ? [{ kind: 'soft-fence' }] : []
+    const lets: readonly Action[] = attached && !own.syncing ? [{ kind: 'soft-fence' }] : []
     return {
       ...holdStill(ctx, `${at} cannot be asked (${source.trouble ?? 'not yet'}); what answers there next is looked at before it is followed`, tickMs / 4),
       actions: lets,
@@ -86,7 +86,7 @@ function followSource(ctx: Context, move: Move, source: SourceProbe): Draft {
     )
   const other = whyAnother(state, move, own, seen)
   if (other !== null) return refuse(ctx, attached, `INV-1: ${at} ${other}`)
-  const known = learnHistory(ctx, move, own, seen)
+  const known = attached ? learnHistory(ctx, move, own, seen) : state
   if (attached)
     return {
       ...holdStill({ ...ctx, state: known }, followsInWords(own, seen, at), own.linkUp ? tickMs : tickMs / 2),
@@ -160,15 +160,17 @@ function whyAnother({ group, host }: State, move: Move, own: RedisFacts, seen: R
 /** The history of this epoch is the source's; it may take a new id while it is followed. */
 function learnHistory(ctx: Context, move: Move, own: RedisFacts, seen: RedisFacts): State {
   const { state, view } = ctx
-  const synced = own.linkUp && !own.syncing && own.replid === historyOf(seen)
+  // What was seen of the source may be of before its first replica, for which it takes a new id: that a sync has ended is known here first.
+  const synced = own.linkUp && !own.syncing
+  const same = own.replid === historyOf(seen)
   const head = state.lineage.at(-1)
   const lineage =
     synced && head !== undefined && head.epoch === state.epoch && head.replid !== own.replid
       ? mergeLineage(state.lineage, [{ ...head, replid: own.replid }], state.host, maxLineage)
       : state.lineage
-  const learned = synced && (!move.synced || move.runId !== seen.runId || move.replid !== own.replid)
+  const learned = synced && (!move.synced || (same && move.runId !== seen.runId) || move.replid !== own.replid)
   const noted: State = lineage === state.lineage ? state : { ...state, lineage }
-  return learned ? withStage(noted, move, view, { synced: true, runId: seen.runId, replid: own.replid }) : noted
+  return learned ? withStage(noted, move, view, { synced: true, replid: own.replid, ...(same ? { runId: seen.runId } : {}) }) : noted
 }
 
 function followsInWords(own: RedisFacts, seen: RedisFacts, at: string): string {

@@ -4,7 +4,7 @@
  * a primary, and SEEN to be one → the group follows it again. PURE.
  */
 import type { Action, Event } from '../model/action.ts'
-import type { Move } from '../model/move.ts'
+import { isUnderWay, type Move } from '../model/move.ts'
 import { busyTickMs, tickMs } from '../model/policy.ts'
 import { maxLineage, type State } from '../model/state.ts'
 import type { PeerProbe, SourceProbe } from '../model/view.ts'
@@ -40,15 +40,10 @@ const longGoneMs = 5000
 export function withWayBack(ctx: Context, draft: Draft): Draft {
   const { state, view } = ctx
   const { move } = draft.next
+  if (!isUnderWay(move) || draft.next.phase !== 'primary' || state.phase !== 'primary') return draft
+  if (move.epoch < draft.next.epoch) return { ...draft, next: takenOver(draft.next, move, view) }
   // What this cycle has begun is looked after in the next one: its own actions come first.
-  if (
-    move === null ||
-    move.stage !== state.move?.stage ||
-    draft.next.phase !== 'primary' ||
-    state.phase !== 'primary' ||
-    (move.stage !== 'moved' && move.stage !== 'back-hold')
-  )
-    return draft
+  if (move.stage !== state.move?.stage || (move.stage !== 'moved' && move.stage !== 'back-hold')) return draft
   const { source } = view
   // What the response has answered stays answered.
   if (move.stage === 'back-hold') {
@@ -59,6 +54,12 @@ export function withWayBack(ctx: Context, draft: Draft): Draft {
   if (source === undefined || source.facts === null || source.trouble !== null || source.factsAgeMs > staleMs || draft.actions.length > 0) return draft
   const { move: known } = withoutFailed({ ...ctx, state: draft.next }).state
   return keepSource(ctx, known ?? move, source, draft)
+}
+
+/** Elected since: what an earlier holder had begun with the source is over, and the file there names that one. */
+function takenOver(state: State, move: Move, view: Context['view']): State {
+  const last = `${state.host} serves epoch ${state.epoch} and sees to ${nameOf(move.source)} from now on`
+  return withStage(state, move, view, { stage: 'moved', asked: null, heldFromMs: null, settled: false, last })
 }
 
 /** The source is where it belongs: it refuses writes, and follows whoever serves, where it can. */
@@ -193,7 +194,7 @@ export function continueBack(ctx: Context, move: Move, source: SourceProbe): Dra
   if (seen === null || !isSeen(ctx, move, source)) {
     if (move.stage === 'back-fence' && late && ownSeen) return takeBack(ctx, move, `${at} does not answer`)
     const text = `${at} was told to serve and is not seen to; nobody else does`
-    return { ...holdStill(ctx, text, late ? busyTickMs : pollMs), events: late ? [{ kind: 'alarm', epoch: state.epoch, text }] : [] }
+    return { ...holdStill(ctx, text, late ? tickMs : pollMs), events: late ? [{ kind: 'alarm', epoch: state.epoch, text }] : [] }
   }
   if (move.stage === 'back-fence') {
     // What was held cannot have changed it; an offset of its own says the same, if it lives. One that was restarted has read its disk, which may be older.
@@ -210,6 +211,8 @@ export function continueBack(ctx: Context, move: Move, source: SourceProbe): Dra
     const next = withStage(state, move, view, { stage: 'back-give' })
     return { ...holdStill(ctx, `${at} is told to serve`, 0), next, actions: [{ kind: 'source', order: { do: 'promote' } }] }
   }
+  // What it has now is of its disk, and that may be older than what is here, or nothing (INV-1).
+  if (seen.role === 'replica' && seen.runId !== move.runId) return takeBack(ctx, move, `${at} was restarted before it served`)
   if (seen.role === 'replica') return { ...holdStill(ctx, `${at} is told to serve`, pollMs), actions: [{ kind: 'source', order: { do: 'promote' } }] }
   const epoch = nextMoveEpoch(state)
   const heldMs = move.heldFromMs === null || wasRestarted(ctx, move) ? null : Math.round(view.nowMs - move.heldFromMs)
@@ -273,7 +276,7 @@ function isLongGone(peer: PeerProbe | undefined): boolean {
   return peer === undefined || peer.agent === 'refused' || (peer.agent === 'silent' && peer.silentMs > longGoneMs)
 }
 
-/** The source was not told to serve. Where others may have been elected meanwhile, or this redis lost what it had, the best data are elected. */
+/** The source does not serve. Where others may have been elected meanwhile, or this redis lost what it had, the best data are elected. */
 function takeBack(ctx: Context, move: Move, why: string): Draft {
   const { state, view } = ctx
   const own = view.redis.facts

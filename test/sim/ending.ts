@@ -7,6 +7,7 @@ import { elect } from '../../src/decide/election.ts'
 import { ownFitness } from '../../src/decide/fitness.ts'
 import { countOf } from '../scenarios/model-log.ts'
 import type { World } from '../scenarios/world.ts'
+import { endMove, repairSource } from './move-ending.ts'
 import { BrokenRule, type Rules } from './rules.ts'
 import type { Story } from './story.ts'
 import { bit } from './take.ts'
@@ -19,6 +20,7 @@ const calmMs = 500
 export function end(w: World, story: Story, rules: Rules): void {
   const core = w.hosts.filter((_, i) => bit(story.healed, i))
   repair(w, story, core)
+  endMove(w, rules)
   // What is whole at one moment may still be before an election that is due; it counts when it stays.
   const untilMs = w.nowMs + (w.sentinels === null ? boundMs : sentinelBoundMs)
   do {
@@ -47,6 +49,7 @@ function repair(w: World, story: Story, core: readonly string[]): void {
     w.agent(h).diskFull = false
     w.startAgent(h)
   }
+  repairSource(w)
   if (story.external) {
     w.run(1000)
     for (const h of core) if (!w.redis(h).running) w.supervisorStarts(h, 'old')

@@ -90,7 +90,7 @@ interface Args {
   readonly from: number | null
   readonly seed: number | null
   readonly members: number | null
-  readonly mode: 'vip' | 'sentinel' | null
+  readonly mode: 'vip' | 'sentinel' | 'move' | null
   readonly jobs: number
   readonly mutate: boolean
   readonly only: string | null
@@ -121,7 +121,7 @@ function readArgs(): Args | null {
       return value
     }
     const { mode } = values
-    if (mode !== undefined && mode !== 'vip' && mode !== 'sentinel') throw new Error('--mode is vip or sentinel')
+    if (mode !== undefined && mode !== 'vip' && mode !== 'sentinel' && mode !== 'move') throw new Error('--mode is vip, sentinel or move')
     return {
       mode: mode ?? null,
       seconds: number('seconds', 0.1, 1e6),

@@ -3,6 +3,7 @@
  * whether the simulator notices. Where only a test of another kind can (the accident needs what the model world does not have, or
  * another guard stands behind this one), that test is named, and must fail.
  */
+import { moveMutations } from './move-mutations.ts'
 import { drop, type Mutation } from './mutation.ts'
 import { sentinelMutations } from './sentinel-mutations.ts'
 
@@ -341,4 +342,5 @@ export const mutations: readonly Mutation[] = [
     durability,
   ),
   ...sentinelMutations,
+  ...moveMutations,
 ]

@@ -49,6 +49,12 @@ export class OneWriter {
     })
   }
 
+  /** Of one that accepts writes now. */
+  isExcused(host: string): boolean {
+    const excuse = this.excuses[this.world.hosts.indexOf(host)]
+    return excuse !== undefined && (excuse.helpless || excuses.some((one) => this.world.nowMs < excuse.untilMs[one]))
+  }
+
   /** To be called at every change. null: all is well. */
   look(): string | null {
     const { world: w } = this

@@ -1,8 +1,9 @@
 /** Plays one story from its begin to its end, under the rules. What comes back is what was broken, if anything. */
+import { sourceHost } from '../scenarios/model-source.ts'
 import { World } from '../scenarios/world.ts'
 import { end } from './ending.ts'
 import { BrokenRule, Rules, type Bound } from './rules.ts'
-import { hostCount, sentinelCount, type Step, type Story } from './story.ts'
+import { hostCount, sentinelCount, type MoveStory, type Step, type Story } from './story.ts'
 import { Snipers, take } from './take.ts'
 
 export interface Played {
@@ -40,7 +41,7 @@ export function play(story: Story, tells = false): Played {
 }
 
 function begin(story: Story, tells: boolean): World {
-  const { members, witness, external, neverPrimary, priorities, cascade, latenessMs, sentinels } = story
+  const { members, witness, external, neverPrimary, priorities, cascade, latenessMs, sentinels, move } = story
   const world = new World({
     members: names.slice(0, members).map((host, i) => ({
       host,
@@ -50,15 +51,38 @@ function begin(story: Story, tells: boolean): World {
     })),
     external,
     ...(witness ? { witness: 'w' } : {}),
+    ...(move === undefined ? {} : { source: move.source }),
     ...(sentinels === undefined ? {} : { sentinels: { ...sentinels, hosts: sentinelHosts(members, sentinels.apart) } }),
   })
   world.tells = tells
   world.timerLatenessMs = latenessMs
   if (external) for (const h of world.hosts) world.supervisorStarts(h, 'empty')
   world.run(20)
+  if (move !== undefined) return receive(world, move)
   world.begin()
   world.writes(2)
   return world
+}
+
+/** The source has had clients for a while, and the group follows it; or the cut-over was done as well. */
+function receive(w: World, move: MoveStory): World {
+  w.supervisorStarts(sourceHost, 'empty')
+  w.run(10)
+  w.writes(2)
+  for (const host of w.voters) w.startAgent(host)
+  w.run(1500)
+  w.move('a', { verb: 'start', source: { host: `ip-${sourceHost}`, port: 6379 }, overwrite: null })
+  w.until('all follow', () => w.hosts.every((h) => w.redis(h).linkUp && w.redis(h).offset === w.redis(sourceHost).offset), 5000)
+  w.writes(2)
+  w.run(1000)
+  if (move.begun === 'received') return w
+  const isMoved = () => w.isWhole() && w.redis(sourceHost).linkUp
+  for (let tries = 0; tries < 10 && !isMoved(); tries += 1) {
+    w.move('a', { verb: 'cutover', unverified: true })
+    w.runUntil(w.nowMs + 1000, isMoved)
+  }
+  w.writes(2)
+  return w
 }
 
 function sentinelHosts(members: number, apart: number): readonly string[] {
@@ -81,14 +105,14 @@ export function tell(step: Step, members: number): string {
 
 export function tellStory(story: Story): string {
   const { members, witness, external, neverPrimary, priorities, cascade, latenessMs, healed } = story
-  const { sentinels } = story
+  const { sentinels, move } = story
   const votes =
     sentinels === undefined
       ? ''
       : ` and three Sentinels, ${sentinels.apart} of them apart,${sentinels.quorum === undefined ? '' : ` quorum ${sentinels.quorum},`} down-after ${sentinels.downAfterMs} ms, failover-timeout ${sentinels.failoverTimeoutMs} ms`
   const order = priorities === 'falling' ? '' : `, ${priorities} priorities`
   const middle = cascade === null ? '' : `, ${names[cascade] ?? '?'} replicates from ${names[cascade - 1] ?? '?'}`
-  const head = `${members} members${witness ? ' and a witness' : ''}${votes}${order}${middle}${external ? ', external redis' : ''}${neverPrimary === null ? '' : `, ${names[neverPrimary] ?? '?'} never primary`}, timers ${latenessMs} ms late`
+  const head = `${members} members${witness ? ' and a witness' : ''}${votes}${order}${middle}${external ? ', external redis' : ''}${move === undefined ? '' : `, a source that ${move.source}, ${move.begun}`}${neverPrimary === null ? '' : `, ${names[neverPrimary] ?? '?'} never primary`}, timers ${latenessMs} ms late`
   const core = [...names.slice(0, members), ...spare.slice(0, hostCount(story) - members)].filter((_, i) => (healed & (1 << i)) !== 0)
   return [head, ...story.steps.map((s, i) => `  ${i + 1}. ${tell(s, members)}`), `  healed in the end: ${core.join(', ')}`].join('\n')
 }

@@ -3,6 +3,7 @@
  * seeds: what a seed tells changes with every new fault. `script/sim` prints a new one ready to be put here.
  */
 import { moreRegressions } from './more-regressions.ts'
+import { moveRegressions } from './move-regressions.ts'
 import { sentinelRegressions } from './sentinel-regressions.ts'
 import { story, two, usual, voted, type Regression } from './regression.ts'
 
@@ -311,4 +312,5 @@ export const regressions: readonly Regression[] = [
   },
   ...moreRegressions,
   ...sentinelRegressions,
+  ...moveRegressions,
 ]

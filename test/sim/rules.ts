@@ -7,6 +7,7 @@ import { lateMs } from '../scenarios/model-network.ts'
 import { countOf, has, onlyIn, type Log } from '../scenarios/model-log.ts'
 import type { ModelRedis } from '../scenarios/model-redis.ts'
 import type { World } from '../scenarios/world.ts'
+import { MovedRules } from './moved.ts'
 import { OneWriter, thawedMs, type ExcuseKind } from './one-writer.ts'
 
 /** Two that serve and have heard each other for so long is one too many, whatever their epochs. */
@@ -23,6 +24,8 @@ export type Bound =
   | 'two primaries without votes, and something between them'
   | `two writers with votes, ${ExcuseKind}`
   | 'two writers where an operator had overruled the rules'
+  | 'what only the source had, after the cut-over'
+  | 'a member beside the source: started as a primary, or stopped, or something between the members'
   | 'a member with more data that was not heard, or too late'
   | 'writes given up where no agent was awake'
   | 'writes given up after an operator had overruled the rules'
@@ -57,11 +60,13 @@ export class Rules {
   overruled = false
 
   private readonly oneWriter: OneWriter | null
+  private readonly moved: MovedRules | null
   /** Where a rule would have been broken, had the history stayed within the bounds that it is kept in: which bound it left. */
   readonly outside = new Set<Bound>()
 
   constructor(world: World, external: boolean) {
     this.oneWriter = isVoted(world.policy) ? new OneWriter(world, external) : null
+    this.moved = world.moved === null ? null : new MovedRules(world, this.oneWriter)
     this.world = world
     this.external = external
     this.seen = world.hosts.map(() => ({
@@ -81,7 +86,11 @@ export class Rules {
   readonly look = (): void => {
     const { world: w } = this
     // Between two changes only time passes, and that is of interest while there are two of what should be one.
-    if (w.version === this.version && this.twoSinceMs === null) return
+    if (w.version === this.version && this.twoSinceMs === null) {
+      // A hold ends by itself.
+      this.besideTheSource(false)
+      return
+    }
     this.version = w.version
     let primaries = 0
     for (let i = 0; i < w.hosts.length; i += 1) {
@@ -130,11 +139,23 @@ export class Rules {
         !w.network.isWhole() ||
         w.network.isTorn() ||
         w.voters.some((h) => w.nowMs < w.agent(h).standsUntilMs)
+    this.besideTheSource(true)
     if (primaries > 1) this.twoPrimaries()
     else {
       this.twoSinceMs = null
       if (well && w.nowMs - this.wellSinceMs > twoWritersMs) this.parted = false
     }
+  }
+
+  private besideTheSource(changed: boolean): void {
+    if (this.moved === null) return
+    const broken = changed ? this.moved.look() : null
+    if (broken !== null && !this.overruled) this.fail(broken)
+    if (this.moved.gaveUp) this.outside.add('what only the source had, after the cut-over')
+    const doubled = this.moved.doubled(this.parted)
+    if (doubled === null) return
+    if (doubled !== 'bound' && !this.overruled) this.fail(doubled.broken)
+    this.outside.add('a member beside the source: started as a primary, or stopped, or something between the members')
   }
 
   /** In `mode: sentinel` the address is with nobody whom no Sentinel names or named, and who has not won their votes. */
@@ -172,7 +193,9 @@ export class Rules {
     const gone = onlyIn(before, now)
     if (gone.length === 0) return
     const { world: w } = this
-    const lost = gone.filter((write) => !w.kept.some((k) => write.at >= k.fromAt && has(k.log, write)))
+    const kept = gone.filter((write) => !w.kept.some((k) => write.at >= k.fromAt && has(k.log, write)))
+    // What the redis has that is being moved, and that serves, is received again.
+    const lost = w.moved?.redis.running === true ? kept.filter((write) => !has(w.moved?.redis.log ?? null, write)) : kept
     // Nobody but its own agent can make a redis let go of an old primary that has joined the new lineage.
     // Of one that was stopped the redis goes to whoever serves by itself, before the first order of its agent.
     if (!(seen.fillsAwake ?? this.wasAwake(host))) {

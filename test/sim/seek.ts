@@ -7,7 +7,7 @@ import { storyOf, type Story } from './story.ts'
 export interface Found {
   readonly seed: number
   /** A seed is another story where only stories of one mode are played. */
-  readonly mode?: 'vip' | 'sentinel' | undefined
+  readonly mode?: 'vip' | 'sentinel' | 'move' | undefined
   readonly broken: string
   readonly shortest: Story
 }
@@ -27,7 +27,7 @@ export interface Seek {
   readonly seconds: number
   readonly histories?: number
   readonly members?: number
-  readonly mode?: 'vip' | 'sentinel'
+  readonly mode?: 'vip' | 'sentinel' | 'move'
   /** Every so many-th seed: for jobs that share the work. */
   readonly stride?: number
   /** Only tell the seed. */

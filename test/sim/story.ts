@@ -51,6 +51,20 @@ export type Step =
   | { readonly kind: 'split'; readonly mask: number }
   | { readonly kind: 'switchover'; readonly host: number; readonly to: number | null }
   | { readonly kind: 'heal' }
+  /** An operator asks whoever holds the group. */
+  | { readonly kind: 'move'; readonly order: 'cutover' | 'rollback' | 'arm' | 'verified' | 'abort' }
+  | { readonly kind: 'source'; readonly fault: SourceFault }
+  /** Between a member and the source. */
+  | { readonly kind: 'isolate-source' | 'deafen-source' | 'deafen-to-source'; readonly host: number }
+  | { readonly kind: 'slow-source'; readonly host: number; readonly ms: number }
+
+export type SourceFault = 'crash' | 'start-old' | 'start-empty' | 'save' | 'freeze' | 'thaw' | 'cut' | 'power-off' | 'power-on'
+
+/** A running redis is moved to the group. `begun`: before the first step all follow it, or the cut-over was done. */
+export interface MoveStory {
+  readonly source: 'pauses' | 'refuses'
+  readonly begun: 'received' | 'moved'
+}
 
 export interface SentinelStory {
   /** So many of the three run on hosts without data. */
@@ -76,6 +90,8 @@ export interface Story {
   readonly latenessMs: number
   /** Absent: the agents choose. */
   readonly sentinels?: SentinelStory
+  /** Absent: nothing is moved. */
+  readonly move?: MoveStory
   readonly steps: readonly Step[]
   /** The hosts whose bit is set are healed in the end; the others stay without power. */
   readonly healed: number
@@ -92,8 +108,9 @@ export function hostCount(story: Pick<Story, 'members' | 'witness' | 'sentinels'
 }
 
 /** `mode`: only stories in it; else one in four is of Sentinels. */
-export function storyOf(seed: number, members?: number, mode?: 'vip' | 'sentinel'): Story {
+export function storyOf(seed: number, members?: number, mode?: 'vip' | 'sentinel' | 'move'): Story {
   const d = dice(seed)
+  if (mode === 'move' || (mode === undefined && seed % 5 === 4)) return moveStory(d, members)
   const inFour = d.oneIn(4)
   const voted = mode === undefined ? inFour : mode === 'sentinel'
   return voted ? sentinelStory(d, Math.min(3, members ?? 2 + d.int(2))) : vipStory(d, members)
@@ -169,6 +186,64 @@ function vipStory(d: Dice, members?: number): Story {
     steps.push(d.oneIn(3) ? { kind: 'write', count: 1 + d.int(4) } : { kind: 'wait', ms: pause(d) })
   }
   return { members: count, witness, external, neverPrimary, priorities, cascade, latenessMs, steps, healed: core(d, count, witness) }
+}
+
+function moveStory(d: Dice, members?: number): Story {
+  const count = members ?? d.pick([2, 2, 3])
+  const witness = d.oneIn(2)
+  const move: MoveStory = { source: d.pick(['pauses', 'pauses', 'refuses']), begun: d.pick(['received', 'moved']) }
+  const steps: Step[] = []
+  const length = shortest + d.int(longest - shortest + 1)
+  const hosts = witness ? count + 1 : count
+  while (steps.length < length) {
+    const step = d.oneIn(3) ? moveFault(d, count) : fault(d, hosts)
+    // What an operator overrules is told in test/scenarios/move.test.ts.
+    if (step.kind === 'failover' || step.kind === 'accept') continue
+    steps.push(step)
+    steps.push(d.oneIn(2) ? { kind: 'write', count: 1 + d.int(4) } : { kind: 'wait', ms: pause(d) })
+  }
+  return {
+    members: count,
+    witness,
+    external: false,
+    neverPrimary: null,
+    priorities: d.pick(['falling', 'equal', 'rising']),
+    cascade: null,
+    latenessMs: d.pick([0, 10, 30, 60]),
+    move,
+    steps,
+    healed: 2 ** hosts - 1,
+  }
+}
+
+function moveFault(d: Dice, members: number): Step {
+  const host = d.int(members)
+  const kind = d.draw([
+    [4, 'cutover'],
+    [4, 'rollback'],
+    [1, 'arm'],
+    [1, 'abort'],
+    [4, 'source'],
+    [4, 'way'],
+  ] as const)
+  if (kind === 'source')
+    return {
+      kind,
+      fault: d.draw<SourceFault>([
+        [3, 'crash'],
+        [3, 'start-old'],
+        [2, 'start-empty'],
+        [2, 'save'],
+        [2, 'freeze'],
+        [3, 'thaw'],
+        [2, 'cut'],
+        [1, 'power-off'],
+        [3, 'power-on'],
+      ]),
+    }
+  if (kind !== 'way') return { kind: 'move', order: kind }
+  if (d.oneIn(3)) return { kind: 'slow-source', host, ms: d.pick([10, 60, 200, 700]) }
+  return { kind: d.pick(['isolate-source', 'deafen-source', 'deafen-to-source']), host }
 }
 
 /** All, or a majority; the witness may be the one that is missing. */

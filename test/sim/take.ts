@@ -1,5 +1,6 @@
 /** What a step of a story does to the model world. Decides nothing else: a step that does not fit at the moment does nothing. */
 import { nothing } from '../scenarios/model-redis.ts'
+import { onMove } from './take-move.ts'
 import type { World } from '../scenarios/world.ts'
 import type { Step, Story } from './story.ts'
 
@@ -54,6 +55,8 @@ export function take(w: World, story: Story, snipers: Snipers, s: Step): void {
       for (const [i, a] of w.voters.entries()) for (const [j, b] of w.voters.entries()) if (i < j && bit(s.mask, i) !== bit(s.mask, j)) w.isolate(a, b)
       return
   }
+  if (onMove(w, s)) return
+  if (!('host' in s)) return
   const host = nameOf(w, s.host)
   if ('other' in s) {
     between(w, host, nameOf(w, s.other), s)

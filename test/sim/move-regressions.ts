@@ -1,0 +1,48 @@
+/** Stories of a running redis that is moved to the group, as regressions.ts. */
+import { story, two, usual, type Regression } from './regression.ts'
+
+const received = { ...two, move: { source: 'pauses', begun: 'received' } } as const
+const moved = { ...two, move: { source: 'pauses', begun: 'moved' } } as const
+
+export const moveRegressions: readonly Regression[] = [
+  {
+    accident: 'a source that was told to serve again was started anew without its data, as a replica, and was made a primary',
+    story: story(moved, { kind: 'wait', ms: 1 }, { kind: 'move', order: 'rollback' }, { kind: 'wait', ms: 10 }, { kind: 'source', fault: 'power-off' }),
+  },
+  {
+    accident: 'the source died right after the first sync, whose end was not known yet, came back empty, and the group followed it',
+    story: story(received, { kind: 'source', fault: 'crash' }),
+  },
+  {
+    accident: 'the source died while it was told to step down, came back empty, and the group followed it',
+    story: story(
+      received,
+      { kind: 'move', order: 'rollback' },
+      { kind: 'write', count: 1 },
+      { kind: 'move', order: 'cutover' },
+      { kind: 'write', count: 4 },
+      { kind: 'source', fault: 'crash' },
+    ),
+  },
+  {
+    accident: 'a member was elected beside a way back, heard of that later, and believed for ever that the source had the clients',
+    story: story(
+      { ...usual, move: { source: 'refuses', begun: 'moved' } },
+      { kind: 'wait', ms: 1 },
+      { kind: 'cut', host: 2 },
+      { kind: 'move', order: 'rollback' },
+      { kind: 'wait', ms: 771.8 },
+    ),
+  },
+  {
+    accident: 'the same, and the member that held the group had resigned',
+    story: story(
+      { ...two, priorities: 'rising', move: { source: 'refuses', begun: 'moved' } },
+      { kind: 'deafen', host: 1, other: 0 },
+      { kind: 'wait', ms: 257.9 },
+      { kind: 'move', order: 'rollback' },
+      { kind: 'wait', ms: 60.9 },
+      { kind: 'power-off', host: 1 },
+    ),
+  },
+]
