@@ -84,7 +84,7 @@ function followSource(ctx: Context, move: Move, source: SourceProbe): Draft {
       attached,
       `${at} has become a replica of ${seen.upstream === null ? 'another' : nameOf(seen.upstream)}: it is not followed; start the move from its primary`,
     )
-  const other = whyAnother(state, move, own, seen)
+  const other = whyAnother(ctx, move, own, seen)
   if (other !== null) return refuse(ctx, attached, `INV-1: ${at} ${other}`)
   const known = attached ? learnHistory(ctx, move, own, seen) : state
   if (attached)
@@ -150,11 +150,15 @@ function refuse(ctx: Context, attached: boolean, why: string): Draft {
  * Another process than the one that was followed, with a history that does not go on with what was received: it was started from an older
  * disk, or empty. Its clients are served by it, and the copies here have what it has lost.
  */
-function whyAnother({ group, host }: State, move: Move, own: RedisFacts, seen: RedisFacts): string | null {
-  if (!move.synced || seen.runId === move.runId || own.keys === 0) return null
-  if (historyOf(seen) === own.replid && seen.offset >= own.offset) return null
-  if (seen.replid2 === own.replid && seen.secondOffset > own.offset) return null
-  return `was restarted with another history; what was received before is not given up to it. Follow it nevertheless (holdfast migrate start … --overwrite ${own.runId}; a copy is kept), or have the group serve what it has (holdfast failover ${group} --to ${host} --force)`
+function whyAnother({ state, view }: Context, move: Move, own: RedisFacts, seen: RedisFacts): string | null {
+  if (!move.synced || seen.runId === move.runId) return null
+  // Who follows this member gives its data up together with it.
+  const others = view.peers.flatMap(({ statement }) => (statement?.redis?.replid === move.replid ? [statement.redis] : []))
+  const copies = [own, ...others].filter((copy) => copy.keys > 0)
+  const goesOn = (copy: Pick<RedisFacts, 'replid' | 'offset'>) =>
+    (historyOf(seen) === copy.replid && seen.offset >= copy.offset) || (seen.replid2 === copy.replid && seen.secondOffset > copy.offset)
+  if (copies.every(goesOn)) return null
+  return `was restarted with another history; what was received before is not given up to it. Follow it nevertheless (holdfast migrate start … --overwrite ${own.runId}; a copy is kept), or have the group serve what it has (holdfast failover ${state.group} --to ${state.host} --force)`
 }
 
 /** The history of this epoch is the source's; it may take a new id while it is followed. */

@@ -9,13 +9,14 @@ import type { State } from '../model/state.ts'
 import type { Context, Draft } from './draft.ts'
 import { isCutOff } from './lease.ts'
 import { ownFitness } from './fitness.ts'
+import { seenWithinMs } from './moving.ts'
 import { heard, isServingPhase, voucherOf } from './situation.ts'
 
 /** A replica that is fit waits with open arms: keepalived then needs only milliseconds to give it the address. */
 export function mayHoldAddress(ctx: Context, next: State): boolean | undefined {
   const { view, situation } = ctx
   // The clients are elsewhere: at this address they would find a copy. On the way back they are sent away first, for which the address is needed.
-  if (isReceiving(next.move)) return isGoingBack(next.move) ? undefined : false
+  if (isReceiving(next.move)) return isSendingBack(next, view.nowMs) ? undefined : false
   if (isServingPhase(next.phase)) return true
   if (next.phase === 'handed') return undefined
   // VRRP would give it to whoever waits, long before a Sentinel has chosen: whoever is chosen takes it itself (takeRule).
@@ -34,6 +35,12 @@ export function mayHoldAddress(ctx: Context, next: State): boolean | undefined {
   if (next.move?.stage === 'moved' && view.keepalived?.allowed === false && heard(first)?.phase === 'promoting') return false
   if (view.nowMs < next.vipHoldOffUntilMs) return false
   return ownFitness(next, view, ctx.policy).fit
+}
+
+/** Some milliseconds; where it comes to no end, nobody is to be led here. */
+function isSendingBack({ move, phase }: State, nowMs: number): boolean {
+  const sinceMs = move === null ? 0 : nowMs - move.stageMs
+  return isGoingBack(move) && phase === 'receiving' && sinceMs >= 0 && sinceMs < seenWithinMs
 }
 
 /** VRRP cannot hear the holder from here, another member can, and says so again and again: the address here is a stray. */

@@ -23,8 +23,11 @@ export function repairSource(w: World): void {
 export function endMove(w: World, rules: Rules): void {
   if (w.moved === null) return
   const untilMs = w.nowMs + settledMs
-  w.runUntil(untilMs, () => holderOf(w) !== null && !isBetween(w))
-  w.run(500)
+  // What was armed may begin while one waits.
+  do {
+    w.runUntil(untilMs, () => holderOf(w) !== null && !isBetween(w))
+    w.run(500)
+  } while (isBetween(w) && w.nowMs < untilMs)
   const stage = stageOf(w)
   if (stage === 'moved' || stage === 'done') return
   if (stage === 'sync') {

@@ -45,4 +45,13 @@ export const moveRegressions: readonly Regression[] = [
       { kind: 'power-off', host: 1 },
     ),
   },
+  {
+    accident: 'the redis of the holder was emptied and the source came back empty: the holder followed it, and took the copy of the other along',
+    story: story(
+      { ...received, move: { source: 'refuses', begun: 'received' } },
+      { kind: 'restart-empty', host: 0 },
+      { kind: 'crash', host: 0 },
+      { kind: 'source', fault: 'crash' },
+    ),
+  },
 ]

@@ -296,7 +296,7 @@ export const mutations: readonly Mutation[] = [
   drop(
     '… never from a member that serves',
     'src/decide/vip.ts',
-    "(next.phase !== 'replica' && next.phase !== 'fenced')) return none",
+    "(next.phase !== 'replica' && next.phase !== 'fenced' && next.phase !== 'receiving')) return none",
     'next.phase === `fresh`) return none',
     'test/unit/address.test.ts',
   ),
