@@ -119,6 +119,8 @@ function whyNoWayBack(ctx: Context, move: Move): string | null {
   if (seen.role !== 'replica' || self === undefined || seen.upstream?.host !== self.ip || seen.upstream.port !== self.port)
     return `${at} does not follow ${state.host} yet`
   if (!seen.linkUp || seen.syncing || seen.loading) return `the link of ${at} is not up`
+  // Killed before that has ended, it would come back with what it had before it followed.
+  if (seen.aof?.enabled === true && seen.aof.rewriting) return `${at} is still writing its AOF anew: started anew now, it would have older data`
   const lag = own.offset - seen.offset
   return lag > maxLagBytes ? `${at} is ${lag} bytes behind` : null
 }

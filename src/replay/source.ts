@@ -52,7 +52,8 @@ export async function datasetSource(kept: Kept, redisServer: string, fill: (file
     // Only of a dataset that had all up to the fork can it be said that what is missing was there.
     const wholeToFork = kept.fromOffset !== null && (kept.toOffset ?? 0) >= kept.fromOffset - 1
     if (tap !== null && wholeToFork) {
-      for (const database of await usedDatabases(live)) items.push(...(await deletedThere(aside.redis, live, database, tap)))
+      // One by one: as arguments of one call a hundred thousand are too many.
+      for (const database of await usedDatabases(live)) for (const item of await deletedThere(aside.redis, live, database, tap)) items.push(item)
     }
     // SCAN may name a key twice.
     return { items: [...new Map(items.map((item) => [item.id, item])).values()], close: aside.close }

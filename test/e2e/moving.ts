@@ -90,6 +90,10 @@ exit 0
     return (await this.isWritable()) ? [...members, 'old'] : members
   }
 
+  async leaveAddress(): Promise<void> {
+    await this.rig.lab.exec(oldHost, ['ip', 'addr', 'del', `${vip}/24`, 'dev', 'eth0'])
+  }
+
   async kill(pid: string): Promise<void> {
     await this.rig.lab.exec(oldHost, ['kill', '-9', pid])
   }
