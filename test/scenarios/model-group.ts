@@ -20,6 +20,8 @@ export interface WorldOptions {
   readonly sentinels?: SentinelOptions
   /** A redis on a host of its own, without an agent, that is to be moved to this group: one that can hold writes, or one from before 6.2. */
   readonly source?: 'pauses' | 'refuses'
+  /** It has no address: its clients ask who serves. */
+  readonly bare?: true
 }
 
 /** `mode: sentinel`. */
@@ -43,7 +45,8 @@ export function groupOf(options: WorldOptions): GroupConfig {
     neverPrimary: m.neverPrimary ?? false,
     ...(m.replicateFrom === undefined ? {} : { replicateFrom: m.replicateFrom }),
   }))
-  const usual = groupConfig([])
+  const { vip, ...bare } = groupConfig([])
+  const usual: GroupConfig = options.bare === true || vip === undefined ? bare : { ...bare, vip }
   return {
     ...usual,
     members,

@@ -7,13 +7,15 @@ export interface Ground {
   readonly members?: readonly string[]
   readonly witness?: string
   readonly source?: 'pauses' | 'refuses'
+  /** Without an address. */
+  readonly bare?: true
 }
 
 const at = { host: `ip-${sourceHost}`, port: 6379 }
 
 /** The source serves its clients; the group is new and waits for it. */
-export function before({ members = ['a', 'b'], witness, source = 'pauses' }: Ground = {}): World {
-  const w = new World({ members, source, ...(witness === undefined ? {} : { witness }) })
+export function before({ members = ['a', 'b'], witness, source = 'pauses', bare }: Ground = {}): World {
+  const w = new World({ members, source, ...(bare === undefined ? {} : { bare }), ...(witness === undefined ? {} : { witness }) })
   w.tells = false
   w.supervisorStarts(sourceHost, 'empty')
   w.run(20)

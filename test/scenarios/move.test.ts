@@ -173,6 +173,14 @@ describe('the group', () => {
     }
   })
 
+  test('INV-3: without an address no VRRP stands in the way, and nobody is promoted beside the source either', () => {
+    const w = received({ bare: true })
+    w.powerOff('a')
+    w.run(10_000)
+    expect(writers(w)).toEqual(['s'])
+    expect(w.agent('b').lastBecause).toContain('nobody is promoted')
+  })
+
   test.each([{}, { witness: 'w' }])('a failover after the cut-over: the new primary sees to the source, and the way back works from there %j', (ground) => {
     const w = moved(ground)
     w.powerOff('a')

@@ -25,13 +25,8 @@ export const moveMutations: readonly Mutation[] = [
   drop('move: a cut-over that was interrupted is given up', cutOver, 'if (wasRestarted(ctx, move)) return giveUp', 'if (false) return giveUp', scenarios),
   drop('move: a hold that failed is no hold', cutOver, 'if (!view.actedAll) return giveUp', 'if (false) return giveUp', scenarios),
   drop('move: what is stepping down is let go of when it is gone', cutOver, 'source.trouble !== null && own?.upstream', 'false && own?.upstream', scenarios),
-  drop('move: nobody is elected while the group receives', 'src/decide/responses.ts', 'if (isReceiving(ctx.state.move)) {', 'if (false) {'),
-  drop(
-    'move: nobody has the address while the group receives',
-    'src/decide/vip.ts',
-    'if (isReceiving(next.move)) return isSendingBack',
-    'if (false) return isSendingBack',
-  ),
+  drop('move: nobody is elected while the group receives', 'src/decide/responses.ts', 'if (isReceiving(ctx.state.move)) {', 'if (false) {', scenarios),
+  drop('move: nobody has the address while the group receives', 'src/decide/vip.ts', 'if (isReceiving(next.move)) return false', 'if (false) return false'),
   drop(
     'move: after the cut-over who serves has the address first',
     'src/decide/vip.ts',
@@ -66,7 +61,7 @@ export const moveMutations: readonly Mutation[] = [
     'if (false as boolean && state.move !== null) {',
     scenarios,
   ),
-  drop('move: the writes of a way back are held first', wayBack, 'if (move.stage !== state.move?.stage || (move.stage', 'if ((move.stage', scenarios),
+  drop('move: the writes of a way back are held first', wayBack, "if (state.move?.stage !== 'back-hold') return draft", 'if (false) return draft', scenarios),
   drop(
     'move: a way back ends with the lease',
     wayBack,
@@ -80,7 +75,13 @@ export const moveMutations: readonly Mutation[] = [
     'if (seen.offset > own.offset) return holdStill',
     scenarios,
   ),
-  drop('move: a way back compares again once writes are refused', wayBack, 'same ? seen.offset === own.offset :', 'same ? true :', scenarios),
+  drop(
+    'move: a way back compares again once writes are refused',
+    wayBack,
+    'seen.runId !== move.runId || seen.offset !== own.offset)\n',
+    'seen.runId !== move.runId)\n',
+    scenarios,
+  ),
   drop('move: who could be elected knows of a way back', wayBack, 'if (!isKnown(ctx, move)) {', 'if (false) {'),
   drop(
     'move: nobody votes who knows that the source has the clients',
@@ -92,8 +93,8 @@ export const moveMutations: readonly Mutation[] = [
   drop(
     'move: a redis that lost what it had does not take back',
     wayBack,
-    'const same = ownSeen && own.runId === state.servingRunId',
-    'const same = ownSeen',
+    "if (move.stage === 'back-fence' && own.runId !== state.servingRunId)",
+    'if (false)',
     scenarios,
   ),
   drop(
