@@ -8,23 +8,13 @@ const scenarios = 'test/scenarios/move.test.ts'
 
 export const moveMutations: readonly Mutation[] = [
   drop(
-    'move: nobody is promoted before the source is seen to refuse writes',
-    cutOver,
-    "  if (seen.role === 'primary') {\n    if (late",
-    '  if (seen.role === `nobody`) {\n    if (late',
-    scenarios,
-  ),
-  drop(
     'move: cut over at equal offsets only',
     cutOver,
     'if (own.offset !== seen.offset) return holdStill',
     'if (own.offset > seen.offset) return holdStill',
     scenarios,
   ),
-  drop('move: the offset is compared again once writes are refused', cutOver, "seen.replid === '' || seen.offset === own.offset", 'true', scenarios),
-  drop('move: a cut-over that was interrupted is given up', cutOver, 'if (wasRestarted(ctx, move)) return giveUp', 'if (false) return giveUp', scenarios),
-  drop('move: a hold that failed is no hold', cutOver, 'if (!view.actedAll) return giveUp', 'if (false) return giveUp', scenarios),
-  drop('move: what is stepping down is let go of when it is gone', cutOver, 'source.trouble !== null && own?.upstream', 'false && own?.upstream', scenarios),
+  drop('move: what is stepping down is let go of when it is gone', cutOver, 'source.trouble !== null && own?.upstream', 'false && own?.upstream'),
   drop('move: nobody is elected while the group receives', 'src/decide/responses.ts', 'if (isReceiving(ctx.state.move)) {', 'if (false) {', scenarios),
   drop('move: nobody has the address while the group receives', 'src/decide/vip.ts', 'if (isReceiving(next.move)) return false', 'if (false) return false'),
   drop(
@@ -48,13 +38,6 @@ export const moveMutations: readonly Mutation[] = [
     'const synced = own.linkUp && !own.syncing && own.replid === historyOf(seen)\n',
   ),
   drop(
-    'move: a promotion that came to pass late is undone first',
-    receiving,
-    "if (view.redis.facts?.role === 'primary' && redisAnswers(view))",
-    'if (false)',
-    scenarios,
-  ),
-  drop(
     'move: a claim that was not carried out looks at the source again',
     'src/decide/promoting.ts',
     "if (state.claim?.source === 'migration' && state.move?.stage === 'moved') {",
@@ -63,52 +46,10 @@ export const moveMutations: readonly Mutation[] = [
   ),
   drop('move: the writes of a way back are held first', wayBack, "if (state.move?.stage !== 'back-hold') return draft", 'if (false) return draft', scenarios),
   drop(
-    'move: a way back ends with the lease',
-    wayBack,
-    'if (draft.next.writesHeldSinceMs !== null || draft.actions.length > 0) return leave',
-    'if (false) return leave',
-  ),
-  drop(
-    'move: equal offsets before the way back',
-    wayBack,
-    'if (seen.offset !== own.offset) return holdStill',
-    'if (seen.offset > own.offset) return holdStill',
-    scenarios,
-  ),
-  drop(
-    'move: a way back compares again once writes are refused',
-    wayBack,
-    'seen.runId !== move.runId || seen.offset !== own.offset)\n',
-    'seen.runId !== move.runId)\n',
-    scenarios,
-  ),
-  drop('move: who could be elected knows of a way back', wayBack, 'if (!isKnown(ctx, move)) {', 'if (false) {'),
-  drop(
-    'move: nobody votes who knows that the source has the clients',
-    'src/decide/voting.ts',
-    'if (isReceiving(next.move)) return draft',
-    'if (false) return draft',
-    scenarios,
-  ),
-  drop(
-    'move: a redis that lost what it had does not take back',
-    wayBack,
-    "if (move.stage === 'back-fence' && own.runId !== state.servingRunId)",
-    'if (false)',
-    scenarios,
-  ),
-  drop(
     'move: a source that was started anew is not made a primary',
     wayBack,
     "if (seen.role === 'replica' && seen.runId !== move.runId) return takeBack",
     'if (false) return takeBack',
   ),
   drop('move: what an earlier holder had begun is over', wayBack, 'if (move.epoch < draft.next.epoch) return', 'if (move.epoch < 0) return'),
-  drop(
-    'move: a source that floats back is made a replica',
-    wayBack,
-    "  if (seen.role === 'primary') {\n    const text",
-    '  if (seen.role === `nobody`) {\n    const text',
-    scenarios,
-  ),
 ]
