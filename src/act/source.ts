@@ -11,6 +11,7 @@ import { command, killClients, replicaOf, type RedisHands } from './redis.ts'
 
 /** No redis has so many replicas. */
 const unreachable = '99'
+const servingPatienceMs = 20
 
 export interface SourceHands {
   readonly source: SourceAccess
@@ -22,6 +23,8 @@ export interface SourceAccess {
   readonly record: () => SourceRecord | null
   /** Durable when it returns. */
   readonly keep: (record: SourceRecord) => Promise<Outcome>
+  /** The group's redis here serves clients, or is about to. */
+  readonly serves: () => boolean
   /** Writes wait there until then by CLIENT PAUSE (monotonic); null: they do not. */
   readonly pausedForMs: (forMs: number | null) => void
   /** What was known of it is of before. */
@@ -46,9 +49,25 @@ export async function followSource(hands: RedisHands & SourceHands, host: string
 export async function orderSource(hands: Hands, order: SourceOrder): Promise<Outcome> {
   const record = hands.source.record()
   if (record === null) return failed('nothing is known of the source on this host')
-  const outcome = await carryOut(hands, record, order)
+  // A primary has a lease to look after: it waits for nobody. What was sent is carried out nevertheless.
+  const patienceMs = hands.source.serves() ? servingPatienceMs : Number.POSITIVE_INFINITY
+  const outcome = await within(carryOut(hands, record, order), patienceMs, failed(`the source has not answered within ${servingPatienceMs} ms`))
   hands.source.changed()
-  return outcome
+  // Asked for again for as long as it is not so (`held`), and once more when the address has moved: the address does not wait for it.
+  return order.do === 'release' || order.do === 'kill-clients' ? done : outcome
+}
+
+async function within(outcome: Promise<Outcome>, ms: number, late: Outcome): Promise<Outcome> {
+  if (ms === Number.POSITIVE_INFINITY) return outcome
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<Outcome>((resolve) => {
+    timer = setTimeout(resolve, ms, late)
+  })
+  try {
+    return await Promise.race([outcome, timeout])
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 async function carryOut(hands: Hands, record: SourceRecord, order: SourceOrder): Promise<Outcome> {
@@ -140,11 +159,12 @@ async function raise(hands: Hands, record: SourceRecord): Promise<Outcome> {
 /** Put back also in its file. */
 async function settle(hands: Hands, record: SourceRecord): Promise<Outcome> {
   const linked = { link: hands.source.link }
+  // By whoever sees to the move now: who had raised them may be gone.
+  for (const { name, from } of record.raises) {
+    const set = await command(linked, 'CONFIG', 'SET', name, from)
+    if (!set.done && !/NOPERM|unknown|unsupported/i.test(set.why)) return set
+  }
   if (record.raised) {
-    for (const { name, from } of record.raises) {
-      const set = await command(linked, 'CONFIG', 'SET', name, from)
-      if (!set.done && !/NOPERM|unknown|unsupported/i.test(set.why)) return set
-    }
     const kept = await hands.source.keep({ ...record, raised: false })
     if (!kept.done) return kept
   }

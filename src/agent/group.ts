@@ -158,7 +158,12 @@ export function startGroup(options: GroupOptions): GroupLoop {
       announceAgain({ config, group, member }, () => state.phase === 'primary')
     },
   })
-  const source = openMoveSource(config.paths, group.name, () => wake())
+  const source = openMoveSource(
+    config.paths,
+    group.name,
+    () => wake(),
+    () => isServingPhase(state.phase),
+  )
   const disk: DiskSense = openDiskSense(config.paths, group, options.userConf, redis.files, complain)
   const hands: Hands = {
     config,

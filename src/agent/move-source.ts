@@ -32,7 +32,7 @@ export interface MoveSource {
 /** Writes are held, or one of two is told to serve: every millisecond counts. */
 const urgentStages: readonly Move['stage'][] = ['hold', 'fence', 'back-hold', 'back-fence', 'back-give']
 
-export function openMoveSource(paths: Config['paths'], group: string, wake: () => void): MoveSource {
+export function openMoveSource(paths: Config['paths'], group: string, wake: () => void, serves: () => boolean): MoveSource {
   const file = sourceFile(paths, group)
   let record = readRecord(file)
   let open: { readonly key: string; readonly observer: SourceObserver } | null = null
@@ -76,6 +76,7 @@ export function openMoveSource(paths: Config['paths'], group: string, wake: () =
       return { ...(await observer.probe(urgentStages.includes(move.stage))), held, raised, goAhead }
     },
     access: {
+      serves,
       link: () => open?.observer.link() ?? null,
       record: () => record,
       keep: async (next) => {

@@ -86,7 +86,11 @@ export function observeSource(target: RedisTarget, clock: () => number, wake: ()
       if (due) {
         const asked = ask()
         if (urgent) await Promise.race([asked, new Promise((resolve) => setTimeout(resolve, answerDeadlineMs))])
-        else void asked.then(wakeOnNews)
+        else {
+          const before = factsAtMs
+          // Only for what was not known before: a connection that has ended has nothing new to say.
+          void asked.then(() => !closed && factsAtMs > before && wake())
+        }
       }
       return { facts, factsAgeMs: Math.min(neverMs, Math.max(0, clock() - factsAtMs)), trouble }
     },
@@ -100,9 +104,5 @@ export function observeSource(target: RedisTarget, clock: () => number, wake: ()
       link?.close()
       link = null
     },
-  }
-
-  function wakeOnNews(): void {
-    if (!closed && clock() - factsAtMs < calmMs / 2) wake()
   }
 }

@@ -16,7 +16,12 @@ export const moveMutations: readonly Mutation[] = [
   ),
   drop('move: what is stepping down is let go of when it is gone', cutOver, 'source.trouble !== null && own?.upstream', 'false && own?.upstream'),
   drop('move: nobody is elected while the group receives', 'src/decide/responses.ts', 'if (isReceiving(ctx.state.move)) {', 'if (false) {', scenarios),
-  drop('move: nobody has the address while the group receives', 'src/decide/vip.ts', 'if (isReceiving(next.move)) return false', 'if (false) return false'),
+  drop(
+    'move: nobody has the address while the group receives',
+    'src/decide/vip.ts',
+    'if (isReceiving(next.move)) return isSendingBack',
+    'if (false) return isSendingBack',
+  ),
   drop(
     'move: after the cut-over who serves has the address first',
     'src/decide/vip.ts',
@@ -44,7 +49,7 @@ export const moveMutations: readonly Mutation[] = [
     'if (false as boolean && state.move !== null) {',
     scenarios,
   ),
-  drop('move: the writes of a way back are held first', wayBack, "if (state.move?.stage !== 'back-hold') return draft", 'if (false) return draft', scenarios),
+  drop('move: the writes of a way back are held first', wayBack, 'if (move.stage !== state.move?.stage || (move.stage', 'if ((move.stage', scenarios),
   drop(
     'move: a source that was started anew is not made a primary',
     wayBack,
