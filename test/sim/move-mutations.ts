@@ -6,7 +6,40 @@ const receiving = 'src/decide/receiving.ts'
 const wayBack = 'src/decide/way-back.ts'
 const scenarios = 'test/scenarios/move.test.ts'
 
+/** Guards that stand behind others, or matter in moments that no history hits: looked at one by one. */
+const oneByOne = 'test/unit/cut-over.test.ts'
+
 export const moveMutations: readonly Mutation[] = [
+  drop('move: who is to step down is seen to have', cutOver, 'if (seen === null || !isSeen(ctx, move, source)) {', 'if (seen === null) {', oneByOne),
+  drop('move: the offset is compared again once writes are refused', cutOver, "seen.replid === '' || seen.offset === own.offset", 'true', oneByOne),
+  drop('move: a cut-over that was interrupted is given up', cutOver, 'if (wasRestarted(ctx, move)) return giveUp', 'if (false) return giveUp', oneByOne),
+  drop('move: a hold that failed is no hold', cutOver, 'if (!view.actedAll) return giveUp', 'if (false) return giveUp', oneByOne),
+  drop('move: at equal offsets both count the same', cutOver, 'if (own.keys !== seen.keys)', 'if (false)', oneByOne),
+  drop('move: who has just started listens first', cutOver, 'if (mustListen(ctx)) return', 'if (false) return', oneByOne),
+  drop(
+    'move: a hold is measured after it began',
+    'src/decide/moving.ts',
+    'source.trouble === null && source.factsAgeMs < view.nowMs - move.stageMs',
+    'source.trouble === null',
+    oneByOne,
+  ),
+  drop('move: equal offsets before the way back', wayBack, 'if (seen.offset !== own.offset) return holdStill', 'if (false) return holdStill', oneByOne),
+  drop('move: a way back compares again once writes are refused', wayBack, 'same ? seen.offset === own.offset :', 'same ? true :', oneByOne),
+  drop(
+    'move: a redis that lost what it had does not take back',
+    wayBack,
+    'if (own?.runId !== state.servingRunId || !isKnown(ctx, move)) return',
+    'if (false) return',
+    oneByOne,
+  ),
+  drop('move: who could be elected knows of a way back', wayBack, 'if (!isKnown(ctx, move)) {', 'if (false) {', oneByOne),
+  drop(
+    'move: a source that floats back is made a replica',
+    wayBack,
+    "  if (seen.role === 'primary') {\n    const text",
+    '  if (false as boolean) {\n    const text',
+    oneByOne,
+  ),
   drop(
     'move: cut over at equal offsets only',
     cutOver,
