@@ -61,7 +61,7 @@ export function openMoveSource(paths: Config['paths'], group: string, wake: () =
         return undefined
       }
       const observer = observerOf(move)
-      const goAhead = move.armed?.onFile === true && (await isThere(goAheadFile(paths, group)))
+      const goAhead = move.stage === 'sync' && (await isThere(goAheadFile(paths, group)))
       const held = record?.hold != null || monotonicMs() < pausedUntilMs
       const raised = record?.raised === true
       if (observer === null)
@@ -115,7 +115,7 @@ export function openMoveSource(paths: Config['paths'], group: string, wake: () =
   }
 }
 
-/** Asked each time: one that was taken away since is no go-ahead for a cut-over that is postponed later. */
+/** Asked each time: one that was taken away since is no go-ahead, and one that lies there before it is waited for is of another time. */
 async function isThere(file: string): Promise<boolean> {
   return stat(file).then(
     () => true,

@@ -408,8 +408,8 @@ export async function send(session: Session, host: string, group: string, reques
   return (await ask(session, host, { method: 'POST', path: `/groups/${group}/requests`, body: { ...request, id, by }, deadlineMs })) as RequestResult
 }
 
-export function refusal(result: RequestResult, group: string): OperatorError {
-  if (result.late !== true) return new OperatorError('HF303', result.message, `see: holdfast explain ${group}`)
+export function refusal(result: RequestResult, group: string, see = 'explain'): OperatorError {
+  if (result.late !== true) return new OperatorError('HF303', result.message, `see: holdfast ${see} ${group}`)
   return new OperatorError(
     'HF304',
     `${result.message}: it may still go on, and writes may be held until it has ended`,

@@ -93,7 +93,7 @@ async function order(
     const result = await send(session, holder, name, { kind: 'move', to: null, dryRun: dryRun === true, move: asked })
     if (result.ok || json === true)
       process.stdout.write(json === true ? `${JSON.stringify({ group: name, ok: result.ok, message: result.message })}\n` : `${result.message}\n`)
-    if (!result.ok) throw refusal(result, name)
+    if (!result.ok) throw refusal(result, name, 'migrate status')
   } finally {
     process.off('SIGINT', leave)
   }

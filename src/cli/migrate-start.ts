@@ -62,7 +62,7 @@ export function registerStart(migrate: Command): void {
       const result = await send(session, holder, name, { kind: 'move', to: null, dryRun: options.dryRun === true, move: order })
       if (!result.ok) throw refusal(result, name)
       process.stderr.write(`${result.message}\n`)
-      if (options.wait && options.dryRun !== true) await untilInSync(session, name, options.json === true)
+      if (options.wait && options.dryRun !== true) await untilInSync(session, name, withoutPassword(from), options.json === true)
     })
 }
 
@@ -117,8 +117,13 @@ async function makeKnown(
     throw new OperatorError('HF906', words.join('; '), 'every member must reach the source: after a failover it is the new primary that acts for it')
 }
 
+/** What is told is copied into tickets. */
+function withoutPassword(from: string): string {
+  return from.replace(/^(rediss?:\/\/[^:@/]*):[^/]*@/i, '$1@')
+}
+
 /** Ctrl-C ends the looking only. */
-async function untilInSync(session: Session, group: string, json: boolean): Promise<void> {
+async function untilInSync(session: Session, group: string, from: string, json: boolean): Promise<void> {
   const leave = (): void => {
     process.stderr.write(`\nit goes on without this command: holdfast migrate status ${group} (--watch)\n`)
     process.exit(130)
@@ -142,7 +147,7 @@ async function untilInSync(session: Session, group: string, json: boolean): Prom
   } finally {
     process.off('SIGINT', leave)
   }
-  if (!json) process.stderr.write(`\nin sync after ${tookWords(performance.now() - startedMs)}; prove it next: holdfast migrate verify FROM ${group}\n`)
+  if (!json) process.stderr.write(`\nin sync after ${tookWords(performance.now() - startedMs)}; prove it next: holdfast migrate verify ${from} ${group}\n`)
 }
 
 let told = ''

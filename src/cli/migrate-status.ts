@@ -100,6 +100,7 @@ function draw(group: string, stage: StageName, { move, holder, source }: MoveSta
 
 function wayBackWords({ stage, wayBack }: MoveStatus['move']): string {
   if (stage === 'done') return 'none: the move is final'
+  if (stage === 'aborted') return 'none is needed: the source serves'
   if (stage !== 'moved')
     return wayBack === 'replica'
       ? 'after the cut-over the source follows the group until commit'

@@ -85,10 +85,11 @@ describe.skipIf(problems.length > 0)('a move, and what goes wrong', { timeout: 6
     await expect.poll(() => limits(old), { timeout: 5000 }).toBe(before)
     expect(await old.writers()).toEqual(['old'])
     expect((await old.shown()).stage).toBe('ABORTED')
+    expect((await rig.cli('migrate', 'status', 'sessions')).stdout).toContain('none is needed: the source serves')
     await expect.poll(async () => old.ask('INFO', 'replication'), { timeout: 5000 }).toContain('connected_slaves:0')
     await old.startMove(...withFile(rig))
     expect((await old.shown()).stage).toBe('IN_SYNC')
-    expect(await old.startMove(...withFile(rig)), 'asked twice').toContain('is being moved here already')
+    expect(await old.startMove(...withFile(rig)), 'asked twice').toMatch(/is being moved here already[^]*holdfast migrate verify redis:\/\/\S+ sessions/)
   })
 
   test('not without proof, a member, or the source; postponed, over, called off; by a file that is there now, not one that was; the hook is missing', async () => {
@@ -97,7 +98,7 @@ describe.skipIf(problems.length > 0)('a move, and what goes wrong', { timeout: 6
     const { holder } = await old.shown()
     const other = otherOf(holder)
     const limitsRaised = await limits(old)
-    await refused(rig, /has not been compared/, 'cutover', 'sessions')
+    await refused(rig, /has not been compared[^]*see: holdfast migrate status sessions/, 'cutover', 'sessions')
     await refused(rig, /has not been compared/, 'arm', 'sessions', '--on-file')
     await rig.lab.kill(other, 'redis', { signal: 'SIGSTOP' })
     await expect
@@ -121,10 +122,14 @@ describe.skipIf(problems.length > 0)('a move, and what goes wrong', { timeout: 6
     const told = await old.ok('arm', 'sessions', '--on-file', '--unverified')
     const file = /touch (\S+)/.exec(told)?.[1] ?? ''
     await old.ok('arm', 'sessions', '--off')
-    await writeFile(rig.file(holder, 'state', 'sessions', file.split('/').at(-1) ?? ''), '')
+    const goAhead = rig.file(holder, 'state', 'sessions', file.split('/').at(-1) ?? '')
+    await writeFile(goAhead, '')
     await new Promise((resolve) => setTimeout(resolve, 1200))
     expect((await old.shown()).move.stage, 'nothing is postponed any more').toBe('sync')
+    await refused(rig, /the go-ahead file lies on red-. already/, 'arm', 'sessions', '--on-file', '--unverified')
+    await rm(goAhead)
     await old.ok('arm', 'sessions', '--on-file', '--unverified')
+    await writeFile(goAhead, '')
     await old.untilStage(['MOVED', 'DRAINED'])
     expect(await old.writers()).toEqual([holder])
     await expect.poll(() => limits(old), { timeout: 5000 }).not.toBe(limitsRaised)

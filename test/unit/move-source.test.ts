@@ -1,0 +1,34 @@
+/** The go-ahead of a cut-over that is postponed until a file is laid: what lies there now, and not what lay there once. */
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { expect, test } from 'vitest'
+import { openMoveSource } from '../../src/agent/move-source.ts'
+import type { Config } from '../../src/model/config.ts'
+import type { Armed, Move } from '../../src/model/move.ts'
+import { goAheadFile } from '../../src/model/paths.ts'
+
+test('a file that was taken away since the last cut-over is no go-ahead for the next one', async () => {
+  const state = await mkdtemp(join(tmpdir(), 'holdfast-go-'))
+  const paths = { state } as Config['paths']
+  const file = goAheadFile(paths, 'sessions')
+  await mkdir(dirname(file), { recursive: true })
+  const source = openMoveSource(paths, 'sessions', () => {})
+  const onFile: Armed = { fromWallMs: null, onFile: true, untilWallMs: null }
+  const seen = async (stage: Move['stage'], armed: Armed | null) => {
+    const move = { source: { host: '127.0.0.1', port: 1 }, stage, armed } as Move
+    await source.probe(move, true)
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    return move
+  }
+  try {
+    await writeFile(file, '')
+    expect((await source.probe(await seen('sync', onFile), true))?.goAhead).toBe(true)
+    await rm(file)
+    await seen('moved', null)
+    expect((await source.probe({ source: { host: '127.0.0.1', port: 1 }, stage: 'sync', armed: onFile } as Move, true))?.goAhead).toBe(false)
+  } finally {
+    source.close()
+    await rm(state, { recursive: true, force: true })
+  }
+})
