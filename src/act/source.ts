@@ -54,7 +54,9 @@ export async function orderSource(hands: Hands, order: SourceOrder): Promise<Out
   const outcome = await within(carryOut(hands, record, order), patienceMs, failed(`the source has not answered within ${servingPatienceMs} ms`))
   hands.source.changed()
   // Asked for again for as long as it is not so (`held`), and once more when the address has moved: the address does not wait for it.
-  return order.do === 'release' || order.do === 'kill-clients' ? done : outcome
+  if (outcome.done || order.do === 'release' || order.do === 'kill-clients') return done
+  // An alarm says which of the two redises it means.
+  return { ...outcome, why: `${record.host}:${record.port}: ${outcome.why}` }
 }
 
 async function within(outcome: Promise<Outcome>, ms: number, late: Outcome): Promise<Outcome> {

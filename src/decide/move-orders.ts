@@ -147,8 +147,14 @@ function whyUnproven(move: Move, unverified: boolean): string | null {
 function commit(ctx: Context, move: Move): Draft {
   if (move.stage === 'done') return say(ctx, true, 'it was committed already')
   if (move.stage !== 'moved') return refuse(ctx, `the move is ${move.stage}: it is committed after the cut-over`)
-  const last = `the move is final; ${nameOf(move.source)} refuses writes, keeps its data and may be stopped`
+  const at = nameOf(move.source)
+  const seen = ctx.view.source?.facts != null && ctx.view.source.trouble === null
+  // Nobody looks after it from here on: whoever starts it must know that nothing keeps it from taking writes.
+  const last = seen
+    ? `the move is final; ${at} refuses writes, keeps its data and may be stopped`
+    : `the move is final; ${at} does not answer, so it could not be told: see to it that it does not come back as a primary`
   const draft = note(ctx, move, { stage: 'done' }, last)
+  if (!seen) return draft
   return {
     ...draft,
     // In this order: what its file says is what it is, or a restart has it follow the group again.

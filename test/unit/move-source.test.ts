@@ -3,9 +3,11 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
+import { orderSource } from '../../src/act/source.ts'
 import { openMoveSource } from '../../src/agent/move-source.ts'
 import type { Config } from '../../src/model/config.ts'
 import type { Armed, Move } from '../../src/model/move.ts'
+import { done } from '../../src/model/outcome.ts'
 import { goAheadFile } from '../../src/model/paths.ts'
 
 test('a file that was taken away since the last cut-over is no go-ahead for the next one', async () => {
@@ -31,4 +33,13 @@ test('a file that was taken away since the last cut-over is no go-ahead for the 
     source.close()
     await rm(state, { recursive: true, force: true })
   }
+})
+
+test('an order that the source cannot be given is told with its address: there are two redises in a move', async () => {
+  const record = { host: '10.0.0.9', port: 6379, user: null, password: null, raises: [], raised: false, hold: null }
+  const source = { link: () => null, record: () => record, keep: async () => done, pausedForMs: () => {}, changed: () => {} }
+  expect(await orderSource({ password: undefined, source } as Parameters<typeof orderSource>[0], { do: 'promote' })).toMatchObject({
+    done: false,
+    why: expect.stringMatching(/^10\.0\.0\.9:6379: /) as unknown,
+  })
 })

@@ -89,6 +89,34 @@ test('what is final is what its file says: the role first, then the file', () =>
   expect(orders).toEqual(['demote', 'settle'])
 })
 
+test('a source that is gone when the move is made final: nobody says that it refuses writes', () => {
+  const { next, actions } = decide(
+    state('a', { phase: 'primary', move: move({ stage: 'moved' }) }),
+    view('a', others, {
+      request: request({ verb: 'commit' }),
+      redis: probe({ facts: primaryFacts() }),
+      source: { ...seen(), trouble: 'connect ECONNREFUSED' },
+    }),
+    policy(),
+  )
+  expect(next.move).toMatchObject({ stage: 'done', last: expect.stringContaining('see to it that it does not come back as a primary') as unknown })
+  expect(actions.filter((a) => a.kind === 'source')).toEqual([])
+})
+
+test('a go-ahead file that lies there before it is waited for is of another time', () => {
+  const armed = { fromWallMs: null, onFile: true, untilWallMs: null }
+  const { next } = decide(
+    receiving(),
+    view('a', others, {
+      request: request({ verb: 'arm', armed, unverified: true }),
+      redis: probe({ facts: received }),
+      source: { ...seen(), goAhead: true },
+    }),
+    policy(),
+  )
+  expect([next.move?.armed, next.results.at(-1)]).toMatchObject([null, { ok: false, message: expect.stringContaining('already') as unknown }])
+})
+
 test('a time that no calendar has is no order: telling it would fail in every cycle from then on', () => {
   const at = (fromWallMs: number | null, untilWallMs: number | null) =>
     parseOrder({ verb: 'arm', armed: { fromWallMs, onFile: fromWallMs === null, untilWallMs }, unverified: true })
