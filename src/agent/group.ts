@@ -25,6 +25,7 @@ import { decide } from '../decide/decide.ts'
 import { needsMemory, withoutMemory } from '../decide/memory.ts'
 import { holdsGroup, isServingPhase, redisAnswers } from '../decide/situation.ts'
 import { statementOf } from '../decide/statement.ts'
+import { isCandidate } from '../decide/voting.ts'
 import { watch } from '../decide/watch.ts'
 import type { SentinelPace } from '../observe/sentinel-pace.ts'
 import { observeRedis, type RedisObserver } from '../observe/redis.ts'
@@ -35,7 +36,7 @@ import { monotonicMs, type StallMeter } from './clock.ts'
 import { crashPoint } from './crash-point.ts'
 import { openDiskSense, type DiskSense } from './disk-sense.ts'
 import { lineFile, type Log, type LoggedEvent } from './log-files.ts'
-import { alarmNews, essence } from './news.ts'
+import { alarmNews, essence, renewals } from './news.ts'
 import { openSenses, type PeerSigns } from './senses.ts'
 import type { GroupSentinels } from './sentinel.ts'
 import { hasRoom, saveState } from './store.ts'
@@ -110,12 +111,6 @@ const hadAddressMs = 1000
 /** The same trouble is told again after this long, should it last. */
 const complainAgainMs = 60_000
 
-/**
- * Asked for again and again for as long as something lasts. Such a cycle is not looked after at once and not journalled: a primary that is
- * cut off and holds its writes back would go round without a pause, and its journal would be full of that within two seconds.
- */
-const renewals: readonly string[] = ['poke', 'pause-writes', 'ask-votes', 'tell-sentinels']
-
 export function startGroup(options: GroupOptions): GroupLoop {
   const { config, group, member, host } = options
   const policy = policyOf(group, (h) => config.hosts[h]?.ip ?? '')
@@ -158,12 +153,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       announceAgain({ config, group, member }, () => state.phase === 'primary')
     },
   })
-  const source = openMoveSource(
-    config.paths,
-    group.name,
-    () => wake(),
-    () => isServingPhase(state.phase),
-  )
+  const source = openMoveSource(config.paths, group.name, { wake: () => wake(), serves: () => isServingPhase(state.phase) })
   const disk: DiskSense = openDiskSense(config.paths, group, options.userConf, redis.files, complain)
   const hands: Hands = {
     config,
@@ -269,11 +259,12 @@ export function startGroup(options: GroupOptions): GroupLoop {
     try {
       decision = decide(state, view, policy)
     } catch (error) {
+      // Whatever it was, it is not asked again: it would stop this group's loop for ever.
+      if (view.request !== null) requests.taken()
       if (!(error instanceof AssertionError)) throw error
       // This cycle acts on nothing. The View goes to the journal, where it replays.
       journal.append({ atWallMs: view.nowWallMs, assertion: error.message, state, view })
       complain(error.message)
-      if (view.request !== null) requests.taken()
       schedule(monotonicMs() + 250)
       return
     }
@@ -374,9 +365,9 @@ export function startGroup(options: GroupOptions): GroupLoop {
       durable
         ? requests.ask(request, deadlineMs)
         : Promise.resolve({ id: request.id, ok: false, message: 'the state directory cannot be written, so nothing may be changed (HF205)' }),
-    serves: () => isServingPhase(state.phase) || stands(state),
+    serves: () => isServingPhase(state.phase) || isCandidate(state),
     pace: () => {
-      const isSettled = state.handover === null && state.writesHeldSinceMs === null && !stands(state)
+      const isSettled = state.handover === null && state.writesHeldSinceMs === null && !isCandidate(state)
       if (!isCalm() || !isSettled || last?.view.peers.some((p) => p.agent !== 'alive') === true) return 'alert'
       return isServingPhase(state.phase) ? 'lease' : 'calm'
     },
@@ -403,9 +394,4 @@ export function startGroup(options: GroupOptions): GroupLoop {
       await journal.settled()
     },
   }
-}
-
-/** A candidate is listened to as closely as a primary: the votes that it asks for are its first lease. */
-function stands(state: State): boolean {
-  return state.vote?.to === state.host && state.vote.epoch > state.epoch
 }

@@ -32,7 +32,11 @@ export interface MoveSource {
 /** Writes are held, or one of two is told to serve: every millisecond counts. */
 const urgentStages: readonly Move['stage'][] = ['hold', 'fence', 'back-hold', 'back-fence', 'back-give']
 
-export function openMoveSource(paths: Config['paths'], group: string, wake: () => void, serves: () => boolean): MoveSource {
+export function openMoveSource(
+  paths: Config['paths'],
+  group: string,
+  { wake, serves }: { readonly wake: () => void; readonly serves: () => boolean },
+): MoveSource {
   const file = sourceFile(paths, group)
   let record = readRecord(file)
   let open: { readonly key: string; readonly observer: SourceObserver } | null = null

@@ -26,3 +26,9 @@ export function essence(statement: Statement): string {
   const { redis, ...rest } = statement
   return JSON.stringify([rest, redis === null ? null : [redis.runId, redis.role, redis.loading, redis.upstream, redis.linkUp, redis.syncing, redis.replid]])
 }
+
+/**
+ * Asked for again and again for as long as something lasts. Such a cycle is not looked after at once and not journalled: a primary that is
+ * cut off and holds its writes back would go round without a pause, and its journal would be full of that within two seconds.
+ */
+export const renewals: readonly string[] = ['poke', 'pause-writes', 'ask-votes', 'tell-sentinels']

@@ -11,12 +11,13 @@ import { hostsOf, type Config, type GroupConfig } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
 import type { RunningConfig } from '../model/own-config.ts'
 import { identityOf } from '../config/identity.ts'
-import { isReceiving, laterMove, type AskedOrder, type Move } from '../model/move.ts'
+import type { AskedOrder } from '../model/move.ts'
 import type { PasswordOf } from '../model/password.ts'
 import type { SentinelProbe } from '../model/sentinel.ts'
 import type { RequestResult, State } from '../model/state.ts'
-import type { RedisFacts, Request, SourceProbe, Statement, View } from '../model/view.ts'
+import type { Request, Statement, View } from '../model/view.ts'
 import { backupStatus, type BackupStatus } from './backup-status.ts'
+import { moveOf, receivesWhy, type MoveStatus } from './migrate-found.ts'
 import { configStatus, type ConfigStatus } from './same-config.ts'
 
 export interface Session {
@@ -138,15 +139,6 @@ export interface GroupStatus {
   readonly move: MoveStatus | null
 }
 
-export interface MoveStatus {
-  readonly move: Move
-  /** The member that sees to it; null: not heard. */
-  readonly holder: string | null
-  /** The source, as that one sees it. */
-  readonly source: SourceProbe | null
-  readonly members: readonly { readonly host: string; readonly redis: RedisFacts | null }[]
-}
-
 export interface SentinelStatus {
   readonly host: string
   /** It answers, names the primary, and is set as configured. */
@@ -255,14 +247,6 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
   }
 }
 
-function moveOf(found: readonly Found[], epoch: number): MoveStatus | null {
-  const move = found.reduce<Move | null>((latest, { own }) => laterMove(latest, own?.state?.move), null)
-  if (move === null) return null
-  const holder = found.find(({ own, member }) => own?.state?.epoch === epoch && own.state.holder === member.host)
-  const members = found.map(({ member, own }) => ({ host: member.host, redis: own?.statement?.answering === true ? own.statement.redis : null }))
-  return { move, holder: holder?.member.host ?? null, source: holder?.own?.view?.source ?? null, members }
-}
-
 function sentinelsOf(group: GroupConfig, found: readonly Found[], primary: string | null): readonly SentinelStatus[] | null {
   const { sentinel } = group
   if (sentinel === undefined) return null
@@ -367,10 +351,8 @@ function judge(
   config: ConfigStatus,
   move: MoveStatus | null,
 ): readonly ['ok' | 'degraded' | 'down', string] {
-  if (primary === null && move !== null && isReceiving(move.move)) {
-    const { host, port } = move.move.source
-    return ['degraded', `it does not serve: ${host}:${port} is being moved here (holdfast migrate status ${group.name}); ${move.move.last}`]
-  }
+  const receives = primary === null ? receivesWhy(group.name, move) : null
+  if (receives !== null) return ['degraded', receives]
   if (primary === null) {
     const because = own.map((g) => g?.decision?.because).find((b) => b !== undefined)
     const causes = members.flatMap((m, at) => (own[at]?.cannotStart == null ? [] : [`${m.host}: ${own[at].cannotStart}`]))

@@ -2,7 +2,8 @@
 import type { Command } from '@commander-js/extra-typings'
 import pc from 'picocolors'
 import { stageOf, type StageName } from '../migrate/stage.ts'
-import { ask, groupOf, openSession, statusOf, type GroupStatus, type MoveStatus, type Session } from './ask.ts'
+import { ask, groupOf, openSession, statusOf, type GroupStatus, type Session } from './ask.ts'
+import type { MoveStatus } from './migrate-found.ts'
 import { momentWords, spanWords } from './backup-words.ts'
 import { movingOf, progressOf } from './migrate-start.ts'
 

@@ -125,8 +125,8 @@ function arm(ctx: Context, move: Move, { armed, unverified }: Extract<MoveOrder,
   // Left from a rehearsal, it would mean: at once.
   if (armed.onFile && ctx.view.source?.goAhead === true)
     return refuse(ctx, `the go-ahead file lies on ${ctx.state.host} already: take it away first, or holdfast migrate cutover ${ctx.state.group}`)
-  const when = armed.onFile ? 'when the go-ahead file is there' : `from ${new Date(armed.fromWallMs ?? 0).toISOString()} on`
-  const until = armed.untilWallMs === null ? '' : `, and not after ${new Date(armed.untilWallMs).toISOString()}`
+  const when = armed.onFile ? 'when the go-ahead file is there' : 'from the time on that was named'
+  const until = armed.untilWallMs === null ? '' : ', and given up when its time is over'
   return note(ctx, move, { armed }, `the cut-over is postponed: it is done ${when}${until}`)
 }
 

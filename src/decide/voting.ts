@@ -143,3 +143,8 @@ function hasMore(ctx: Context, candidate: Statement): boolean {
   const theirs = candidateFromWord(policy, candidate, state)
   return theirs !== null && comparePositions(candidateOf(policy, state.host, facts, state).position, theirs.position) > 0
 }
+
+/** It is listened to as closely as a primary: the votes that it asks for are its first lease. */
+export function isCandidate(state: State): boolean {
+  return state.vote?.to === state.host && state.vote.epoch > state.epoch
+}

@@ -2,7 +2,7 @@
 import { chmod, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'vitest'
-import type { MoveStatus } from '../../src/cli/ask.ts'
+import type { MoveStatus } from '../../src/cli/migrate-found.ts'
 import { vip } from './ground.ts'
 import type { Rig } from './rig.ts'
 

@@ -3,7 +3,6 @@
  * a millisecond each, so that words and deaths fall between them. What is on its disk survives `kill`, the rest does not.
  */
 import { AssertionError } from '../../src/model/assert.ts'
-import type { Action } from '../../src/model/action.ts'
 import type { Decision } from '../../src/model/decision.ts'
 import { statementMs } from '../../src/model/policy.ts'
 import { freshState, type RequestResult, type State } from '../../src/model/state.ts'
@@ -16,7 +15,8 @@ import { holdsGroup } from '../../src/decide/situation.ts'
 import { statementOf } from '../../src/decide/statement.ts'
 import { freshWatch } from '../../src/model/watch.ts'
 import { watch } from '../../src/decide/watch.ts'
-import { isOutlived, outlived, perform } from './model-act.ts'
+import { outlived } from './model-act.ts'
+import { carryOut, stopsAt } from './model-hands.ts'
 import { newId } from './model-redis.ts'
 import { sameState, saysTheSame } from './model-same.ts'
 import { ModelSenses } from './model-senses.ts'
@@ -222,7 +222,7 @@ export class ModelAgent {
   }
 
   /** Not while it stands still, and not in another life. */
-  private later(ms: number, what: () => void): void {
+  later(ms: number, what: () => void): void {
     const { life } = this
     const due = () => {
       if (!this.up || this.life !== life) return
@@ -276,7 +276,7 @@ export class ModelAgent {
     this.durable = !this.diskFull
     if (this.durable) this.onDisk = decision.next
     else if (this.isWitness || needsMemory(this.state, decision.next)) {
-      this.act([...withoutMemory(decision.actions, view.redis.facts?.role)], 0, () => {
+      carryOut(this, [...withoutMemory(decision.actions, view.redis.facts?.role)], 0, () => {
         if (view.request !== null) this.requests.shift()
         this.end(this.ownMs(world.nowMs) + 250)
       })
@@ -284,7 +284,7 @@ export class ModelAgent {
     }
     this.state = decision.next
     world.version += 1
-    if (this.durable && this.stopsAt('saved', null)) return
+    if (this.durable && stopsAt(this, 'saved', null)) return
     this.carryOut(view, decision, changed || asked)
   }
 
@@ -298,7 +298,7 @@ export class ModelAgent {
     for (const event of decision.events) if (event.kind === 'detected') world.record(this.host, event)
     this.tell(mustTell, view)
     if (decision.actions.length === 0) this.finish(view, decision, null)
-    else this.act(decision.actions, 0, (failure) => this.finish(view, decision, failure))
+    else carryOut(this, decision.actions, 0, (failure) => this.finish(view, decision, failure))
   }
 
   private finish(view: View, decision: Decision, failure: string | null): void {
@@ -322,45 +322,6 @@ export class ModelAgent {
     })
     this.running = false
     if (this.again) this.wake()
-  }
-
-  private stopsAt(when: 'saved' | 'before' | 'after', action: Action | null): boolean {
-    const { stepHook } = this.world
-    if (stepHook === null) return false
-    const label = action === null ? when : `${when}:${action.kind === 'source' ? `source-${action.order.do}` : action.kind}`
-    if (stepHook(this.host, `${this.state.phase}/${label}`) === 'go on') return false
-    this.world.killAgent(this.host)
-    return true
-  }
-
-  private act(actions: readonly Action[], index: number, done: (failure: string | null) => void): void {
-    const action = actions[index]
-    if (action === undefined) {
-      done(null)
-      return
-    }
-    if (this.stopsAt('before', action)) return
-    const { world, host } = this
-    if (action.kind === 'source' && this.source !== null) {
-      this.source.order(action.order, (failure) => this.later(0, () => this.acted(actions, index, action, failure, done)))
-      return
-    }
-    const late = this.view !== null && isOutlived(action, this.ownMs(world.nowMs) - this.view.nowMs) ? outlived : null
-    const failure = late ?? world.failures.get(`${host}/${action.kind}`) ?? perform(world, host, this, action)
-    this.later(action.kind === 'poke' ? 0 : 1, () => this.acted(actions, index, action, failure, done))
-    this.told(action, failure)
-  }
-
-  private acted(actions: readonly Action[], index: number, action: Action, failure: string | null, done: (failure: string | null) => void): void {
-    if (action.kind === 'source') this.told(action, failure)
-    if (this.stopsAt('after', action)) return
-    if (failure !== null) done(failure)
-    else this.act(actions, index + 1, done)
-  }
-
-  private told(action: Action, failure: string | null): void {
-    const { world, host } = this
-    if (world.tells && action.kind !== 'poke') world.done.push({ atMs: world.nowMs, host, kind: action.kind, ok: failure === null, action })
   }
 
   private observe(redis: RedisProbe): View {

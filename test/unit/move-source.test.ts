@@ -15,7 +15,7 @@ test('a file that was taken away since the last cut-over is no go-ahead for the 
   const paths = { state } as Config['paths']
   const file = goAheadFile(paths, 'sessions')
   await mkdir(dirname(file), { recursive: true })
-  const source = openMoveSource(paths, 'sessions', () => {})
+  const source = openMoveSource(paths, 'sessions', { wake: () => {}, serves: () => false })
   const onFile: Armed = { fromWallMs: null, onFile: true, untilWallMs: null }
   const seen = async (stage: Move['stage'], armed: Armed | null) => {
     const move = { source: { host: '127.0.0.1', port: 1 }, stage, armed } as Move
@@ -37,7 +37,7 @@ test('a file that was taken away since the last cut-over is no go-ahead for the 
 
 test('an order that the source cannot be given is told with its address: there are two redises in a move', async () => {
   const record = { host: '10.0.0.9', port: 6379, user: null, password: null, raises: [], raised: false, hold: null }
-  const source = { link: () => null, record: () => record, keep: async () => done, pausedForMs: () => {}, changed: () => {} }
+  const source = { link: () => null, record: () => record, keep: async () => done, serves: () => false, pausedForMs: () => {}, changed: () => {} }
   expect(await orderSource({ password: undefined, source } as Parameters<typeof orderSource>[0], { do: 'promote' })).toMatchObject({
     done: false,
     why: expect.stringMatching(/^10\.0\.0\.9:6379: /) as unknown,
