@@ -51,6 +51,10 @@ export function registerStart(migrate: Command): void {
       const holder = status === undefined ? null : (status.primary ?? status.move?.holder ?? founderOf(group, status))
       if (status === undefined || holder === null)
         throw new OperatorError('HF904', `${name} has no primary: ${status?.because ?? ''}`, `holdfast status ${name}`)
+      if (options.dryRun === true) {
+        process.stdout.write(`would begin: nothing stands against it; ${holder} would follow ${at.host}:${at.port}, the others ${holder}\n`)
+        return
+      }
       await makeKnown(
         session,
         name,
@@ -60,10 +64,10 @@ export function registerStart(migrate: Command): void {
         plan,
       )
       const order = { verb: 'start', source: at, overwrite: options.overwrite ?? null } as const
-      const result = await send(session, holder, name, { kind: 'move', to: null, dryRun: options.dryRun === true, move: order })
+      const result = await send(session, holder, name, { kind: 'move', to: null, dryRun: false, move: order })
       if (!result.ok) throw refusal(result, name)
       process.stderr.write(`${result.message}\n`)
-      if (options.wait && options.dryRun !== true) await untilInSync(session, name, withoutPassword(from), options.json === true)
+      if (options.wait) await untilInSync(session, name, withoutPassword(from), options.json === true)
     })
 }
 

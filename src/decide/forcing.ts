@@ -2,7 +2,7 @@
  * An operator overrides the safety rules: `failover --force` makes a member serve whatever the others have, `lineage accept`
  * names the data of a member the true ones. Not even an operator gets a partial dataset promoted.
  */
-import type { Event } from '../model/action.ts'
+import type { Action, Event } from '../model/action.ts'
 import { isReceiving } from '../model/move.ts'
 import { tickMs } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
@@ -28,7 +28,16 @@ export function forceFailover(ctx: Context): Draft {
     }
   const epoch = epochAbove(ctx)
   const draft = withOwnId(ctx, claimEpoch(ctx, epoch, 'forced', `forced by ${view.request?.by ?? 'an operator'}`))
-  return { ...draft, next: answerRequest(withoutMove(draft.next, view), ctx, true, `${state.host} is being promoted to epoch ${epoch}`) }
+  // The source is not asked for leave; what was changed there is put back where it can be heard.
+  const puts: readonly Action[] =
+    isReceiving(state.move) && view.source?.trouble === null
+      ? [
+          { kind: 'source', order: { do: 'release' } },
+          { kind: 'source', order: { do: 'settle' } },
+        ]
+      : []
+  const message = `${state.host} is being promoted to epoch ${epoch}`
+  return { ...draft, next: answerRequest(withoutMove(draft.next, view), ctx, true, message), actions: [...draft.actions, ...puts] }
 }
 
 /** The operator has this group serve what it has; the source is not asked, and not fenced. */
