@@ -4,7 +4,7 @@
  * Idempotent; decides nothing.
  */
 import type { SourceOrder, SourceRecord } from '../model/move.ts'
-import { done, failed, type Outcome } from '../model/outcome.ts'
+import { done, failed, waiting, type Outcome } from '../model/outcome.ts'
 import type { RedisLink } from '../redis/link.ts'
 import { readLimits, setLimits } from './min-replicas.ts'
 import { command, killClients, replicaOf, type RedisHands } from './redis.ts'
@@ -49,9 +49,7 @@ export async function followSource(hands: RedisHands & SourceHands, host: string
 export async function orderSource(hands: Hands, order: SourceOrder): Promise<Outcome> {
   const record = hands.source.record()
   if (record === null) return failed('nothing is known of the source on this host')
-  // A primary has a lease to look after: it waits for nobody. What was sent is carried out nevertheless.
-  const patienceMs = hands.source.serves() ? servingPatienceMs : Number.POSITIVE_INFINITY
-  const outcome = await within(carryOut(hands, record, order), patienceMs, failed(`the source has not answered within ${servingPatienceMs} ms`))
+  const outcome = await begun(hands.source, order, () => carryOut(hands, record, order))
   hands.source.changed()
   // Asked for again for as long as it is not so (`held`), and once more when the address has moved: the address does not wait for it.
   if (outcome.done || order.do === 'release' || order.do === 'kill-clients') return done
@@ -59,17 +57,40 @@ export async function orderSource(hands: Hands, order: SourceOrder): Promise<Out
   return { ...outcome, why: `${record.host}:${record.port}: ${outcome.why}` }
 }
 
-async function within(outcome: Promise<Outcome>, ms: number, late: Outcome): Promise<Outcome> {
-  if (ms === Number.POSITIVE_INFINITY) return outcome
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<Outcome>((resolve) => {
-    timer = setTimeout(resolve, ms, late)
-  })
-  try {
-    return await Promise.race([outcome, timeout])
-  } finally {
-    clearTimeout(timer)
+interface Begun {
+  outcome: Outcome | null
+  endedMs: number
+}
+
+const underWay = new WeakMap<SourceAccess, Map<string, Begun>>()
+/** The end of an order is of use to whoever asks for the same again at once, as the loop does. */
+const keptMs = 1000
+
+/** A primary has a lease to look after: it waits for nobody. What it began goes on, and who asks for the same again is told of its end. */
+async function begun(source: SourceAccess, order: SourceOrder, carry: () => Promise<Outcome>): Promise<Outcome> {
+  if (!source.serves()) return carry()
+  const orders = underWay.get(source) ?? new Map<string, Begun>()
+  underWay.set(source, orders)
+  const key = JSON.stringify(order)
+  const before = orders.get(key)
+  if (before?.outcome != null) orders.delete(key)
+  if (before?.outcome != null && performance.now() - before.endedMs < keptMs) return before.outcome
+  if (before === undefined || before.outcome !== null) {
+    const now: Begun = { outcome: null, endedMs: 0 }
+    orders.set(key, now)
+    void carry()
+      .catch((error: Error): Outcome => failed(error.message))
+      .then((outcome) => Object.assign(now, { outcome, endedMs: performance.now() }))
   }
+  const endMs = performance.now() + servingPatienceMs
+  while (performance.now() < endMs) {
+    await new Promise((resolve) => setTimeout(resolve, 1))
+    const { outcome } = orders.get(key) ?? {}
+    if (outcome == null) continue
+    orders.delete(key)
+    return outcome
+  }
+  return waiting('it is being asked')
 }
 
 async function carryOut(hands: Hands, record: SourceRecord, order: SourceOrder): Promise<Outcome> {

@@ -43,3 +43,23 @@ test('an order that the source cannot be given is told with its address: there a
     why: expect.stringMatching(/^10\.0\.0\.9:6379: /) as unknown,
   })
 })
+
+test('a primary does not wait for a source that is far away: it goes on, and is told of the end when it asks again', async () => {
+  const record = { host: '10.0.0.9', port: 6379, user: null, password: null, raises: [], raised: false, hold: null }
+  const calls: string[] = []
+  const link = {
+    call: async (args: readonly string[]) => {
+      calls.push(args.join(' '))
+      await new Promise((resolve) => setTimeout(resolve, 30))
+      return { ok: true as const, value: 'OK' }
+    },
+  }
+  const source = { link: () => link, record: () => record, keep: async () => done, serves: () => true, pausedForMs: () => {}, changed: () => {} }
+  const order = () =>
+    orderSource({ password: undefined, source } as unknown as Parameters<typeof orderSource>[0], { do: 'follow', host: '10.0.0.1', port: 6379 })
+  const beganMs = performance.now()
+  expect(await order()).toMatchObject({ done: false, waiting: true })
+  expect(performance.now() - beganMs).toBeLessThan(60)
+  await expect.poll(order, { interval: 5 }).toEqual(done)
+  expect(calls.filter((call) => call.startsWith('REPLICAOF'))).toEqual(['REPLICAOF 10.0.0.1 6379'])
+})
