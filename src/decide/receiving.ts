@@ -174,7 +174,14 @@ function learnHistory(ctx: Context, move: Move, own: RedisFacts, seen: RedisFact
       : state.lineage
   const learned = synced && (!move.synced || (same && move.runId !== seen.runId) || move.replid !== own.replid)
   const noted: State = lineage === state.lineage ? state : { ...state, lineage }
-  return learned ? withStage(noted, move, view, { synced: true, replid: own.replid, ...(same ? { runId: seen.runId } : {}) }) : noted
+  return learned
+    ? withStage(noted, move, view, {
+        synced: true,
+        replid: own.replid,
+        ...(same ? { runId: seen.runId } : {}),
+        ...(move.replid === own.replid ? {} : { verified: null }),
+      })
+    : noted
 }
 
 function followsInWords(own: RedisFacts, seen: RedisFacts, at: string): string {

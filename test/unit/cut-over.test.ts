@@ -72,6 +72,13 @@ function at(stage: Move['stage'], seen: Seen = {}): Decision {
 
 const kinds = ({ actions }: Decision): readonly string[] => actions.map((a) => (a.kind === 'source' ? `source ${a.order.do}` : a.kind))
 
+test('a proof is of one history: where the source has another one since, it is to be compared again', () => {
+  const proven = { verified: { atWallMs: 1, keys: 10 }, asked: null, heldFromMs: null } as const
+  const later = { probe: { held: false } } as const
+  expect(at('sync', { ...later, move: proven }).next.move?.verified).toEqual(proven.verified)
+  expect(at('sync', { ...later, own: { ...own, replid: 'id-new' }, old: { ...old, replid: 'id-new' }, move: proven }).next.move?.verified).toBe(null)
+})
+
 describe('writes are held at the source', () => {
   test('equal offsets, equal numbers of keys, both asked since: it is told to step down, and that is durable first', () => {
     const decision = at('hold')
