@@ -1,7 +1,8 @@
 /** What the agents of a group say of a move, put together. Asks nobody. */
 import { isReceiving, laterMove, type Move } from '../model/move.ts'
 import type { RedisFacts, SourceProbe } from '../model/view.ts'
-import type { AgentGroup } from './ask.ts'
+import { OperatorError } from '../model/error.ts'
+import type { AgentGroup, GroupStatus } from './ask.ts'
 
 export interface MoveStatus {
   readonly move: Move
@@ -30,4 +31,10 @@ export function receivesWhy(group: string, move: MoveStatus | null): string | nu
   if (move === null || !isReceiving(move.move)) return null
   const { source, last } = move.move
   return `it does not serve: ${source.host}:${source.port} is being moved here (holdfast migrate status ${group}); ${last}`
+}
+
+export function movingOf(status: GroupStatus | undefined, group: string): MoveStatus {
+  const move = status?.move ?? null
+  if (move === null) throw new OperatorError('HF905', `nothing is being moved to ${group}`, `holdfast migrate start redis://HOST:PORT ${group}`)
+  return move
 }

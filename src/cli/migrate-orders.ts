@@ -5,7 +5,7 @@ import { OperatorError } from '../model/error.ts'
 import type { AskedOrder } from '../model/move.ts'
 import { goAheadFile } from '../model/paths.ts'
 import { groupOf, openSession, refusal, send, statusOf } from './ask.ts'
-import { movingOf } from './migrate-start.ts'
+import { movingOf } from './migrate-found.ts'
 
 interface Common {
   readonly dryRun?: boolean | undefined

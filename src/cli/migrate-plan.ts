@@ -21,7 +21,7 @@ export function registerPlan(migrate: Command): void {
     .option('--tls-ca <file>', 'who has signed the certificate of a rediss:// source')
     .option('--tls-cert <file>', 'our own certificate, where the source asks for one')
     .option('--tls-key <file>', 'its key')
-    .option('--accept <id>', 'this trap is known and may be so, e.g. P6; may be repeated', collected, [] as readonly string[])
+    .option('--accept <id>', 'this trap is known and may be so, e.g. P6; may be repeated', acceptedTrap, [] as readonly string[])
     .option('--overwrite <run-id>', 'what the target has may go: its run id, as the plan tells it')
     .option('--load-scripts <dir>', 'scripts that are loaded before the cut-over')
     .option('--seconds <n>', 'over how long the rate of writes is measured', seconds, defaultOverS)
@@ -38,7 +38,8 @@ export function registerPlan(migrate: Command): void {
     })
 }
 
-function collected(id: string, before: readonly string[]): readonly string[] {
+/** An option that may be repeated. */
+export function acceptedTrap(id: string, before: readonly string[]): readonly string[] {
   if (!isTrap(id)) throw new InvalidArgumentError('a trap by its number: P1 to P17')
   return [...before, id]
 }

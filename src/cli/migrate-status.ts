@@ -5,7 +5,8 @@ import { stageOf, type StageName } from '../migrate/stage.ts'
 import { ask, groupOf, openSession, statusOf, type GroupStatus, type Session } from './ask.ts'
 import type { MoveStatus } from './migrate-found.ts'
 import { momentWords, spanWords } from './backup-words.ts'
-import { movingOf, progressOf } from './migrate-start.ts'
+import { movingOf } from './migrate-found.ts'
+import { progressOf } from './migrate-progress.ts'
 
 export interface LeftClient {
   readonly address: string

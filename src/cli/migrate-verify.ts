@@ -63,6 +63,19 @@ export function registerVerify(migrate: Command): void {
     })
 }
 
+/** The same for a list of moves: is it proven, and in words what was found. */
+export async function prove(
+  session: Session,
+  group: string,
+  source: Endpoint,
+  how: { readonly pace: WantedPace; readonly signal: AbortSignal },
+): Promise<{ readonly proven: boolean; readonly words: string }> {
+  const { keys, differ, unsettled } = await compared(source, await memberOf(session, group, undefined), { ...how, isShown: false })
+  const proven = differ === 0 && unsettled.length === 0
+  if (proven) await noteVerified(session, group, source, keys)
+  return { proven, words: proven ? `${keys} keys, no difference` : `${differ} differ, ${unsettled.length} could not be compared` }
+}
+
 /** Where this source is being moved to this group, the move may go on: it is proven. */
 async function noteVerified(session: Session, group: string, { host, port }: Endpoint, keys: number): Promise<void> {
   const [status] = await statusOf(session, group)

@@ -1,6 +1,7 @@
 /** `holdfast migrate …`: the command group. What each does is in a file of its own. */
 import type { Command } from '@commander-js/extra-typings'
 import { registerCopy } from './migrate-copy.ts'
+import { registerMany } from './migrate-many.ts'
 import { registerPlan } from './migrate-plan.ts'
 import { registerMoveOrders } from './migrate-orders.ts'
 import { registerStart } from './migrate-start.ts'
@@ -14,5 +15,6 @@ export function register(program: Command): void {
   registerMoveStatus(migrate)
   registerVerify(migrate)
   registerMoveOrders(migrate)
+  registerMany(migrate)
   registerCopy(migrate)
 }

@@ -1,0 +1,98 @@
+/** How a move begins: the plan once more, the source made known to every host of the group, and the order. Nothing is touched before nothing stands against it. */
+import { planOf, type MigrationPlan } from '../migrate/plan.ts'
+import type { GroupConfig } from '../model/config.ts'
+import { OperatorError } from '../model/error.ts'
+import { ask, groupOf, refusal, send, statusOf, type GroupStatus, type Session } from './ask.ts'
+import { drawPlan } from './migrate-draw.ts'
+import { addressOf, lookAtSource, lookAtTarget, nameSource, type Endpoint, type SourceOptions } from './migrate-source.ts'
+
+export interface BeginOptions extends SourceOptions {
+  readonly accept: readonly string[]
+  readonly overwrite?: string | undefined
+  readonly loadScripts?: string | undefined
+  readonly seconds: number
+}
+
+export interface Ready {
+  readonly from: Endpoint
+  readonly group: GroupConfig
+  /** The member that is to follow. */
+  readonly holder: string
+  readonly at: { readonly host: string; readonly port: number }
+  readonly plan: MigrationPlan
+  readonly overwrite: string | null
+}
+
+/** `drawn`: the plan for the eye, where something stands against it. */
+export type Prepared = { readonly ready: Ready } | { readonly stops: MigrationPlan['stops']; readonly drawn: string }
+
+export async function prepareMove(session: Session, from: string, name: string, options: BeginOptions): Promise<Prepared> {
+  const group = groupOf(session, name)
+  const named = await nameSource(session, from, options)
+  if ('tls' in named.endpoint && named.endpoint.tls !== undefined)
+    throw new OperatorError(
+      'HF904',
+      'a source that speaks TLS can be planned and compared, and not be followed yet',
+      'open a port without TLS for the time of the move, or a tunnel',
+    )
+  const look = { overMs: options.seconds * 1000, signal: new AbortController().signal }
+  const [source, target] = await Promise.all([lookAtSource(named, look), lookAtTarget(session, name, named.endpoint, look)])
+  const plan = planOf(source, target, { accepted: options.accept, overwrite: options.overwrite ?? null, loadsScripts: options.loadScripts !== undefined })
+  if (plan.stops.length > 0) return { stops: plan.stops, drawn: drawPlan(source, target, plan) }
+  const at = { host: await addressOf(named.endpoint.host), port: named.endpoint.port }
+  const [status] = await statusOf(session, name)
+  const holder = status === undefined ? null : (status.primary ?? status.move?.holder ?? founderOf(group, status))
+  if (status === undefined || holder === null) throw new OperatorError('HF904', `${name} has no primary: ${status?.because ?? ''}`, `holdfast status ${name}`)
+  return { ready: { from: named.endpoint, group, holder, at, plan, overwrite: options.overwrite ?? null } }
+}
+
+export function standing(stops: MigrationPlan['stops']): OperatorError {
+  const verb = stops.length === 1 ? 'stands' : 'stand'
+  return new OperatorError('HF904', `${stops.join(', ')} ${verb} against it`, 'the plan above says what to mend, or --accept')
+}
+
+/** What the agent answered. Asked twice it is begun once. */
+export async function beginMove(session: Session, { from, group, holder, at, plan, overwrite }: Ready): Promise<string> {
+  const hosts = group.members.map((m) => m.host)
+  await makeKnown(session, group.name, hosts, at, from, plan)
+  const order = { verb: 'start', source: at, overwrite } as const
+  const result = await send(session, holder, group.name, { kind: 'move', to: null, dryRun: false, move: order })
+  if (!result.ok) throw refusal(result, group.name)
+  return result.message
+}
+
+/** Of a group that waits for its first data: whom an election would take. */
+function founderOf(group: GroupConfig, { members }: GroupStatus): string | null {
+  if (group.migration?.awaits !== true) return null
+  const able = group.members.filter((m) => !m.neverPrimary && members.some((one) => one.host === m.host && one.agent === 'up'))
+  return able.toSorted((a, b) => b.priority - a.priority || (a.host < b.host ? -1 : 1))[0]?.host ?? null
+}
+
+/** Whoever holds the group later must be able to act for the source as well: all are asked, and all must be let in. */
+async function makeKnown(
+  session: Session,
+  group: string,
+  hosts: readonly string[],
+  at: { readonly host: string; readonly port: number },
+  { password, user }: Endpoint,
+  plan: MigrationPlan,
+): Promise<void> {
+  const record = { ...at, user: user ?? null, password: password ?? null, raises: plan.sizing.raises ?? [] }
+  const failed = await Promise.all(
+    hosts.map(async (host) => {
+      try {
+        const known = (await ask(session, host, { method: 'POST', path: `/groups/${group}/source`, body: record })) as {
+          readonly ok: boolean
+          readonly why?: string
+        }
+        return known.ok ? null : `${host}: ${known.why ?? ''}`
+      } catch (error) {
+        if (!(error instanceof OperatorError)) throw error
+        return `${host}: ${error.message}`
+      }
+    }),
+  )
+  const words = failed.filter((why) => why !== null)
+  if (words.length > 0)
+    throw new OperatorError('HF906', words.join('; '), 'every member must reach the source: after a failover it is the new primary that acts for it')
+}
