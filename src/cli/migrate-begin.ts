@@ -2,6 +2,7 @@
 import { planOf, type MigrationPlan } from '../migrate/plan.ts'
 import type { GroupConfig } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
+import { isUnderWay } from '../model/move.ts'
 import { ask, groupOf, refusal, send, statusOf, type GroupStatus, type Session } from './ask.ts'
 import { drawPlan } from './migrate-draw.ts'
 import { addressOf, lookAtSource, lookAtTarget, nameSource, type Endpoint, type SourceOptions } from './migrate-source.ts'
@@ -38,9 +39,12 @@ export async function prepareMove(session: Session, from: string, name: string, 
   const look = { overMs: options.seconds * 1000, signal: new AbortController().signal }
   const [source, target] = await Promise.all([lookAtSource(named, look), lookAtTarget(session, name, named.endpoint, look)])
   const plan = planOf(source, target, { accepted: options.accept, overwrite: options.overwrite ?? null, loadsScripts: options.loadScripts !== undefined })
-  if (plan.stops.length > 0) return { stops: plan.stops, drawn: drawPlan(source, target, plan) }
   const at = { host: await addressOf(named.endpoint.host), port: named.endpoint.port }
   const [status] = await statusOf(session, name)
+  const move = status?.move?.move ?? null
+  // It has begun: what stood against it was looked at then, and comparing the two has left its traces since (P7).
+  const begun = isUnderWay(move) && move.source.host === at.host && move.source.port === at.port && options.overwrite === undefined
+  if (plan.stops.length > 0 && !begun) return { stops: plan.stops, drawn: drawPlan(source, target, plan) }
   const holder = status === undefined ? null : (status.primary ?? status.move?.holder ?? founderOf(group, status))
   if (status === undefined || holder === null) throw new OperatorError('HF904', `${name} has no primary: ${status?.because ?? ''}`, `holdfast status ${name}`)
   return { ready: { from: named.endpoint, group, holder, at, plan, overwrite: options.overwrite ?? null } }
