@@ -42,6 +42,8 @@ export function receive(seen: Context): Draft {
 
 /** Neither does it follow the source any more, nor is it a primary: the operator has called the move off. */
 function standStill(ctx: Context, source: SourceProbe | undefined): Draft {
+  // It is all that the operator may want to serve with.
+  if (ctx.situation.redis === 'dead') return startRedis(ctx)
   const { facts } = ctx.view.redis
   const free = facts !== null && (facts.role === 'primary' || facts.upstream?.port !== 1)
   const text = `the move was called off; this group stands still with what it has received. Begin anew (holdfast migrate start), or have it serve that: holdfast failover ${ctx.state.group} --to ${ctx.state.host} --force`

@@ -79,6 +79,10 @@ test('a proof is of one history: where the source has another one since, it is t
   expect(at('sync', { ...later, own: { ...own, replid: 'id-new' }, old: { ...old, replid: 'id-new' }, move: proven }).next.move?.verified).toBe(null)
 })
 
+test('called off, and the redis here dies: it is started again, for it may be what the operator wants to serve with', () => {
+  expect(kinds(at('aborted', { view: { redis: probe({ process: false, facts: null, pid: null }) } }))).toContain('start-redis')
+})
+
 describe('writes are held at the source', () => {
   test('equal offsets, equal numbers of keys, both asked since: it is told to step down, and that is durable first', () => {
     const decision = at('hold')
