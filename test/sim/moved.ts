@@ -2,7 +2,7 @@
  * What is never true while a running redis is moved to the group: two that accept writes, one of them the source; a source or a group that begins to
  * serve without what the other had; the address where nobody serves.
  */
-import { isReceiving } from '../../src/model/move.ts'
+import { isGoingBack, isReceiving } from '../../src/model/move.ts'
 import { has, onlyIn, type Log } from '../scenarios/model-log.ts'
 import { sourceHost } from '../scenarios/model-source.ts'
 import type { World } from '../scenarios/world.ts'
@@ -83,6 +83,8 @@ export class MovedRules {
     const stray =
       host !== undefined &&
       isReceiving(w.state(host).move) &&
+      // On the way back it is kept until those who are connected were sent away, and given up when that comes to no end.
+      !isGoingBack(w.state(host).move) &&
       w.agent(host).up &&
       w.nowMs >= w.agent(host).standsUntilMs &&
       w.nowMs - w.agent(host).startedMs > addressMs &&
