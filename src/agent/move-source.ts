@@ -112,7 +112,7 @@ export function openMoveSource(
       try {
         await removeDurably(file)
       } catch {
-        // It is asked for again when the agent starts; what is left there is a password that was good for a redis that nobody needs any more.
+        // What is left there is the password of a redis that nobody needs any more; the next move writes over it.
       }
     },
     close: shut,

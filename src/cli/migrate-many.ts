@@ -13,10 +13,11 @@ import { parseList, type Listed } from '../migrate/list.ts'
 import { stageOf } from '../migrate/stage.ts'
 import { OperatorError } from '../model/error.ts'
 import { groupOf, openSession, refusal, send, statusOf, type Session } from './ask.ts'
-import { beginMove, prepareMove, type Ready } from './migrate-begin.ts'
+import { beginMove, prepareMove, standing, type Ready } from './migrate-begin.ts'
 import { movingOf } from './migrate-found.ts'
 import { acceptedTrap } from './migrate-plan.ts'
 import { progressOf } from './migrate-progress.ts'
+import { withoutPassword } from './migrate-source.ts'
 import { prove } from './migrate-verify.ts'
 
 const lookMs = 500
@@ -104,7 +105,7 @@ async function plans(
         const file = passwordFile === null ? {} : { sourcePasswordFile: resolve(folder, passwordFile) }
         const prepared = await prepareMove(session, from, group, { accept: options.accept, seconds: options.seconds, ...file })
         if ('ready' in prepared) return prepared.ready
-        failRow(row, `${prepared.stops.join(', ')} ${prepared.stops.length === 1 ? 'stands' : 'stand'} against it`)
+        failRow(row, standing(prepared.stops).message)
       } catch (error) {
         failRow(row, wordsOf(error))
       }
@@ -194,7 +195,7 @@ function tableOf(rows: readonly Row[], json: boolean): Shown {
   const asJson = (): string => `${JSON.stringify({ moves: rows.map(({ move, stage, words, failed }) => ({ group: move.group, stage, words, failed })) })}\n`
   const drawn = (): string => {
     const table = new Table({ head: ['group', 'from', 'stage', 'how far'], style: { head: [], border: [] }, wordWrap: true })
-    for (const { move, stage, words, failed } of rows) table.push([move.group, move.from.replace(/:[^:@/]*@/, '@'), failed ? pc.red(stage) : stage, words])
+    for (const { move, stage, words, failed } of rows) table.push([move.group, withoutPassword(move.from), failed ? pc.red(stage) : stage, words])
     return `${table.toString()}\n`
   }
   const isWatched = process.stdout.isTTY && !json

@@ -59,6 +59,11 @@ export async function addressOf(host: string): Promise<string> {
   }
 }
 
+/** What is told is copied into tickets. */
+export function withoutPassword(from: string): string {
+  return from.replace(/^(rediss?:\/\/[^:@/]*):[^/]*@/i, '$1@')
+}
+
 async function fromUrl(text: string, { sourcePasswordFile, tlsCa, tlsCert, tlsKey }: SourceOptions): Promise<Endpoint> {
   const wrong = (why: string, hint: string): OperatorError => new OperatorError('HF901', why, hint, 2)
   let url: URL

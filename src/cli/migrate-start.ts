@@ -7,6 +7,7 @@ import { tookWords } from './backup-words.ts'
 import { beginMove, prepareMove, standing } from './migrate-begin.ts'
 import { acceptedTrap } from './migrate-plan.ts'
 import { progressOf } from './migrate-progress.ts'
+import { withoutPassword } from './migrate-source.ts'
 
 const lookMs = 500
 
@@ -39,11 +40,6 @@ export function registerStart(migrate: Command): void {
       process.stderr.write(`${await beginMove(session, prepared.ready)}\n`)
       if (options.wait) await untilInSync(session, name, withoutPassword(from), options.json === true)
     })
-}
-
-/** What is told is copied into tickets. */
-function withoutPassword(from: string): string {
-  return from.replace(/^(rediss?:\/\/[^:@/]*):[^/]*@/i, '$1@')
 }
 
 /** Ctrl-C ends the looking only. */

@@ -5,13 +5,12 @@
 import type { Event } from '../model/action.ts'
 import { isUnderWay, type Move, type MoveOrder } from '../model/move.ts'
 import { tickMs } from '../model/policy.ts'
-import type { RedisFacts } from '../model/view.ts'
 import { maxLineage, type State } from '../model/state.ts'
 import { whyUnreadable } from './copies.ts'
 import { answerRequest, holdStill, type Context, type Draft } from './draft.ts'
 import { mergeLineage } from './position.ts'
 import { beginCutOver, whyNotNow } from './cut-over.ts'
-import { historyOf, nameOf, nextMoveEpoch, receivingEntry, withStage } from './moving.ts'
+import { goesOn, historyOf, nameOf, nextMoveEpoch, receivingEntry, withStage } from './moving.ts'
 import { beginRollback } from './way-back.ts'
 
 export function answerMove(ctx: Context): Draft {
@@ -55,7 +54,8 @@ function start(ctx: Context, order: Extract<MoveOrder, { verb: 'start' }>): Draf
   // It would be emptied, and try again for ever.
   if (unreadable !== null) return refuse(ctx, unreadable)
   if (policy.members.some((m) => m.ip === source.host && m.port === source.port)) return refuse(ctx, `${nameOf(source)} is a member of this group`)
-  const received = state.phase === 'receiving' && again?.source.host === source.host && again.source.port === source.port && goesOn(own, seen)
+  // What was received before and is called off is a copy of that redis. One that was restarted empty meanwhile would take it all (INV-1).
+  const received = state.phase === 'receiving' && again?.source.host === source.host && again.source.port === source.port && goesOn(seen, own)
   if (own.keys > 0 && !anew && !received)
     return refuse(ctx, `this group has ${own.keys} keys, which the sync would give up: --overwrite ${own.runId} if they may go (a copy is kept)`)
   const epoch = nextMoveEpoch(state)
@@ -109,12 +109,6 @@ function start(ctx: Context, order: Extract<MoveOrder, { verb: 'start' }>): Draf
     events: [event],
     vip: false,
   }
-}
-
-/** What was received before and is called off is a copy of that redis, and nothing is given up to it. One that was restarted empty meanwhile would take it all (INV-1). */
-function goesOn(own: RedisFacts, seen: RedisFacts): boolean {
-  if (historyOf(seen) === own.replid) return seen.offset >= own.offset
-  return seen.replid2 === own.replid && seen.secondOffset > own.offset
 }
 
 function arm(ctx: Context, move: Move, { armed, unverified }: Extract<MoveOrder, { verb: 'arm' }>): Draft {

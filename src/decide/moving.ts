@@ -88,3 +88,17 @@ export function withoutFailed(ctx: Context): Context {
 export function mustListen({ state, view, policy }: Context): boolean {
   return view.agentUptimeMs < lonelyWaitMs && policy.members.some((m) => m.host !== state.host && heard(peerOf(view, m.host)) === null)
 }
+
+/** What is older was seen before something was changed there. */
+const staleMs = 3000
+
+/** The source as it is now, as far as that is known; null: it cannot be asked, or what is known is of before. */
+export function presently(source: SourceProbe | undefined): RedisFacts | null {
+  return source === undefined || source.trouble !== null || source.factsAgeMs > staleMs ? null : source.facts
+}
+
+/** It has all that this copy has: the same history at least as far, or one that went on with it. */
+export function goesOn(seen: RedisFacts, copy: Pick<RedisFacts, 'replid' | 'offset'>): boolean {
+  if (historyOf(seen) === copy.replid) return seen.offset >= copy.offset
+  return seen.replid2 === copy.replid && seen.secondOffset > copy.offset
+}

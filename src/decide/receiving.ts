@@ -12,14 +12,11 @@ import { beginCutOver, measure, promoteOnce, whyNotNow } from './cut-over.ts'
 import { holdStill, type Context, type Draft } from './draft.ts'
 import { keeping } from './following.ts'
 import { answerMove } from './move-orders.ts'
-import { historyOf, isFencedByUs, isSettled, mustListen, nameOf, withoutFailed, withStage } from './moving.ts'
+import { goesOn, historyOf, isFencedByUs, isSettled, mustListen, nameOf, presently, withoutFailed, withStage } from './moving.ts'
 import { mergeLineage, positionOf } from './position.ts'
 import { redisAnswers } from './situation.ts'
 import { startRedis } from './starting.ts'
 import { continueBack, sendBack } from './way-back.ts'
-
-/** What is older was seen before something was changed there. */
-const staleMs = 3000
 
 export function receive(seen: Context): Draft {
   const ctx = withoutFailed(seen)
@@ -79,7 +76,7 @@ function followSource(ctx: Context, move: Move, source: SourceProbe): Draft {
     }
   }
   const seen = source.facts
-  if (source.factsAgeMs > staleMs) return holdStill(ctx, `${at} serves; it is asked anew`, busyTickMs)
+  if (presently(source) === null) return holdStill(ctx, `${at} serves; it is asked anew`, busyTickMs)
   if (seen.role === 'replica')
     return refuse(
       ctx,
@@ -105,8 +102,7 @@ function followSource(ctx: Context, move: Move, source: SourceProbe): Draft {
 /** After a way back: whoever is still connected here finds the source again. null: it was done. */
 function sendHome(ctx: Context, move: Move, source: SourceProbe): Draft | null {
   const { state, view } = ctx
-  const { facts } = source
-  if (move.settled || facts === null || source.trouble !== null || source.factsAgeMs > staleMs || facts.role !== 'primary') return null
+  if (move.settled || presently(source)?.role !== 'primary') return null
   const text = `${nameOf(move.source)} serves again: its clients are sent there`
   if (isSettled(ctx, move)) return { ...holdStill(ctx, text, 0), next: withStage(state, move, view, { settled: true }) }
   return { ...holdStill(ctx, text, 0), next: withStage(state, move, view, { settlingMs: view.nowMs }), actions: sendBack(ctx), vip: false }
@@ -114,9 +110,9 @@ function sendHome(ctx: Context, move: Move, source: SourceProbe): Draft | null {
 
 /** null: nothing of a cut-over that was given up is left at the source. */
 function leftBehind(ctx: Context, move: Move, source: SourceProbe): Draft | null {
-  const { facts } = source
+  const facts = presently(source)
   const at = nameOf(move.source)
-  if (facts === null || source.trouble !== null || source.factsAgeMs > staleMs) return null
+  if (facts === null) return null
   // Its own file may still make it a replica of the group: it was killed in the moment in which it had begun to serve again.
   const ofGroup = ctx.policy.members.some((m) => m.ip === facts.upstream?.host && m.port === facts.upstream.port)
   if (facts.role === 'replica' && (isFencedByUs(facts) || ofGroup)) {
@@ -157,9 +153,7 @@ function whyAnother({ state, view }: Context, move: Move, own: RedisFacts, seen:
   // Who follows this member gives its data up together with it.
   const others = view.peers.flatMap(({ statement }) => (statement?.redis?.replid === move.replid ? [statement.redis] : []))
   const copies = [own, ...others].filter((copy) => copy.keys > 0)
-  const goesOn = (copy: Pick<RedisFacts, 'replid' | 'offset'>) =>
-    (historyOf(seen) === copy.replid && seen.offset >= copy.offset) || (seen.replid2 === copy.replid && seen.secondOffset > copy.offset)
-  if (copies.every(goesOn)) return null
+  if (copies.every((copy) => goesOn(seen, copy))) return null
   return `was restarted with another history; what was received before is not given up to it. Follow it nevertheless (holdfast migrate start … --overwrite ${own.runId}; a copy is kept), or have the group serve what it has (holdfast failover ${state.group} --to ${state.host} --force)`
 }
 

@@ -22,6 +22,7 @@ import {
   nameOf,
   nextMoveEpoch,
   pollMs,
+  presently,
   receivingEntry,
   seenWithinMs,
   withoutFailed,
@@ -31,8 +32,6 @@ import {
 import { heard, peerOf, redisAnswers } from './situation.ts'
 import { startRedis } from './starting.ts'
 
-/** What is older was seen before something was changed there. */
-const staleMs = 3000
 /** Whoever is silent for longer has found this member gone, if it could. */
 const longGoneMs = 5000
 
@@ -51,7 +50,7 @@ export function withWayBack(ctx: Context, draft: Draft): Draft {
     if (draft.next.writesHeldSinceMs !== null || draft.actions.length > 0) return leave({ ...ctx, state: draft.next }, move, draft)
     return measureBack({ ...ctx, state: draft.next }, move, source)
   }
-  if (source === undefined || source.facts === null || source.trouble !== null || source.factsAgeMs > staleMs || draft.actions.length > 0) return draft
+  if (source === undefined || presently(source) === null || draft.actions.length > 0) return draft
   const { move: known } = withoutFailed({ ...ctx, state: draft.next }).state
   return keepSource(ctx, known ?? move, source, draft)
 }
