@@ -31,11 +31,20 @@ export async function isolate(record: LabRecord, a: string, b: string, options: 
   return apply(record, isolateRules(from.port, to.port, options.oneWay ?? false))
 }
 
-/** Nobody of one side hears anybody of another; in one transaction. `oneWay`: what the first side sends does not arrive, the rest does. */
-export async function partition(record: LabRecord, sides: readonly (readonly string[])[], options: { readonly oneWay?: boolean } = {}): Promise<FaultTime> {
+/**
+ * Nobody of one side hears anybody of another; in one transaction. `oneWay`: what the first side sends does not arrive, the rest does.
+ * `instead`: whatever was in force is lifted in the same transaction. Healed first and split after, all find each other for a moment,
+ * and a vote takes no longer.
+ */
+export async function partition(
+  record: LabRecord,
+  sides: readonly (readonly string[])[],
+  options: { readonly oneWay?: boolean; readonly instead?: boolean } = {},
+): Promise<FaultTime> {
   const ports = sides.map((side) => side.map((host) => nodeOf(record, host).port))
   const pairs = ports.flatMap((side, index) => side.flatMap((from) => ports.slice(index + 1).flatMap((others) => others.map((to) => [from, to] as const))))
-  return apply(record, pairs.map(([from, to]) => isolateRules(from, to, options.oneWay ?? false)).join(''))
+  const lifted = options.instead === true ? healAllRules(record.plan.nodes.map((node) => node.port)) : ''
+  return apply(record, lifted + pairs.map(([from, to]) => isolateRules(from, to, options.oneWay ?? false)).join(''))
 }
 
 /** `percent` of the packets are lost at random, in each direction. */

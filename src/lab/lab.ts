@@ -47,7 +47,7 @@ export interface Lab {
   readonly power: (host: string, to: 'on' | 'off') => Promise<void>
   readonly cut: (host: string) => Promise<FaultTime>
   readonly isolate: (a: string, b: string, options?: { readonly oneWay?: boolean }) => Promise<FaultTime>
-  readonly partition: (sides: readonly (readonly string[])[], options?: { readonly oneWay?: boolean }) => Promise<FaultTime>
+  readonly partition: (sides: readonly (readonly string[])[], options?: { readonly oneWay?: boolean; readonly instead?: boolean }) => Promise<FaultTime>
   readonly lossy: (host: string, percent: number) => Promise<FaultTime>
   readonly heal: (host?: string) => Promise<FaultTime>
   readonly exec: (host: string, argv: readonly string[], options?: RunOptions) => Promise<RunResult>

@@ -209,8 +209,7 @@ groups:
         await s.split([s.primary], [...s.replicas, 'client', 'client2'], ['red-d'], ['red-e'])
         await s.lasts(1500)
         await s.nobodyWrites(1500)
-        await s.heal()
-        await s.split([s.primary, 'red-e'], [...s.replicas, 'red-d', 'client', 'client2'])
+        await s.regroup([s.primary, 'red-e'], [...s.replicas, 'red-d', 'client', 'client2'])
         await s.lasts(hostLostMs)
       },
     },

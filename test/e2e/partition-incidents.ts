@@ -73,8 +73,7 @@ export function ofPairAndThird({ third: w, ofOneLease, cutMs, aloneMs, flapsMs }
         await s.split([s.primary, 'client2'], [s.replica, 'client'], [w])
         await s.lasts(aloneMs)
         await s.nobodyWrites(500)
-        await s.heal()
-        await s.split([s.primary, 'client2'], [s.replica, 'client', w])
+        await s.regroup([s.primary, 'client2'], [s.replica, 'client', w])
         await s.lasts(cutMs)
       },
     },

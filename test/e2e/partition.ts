@@ -21,8 +21,10 @@ export interface Stage {
   readonly here: WriterHandle
   /** Nobody of one list hears anybody of another. `oneWay`: what the first says is lost, what it is told is not. */
   readonly split: (...sides: readonly (readonly string[])[]) => Promise<void>
+  /** Split otherwise than before, in one step: nobody finds anybody for a moment between. */
+  readonly regroup: (...sides: readonly (readonly string[])[]) => Promise<void>
   readonly mute: (from: readonly string[], to: readonly string[]) => Promise<void>
-  readonly heal: (host?: string) => Promise<void>
+  readonly heal: () => Promise<void>
   /** Undone by itself at the end. */
   readonly freeze: (host: string, what: Target) => Promise<void>
   readonly killAgent: (host: string) => Promise<void>
@@ -113,8 +115,9 @@ function stageFor(
     here,
     lasts,
     split: async (...sides) => void (await rig.lab.partition(sides)),
+    regroup: async (...sides) => void (await rig.lab.partition(sides, { instead: true })),
     mute: async (from, to) => void (await rig.lab.partition([from, to], { oneWay: true })),
-    heal: async (host) => void (await rig.lab.heal(host)),
+    heal: async () => void (await rig.lab.heal()),
     freeze: async (host, what) => {
       await rig.lab.freeze(host, what)
       undo.push(() => rig.lab.thaw(host, what))

@@ -72,8 +72,7 @@ const three: readonly Incident[] = [
       await s.split([s.primary, 'client2'], [s.replicas[0] ?? '', 'client'], [s.replicas[1] ?? ''])
       await s.lasts(1500)
       await s.nobodyWrites(1000)
-      await s.heal()
-      await s.split([s.primary, 'client2'], [...s.replicas, 'client'])
+      await s.regroup([s.primary, 'client2'], [...s.replicas, 'client'])
       await s.lasts(cutMs)
     },
   },

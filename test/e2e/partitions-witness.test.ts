@@ -88,8 +88,7 @@ const incidents: readonly Incident[] = [
       await s.split([s.primary, 'client2'], [s.replica, 'client'], [w])
       await s.lasts(1000)
       await s.nobodyWrites(500)
-      await s.heal(w)
-      await s.split([w], [s.replica, 'client'])
+      await s.regroup([s.primary, 'client2', w], [s.replica, 'client'])
       await s.lasts(1500)
     },
   },
