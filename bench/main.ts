@@ -15,10 +15,11 @@ import { parseOptions, roundsOf, usage } from './options.ts'
 import type { Rig } from './rig.ts'
 import { openRig } from './rig.ts'
 import { measureArchive } from './archive.ts'
+import { measureCutOver } from './cutover.ts'
 import { measureVerify } from './verify.ts'
 import { measureBackup } from './backup.ts'
 import { measureAlarms, measureIdle, measureThroughput } from './steady.ts'
-import type { AlarmResult, ArchiveResult, BackupResult, BenchReport, IdleResult, ThroughputResult, VerifyResult } from './table.ts'
+import type { AlarmResult, ArchiveResult, BackupResult, BenchReport, CutOverResult, IdleResult, ThroughputResult, VerifyResult } from './table.ts'
 import { formatMs, renderReport } from './table.ts'
 
 interface Found {
@@ -29,6 +30,7 @@ interface Found {
   backup: BackupResult | null
   archive: ArchiveResult | null
   verify: VerifyResult | null
+  cutOver: CutOverResult | null
   readonly notMeasured: string[]
   readonly outliers: string[]
 }
@@ -63,7 +65,18 @@ async function main(argv: readonly string[]): Promise<number> {
   // The first Ctrl-C ends the measuring and cleans up; there is nothing that a second could do better.
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => interrupt.abort(new Error('interrupted')))
   const rig = await openRig([resolve('bin/holdfast')], say, interrupt.signal)
-  const found: Found = { results: [], idle: [], alarms: null, throughput: null, backup: null, archive: null, verify: null, notMeasured: [], outliers: [] }
+  const found: Found = {
+    results: [],
+    idle: [],
+    alarms: null,
+    throughput: null,
+    backup: null,
+    archive: null,
+    verify: null,
+    cutOver: null,
+    notMeasured: [],
+    outliers: [],
+  }
   try {
     await measureAll(rig, options, found)
   } finally {
@@ -123,6 +136,11 @@ async function measureSteady(rig: Rig, options: BenchOptions, found: Found): Pro
   if (options.only.includes('verify')) {
     await attempt(rig, found, 'two redises compared', async () => {
       found.verify = await measureVerify(rig.say, rig.signal)
+    })
+  }
+  if (options.only.includes('cutover')) {
+    await attempt(rig, found, 'a redis is moved to a group, and back', async () => {
+      found.cutOver = await measureCutOver(rig, roundsOf(options, 'holdfast', 'cutover'))
     })
   }
   if (options.only.includes('false-alarms')) {

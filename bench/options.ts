@@ -3,7 +3,20 @@
  * cores; `--full` has the rounds that the goals are stated for.
  */
 
-export const cases = ['crash', 'host-cut', 'switchover', 'hang', 'restart', 'idle', 'false-alarms', 'throughput', 'backup', 'archive', 'verify'] as const
+export const cases = [
+  'crash',
+  'host-cut',
+  'switchover',
+  'hang',
+  'restart',
+  'idle',
+  'false-alarms',
+  'throughput',
+  'backup',
+  'archive',
+  'verify',
+  'cutover',
+] as const
 export type Case = (typeof cases)[number]
 
 export const systems = ['holdfast', 'keepalived-1s', 'keepalived-2s', 'sentinel'] as const
@@ -78,6 +91,7 @@ export function roundsOf(options: BenchOptions, system: System, of: Case): numbe
   if (options.rounds !== null) return options.rounds
   if (system === 'keepalived-2s') return options.full ? 3 : 1
   if (system !== 'holdfast') return options.full ? 3 : 2
+  if (of === 'cutover') return options.full ? 50 : 5
   if (of === 'restart') return options.full ? 5 : 2
   if (of === 'hang') return options.full ? 10 : 3
   if (of === 'host-cut') return options.full ? 50 : 10

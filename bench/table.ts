@@ -75,6 +75,26 @@ export interface VerifyResult {
   readonly autoP99Ms: readonly number[]
 }
 
+export const cutOverLoads = ['calm', 'busy'] as const
+export type CutOverLoad = (typeof cutOverLoads)[number]
+
+/** As felt by a client that writes once a millisecond: the longest time without an acknowledged write, there and back. */
+export interface CutOverTurns {
+  readonly gapMs: readonly number[]
+  readonly backMs: readonly number[]
+  /** Until the promotion, by the agents' own account. */
+  readonly heldMs: readonly number[]
+}
+
+export interface CutOverResult {
+  readonly calm: CutOverTurns
+  /** Beside two clients that do nothing but write. */
+  readonly busy: CutOverTurns
+  readonly acked: number
+  readonly lost: number
+}
+
+const cutOverGoals = { p50Ms: 20, p99Ms: 100 }
 const verifyGoals = { fullPerS: 120_000, addedMs: 1 }
 const archiveGoals = { ratio: 0.97, lagMs: 1000, peakMb: 100 }
 const backupGoals = { throughput: 0.8, slowdown: 1.15, peakMb: 100 }
@@ -90,6 +110,7 @@ export interface BenchReport {
   readonly backup: BackupResult | null
   readonly archive: ArchiveResult | null
   readonly verify: VerifyResult | null
+  readonly cutOver: CutOverResult | null
   readonly notMeasured: readonly string[]
   readonly outliers: readonly string[]
 }
@@ -113,6 +134,7 @@ const caseNames: Record<Case, string> = {
   backup: 'backup and restore',
   archive: 'stream archive',
   verify: 'two redises compared',
+  cutover: 'a redis is moved to a group, and back',
 }
 
 export function renderReport(report: BenchReport): string {
@@ -195,6 +217,7 @@ function otherTable(report: BenchReport): string[] {
   if (report.backup !== null) rows.push(...backupRows(report.backup))
   if (report.archive !== null) rows.push(...archiveRows(report.archive))
   if (report.verify !== null) rows.push(...verifyRows(report.verify))
+  if (report.cutOver !== null) rows.push(...cutOverRows(report.cutOver))
   return rows.length === 0 ? [] : ['', '| what | figure | goal |', '|---|---|---|', ...rows]
 }
 
@@ -227,6 +250,19 @@ function verifyRows({ fullPerS, plainPerS, autoPerS, aloneP99Ms, autoP99Ms }: Ve
   return [
     `| two redises compared on the same cores, \`--pace full\` | ${Math.round(of(fullPerS))} keys a second; a plain loop of SCAN and GET ${Math.round(of(plainPerS))} | ≥ ${verifyGoals.fullPerS}: ${word(of(fullPerS) >= verifyGoals.fullPerS)} |`,
     `| p99 of a client of the source beside \`--pace auto\` (${Math.round(of(autoPerS))} keys a second) | ${of(autoP99Ms).toFixed(2)} ms, alone ${of(aloneP99Ms).toFixed(2)} ms | ≤ ${verifyGoals.addedMs} ms more: ${word(addedMs <= verifyGoals.addedMs)} |`,
+  ]
+}
+
+function cutOverRows(result: CutOverResult): string[] {
+  const shown = (values: readonly number[]): string => [50, 99, 100].map((percent) => formatMs(percentile(values, percent))).join(' / ')
+  const met = ({ gapMs }: CutOverTurns): boolean => percentile(gapMs, 50) <= cutOverGoals.p50Ms && percentile(gapMs, 99) <= cutOverGoals.p99Ms
+  return [
+    ...cutOverLoads.map((load) => {
+      const { gapMs, backMs, heldMs } = result[load]
+      const figures = `p50 / p99 / worst of ${gapMs.length}: ${shown(gapMs)}; writes held ${shown(heldMs)}; way back ${shown(backMs)}`
+      return `| cut-over, ${load === 'calm' ? 'one client' : 'beside two that do nothing but write'}: its gap | ${figures} | p50 ≤ ${cutOverGoals.p50Ms} ms, p99 ≤ ${cutOverGoals.p99Ms} ms: ${word(met(result[load]))} |`
+    }),
+    `| writes of these clients that were lost | ${result.lost} of ${result.acked} | 0: ${word(result.lost === 0)} |`,
   ]
 }
 

@@ -1,13 +1,11 @@
 /** The stale-address rule of each group, and its short gate for new connections during a switchover. */
-import { execFile } from 'node:child_process'
 import { mkdir, writeFile } from 'node:fs/promises'
-import { promisify } from 'node:util'
 import type { Config, GroupConfig } from '../model/config.ts'
 import { done, failed, type Outcome } from '../model/outcome.ts'
 import { groupRunDir, nftablesFile, nftTable } from '../model/paths.ts'
 import { renderNftables } from '../render/nftables.ts'
+import { runShort } from './shell.ts'
 
-const run = promisify(execFile)
 const nftDeadlineMs = 5000
 /** Until when a gate of this process may be shut. An agent that has just started may have left one shut before. */
 const gateUntilMs = new Map<string, number>()
@@ -43,10 +41,6 @@ export async function acceptConnections(group: GroupConfig): Promise<Outcome> {
 }
 
 async function nft(args: readonly string[]): Promise<Outcome> {
-  try {
-    await run('nft', args, { timeout: nftDeadlineMs })
-    return done
-  } catch (error) {
-    return failed(`nft: ${(error as Error).message}`)
-  }
+  const { code, said } = await runShort(['nft', ...args], nftDeadlineMs)
+  return code === 0 ? done : failed(`nft ${args.join(' ')}: ${said}`)
 }

@@ -90,9 +90,8 @@ export async function resumeWrites(hands: RedisHands): Promise<Outcome> {
 }
 
 export async function killClients(hands: Linked): Promise<Outcome> {
-  const normal = await command(hands, 'CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
-  const pubsub = await command(hands, 'CLIENT', 'KILL', 'TYPE', 'pubsub', 'SKIPME', 'yes')
-  return normal.done ? pubsub : normal
+  const types = ['normal', 'pubsub'].map((type) => command(hands, 'CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes'))
+  return (await Promise.all(types)).find(({ done: sent }) => !sent) ?? done
 }
 
 /**

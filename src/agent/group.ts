@@ -219,7 +219,8 @@ export function startGroup(options: GroupOptions): GroupLoop {
     const peers = senses.peers()
     const calm = isCalm()
     const reader = senses.reader(calm)
-    const moving = await source.probe(state.move, state.holder === host && holdsGroup(state.phase))
+    const request = requests.first()
+    const moving = await source.probe(state.move, { holds: state.holder === host && holdsGroup(state.phase), asked: request?.kind === 'move' })
     const stalledMs = options.stall.stalledMs()
     const seen: Omit<View, 'watch'> = {
       nowMs: monotonicMs(),
@@ -244,7 +245,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       peers,
       checks: senses.checks(peers),
       ...(options.sentinels === null ? {} : { sentinels: options.sentinels.sense.probe() }),
-      request: requests.first(),
+      request,
     }
     watched = watch(watched, state, seen, policy)
     return { ...seen, watch: watched }

@@ -19,8 +19,11 @@ import { monotonicMs } from './clock.ts'
 const lookDeadlineMs = 3000
 
 export interface MoveSource {
-  /** undefined: nothing is being moved here, or another member sees to it. */
-  readonly probe: (move: Move | null, holds: boolean) => Promise<SourceProbe | undefined>
+  /**
+   * undefined: nothing is being moved here, or another member sees to it. `asked`: an operator wants something of the move. How far the source is
+   * behind is told from a look of now: with one that is a second old it was as far behind as clients write in a second, and was refused for it.
+   */
+  readonly probe: (move: Move | null, to: { readonly holds: boolean; readonly asked: boolean }) => Promise<SourceProbe | undefined>
   readonly access: SourceAccess
   /** A connection for a start: is it there, may we in, what is it? */
   readonly look: (record: SourceRecord) => Promise<Observed<RedisFacts>>
@@ -58,7 +61,7 @@ export function openMoveSource(
   }
 
   return {
-    probe: async (move, holds) => {
+    probe: async (move, { holds, asked }) => {
       const settles = move?.stage === 'aborted' && (record?.raised === true || record?.hold != null)
       if (move === null || !holds || (!isUnderWay(move) && !settles)) {
         shut()
@@ -77,7 +80,7 @@ export function openMoveSource(
           raised,
           goAhead,
         }
-      return { ...(await observer.probe(urgentStages.includes(move.stage))), held, raised, goAhead }
+      return { ...(await observer.probe(asked || urgentStages.includes(move.stage))), held, raised, goAhead }
     },
     access: {
       serves,

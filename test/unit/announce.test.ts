@@ -2,7 +2,7 @@
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { announceAgain } from '../../src/act/address.ts'
 import { parseConfig } from '../../src/config/load.ts'
 import { group as groupText } from './config-texts.ts'
@@ -10,13 +10,15 @@ import { until } from './wire.ts'
 
 const path = process.env['PATH']
 let dir = ''
-beforeEach(() => {
+// Once: the shell that runs it has the path of its beginning.
+beforeAll(() => {
   dir = mkdtempSync(join(tmpdir(), 'holdfast-announce-'))
   writeFileSync(join(dir, 'arping'), `#!/bin/sh\necho "$@" >> ${dir}/said\n`)
   chmodSync(join(dir, 'arping'), 0o755)
   process.env['PATH'] = `${dir}:${path}`
 })
-afterEach(() => {
+beforeEach(() => rmSync(join(dir, 'said'), { force: true }))
+afterAll(() => {
   process.env['PATH'] = path
   rmSync(dir, { recursive: true, force: true })
 })

@@ -146,6 +146,12 @@ describe('the table', () => {
       peakMb: 85,
     },
     verify: { fullPerS: [130_000, 110_000, 140_000], plainPerS: [30_000], autoPerS: [20_000], aloneP99Ms: [0.4], autoP99Ms: [1.6] },
+    cutOver: {
+      calm: { gapMs: [18, 19, 25], backMs: [40, 41, 42], heldMs: [12, 13, 14] },
+      busy: { gapMs: [18, 21, 105], backMs: [60, 61, 62], heldMs: [22, 23, 24] },
+      acked: 100_000,
+      lost: 0,
+    },
     results: [result('crash', 'holdfast', [round(20)]), result('crash', 'sentinel', [round(2000)]), result('host-cut', 'sentinel', [round(2900)], false)],
     notMeasured: ['sentinel restart: no sentinel'],
     outliers: [],

@@ -1,5 +1,6 @@
 /** The go-ahead of a cut-over that is postponed until a file is laid: what lies there now, and not what lay there once. */
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -8,7 +9,9 @@ import { openMoveSource } from '../../src/agent/move-source.ts'
 import type { Config } from '../../src/model/config.ts'
 import type { Armed, Move } from '../../src/model/move.ts'
 import { done } from '../../src/model/outcome.ts'
-import { goAheadFile } from '../../src/model/paths.ts'
+import { goAheadFile, sourceFile } from '../../src/model/paths.ts'
+
+const calm = { holds: true, asked: false }
 
 test('a file that was taken away since the last cut-over is no go-ahead for the next one', async () => {
   const state = await mkdtemp(join(tmpdir(), 'holdfast-go-'))
@@ -19,18 +22,49 @@ test('a file that was taken away since the last cut-over is no go-ahead for the 
   const onFile: Armed = { fromWallMs: null, onFile: true, untilWallMs: null }
   const seen = async (stage: Move['stage'], armed: Armed | null) => {
     const move = { source: { host: '127.0.0.1', port: 1 }, stage, armed } as Move
-    await source.probe(move, true)
+    await source.probe(move, calm)
     await new Promise((resolve) => setTimeout(resolve, 30))
     return move
   }
   try {
     await writeFile(file, '')
-    expect((await source.probe(await seen('sync', onFile), true))?.goAhead).toBe(true)
+    expect((await source.probe(await seen('sync', onFile), calm))?.goAhead).toBe(true)
     await rm(file)
     await seen('moved', null)
-    expect((await source.probe({ source: { host: '127.0.0.1', port: 1 }, stage: 'sync', armed: onFile } as Move, true))?.goAhead).toBe(false)
+    expect((await source.probe({ source: { host: '127.0.0.1', port: 1 }, stage: 'sync', armed: onFile } as Move, calm))?.goAhead).toBe(false)
   } finally {
     source.close()
+    await rm(state, { recursive: true, force: true })
+  }
+})
+
+test('what an operator asks of a move is answered from a look of now, not of a second ago', async () => {
+  const state = await mkdtemp(join(tmpdir(), 'holdfast-look-'))
+  const paths = { state } as Config['paths']
+  let offset = 0
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.on('data', (data) => {
+      if (!/INFO/i.test(data.toString())) return void socket.write('+PONG\r\n')
+      offset += 1
+      const info = `redis_version:7.0.15\r\nrun_id:r\r\nrole:master\r\nmaster_replid:x\r\nmaster_repl_offset:${offset}\r\n`
+      socket.write(`$${info.length}\r\n${info}\r\n`)
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  await mkdir(dirname(sourceFile(paths, 'sessions')), { recursive: true })
+  await writeFile(sourceFile(paths, 'sessions'), JSON.stringify({ host: '127.0.0.1', port, user: null, password: null, raises: [], raised: false, hold: null }))
+  const source = openMoveSource(paths, 'sessions', { wake: () => {}, serves: () => true })
+  const move = { source: { host: '127.0.0.1', port }, stage: 'moved' } as Move
+  try {
+    await expect.poll(async () => (await source.probe(move, calm))?.facts?.offset).toBeGreaterThan(0)
+    const seen = (await source.probe(move, calm))?.facts?.offset ?? 0
+    expect((await source.probe(move, calm))?.facts?.offset, 'a look a second is enough while nothing is asked').toBe(seen)
+    expect((await source.probe(move, { holds: true, asked: true }))?.facts?.offset).toBe(seen + 1)
+  } finally {
+    source.close()
+    server.close()
     await rm(state, { recursive: true, force: true })
   }
 })
