@@ -20,6 +20,7 @@ import {
   pollMs,
   seenWithinMs,
   wasRestarted,
+  whyCountsDiffer,
   withStage,
 } from './moving.ts'
 import { heard, peerOf, redisAnswers } from './situation.ts'
@@ -77,13 +78,8 @@ export function measure(ctx: Context, move: Move, source: SourceProbe): Draft {
   if (seen.role !== 'primary' || seen.runId !== move.runId) return giveUp(ctx, move, 'the source is no primary any more, or was restarted')
   if (!own.linkUp || own.replid !== historyOf(seen)) return giveUp(ctx, move, 'the link to the source was lost')
   if (own.offset !== seen.offset) return holdStill(ctx, `writes are held; waits for offset ${seen.offset} (here ${own.offset})`, pollMs)
-  // At equal offsets two that hold the same count the same.
-  if (own.keys !== seen.keys)
-    return giveUp(
-      ctx,
-      move,
-      `at equal offsets the source counts ${seen.keys} keys and ${state.host} ${own.keys}: they do not hold the same; compare them (holdfast migrate verify)`,
-    )
+  const differ = whyCountsDiffer({ name: nameOf(move.source), facts: seen }, { name: state.host, facts: own })
+  if (differ !== null) return giveUp(ctx, move, differ)
   const text = `both have offset ${own.offset} and ${own.keys} keys: ${nameOf(move.source)} is made a replica of nobody`
   return {
     ...holdStill(ctx, text, pollMs),

@@ -50,6 +50,13 @@ export function nameOf({ host, port }: SourceAt): string {
   return `${host}:${port}`
 }
 
+/** At equal offsets two that hold the same count the same, in each database, and of those with an end. null: they do. */
+export function whyCountsDiffer(a: { readonly name: string; readonly facts: RedisFacts }, b: typeof a): string | null {
+  const same = a.facts.keys === b.facts.keys && (a.facts.counts === undefined || b.facts.counts === undefined || a.facts.counts === b.facts.counts)
+  const told = [a, b].map(({ name, facts }) => `${name} counts ${facts.keys} keys${facts.counts === undefined ? '' : ` (${facts.counts})`}`).join(', ')
+  return same ? null : `at equal offsets ${told}: they do not hold the same; compare them (holdfast migrate verify)`
+}
+
 export function isFencedByUs(facts: RedisFacts): boolean {
   return facts.upstream?.host === '127.0.0.1' && facts.upstream.port === 1
 }

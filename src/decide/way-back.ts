@@ -27,6 +27,7 @@ import {
   seenWithinMs,
   withoutFailed,
   wasRestarted,
+  whyCountsDiffer,
   withStage,
 } from './moving.ts'
 import { heard, peerOf, redisAnswers } from './situation.ts'
@@ -155,7 +156,8 @@ function measureBack(ctx: Context, move: Move, source: SourceProbe | undefined):
     return holdStill(ctx, 'writes are held; both are asked for their offsets', pollMs)
   if (!seen.linkUp || seen.runId !== move.runId) return stay(ctx, move, `the link of ${nameOf(move.source)} was lost`)
   if (seen.offset !== own.offset) return holdStill(ctx, `writes are held; waits until ${nameOf(move.source)} has offset ${own.offset}`, pollMs)
-  if (own.keys !== seen.keys) return stay(ctx, move, `at equal offsets ${nameOf(move.source)} counts ${seen.keys} keys and this redis ${own.keys}`)
+  const differ = whyCountsDiffer({ name: nameOf(move.source), facts: seen }, { name: state.host, facts: own })
+  if (differ !== null) return stay(ctx, move, differ)
   const text = `both have offset ${own.offset}: this redis refuses writes, ${nameOf(move.source)} is to serve`
   return {
     ...holdStill(ctx, text, 0),

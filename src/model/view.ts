@@ -46,6 +46,8 @@ export interface RedisFacts {
   readonly replid2: string
   readonly secondOffset: number
   readonly keys: number
+  /** In each database, and how many of them have an end: `0:100/3 5:2/0`. Absent in the words of an older agent. */
+  readonly counts?: string
   readonly followers: readonly Follower[]
   /** The replicas that redis counts for min-replicas-to-write; null: that limit is off. */
   readonly goodFollowers: number | null

@@ -54,7 +54,7 @@ export function factsFromFields(fields: InfoFields): RedisFacts | null {
     offset: role === 'replica' && replid === '' ? num('slave_repl_offset', 0) : num('master_repl_offset', 0),
     replid2: secondId(fields.get('master_replid2')),
     secondOffset: num('second_repl_offset', -1),
-    keys: countKeys(fields),
+    ...countsOf(fields),
     followers: followersOf(fields),
     goodFollowers: fields.has('min_slaves_good_slaves') ? num('min_slaves_good_slaves', 0) : null,
     unexpectedErrors: num('unexpected_error_replies', 0),
@@ -119,12 +119,16 @@ function savesOf(fields: InfoFields): NonNullable<RedisFacts['saves']> {
   }
 }
 
-function countKeys(fields: InfoFields): number {
+function countsOf(fields: InfoFields): { readonly keys: number; readonly counts: string } {
   let keys = 0
+  const counts: string[] = []
   for (const [name, value] of fields) {
-    if (isDb(name)) keys += number(/keys=(\d+)/.exec(value)?.[1], 0)
+    if (!isDb(name)) continue
+    const [own, ending] = [/^keys=(\d+)/, /,expires=(\d+)/].map((pattern) => number(pattern.exec(value)?.[1], 0))
+    keys += own ?? 0
+    counts.push(`${name.slice(2)}:${own}/${ending}`)
   }
-  return keys
+  return { keys, counts: counts.join(' ') }
 }
 
 function highestDb(fields: InfoFields): number {

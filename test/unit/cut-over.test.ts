@@ -103,6 +103,8 @@ describe('writes are held at the source', () => {
     ['the agent was started anew meanwhile', { view: { agentUptimeMs: 10 } }],
     ['it takes longer than max_pause_ms', { old: { ...old, offset: 1001 }, move: { stageMs: nowMs - 501 } }],
     ['it has more keys at the same offset', { old: { ...old, keys: 11 } }],
+    ['as many keys, in other databases', { old: { ...old, counts: '0:9/0 5:1/0' }, own: { ...own, counts: '0:10/0' } }],
+    ['as many keys, of which more have an end', { old: { ...old, counts: '0:10/2' }, own: { ...own, counts: '0:10/0' } }],
     ['another process answers there', { old: { ...old, runId: 'run-new' } }],
     ['it cannot be asked', { probe: { trouble: 'its connection has ended' } }],
     ['the own link is down', { own: { ...own, linkUp: false } }],

@@ -24,6 +24,7 @@ describe('factsFromInfo', () => {
       replid: '',
       offset: 4711,
       keys: 7,
+      counts: '0:3/0 7:4/1',
       upstream: { host: '10.0.0.1', port: 6379 },
       linkDownS: null,
     })
