@@ -214,13 +214,15 @@ export function startGroup(options: GroupOptions): GroupLoop {
 
   async function observe(): Promise<View> {
     lookForRoom()
+    const request = requests.first()
+    // Both at once: while writes are held for a cut-over, clients wait for these two looks.
+    const asked = source.probe(state.move, { holds: state.holder === host && holdsGroup(state.phase), asked: request?.kind === 'move' })
     const redisProbe = await disk.look(await redis.probe(monotonicMs()), state)
     const { settings } = redisProbe
     const peers = senses.peers()
     const calm = isCalm()
     const reader = senses.reader(calm)
-    const request = requests.first()
-    const moving = await source.probe(state.move, { holds: state.holder === host && holdsGroup(state.phase), asked: request?.kind === 'move' })
+    const moving = await asked
     const stalledMs = options.stall.stalledMs()
     const seen: Omit<View, 'watch'> = {
       nowMs: monotonicMs(),
