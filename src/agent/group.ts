@@ -39,7 +39,7 @@ import { lineFile, type Log, type LoggedEvent } from './log-files.ts'
 import { alarmNews, essence, renewals } from './news.ts'
 import { openSenses, type PeerSigns } from './senses.ts'
 import type { GroupSentinels } from './sentinel.ts'
-import { hasRoom, saveState } from './store.ts'
+import { saveState, watchRoom } from './store.ts'
 import type { StreamCare } from './stream-archive.ts'
 import { takeTurns } from './turns.ts'
 
@@ -102,14 +102,13 @@ export interface GroupLoop {
   readonly stop: () => Promise<void>
 }
 
-const roomEveryMs = 5000
-/** A disk that was full: whoever has made room is not to wait. */
-const roomAgainMs = 500
 const maxTroubles = 32
 /** An agent that stood still for longer does not know whether the address still belongs here. */
 const hadAddressMs = 1000
 /** The same trouble is told again after this long, should it last. */
 const complainAgainMs = 60_000
+
+const lookedAt = <T>(probe: T) => ({ probe, atMs: monotonicMs() })
 
 export function startGroup(options: GroupOptions): GroupLoop {
   const { config, group, member, host } = options
@@ -124,7 +123,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
   const told = new Map<string, number>()
   const isNews = alarmNews()
   let durable = true
-  let room = { enough: true, askedMs: Number.NEGATIVE_INFINITY }
+  const room = watchRoom(config.paths, complain)
   let actedAll = true
   let servedWithAddressMs = Number.NEGATIVE_INFINITY
   let watched = freshWatch
@@ -197,44 +196,38 @@ export function startGroup(options: GroupOptions): GroupLoop {
     })
   }
 
-  /** Never waited for: a slow disk must not hold up a cycle. */
-  function lookForRoom(): void {
-    const nowMs = monotonicMs()
-    if (nowMs - room.askedMs < (room.enough ? roomEveryMs : roomAgainMs)) return
-    room = { ...room, askedMs: nowMs }
-    void hasRoom(config.paths).then((enough) => {
-      if (!enough) complain(`less than 1 MB is free under ${config.paths.state}: this member could not remember a promotion (HF205)`)
-      room = { ...room, enough }
-    })
-  }
-
   function isCalm(): boolean {
     return last?.decision.diagnosis === 'i-serve' || last?.decision.diagnosis === 'holder-serves'
   }
 
   async function observe(): Promise<View> {
-    lookForRoom()
+    room.look(monotonicMs())
     const request = requests.first()
     // Both at once: while writes are held for a cut-over, clients wait for these two looks.
-    const asked = source.probe(state.move, { holds: state.holder === host && holdsGroup(state.phase), asked: request?.kind === 'move' })
-    const redisProbe = await disk.look(await redis.probe(monotonicMs()), state)
+    const moving = source.probe(state.move, { holds: state.holder === host && holdsGroup(state.phase), asked: request?.kind === 'move' }).then(lookedAt)
+    const looked = await redis.probe(monotonicMs()).then(lookedAt)
+    const redisProbe = await disk.look(looked.probe, state)
     const { settings } = redisProbe
     const peers = senses.peers()
     const calm = isCalm()
     const reader = senses.reader(calm)
-    const moving = await asked
+    const moved = await moving
     const stalledMs = options.stall.stalledMs()
+    const nowMs = monotonicMs()
     const seen: Omit<View, 'watch'> = {
-      nowMs: monotonicMs(),
+      nowMs,
       nowWallMs: Date.now(),
       group: group.name,
       self: host,
       stalledMs,
       agentUptimeMs: monotonicMs() - options.startedMs,
-      durable: durable && room.enough,
+      durable: durable && room.enough(),
       actedAll,
       redis: {
         ...redisProbe,
+        // Who was waited for after it: a fact of before a pause must not pass for one of after it.
+        factsAgeMs: redisProbe.factsAgeMs + nowMs - looked.atMs,
+        askedAgeMs: redisProbe.askedAgeMs + nowMs - looked.atMs,
         backlog: mayGrowBacklog(hands) ? redisProbe.backlog : null,
         settings: settings === null || mayRaiseBuffer(hands) ? settings : { ...settings, replicaBuffer: null },
         fence: writeFence(config.paths, group.name, stalledMs > stallLimitMs),
@@ -243,7 +236,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       },
       keepalived: senses.keepalived(calm),
       ...(reader === null ? {} : { reader }),
-      ...(moving === undefined ? {} : { source: moving }),
+      ...(moved.probe === undefined ? {} : { source: { ...moved.probe, factsAgeMs: moved.probe.factsAgeMs + nowMs - moved.atMs } }),
       peers,
       checks: senses.checks(peers),
       ...(options.sentinels === null ? {} : { sentinels: options.sentinels.sense.probe() }),
@@ -305,7 +298,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
     actedAll = failure === undefined
     if (failure !== undefined && !failure.outcome.done) complain(failure.outcome.why, failure.outcome.waiting === true ? 'waiting' : 'alarm')
     else if (view.redis.trouble !== null) complain(view.redis.trouble)
-    else if (durable && room.enough) told.clear()
+    else if (durable && room.enough()) told.clear()
     if (failure === undefined)
       for (const event of decision.events) if (event.kind !== 'detected' && (event.kind !== 'alarm' || isNews(event.text, view.nowMs))) record(event)
     if (view.request !== null) requests.taken()

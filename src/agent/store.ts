@@ -103,8 +103,33 @@ export async function saveState(paths: Config['paths'], state: State): Promise<O
 /** Below this a state file, which is written beside the old one, may not fit any more. */
 const minRoomBytes = 1_048_576
 
-/** false: the next decision could not be remembered. Asked in calm times, because a failover is a bad moment to find out. */
-export async function hasRoom(paths: Config['paths']): Promise<boolean> {
+const roomEveryMs = 5000
+/** A disk that was full: whoever has made room is not to wait. */
+const roomAgainMs = 500
+
+export interface RoomWatch {
+  /** false: the next decision could not be remembered. Known in calm times, because a failover is a bad moment to find out. */
+  readonly enough: () => boolean
+  /** Never waited for: a slow disk must not hold up a cycle. */
+  readonly look: (nowMs: number) => void
+}
+
+export function watchRoom(paths: Config['paths'], complain: (why: string) => void): RoomWatch {
+  let known = { enough: true, askedMs: Number.NEGATIVE_INFINITY }
+  return {
+    enough: () => known.enough,
+    look: (nowMs) => {
+      if (nowMs - known.askedMs < (known.enough ? roomEveryMs : roomAgainMs)) return
+      known = { ...known, askedMs: nowMs }
+      void hasRoom(paths).then((enough) => {
+        if (!enough) complain(`less than 1 MB is free under ${paths.state}: this member could not remember a promotion (HF205)`)
+        known = { ...known, enough }
+      })
+    },
+  }
+}
+
+async function hasRoom(paths: Config['paths']): Promise<boolean> {
   try {
     const { bfree, bsize } = await statfs(paths.state)
     return bfree * bsize >= minRoomBytes

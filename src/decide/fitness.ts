@@ -41,7 +41,7 @@ export function wasFresh(state: State, view: View): boolean {
  * received since is not in it: such an offset must not be compared as if it were final (INV-4).
  */
 export function isMeasuredSinceGone(state: State, view: View): boolean {
-  return state.gone !== null && view.redis.factsAgeMs <= Math.max(0, view.nowMs - state.gone.atMs)
+  return state.gone !== null && view.redis.askedAgeMs <= Math.max(0, view.nowMs - state.gone.atMs)
 }
 
 export function ownFitness(state: State, view: View, policy: Policy): Fitness {

@@ -151,7 +151,7 @@ function pauseStage(ctx: Context, handover: Handover, word: Statement, theirs: R
   if (!view.actedAll) return rollBack(ctx, handover, 'writes could not be paused')
   if (word.preparedId !== handover.id) return rollBack(ctx, handover, `the redis of ${handover.to} was restarted`)
   if (late) return rollBack(ctx, handover, `${handover.to} did not catch up within max_pause_ms (${theirs.offset} of ${own?.offset ?? '?'})`)
-  const measuredAfterPause = own !== null && redisAnswers(view) && view.redis.factsAgeMs < view.nowMs - handover.stageMs
+  const measuredAfterPause = own !== null && redisAnswers(view) && view.redis.askedAgeMs < view.nowMs - handover.stageMs
   if (!measuredAfterPause || !word.fit || !theirs.linkUp || theirs.offset !== own.offset) {
     return { ...waitFor(ctx, handover, `offset ${own?.offset ?? '?'} (it has ${theirs.offset})`), actions: [{ kind: 'poke', host: handover.to }], wakeInMs: 3 }
   }

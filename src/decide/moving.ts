@@ -73,7 +73,7 @@ export function isSeen({ view }: Context, move: Move, source: SourceProbe): bool
 
 /** The redis of this host likewise. */
 export function isOwnSeen({ view, situation }: Context, move: Move): boolean {
-  return situation.redis !== 'dead' && situation.redis !== 'loading' && redisAnswers(view) && view.redis.factsAgeMs < view.nowMs - move.stageMs
+  return situation.redis !== 'dead' && situation.redis !== 'loading' && redisAnswers(view) && view.redis.askedAgeMs < view.nowMs - move.stageMs
 }
 
 /** What is to be done after a turn was done in the cycle before this one, by this life of the agent, and nothing of it failed. */

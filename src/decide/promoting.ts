@@ -28,7 +28,7 @@ export function finishPromotion(ctx: Context): Draft {
     if (state.claim?.source === 'migration' && state.move?.stage === 'moved') {
       const sinceMs = state.move.epoch === state.epoch ? view.nowMs - state.move.stageMs : 0
       // What is known of this redis may be of before its promotion.
-      const isOld = view.redis.unansweredMs > 0 || (sinceMs > 0 && view.redis.factsAgeMs >= sinceMs)
+      const isOld = view.redis.unansweredMs > 0 || (sinceMs > 0 && view.redis.askedAgeMs >= sinceMs)
       return isOld ? holdStill(ctx, 'this redis is asked whether it was promoted', busyTickMs) : lookAtSourceAgain(ctx, state.move)
     }
     const richer = state.claim?.source === 'forced' ? undefined : policy.members.find((m) => m.host !== state.host && hasMoreThanHere(ctx, m.host))

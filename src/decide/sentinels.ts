@@ -224,10 +224,10 @@ export function learnFromSentinels(state: State, view: View, policy: Policy): St
   const named = namedBySentinels(view)
   if (state.epoch === 0 || named === null || named.host === null || named.epoch <= state.epoch) return state
   if (policy.members.every((m) => m.host !== named.host)) return state
-  const { facts, factsAgeMs } = view.redis
+  const { facts, askedAgeMs } = view.redis
   const asked = sentinelsOf(view).find((s) => s.host === named.by)
   // Named, and its redis was measured since: it is none that a Sentinel has just promoted. Then nobody serves that epoch.
-  const notHere = (facts?.role === 'replica' && factsAgeMs < (asked?.ageMs ?? 0)) || isWriteFenced(view)
+  const notHere = (facts?.role === 'replica' && askedAgeMs < (asked?.ageMs ?? 0)) || isWriteFenced(view)
   if (named.host === state.host && !notHere) return state
   return { ...state, epoch: named.epoch, holder: named.host, gone: null }
 }

@@ -15,6 +15,7 @@ export const noRedis: RedisProbe = {
   facts: null,
   unansweredMs: 0,
   factsAgeMs: Number.MAX_SAFE_INTEGER,
+  askedAgeMs: Number.MAX_SAFE_INTEGER,
   trouble: 'a witness has no data',
   busy: false,
   fence: null,

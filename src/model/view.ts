@@ -111,8 +111,10 @@ export interface RedisProbe {
   readonly facts: RedisFacts | null
   /** How long the oldest unanswered question has waited, 0 when none waits. */
   readonly unansweredMs: number
-  /** Age of `facts`. */
+  /** Since `facts` were answered. */
   readonly factsAgeMs: number
+  /** Since they were asked for: what they tell was true then, or later. An answer that came after a pause may be of before it. */
+  readonly askedAgeMs: number
   /** redis answers, but not with facts: a refused password, a script that blocks. */
   readonly trouble: string | null
   /** A script or command blocks it: it says -BUSY. */

@@ -48,6 +48,7 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
   let waitingSinceMs: number | null = null
   let facts: RedisFacts | null = null
   let factsAtMs = Number.NEGATIVE_INFINITY
+  let askedAtMs = Number.NEGATIVE_INFINITY
   let trouble: string | null = null
   let busy = false
   const meter = writeMeter()
@@ -68,6 +69,7 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
       link = null
       // What the dead process said is history; the next one on this port may be another.
       factsAtMs = Number.NEGATIVE_INFINITY
+      askedAtMs = Number.NEGATIVE_INFINITY
       waitingSinceMs = null
       wake()
     })
@@ -90,6 +92,7 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
 
   async function ask(current: RedisLink): Promise<void> {
     orders?.look(current, clock())
+    const askingMs = clock()
     const answer = await current.call(['INFO'], infoDeadlineMs)
     if (!answer.ok) {
       busy = answer.why.startsWith('BUSY')
@@ -110,6 +113,7 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
     if (birth !== null) await within(birth.saw(parsed, current), answerDeadlineMs)
     facts = parsed
     factsAtMs = clock()
+    askedAtMs = askingMs
     meter.saw(parsed, fields, factsAtMs)
     settings.look(current, parsed, factsAtMs)
     remember(parsed.pid)
@@ -160,6 +164,7 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
         facts,
         unansweredMs: waitingSinceMs === null || process === false ? 0 : Math.max(0, readMs - waitingSinceMs),
         factsAgeMs: Number.isFinite(factsAtMs) ? readMs - factsAtMs : Number.MAX_SAFE_INTEGER,
+        askedAgeMs: Number.isFinite(askedAtMs) ? readMs - askedAtMs : Number.MAX_SAFE_INTEGER,
         trouble,
         busy,
         backlog: meter.backlog(),

@@ -68,6 +68,7 @@ export class ModelSenses {
       facts: this.facts,
       unansweredMs: this.waitingSinceMs === null ? 0 : this.ageMs(this.waitingSinceMs),
       factsAgeMs: Number.isFinite(this.factsAtMs) ? this.ageMs(this.factsAtMs) : Number.MAX_SAFE_INTEGER,
+      askedAgeMs: Number.isFinite(this.factsAtMs) ? this.ageMs(this.factsAtMs) : Number.MAX_SAFE_INTEGER,
       trouble: null,
       busy: false,
       fence: this.world.agent(this.host).fence,

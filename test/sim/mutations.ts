@@ -58,7 +58,7 @@ export const mutations: readonly Mutation[] = [
     '    if (partial && partialOf?.keys === keys) return state\n',
     '    if (state.format === 1) return state\n',
   ),
-  drop('an offset of before is not final', fitness, 'view.redis.factsAgeMs <= Math.max(0, view.nowMs - state.gone.atMs)', 'true'),
+  drop('an offset of before is not final', fitness, 'view.redis.askedAgeMs <= Math.max(0, view.nowMs - state.gone.atMs)', 'true'),
   drop('most data first', fitness, 'comparePositions(a.position, b.position) ||', ''),
   drop('data that are being read are waited for', election, 'word.redis?.loading === false', 'true'),
   drop('others are waited for, a while', election, 'if (sinceGoneMs >= waitMs)', 'if (true)'),
@@ -199,7 +199,7 @@ export const mutations: readonly Mutation[] = [
   drop(
     'offsets are measured after the pause',
     handover,
-    'const measuredAfterPause = own !== null && redisAnswers(view) && view.redis.factsAgeMs < view.nowMs - handover.stageMs',
+    'const measuredAfterPause = own !== null && redisAnswers(view) && view.redis.askedAgeMs < view.nowMs - handover.stageMs',
     'const measuredAfterPause = own !== null',
   ),
   drop(

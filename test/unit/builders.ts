@@ -45,6 +45,7 @@ export function probe(more: Partial<RedisProbe> = {}): RedisProbe {
     facts: facts(),
     unansweredMs: 0,
     factsAgeMs: 0,
+    askedAgeMs: more.factsAgeMs ?? 0,
     trouble: null,
     busy: false,
     fence: null,

@@ -122,7 +122,10 @@ describe.skipIf(version === '')(`a real redis (${version.slice(0, 22) || 'SKIPPE
     expect(p).toMatchObject({ process: true, pid: child.pid, trouble: null })
     expect(p.factsAgeMs).toBeGreaterThan(400)
     child.kill('SIGCONT')
-    expect((await lookUntil(o, 'an answer', (x) => x.unansweredMs === 0)).factsAgeMs).toBeLessThan(200)
+    const answered = await lookUntil(o, 'an answer', (x) => x.unansweredMs === 0)
+    expect(answered.factsAgeMs).toBeLessThan(200)
+    expect(answered.askedAgeMs, 'what it tells may be of the time when it was asked').toBeGreaterThan(400)
+    expect((await lookUntil(o, 'a look of now', (x) => x.askedAgeMs < 200)).askedAgeMs).toBeGreaterThanOrEqual(0)
   })
 
   test('an agent that starts beside a stopped redis measures its silence as well', async () => {
