@@ -47,7 +47,7 @@ function start(ctx: Context, order: Extract<MoveOrder, { verb: 'start' }>): Draf
     return say(ctx, true, `${nameOf(source)} is being moved here already`)
   if (isUnderWay(again) && !anew) return refuse(ctx, `${nameOf(again.source)} is being moved here: holdfast migrate abort ${state.group} first`)
   if (policy.sentinel !== null)
-    return refuse(ctx, 'Sentinels would take the group for down while it follows another redis: set it up with mode: vip, move, and change the mode then')
+    return refuse(ctx, 'Sentinels would take the group for down while it follows another redis: move to a group with mode: vip, or copy (holdfast migrate copy)')
   if (own === null || own.replid === '') return refuse(ctx, 'the redis of this host does not answer')
   if (seen.role !== 'primary') return refuse(ctx, `${nameOf(source)} is a replica: start from its primary`)
   const unreadable = whyUnreadable(own, seen)

@@ -6,31 +6,32 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { poll } from '../../src/lab/run.ts'
-import { problems, rigFor, twoHosts, type Rig } from './rig.ts'
+import { pairWithSentinels, problems, rigFor, twoHosts, type Rig } from './rig.ts'
 
 const port = '6400'
 
+const old = (rig: Rig, ...words: readonly string[]) => rig.lab.exec('client', ['redis-cli', '-p', port, ...words])
+const copy = (rig: Rig, ...words: readonly string[]) =>
+  rig.cli('migrate', 'copy', `redis://mover@${clientIp(rig)}:${port}`, 'sessions', '--source-password-file', join(rig.base, 'mover.password'), ...words)
+const sh = (rig: Rig, script: string) => rig.lab.exec('client', ['sh', '-c', script])
+
+async function start(rig: Rig): Promise<void> {
+  await sh(
+    rig,
+    `redis-server --port ${port} --save "" --protected-mode no --notify-keyspace-events KA --daemonize yes --dir ${rig.base} --pidfile "" >/dev/null`,
+  )
+  for (let i = 0; i < 50; i += 1) if ((await old(rig, 'PING')).stdout.includes('PONG')) break
+  await old(rig, 'ACL', 'SETUSER', 'mover', 'on', '>pw', '~*', '&*', '+@all', '-psync', '-sync', '-replconf')
+  await old(
+    rig,
+    'EVAL',
+    "for i = 1, 6000 do redis.call('SET', 's:' .. i, i, 'EX', 9000) redis.call('HSET', 'h:' .. i, 'a', i) redis.call('RPUSH', 'l:' .. i, i, 'x') end",
+    '0',
+  )
+}
+
 describe.skipIf(problems.length > 0)('a redis that refuses PSYNC is copied', { timeout: 90_000 }, () => {
   const theRig = rigFor('cpcopy', twoHosts(), { files: { 'mover.password': 'pw\n' } })
-  const old = (rig: Rig, ...words: readonly string[]) => rig.lab.exec('client', ['redis-cli', '-p', port, ...words])
-  const copy = (rig: Rig, ...words: readonly string[]) =>
-    rig.cli('migrate', 'copy', `redis://mover@${clientIp(rig)}:${port}`, 'sessions', '--source-password-file', join(rig.base, 'mover.password'), ...words)
-  const sh = (rig: Rig, script: string) => rig.lab.exec('client', ['sh', '-c', script])
-
-  async function start(rig: Rig): Promise<void> {
-    await sh(
-      rig,
-      `redis-server --port ${port} --save "" --protected-mode no --notify-keyspace-events KA --daemonize yes --dir ${rig.base} --pidfile "" >/dev/null`,
-    )
-    for (let i = 0; i < 50; i += 1) if ((await old(rig, 'PING')).stdout.includes('PONG')) break
-    await old(rig, 'ACL', 'SETUSER', 'mover', 'on', '>pw', '~*', '&*', '+@all', '-psync', '-sync', '-replconf')
-    await old(
-      rig,
-      'EVAL',
-      "for i = 1, 6000 do redis.call('SET', 's:' .. i, i, 'EX', 9000) redis.call('HSET', 'h:' .. i, 'a', i) redis.call('RPUSH', 'l:' .. i, i, 'x') end",
-      '0',
-    )
-  }
 
   test('its limits are told first; the primary dies in the middle; writers wait at the end; nothing differs', async () => {
     const rig = theRig()
@@ -91,6 +92,25 @@ describe.skipIf(problems.length > 0)('a redis that refuses PSYNC is copied', { t
     expect(await copy(rig, '--max-pause', '0')).toMatchObject({ code: 2 })
     expect(await copy(rig)).toMatchObject({ code: 1, stderr: expect.stringMatching(/^HF901 /) })
     expect(await rig.cli('migrate', 'copy', 'sessions', 'sessions', '--pace', 'full')).toMatchObject({ code: 1, stderr: expect.stringMatching(/^HF921 P11 /) })
+  })
+})
+
+describe.skipIf(problems.length > 0)('into a group with Sentinels', { timeout: 90_000 }, () => {
+  const theRig = rigFor('cpsent', pairWithSentinels, { files: { 'mover.password': 'pw\n' } })
+
+  test('it cannot follow another redis, and that is said; it is copied into', async () => {
+    const rig = theRig()
+    const { primary } = await rig.untilOk()
+    await start(rig)
+    const accept = ['--accept', 'L1,L2,L3,L4,L5,L6', '--accept', 'P2,P3,P12']
+    const done = await copy(rig, ...accept, '--finish', '--pace', 'full', '--hold', '20')
+    expect([done.code, done.stdout], done.stderr).toEqual([0, expect.stringMatching(/no difference[^]*point the clients at the group NOW/)])
+    expect((await rig.untilOk()).primary, 'nobody was elected for it').toBe(primary)
+    await rig.redis(primary, 'FLUSHALL')
+    const traps = ['P6', 'P7', 'P8', 'P9', 'P10', 'P12', 'P16'].flatMap((id) => ['--accept', id])
+    const followed = await rig.cli('migrate', 'start', `redis://${clientIp(rig)}:${port}`, 'sessions', '--seconds', '0.3', ...traps)
+    expect(followed).toMatchObject({ code: 1, stderr: expect.stringMatching(/Sentinels[^]*mode: vip[^]*migrate copy/) })
+    await old(rig, 'SHUTDOWN', 'NOSAVE')
   })
 })
 
