@@ -22,9 +22,11 @@ export function follow(ctx: Context): Draft {
   if (upstream === null) return holdStill(ctx, `${holder} is not in this group's configuration`, tickMs)
   const following = facts.upstream?.host === upstream.host && facts.upstream.port === upstream.port && facts.role === 'replica'
   const settled = settle(ctx, word, following)
+  const attached = facts.role === 'replica' && facts.upstream !== null && facts.upstream.port !== 1
+  const lets = word.phase === 'receiving' ? whyNotBelow(facts, word, state) : null
+  if (lets !== null) return letGo(ctx, settled, attached, lets, busyTickMs)
   if (following) return settled.next.refusedEpoch === null ? settled : { ...settled, next: { ...settled.next, refusedEpoch: null } }
   const entry = state.lineage.find((e) => e.epoch === state.epoch)
-  const attached = facts.role === 'replica' && facts.upstream !== null && facts.upstream.port !== 1
   if (entry === undefined) return letGo(ctx, settled, attached, `${holder} is being promoted; wait for its lineage`, busyTickMs)
   if (attached && facts.replid !== entry.replid) {
     return letGo(ctx, settled, attached, `${holder} serves epoch ${state.epoch}; the old primary is let go of before the data here are judged`, 0)
@@ -112,6 +114,21 @@ function asReplica(state: State): State {
 }
 
 /**
+ * While a group receives its holder is a replica itself, and may have been started anew from an older disk, or be about to follow another
+ * source: redis would begin anew with what it has as soon as it has a link, whatever is lost by it (INV-1, INV-6).
+ */
+function whyNotBelow(facts: RedisFacts, word: Statement, state: State): string | null {
+  if (facts.keys === 0 || facts.syncing || facts.loading) return null
+  const { redis, host } = word
+  const position = positionOf(facts, state.lineage)
+  const leaves = position.kind === 'known' && position.divergedBytes > 0 ? `${host} is to follow another history: what is here is judged before` : null
+  if (facts.linkUp) return leaves
+  if (redis === null || !word.answering || redis.loading) return `the redis of ${host} does not answer: what it comes back with is looked at before`
+  if (redis.replid === facts.replid) return redis.offset < facts.offset ? `${host} has less than is here as yet` : leaves
+  return redis.linkUp ? null : `${host} has no link to its source yet`
+}
+
+/**
  * Not a replica of the new primary yet, and of the old one no more: what that one sends would come after the judging, and if it joins
  * the new lineage first, redis fetches everything anew from it by itself, before there is a copy (INV-1, INV-6).
  */
@@ -141,7 +158,8 @@ function mayGiveUp(state: State, facts: RedisFacts, position: Position, holder: 
   if (facts.keys === 0) return { kind: 'free' }
   if (isOverruled(state, entry))
     return position.kind === 'known' && position.divergedBytes === 0 && ownBytes(facts, state.lineage) === 0 ? { kind: 'free' } : { kind: 'keep' }
-  const emptyHolder = holder.redis !== null && holder.redis.keys === 0 && entry.startOffset <= 1
+  // Of a move the operator has named the source, and said with --overwrite that it may be an empty one.
+  const emptyHolder = holder.redis !== null && holder.redis.keys === 0 && entry.startOffset <= 1 && holder.phase !== 'receiving'
   if (emptyHolder && state.lineage.length > 1)
     return {
       kind: 'refuse',

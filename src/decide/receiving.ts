@@ -14,9 +14,13 @@ import { keeping } from './following.ts'
 import { answerMove } from './move-orders.ts'
 import { goesOn, historyOf, isFencedByUs, isSettled, mustListen, nameOf, presently, withoutFailed, withStage } from './moving.ts'
 import { mergeLineage, positionOf } from './position.ts'
+import { copiesOf, hostOfMost, whoHolds, whyAnother } from './received.ts'
 import { redisAnswers } from './situation.ts'
 import { startRedis } from './starting.ts'
 import { continueBack, sendBack } from './way-back.ts'
+
+/** An older look may be at a process that has died without a word since. */
+const lookedMs = 500
 
 export function receive(seen: Context): Draft {
   const ctx = withoutFailed(seen)
@@ -83,8 +87,13 @@ function followSource(ctx: Context, move: Move, source: SourceProbe): Draft {
       attached,
       `${at} has become a replica of ${seen.upstream === null ? 'another' : nameOf(seen.upstream)}: it is not followed; start the move from its primary`,
     )
-  const other = whyAnother(ctx, move, own, seen)
+  if (!attached && mustListen(ctx))
+    return holdStill(ctx, `${at} serves; this agent has only just started, and hears first what the others have received`, busyTickMs)
+  const other = whyAnother(ctx, move, own, seen, attached)
   if (other !== null) return refuse(ctx, attached, `INV-1: ${at} ${other}`)
+  const holding = attached ? [] : whoHolds(ctx, own)
+  if (holding.length > 0) return holdStill(ctx, `${at} serves; ${holding.join(' and ')} is to let go of this redis before it follows`, busyTickMs)
+  if (!attached && source.factsAgeMs > lookedMs) return holdStill(ctx, `${at} serves; it is asked anew before it is followed`, busyTickMs)
   const known = attached ? learnHistory(ctx, move, own, seen) : state
   if (attached)
     return {
@@ -116,13 +125,18 @@ function leftBehind(ctx: Context, move: Move, source: SourceProbe): Draft | null
   // Its own file may still make it a replica of the group: it was killed in the moment in which it had begun to serve again.
   const ofGroup = ctx.policy.members.some((m) => m.ip === facts.upstream?.host && m.port === facts.upstream.port)
   if (facts.role === 'replica' && (isFencedByUs(facts) || ofGroup)) {
-    const keys = ctx.view.redis.facts?.keys ?? 0
-    if (facts.runId !== move.runId && facts.keys < keys)
-      return refuse(
-        ctx,
-        false,
-        `INV-1: ${at} was restarted with fewer keys than there were, and nobody serves: have the group serve what it has (holdfast failover ${ctx.state.group} --to ${ctx.state.host} --force), or that redis (REPLICAOF NO ONE there)`,
-      )
+    if (facts.runId !== move.runId) {
+      const own = ctx.view.redis.facts
+      // It has read its disk: what is here is seen first.
+      if (own === null || ctx.situation.redis === 'dead' || ctx.situation.redis === 'loading' || !redisAnswers(ctx.view)) return null
+      const copies = copiesOf(ctx, move, own)
+      if (copies.some(({ copy }) => facts.keys < copy.keys && !goesOn(facts, copy)))
+        return refuse(
+          ctx,
+          false,
+          `INV-1: ${at} was restarted with fewer keys than there were, and nobody serves: have the group serve what it has (holdfast failover ${ctx.state.group} --to ${hostOfMost(ctx, move, copies)} --force), or that redis (REPLICAOF NO ONE there)`,
+        )
+    }
     const text = `${at} is a replica ${ofGroup ? 'of this group' : 'of nobody'} by our hand: it is made a primary again`
     return {
       ...holdStill(ctx, text, busyTickMs),
@@ -142,19 +156,6 @@ function refuse(ctx: Context, attached: boolean, why: string): Draft {
   // Where the operator looks who wonders why nothing goes on.
   const next = state.move === null || state.move.last === why ? state : withStage(state, state.move, view, { last: why })
   return { ...holdStill(ctx, why, tickMs), next, actions: attached ? [{ kind: 'soft-fence' }] : [], events: [alarm] }
-}
-
-/**
- * Another process than the one that was followed, with a history that does not go on with what was received: it was started from an older
- * disk, or empty. Its clients are served by it, and the copies here have what it has lost.
- */
-function whyAnother({ state, view }: Context, move: Move, own: RedisFacts, seen: RedisFacts): string | null {
-  if (!move.synced || seen.runId === move.runId) return null
-  // Who follows this member gives its data up together with it.
-  const others = view.peers.flatMap(({ statement }) => (statement?.redis?.replid === move.replid ? [statement.redis] : []))
-  const copies = [own, ...others].filter((copy) => copy.keys > 0)
-  if (copies.every((copy) => goesOn(seen, copy))) return null
-  return `was restarted with another history; what was received before is not given up to it. Follow it nevertheless (holdfast migrate start … --overwrite ${own.runId}; a copy is kept), or have the group serve what it has (holdfast failover ${state.group} --to ${state.host} --force)`
 }
 
 /** The history of this epoch is the source's; it may take a new id while it is followed. */

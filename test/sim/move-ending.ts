@@ -42,6 +42,7 @@ export function endMove(w: World, rules: Rules): void {
   if (!refused(w) && stageOf(w) !== 'aborted') throw new BrokenRule(`the move does not come to its end: ${stageOf(w)}, ${because(w)}`)
   rules.overruled = true
   w.powerOff(sourceHost)
+  w.runUntil(w.nowMs + triedMs, () => w.hosts.every((h) => !w.agent(h).up || (w.redis(h).answers(w.nowMs) && !w.redis(h).loading(w.nowMs))))
   const [most = ''] = [...w.hosts].sort((a, b) => countOf(w.redis(b).log) - countOf(w.redis(a).log))
   w.ask(most, 'failover')
   w.run(5000)

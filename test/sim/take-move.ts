@@ -4,6 +4,9 @@ import { sourceHost } from '../scenarios/model-source.ts'
 import type { World } from '../scenarios/world.ts'
 import type { SourceFault, Step } from './story.ts'
 
+/** For a little less an agent trusts its last look before it follows: one that nobody sees die is not back sooner. */
+const unseenMs = 600
+
 /** false: it is a step of another kind. */
 export function onMove(w: World, s: Step): boolean {
   switch (s.kind) {
@@ -66,9 +69,10 @@ function start(w: World, disk: 'old' | 'empty'): void {
   const followed = () => w.hosts.filter((h) => w.redis(h).upstream?.host === `ip-${sourceHost}`)
   if (redis.running) {
     if (!followed().every(awake) || redis.frozen) return
+    const isSeen = w.hosts.every((h) => w.network.connected(h, sourceHost, 'redis'))
     w.crash(sourceHost)
-    w.run(50)
-  }
+    w.run(isSeen ? 50 : unseenMs)
+  } else w.run(unseenMs)
   if (disk === 'empty') redis.disk = nothing
   if (followed().length > 0) return
   if (w.network.isOff(sourceHost)) w.network.power(sourceHost, true)
