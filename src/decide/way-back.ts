@@ -7,9 +7,10 @@ import type { Action, Event } from '../model/action.ts'
 import { isUnderWay, type Move } from '../model/move.ts'
 import { busyTickMs, tickMs } from '../model/policy.ts'
 import { maxLineage, type State } from '../model/state.ts'
-import type { PeerProbe, SourceProbe } from '../model/view.ts'
+import type { SourceProbe } from '../model/view.ts'
 import { answerId, answerRequest, claimEpoch, holdStill, type Context, type Draft } from './draft.ts'
 import { memberOf } from './fitness.ts'
+import { isKnown, listens, wouldServe } from './knowing.ts'
 import { mergeLineage } from './position.ts'
 import {
   historyOf,
@@ -30,16 +31,14 @@ import {
   whyCountsDiffer,
   withStage,
 } from './moving.ts'
-import { heard, peerOf, redisAnswers } from './situation.ts'
+import { redisAnswers } from './situation.ts'
 import { startRedis } from './starting.ts'
-
-/** Whoever is silent for longer has found this member gone, if it could. */
-const longGoneMs = 5000
 
 /** Of a primary, in each cycle while a move is not final. */
 export function withWayBack(ctx: Context, draft: Draft): Draft {
   const { state, view } = ctx
   const { move } = draft.next
+  if (move?.stage === 'back-hold' && state.phase === 'primary' && draft.next.phase !== 'primary') return withoutHold(ctx, move, draft)
   if (!isUnderWay(move) || draft.next.phase !== 'primary' || state.phase !== 'primary') return draft
   if (move.epoch < draft.next.epoch) return { ...draft, next: takenOver(draft.next, move, view) }
   // What this cycle has begun is looked after in the next one: its own actions come first.
@@ -149,7 +148,12 @@ function measureBack(ctx: Context, move: Move, source: SourceProbe | undefined):
   const own = view.redis.facts
   if (wasRestarted(ctx, move)) return stay(ctx, move, 'the agent was restarted in the middle')
   if (!view.actedAll) return stay(ctx, move, 'writes could not be held')
-  if (view.nowMs - move.stageMs > policy.maxPauseMs) return stay(ctx, move, `${nameOf(move.source)} did not catch up within max_pause_ms`)
+  if (view.nowMs - move.stageMs > policy.maxPauseMs)
+    return stay(
+      ctx,
+      move,
+      isKnown(ctx, move) ? `${nameOf(move.source)} did not catch up within max_pause_ms` : 'not all members have heard of it within max_pause_ms',
+    )
   if (source === undefined || source.trouble !== null) return stay(ctx, move, `${nameOf(move.source)} cannot be asked`)
   const seen = source.facts
   if (own === null || seen === null || !isSeen(ctx, move, source) || !isOwnSeen(ctx, move))
@@ -158,6 +162,8 @@ function measureBack(ctx: Context, move: Move, source: SourceProbe | undefined):
   if (seen.offset !== own.offset) return holdStill(ctx, `writes are held; waits until ${nameOf(move.source)} has offset ${own.offset}`, pollMs)
   const differ = whyCountsDiffer({ name: nameOf(move.source), facts: seen }, { name: state.host, facts: own })
   if (differ !== null) return stay(ctx, move, differ)
+  // Who does not listen now would not hear of the fence either, and the clients would wait for that.
+  if (!listens(ctx, move)) return holdStill(ctx, 'writes are held; waits until the members have heard of it', pollMs)
   const text = `both have offset ${own.offset}: this redis refuses writes, ${nameOf(move.source)} is to serve`
   return {
     ...holdStill(ctx, text, 0),
@@ -179,6 +185,14 @@ function stay(ctx: Context, move: Move, why: string): Draft {
   }
 }
 
+/** It has resigned, or was voted out: who is chosen has nothing of it to go on with, and who asked is told. */
+function withoutHold(ctx: Context, move: Move, draft: Draft): Draft {
+  const last = `the way back was given up: ${ctx.state.host} does not serve any more`
+  const next = withStage(draft.next, move, ctx.view, { stage: 'moved', asked: null, heldFromMs: null, last })
+  const event: Event = { kind: 'rolled-back', epoch: next.epoch, text: last }
+  return { ...draft, next: move.asked === null ? next : answerId(next, move.asked, false, last), events: [...draft.events, event] }
+}
+
 function leave(ctx: Context, move: Move, draft: Draft): Draft {
   const { next, events } = stay(ctx, move, `too few of those who vote hear ${ctx.state.host}`)
   return { ...draft, next, events: [...draft.events, ...events] }
@@ -191,24 +205,26 @@ export function continueBack(ctx: Context, move: Move, source: SourceProbe): Dra
   const seen = source.facts
   const at = nameOf(move.source)
   const late = wasRestarted(ctx, move) || view.nowMs - move.stageMs > seenWithinMs
+  const heldMs = move.heldFromMs === null || wasRestarted(ctx, move) ? null : Math.round(view.nowMs - move.heldFromMs)
+  // Until the source is told to serve all can be taken back, and nobody is to wait for longer than was promised.
+  const over = heldMs === null || heldMs > policy.maxPauseMs
   const ownSeen = own !== null && isOwnSeen(ctx, move)
   if (mustListen(ctx)) return holdStill(ctx, 'this agent has only just started: another may have been made to serve meanwhile', busyTickMs)
   if (ownSeen && own.role === 'primary') return { ...holdStill(ctx, 'this redis is to refuse writes first', pollMs), actions: [{ kind: 'soft-fence' }] }
   if (seen === null || !isSeen(ctx, move, source)) {
-    if (move.stage === 'back-fence' && late && ownSeen) return takeBack(ctx, move, `${at} does not answer`)
+    if (move.stage === 'back-fence' && over && ownSeen) return takeBack(ctx, move, `${at} does not answer`)
     const text = `${at} was told to serve and is not seen to; nobody else does`
     return { ...holdStill(ctx, text, late ? tickMs : pollMs), events: late ? [{ kind: 'alarm', epoch: state.epoch, text }] : [] }
   }
   if (move.stage === 'back-fence') {
     // What was held cannot have changed it; an offset of its own says the same, if it lives. One that was restarted has read its disk, which may be older.
-    const heldMs = move.heldFromMs === null || wasRestarted(ctx, move) ? Number.POSITIVE_INFINITY : view.nowMs - move.heldFromMs
     const equal = seen.role === 'replica' && seen.runId === move.runId && seen.offset === move.equalOffset
     const same = ownSeen && own.runId === state.servingRunId
-    const gives = equal && (same ? seen.offset === own.offset : heldMs < policy.maxPauseMs)
+    const gives = equal && (same ? seen.offset === own.offset : !over)
     if (!gives && !ownSeen) return redisOfOwn(ctx)
     if (!gives) return takeBack(ctx, move, `${at} has offset ${seen.offset} and ${own?.offset ?? '?'} is here, or one of them was restarted`)
     if (!isKnown(ctx, move)) {
-      if (late) return takeBack(ctx, move, 'not all members have heard of it')
+      if (over) return takeBack(ctx, move, 'not all members have heard of it')
       return holdStill(ctx, 'this redis refuses writes; the members are to know of it before another serves', pollMs)
     }
     const next = withStage(state, move, view, { stage: 'back-give' })
@@ -218,7 +234,6 @@ export function continueBack(ctx: Context, move: Move, source: SourceProbe): Dra
   if (seen.role === 'replica' && seen.runId !== move.runId) return takeBack(ctx, move, `${at} was restarted before it served`)
   if (seen.role === 'replica') return { ...holdStill(ctx, `${at} is told to serve`, pollMs), actions: [{ kind: 'source', order: { do: 'promote' } }] }
   const epoch = nextMoveEpoch(state)
-  const heldMs = move.heldFromMs === null || wasRestarted(ctx, move) ? null : Math.round(view.nowMs - move.heldFromMs)
   const last = `rolled back: ${at} serves again${heldMs === null ? '' : `; writes were held for ${heldMs} ms`}, and this group follows it`
   const lineage = mergeLineage(state.lineage, [receivingEntry(state, epoch, seen, view.nowWallMs, last)], state.host, maxLineage)
   const claimed = { ...state, epoch, lineage, vote: { epoch, to: state.host, atMs: view.nowMs } }
@@ -251,9 +266,12 @@ export function sendBack({ view, situation }: Context): readonly Action[] {
   const answers = situation.redis !== 'dead' && redisAnswers(view)
   const ends: readonly Action[] = answers ? [{ kind: 'kill-clients' }] : []
   const resumes: readonly Action[] = answers ? [{ kind: 'resume-writes' }] : []
+  // Put up by this agent itself, and not VRRP's yet: nobody else takes it off, and a source that is silent may hold up the cycle that would.
+  const drops: readonly Action[] = view.keepalived?.vipHere === true && view.keepalived.strayMs > 0 ? [{ kind: 'drop-address' }] : []
   return [
     ...ends,
     { kind: 'vip', allowed: false },
+    ...drops,
     { kind: 'call-hook', to: 'source' },
     { kind: 'accept-connections' },
     ...resumes,
@@ -262,28 +280,11 @@ export function sendBack({ view, situation }: Context): readonly Action[] {
   ]
 }
 
-/**
- * Who has not heard that the source is to serve may find this member gone, and be elected beside it (INV-3). One that was silent for long has
- * been, or is gone for good.
- */
-function isKnown({ state, view, policy }: Context, move: Move): boolean {
-  const knows = (host: string) => {
-    const told = heard(peerOf(view, host))?.move
-    return told !== undefined && told.epoch === move.epoch && told.rev >= move.rev
-  }
-  if (policy.quorum > 0) return 1 + view.peers.filter((p) => knows(p.host)).length >= policy.quorum
-  return policy.members.every(({ host }) => host === state.host || knows(host) || isLongGone(peerOf(view, host)))
-}
-
-function isLongGone(peer: PeerProbe | undefined): boolean {
-  return peer === undefined || peer.agent === 'refused' || (peer.agent === 'silent' && peer.silentMs > longGoneMs)
-}
-
 /** The source does not serve. Where others may have been elected meanwhile, or this redis lost what it had, the best data are elected. */
 function takeBack(ctx: Context, move: Move, why: string): Draft {
   const { state, view } = ctx
   const own = view.redis.facts
-  if (own?.runId !== state.servingRunId || !isKnown(ctx, move)) return leaveToElection(ctx, move, why)
+  if (own?.runId !== state.servingRunId || !(isKnown(ctx, move) || wouldServe(ctx, move))) return leaveToElection(ctx, move, why)
   const last = `the way back was given up, ${state.host} serves again: ${why}`
   const draft = claimEpoch(ctx, nextMoveEpoch(state), 'migration', last)
   const next = withStage(draft.next, move, view, { stage: 'moved', asked: null, heldFromMs: null, last })
