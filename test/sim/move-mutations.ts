@@ -6,6 +6,11 @@ const receiving = 'src/decide/receiving.ts'
 const wayBack = 'src/decide/way-back.ts'
 const scenarios = 'test/scenarios/move.test.ts'
 
+const received = 'src/decide/received.ts'
+const following = 'src/decide/following.ts'
+const restarts = 'test/scenarios/move-restarts.test.ts'
+const back = 'test/scenarios/move-back.test.ts'
+
 /** Guards that stand behind others, or matter in moments that no history hits: looked at one by one. */
 const oneByOne = 'test/unit/cut-over.test.ts'
 
@@ -28,7 +33,7 @@ export const moveMutations: readonly Mutation[] = [
   drop(
     'move: a redis that lost what it had does not take back',
     wayBack,
-    'if (own?.runId !== state.servingRunId || !isKnown(ctx, move)) return',
+    'if (own?.runId !== state.servingRunId || !(isKnown(ctx, move) || wouldServe(ctx, move))) return',
     'if (false) return',
     oneByOne,
   ),
@@ -90,4 +95,46 @@ export const moveMutations: readonly Mutation[] = [
     'if (false) return takeBack',
   ),
   drop('move: what an earlier holder had begun is over', wayBack, 'if (move.epoch < draft.next.epoch) return', 'if (move.epoch < 0) return'),
+  drop('move: who has just started hears first what the others have', receiving, 'if (!attached && mustListen(ctx))', 'if (false as boolean)', restarts),
+  drop('move: who would be pulled along lets go first', receiving, 'if (holding.length > 0) return', 'if (holding.length > 9) return', restarts),
+  drop(
+    'move: an old look at the source is no proof',
+    receiving,
+    'if (!attached && source.factsAgeMs > lookedMs) return',
+    'if (false as boolean) return',
+    restarts,
+  ),
+  drop(
+    'move: a source that was started anew serves again only with what the others have',
+    receiving,
+    'facts.keys < copy.keys && !goesOn(facts, copy)',
+    'copy === own && facts.keys < copy.keys',
+    restarts,
+  ),
+  drop(
+    'move: who is not heard may have the only copy',
+    received,
+    'if (attached || unheard.length === 0 || hasFollowed(move, own)) return null',
+    'if (unheard.length >= 0) return null',
+    restarts,
+  ),
+  drop('move: a member lets go of a holder that has less', following, 'if (lets !== null) return', 'if (lets === `never`) return', restarts),
+  drop('move: the members listen before this redis refuses writes', wayBack, 'if (!listens(ctx, move)) return holdStill', 'if (false) return holdStill', back),
+  drop(
+    'move: a member whose agent has ended may have been elected before',
+    'src/decide/knowing.ts',
+    ' && (policy.quorum > 0 || !view.peers.some(mayServe))',
+    '',
+    back,
+  ),
+  drop(
+    'move: a way back lasts for max_pause_ms at most',
+    wayBack,
+    "if (over) return takeBack(ctx, move, 'not all",
+    "if (late) return takeBack(ctx, move, 'not all",
+    back,
+  ),
+  drop('move: a way back that was given up leaves who serves', wayBack, '(isKnown(ctx, move) || wouldServe(ctx, move))', 'isKnown(ctx, move)', back),
+  drop('move: the address that an agent has put up goes on the way back', wayBack, '    ...drops,\n', '', back),
+  drop('move: who resigns ends the way back', wayBack, "if (move?.stage === 'back-hold' && state.phase", "if (move?.stage === 'done' && state.phase", back),
 ]

@@ -54,4 +54,67 @@ export const moveRegressions: readonly Regression[] = [
       { kind: 'source', fault: 'crash' },
     ),
   },
+  {
+    accident: 'the host of the holder came back with an empty disk, the source had been started empty, and its agent had not heard yet what the other has',
+    story: story(received, { kind: 'source', fault: 'power-on' }, { kind: 'wait', ms: 10 }, { kind: 'restart-empty', host: 0 }, { kind: 'power-off', host: 0 }),
+  },
+  {
+    accident: 'the same with an older disk of the source',
+    story: story(
+      received,
+      { kind: 'source', fault: 'save' },
+      { kind: 'write', count: 1 },
+      { kind: 'source', fault: 'start-old' },
+      { kind: 'power-off', host: 0 },
+      { kind: 'wait', ms: 10 },
+    ),
+  },
+  {
+    accident: 'the redis of the holder had read an older disk, the other began anew with that, and the source died before it had caught up',
+    story: story(
+      { ...received, move: { source: 'refuses', begun: 'received' } },
+      { kind: 'crash', host: 0 },
+      { kind: 'write', count: 3 },
+      { kind: 'lag', host: 0 },
+      { kind: 'write', count: 4 },
+      { kind: 'write', count: 3 },
+      { kind: 'switchover', host: 0, to: 1 },
+      { kind: 'write', count: 1 },
+      { kind: 'source', fault: 'power-on' },
+    ),
+  },
+  {
+    accident: 'on a way back the redis of the holder died, the source was cut off, and the address that the agent had put up stayed for a second',
+    story: story(
+      moved,
+      { kind: 'write', count: 2 },
+      { kind: 'move', order: 'rollback' },
+      { kind: 'wait', ms: 10 },
+      { kind: 'source', fault: 'cut' },
+      { kind: 'crash', host: 0 },
+      { kind: 'source', fault: 'power-on' },
+    ),
+  },
+  {
+    accident: 'a member was elected beside a way back, its connection ended at the heal, and it was taken for gone',
+    story: story(
+      moved,
+      { kind: 'split', mask: 2 },
+      { kind: 'wait', ms: 1 },
+      { kind: 'move', order: 'rollback' },
+      { kind: 'wait', ms: 208.8 },
+      { kind: 'tear', host: 0, other: 1 },
+      { kind: 'write', count: 1 },
+    ),
+  },
+  {
+    accident: 'every redis of the group was started empty while writes were held for a way back, which never ended',
+    story: story(
+      { ...moved, move: { source: 'refuses', begun: 'moved' } },
+      { kind: 'write', count: 3 },
+      { kind: 'move', order: 'rollback' },
+      { kind: 'restart-empty', host: 0 },
+      { kind: 'restart-empty', host: 1 },
+    ),
+  },
 ]
