@@ -8,6 +8,7 @@ import { done, failed, waiting, type Outcome } from '../model/outcome.ts'
 import type { RedisLink } from '../redis/link.ts'
 import { readLimits, setLimits } from './min-replicas.ts'
 import { command, killClients, replicaOf, type RedisHands } from './redis.ts'
+import { guardSaves, impatientAgain, patientAsSource, raiseBuffer, raiseTimeout, unguardSaves } from './source-care.ts'
 
 /** No redis has so many replicas. */
 const unreachable = '99'
@@ -31,7 +32,7 @@ export interface SourceAccess {
   readonly changed: () => void
 }
 
-type Hands = Pick<RedisHands, 'password'> & SourceHands
+type Hands = Pick<RedisHands, 'password' | 'link'> & SourceHands
 
 export async function followSource(hands: RedisHands & SourceHands, host: string, port: number): Promise<Outcome> {
   const record = hands.source.record()
@@ -39,6 +40,10 @@ export async function followSource(hands: RedisHands & SourceHands, host: string
     return failed(`how ${host}:${port} is entered is not known to this host: holdfast migrate start`)
   const raised = await raise(hands, record)
   if (!raised.done) return raised
+  for (const prepare of [() => guardSaves(hands.source), () => patientAsSource(hands, hands.source)]) {
+    const ready = await prepare()
+    if (!ready.done) return ready
+  }
   const auth = await command(hands, 'CONFIG', 'SET', 'masterauth', record.password ?? '')
   if (!auth.done) return auth
   const user = await command(hands, 'CONFIG', 'SET', 'masteruser', record.user ?? '')
@@ -112,6 +117,12 @@ async function carryOut(hands: Hands, record: SourceRecord, order: SourceOrder):
       return followGroup(hands, order.host, order.port)
     case 'kill-clients':
       return killClients(linked)
+    case 'raise-buffer':
+      return raiseBuffer(source, record, order.bytes)
+    case 'raise-timeout':
+      return raiseTimeout(hands, source, record, order.seconds)
+    case 'unguard':
+      return unguardSaves(source)
     case 'settle':
       return settle(hands, record)
   }
@@ -191,6 +202,8 @@ async function settle(hands: Hands, record: SourceRecord): Promise<Outcome> {
     const kept = await hands.source.keep({ ...record, raised: false })
     if (!kept.done) return kept
   }
+  const [guard, patience] = [await unguardSaves(hands.source), await impatientAgain(hands, hands.source)]
+  if (!guard.done || !patience.done) return guard.done ? patience : guard
   await command(linked, 'CONFIG', 'REWRITE')
   return done
 }

@@ -152,7 +152,8 @@ export function startGroup(options: GroupOptions): GroupLoop {
       announceAgain({ config, group, member }, () => state.phase === 'primary')
     },
   })
-  const source = openMoveSource(config.paths, group.name, { wake: () => wake(), serves: () => isServingPhase(state.phase) })
+  const ours = group.process === 'direct'
+  const source = openMoveSource(config.paths, group.name, { wake: () => wake(), serves: () => isServingPhase(state.phase), ours })
   const disk: DiskSense = openDiskSense(config.paths, group, options.userConf, redis.files, complain)
   const hands: Hands = {
     config,
@@ -204,7 +205,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
     room.look(monotonicMs())
     const request = requests.first()
     // Both at once: while writes are held for a cut-over, clients wait for these two looks.
-    const moving = source.probe(state.move, { holds: state.holder === host && holdsGroup(state.phase), asked: request?.kind === 'move' }).then(lookedAt)
+    const moving = source.probe(state.move, { holds: state.holder === host && holdsGroup(state.phase), asked: request?.kind === 'move', own: last?.view.redis.facts ?? null }).then(lookedAt)
     const looked = await redis.probe(monotonicMs()).then(lookedAt)
     const redisProbe = await disk.look(looked.probe, state)
     const { settings } = redisProbe

@@ -9,21 +9,29 @@ import type { SourceAccess } from '../act/source.ts'
 import type { Config } from '../model/config.ts'
 import { isUnderWay, type Move, type SourceRecord } from '../model/move.ts'
 import { done, failed, type Observed } from '../model/outcome.ts'
-import { goAheadFile, sourceFile } from '../model/paths.ts'
+import { goAheadFile, redisLogFile, sourceFile } from '../model/paths.ts'
 import type { RedisFacts, SourceProbe } from '../model/view.ts'
 import { observeSource, type SourceObserver } from '../observe/source.ts'
+import { observeCare, type CareObserver } from '../observe/source-care.ts'
 import { factsFromInfo } from '../redis/info.ts'
 import { openRedis, type RedisTarget } from '../redis/link.ts'
 import { monotonicMs } from './clock.ts'
 
 const lookDeadlineMs = 3000
 
+export interface ProbeFor {
+  readonly holds: boolean
+  readonly asked: boolean
+  readonly own: RedisFacts | null
+}
+
 export interface MoveSource {
   /**
    * undefined: nothing is being moved here, or another member sees to it. `asked`: an operator wants something of the move. How far the source is
    * behind is told from a look of now: with one that is a second old it was as far behind as clients write in a second, and was refused for it.
+   * `own`: what was last seen of the redis of this host.
    */
-  readonly probe: (move: Move | null, to: { readonly holds: boolean; readonly asked: boolean }) => Promise<SourceProbe | undefined>
+  readonly probe: (move: Move | null, to: ProbeFor) => Promise<SourceProbe | undefined>
   readonly access: SourceAccess
   /** A connection for a start: is it there, may we in, what is it? */
   readonly look: (record: SourceRecord) => Promise<Observed<RedisFacts>>
@@ -38,31 +46,51 @@ const urgentStages: readonly Move['stage'][] = ['hold', 'fence', 'back-hold', 'b
 export function openMoveSource(
   paths: Config['paths'],
   group: string,
-  { wake, serves }: { readonly wake: () => void; readonly serves: () => boolean },
+  /** `ours`: its redis is started from here, and its log is where we put it. */
+  { wake, serves, ours = false }: { readonly wake: () => void; readonly serves: () => boolean; readonly ours?: boolean },
 ): MoveSource {
   const file = sourceFile(paths, group)
   let record = readRecord(file)
   let open: { readonly key: string; readonly observer: SourceObserver } | null = null
+  let care: CareObserver | null = null
   let pausedUntilMs = 0
 
   function observerOf(move: Move): SourceObserver | null {
     if (record === null || record.host !== move.source.host || record.port !== move.source.port) return null
     const key = JSON.stringify([record.host, record.port, record.user, record.password])
     if (open?.key !== key) {
+      withoutCare()
       open?.observer.close()
       open = { key, observer: observeSource(targetOf(record), monotonicMs, wake) }
     }
     return open.observer
   }
 
+  function withoutCare(): void {
+    care?.close()
+    care = null
+  }
+
+  /** Asked of while its redis here has not all, and is told of what it costs. */
+  function careOf(move: Move, observer: SourceObserver, own: RedisFacts | null): Pick<SourceProbe, 'care'> {
+    if (move.stage !== 'sync' || record === null || own === null || own.linkUp) {
+      withoutCare()
+      return {}
+    }
+    care ??= observeCare(targetOf(record), { link: observer.link, logFile: ours ? redisLogFile(paths, group) : null, clock: monotonicMs })
+    const { host, port } = move.source
+    return { care: care.probe(own.upstream?.host === host && own.upstream.port === port) }
+  }
+
   function shut(): void {
+    withoutCare()
     open?.observer.close()
     open = null
   }
 
   return {
-    probe: async (move, { holds, asked }) => {
-      const settles = move?.stage === 'aborted' && (record?.raised === true || record?.hold != null)
+    probe: async (move, { holds, asked, own }) => {
+      const settles = move?.stage === 'aborted' && (record?.raised === true || record?.hold != null || record?.guard != null)
       if (move === null || !holds || (!isUnderWay(move) && !settles)) {
         shut()
         return undefined
@@ -80,7 +108,8 @@ export function openMoveSource(
           raised,
           goAhead,
         }
-      return { ...(await observer.probe(asked || urgentStages.includes(move.stage))), held, raised, goAhead }
+      const guarded = record?.guard == null ? {} : { guarded: true as const }
+      return { ...(await observer.probe(asked || urgentStages.includes(move.stage))), held, raised, goAhead, ...guarded, ...careOf(move, observer, own) }
     },
     access: {
       serves,
@@ -95,7 +124,10 @@ export function openMoveSource(
           return failed(`cannot write ${file}: ${(error as Error).message}`)
         }
       },
-      changed: () => open?.observer.changed(),
+      changed: () => {
+        open?.observer.changed()
+        care?.changed()
+      },
       pausedForMs: (forMs) => {
         pausedUntilMs = forMs === null ? 0 : monotonicMs() + forMs
       },

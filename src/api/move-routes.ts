@@ -4,11 +4,13 @@
  */
 import type { Hono } from 'hono'
 import type { AgentSurface } from '../agent/surface.ts'
+import { isWindow, type SyncTerms } from '../model/sync-terms.ts'
 import type { Armed, AskedOrder, MoveOrder, SourceRecord } from '../model/move.ts'
 
 const maxTextBytes = 4096
 const maxRaises = 16
 const askMs = 1000
+const mostP99Ms = 60_000
 /** What is later is no date, and telling it would fail in every cycle of whoever was asked. */
 const latestWallMs = 8.64e15
 
@@ -20,8 +22,14 @@ export function addMoveRoutes(app: Hono, agent: AgentSurface): void {
     if (source === null) return c.json({ error: `no data of ${c.req.param('group')} on ${agent.host}` }, 404)
     const known = source.access.record()
     // What was changed there is put back by what this host remembers of it, not by what a command has seen since.
-    const same = known !== null && known.host === record.host && known.port === record.port && (known.raised || known.hold !== null)
-    const kept = await source.access.keep(same ? { ...record, raises: known.raises, raised: known.raised, hold: known.hold } : record)
+    const same =
+      known !== null &&
+      known.host === record.host &&
+      known.port === record.port &&
+      (known.raised || known.hold !== null || known.guard != null || known.ownTimeout != null)
+    const kept = await source.access.keep(
+      same ? { ...known, raises: known.raised ? known.raises : record.raises, user: record.user, password: record.password } : record,
+    )
     if (!kept.done) return c.json({ ok: false, why: kept.why })
     const look = await source.look(record)
     return c.json(look.ok ? { ok: true } : { ok: false, why: look.why })
@@ -72,12 +80,13 @@ export async function withLook(agent: AgentSurface, group: string, order: AskedO
 
 export function parseOrder(value: unknown): AskedOrder | null {
   if (typeof value !== 'object' || value === null) return null
-  const { verb, source, overwrite, keys, armed, unverified } = value as Record<string, unknown>
+  const { verb, source, overwrite, keys, armed, unverified, terms } = value as Record<string, unknown>
   const skips = typeof unverified === 'boolean' ? unverified : null
   switch (verb) {
     case 'start': {
       const at = parseAt(source)
-      return at === null || (overwrite !== null && typeof overwrite !== 'string') ? null : { verb, source: at, overwrite }
+      const asked = parseTerms(terms)
+      return at === null || asked === null || (overwrite !== null && typeof overwrite !== 'string') ? null : { verb, source: at, overwrite, terms: asked }
     }
     case 'verified':
       return Number.isInteger(keys) && (keys as number) >= 0 ? { verb, keys: keys as number } : null
@@ -94,6 +103,15 @@ export function parseOrder(value: unknown): AskedOrder | null {
     default:
       return null
   }
+}
+
+/** What is not named stays as it is. null: that says nothing. */
+function parseTerms(value: unknown): Partial<SyncTerms> | null {
+  if (value === undefined) return {}
+  const { window, maxP99Ms } = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>
+  if (window !== undefined && window !== null && !isWindow(window)) return null
+  if (maxP99Ms !== undefined && maxP99Ms !== null && !(typeof maxP99Ms === 'number' && maxP99Ms > 0 && maxP99Ms <= mostP99Ms)) return null
+  return { ...(window === undefined ? {} : { window }), ...(maxP99Ms === undefined ? {} : { maxP99Ms }) }
 }
 
 function parseArmed(value: unknown): Armed | undefined {

@@ -3,6 +3,7 @@ import { planOf, type MigrationPlan } from '../migrate/plan.ts'
 import type { GroupConfig } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
 import { isUnderWay } from '../model/move.ts'
+import type { SyncTerms } from '../model/sync-terms.ts'
 import { ask, groupOf, refusal, send, statusOf, type GroupStatus, type Session } from './ask.ts'
 import { drawPlan } from './migrate-draw.ts'
 import { addressOf, lookAtSource, lookAtTarget, nameSource, type Endpoint, type SourceOptions } from './migrate-source.ts'
@@ -56,10 +57,10 @@ export function standing(stops: MigrationPlan['stops']): OperatorError {
 }
 
 /** What the agent answered. Asked twice it is begun once. */
-export async function beginMove(session: Session, { from, group, holder, at, plan, overwrite }: Ready): Promise<string> {
+export async function beginMove(session: Session, { from, group, holder, at, plan, overwrite }: Ready, terms: Partial<SyncTerms> = {}): Promise<string> {
   const hosts = group.members.map((m) => m.host)
   await makeKnown(session, group.name, hosts, at, from, plan)
-  const order = { verb: 'start', source: at, overwrite } as const
+  const order = { verb: 'start', source: at, overwrite, terms } as const
   const result = await send(session, holder, group.name, { kind: 'move', to: null, dryRun: false, move: order })
   if (!result.ok) throw refusal(result, group.name)
   return result.message

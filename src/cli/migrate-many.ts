@@ -12,7 +12,9 @@ import pc from 'picocolors'
 import { parseList, type Listed } from '../migrate/list.ts'
 import { stageOf } from '../migrate/stage.ts'
 import { OperatorError } from '../model/error.ts'
+import type { SyncTerms } from '../model/sync-terms.ts'
 import { groupOf, openSession, refusal, send, statusOf, type Session } from './ask.ts'
+import { askedP99, askedWindow, termsOf } from './migrate-care.ts'
 import { beginMove, prepareMove, standing, type Ready } from './migrate-begin.ts'
 import { movingOf } from './migrate-found.ts'
 import { acceptedTrap } from './migrate-plan.ts'
@@ -38,6 +40,8 @@ export function registerMany(migrate: Command): void {
     .option('--at-once <n>', 'so many full syncs at a time', atOnce, 2)
     .option('--accept <id>', 'this trap is known and may be so, for all of them; may be repeated', acceptedTrap, [] as readonly string[])
     .option('--seconds <n>', 'over how long each rate of writes is measured', Number, 5)
+    .option('--window <from-to>', 'full syncs begin only then, e.g. 01:00-05:00+02:00', askedWindow)
+    .option('--max-p99 <ms>', 'a sync beside which a client of its source feels more is given up and tried again later', askedP99)
     .option('--verify', 'compare each as soon as it is in sync')
     .option('--cutover', 'then cut over, one after the other; the first that cannot be ends it')
     .option('--dry-run', 'only the plans')
@@ -60,7 +64,12 @@ export function registerMany(migrate: Command): void {
       try {
         await inTurn(options.atOnce, rows, async (row, at) => {
           const its = ready[at]
-          if (its !== undefined) await syncOne(session, row, its, { verifies: options.verify === true || options.cutover === true, signal: stop.signal })
+          if (its !== undefined)
+            await syncOne(session, row, its, {
+              verifies: options.verify === true || options.cutover === true,
+              terms: termsOf(options),
+              signal: stop.signal,
+            })
         })
         if (options.cutover === true && !rows.some((row) => row.failed)) await cutOverAll(session, rows, stop.signal)
       } finally {
@@ -140,12 +149,12 @@ async function syncOne(
   session: Session,
   row: Row,
   ready: Ready,
-  { verifies, signal }: { readonly verifies: boolean; readonly signal: AbortSignal },
+  { verifies, terms, signal }: { readonly verifies: boolean; readonly terms: Partial<SyncTerms>; readonly signal: AbortSignal },
 ): Promise<void> {
   const { group } = row.move
   try {
     if (signal.aborted) return
-    row.words = await beginMove(session, ready)
+    row.words = await beginMove(session, ready, terms)
     const progress = progressOf()
     for (;;) {
       const [status] = await statusOf(session, group)
@@ -153,6 +162,7 @@ async function syncOne(
       row.stage = stageOf(move.move, { members: move.members, hasAddress: false, clientsLeft: null })
       row.words = progress(move, performance.now()).words
       if (['IN_SYNC', 'VERIFIED', 'ARMED', 'ROLLED_BACK'].includes(row.stage)) break
+      if (move.move.givenUp?.untilWallMs === null) throw new OperatorError('HF936', `the sync was given up: ${move.move.givenUp.why}`, '')
       if (move.move.stage !== 'sync') throw new OperatorError('HF904', move.move.last, '')
       await delay(lookMs, undefined, { signal })
     }

@@ -4,6 +4,7 @@ import { stageOf } from '../migrate/stage.ts'
 import { OperatorError } from '../model/error.ts'
 import { openSession, statusOf, type Session } from './ask.ts'
 import { tookWords } from './backup-words.ts'
+import { askedP99, askedWindow, costOf, costWords, termsOf } from './migrate-care.ts'
 import { beginMove, prepareMove, standing } from './migrate-begin.ts'
 import { acceptedTrap } from './migrate-plan.ts'
 import { progressOf } from './migrate-progress.ts'
@@ -22,6 +23,8 @@ export function registerStart(migrate: Command): void {
     .option('--overwrite <run-id>', 'what the target has may go (a copy is kept): its run id, as the plan tells it')
     .option('--load-scripts <dir>', 'scripts that are loaded before the cut-over')
     .option('--seconds <n>', 'over how long the rate of writes is measured', Number, 5)
+    .option('--window <from-to>', 'a full sync begins only then, e.g. 01:00-05:00+02:00; off: at any time', askedWindow)
+    .option('--max-p99 <ms>', 'a sync beside which a client of the source feels more is given up and tried again later; off: it is only told', askedP99)
     .option('--dry-run', 'the plan, and whether it would begin')
     .option('--no-wait', 'return as soon as it has begun')
     .option('--json', 'machine-readable, one line per look')
@@ -37,7 +40,7 @@ export function registerStart(migrate: Command): void {
         process.stdout.write(`would begin: nothing stands against it; ${holder} would follow ${at.host}:${at.port}, the others ${holder}\n`)
         return
       }
-      process.stderr.write(`${await beginMove(session, prepared.ready)}\n`)
+      process.stderr.write(`${await beginMove(session, prepared.ready, termsOf(options))}\n`)
       if (options.wait) await untilInSync(session, name, withoutPassword(from), options.json === true)
     })
 }
@@ -58,9 +61,16 @@ async function untilInSync(session: Session, group: string, from: string, json: 
       if (status === undefined || move === null) throw new OperatorError('HF905', `${group} knows of no move any more`, `holdfast history ${group}`)
       const stage = stageOf(move.move, { members: move.members, hasAddress: false, clientsLeft: null })
       const line = speed(move, performance.now())
-      if (json) process.stdout.write(`${JSON.stringify({ stage, ...line })}\n`)
-      else tell(`${stage}  ${line.words}`)
+      const cost = costOf(move.move, move.source, Date.now())
+      if (json) process.stdout.write(`${JSON.stringify({ stage, ...line, sync: cost })}\n`)
+      else tell([`${stage}  ${line.words}`, ...costWords(cost, stage === 'PREPARED' || stage === 'SYNCING')].join(';  '))
       if (stage === 'IN_SYNC' || stage === 'VERIFIED' || stage === 'ARMED') break
+      if (cost.givenUp?.again === false)
+        throw new OperatorError(
+          'HF936',
+          `the sync was given up: ${cost.givenUp.why}`,
+          `mend that, then the same command again; holdfast migrate status ${group}`,
+        )
       if (move.move.stage !== 'sync') throw new OperatorError('HF904', `the sync has ended: ${move.move.last}`, `holdfast migrate status ${group}`)
       await new Promise((resolve) => setTimeout(resolve, lookMs))
     }

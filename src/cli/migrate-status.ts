@@ -5,6 +5,7 @@ import { stageOf, type StageName } from '../migrate/stage.ts'
 import { ask, groupOf, openSession, statusOf, type GroupStatus, type Session } from './ask.ts'
 import type { MoveStatus } from './migrate-found.ts'
 import { momentWords, spanWords } from './backup-words.ts'
+import { costOf, costWords } from './migrate-care.ts'
 import { movingOf } from './migrate-found.ts'
 import { progressOf } from './migrate-progress.ts'
 
@@ -33,7 +34,7 @@ export function registerMoveStatus(migrate: Command): void {
         const stage = stageOf(move.move, { members: move.members, hasAddress: hasAddress(status), clientsLeft: left?.length ?? null })
         const line = progress(move, performance.now())
         if (options.json === true)
-          return `${JSON.stringify({ group, stage, holder: move.holder, move: move.move, source: move.source, members: line.members, clientsLeft: left })}\n`
+          return `${JSON.stringify({ group, stage, holder: move.holder, move: move.move, source: move.source, members: line.members, sync: costOf(move.move, move.source, Date.now()), clientsLeft: left })}\n`
         return draw(group, stage, move, line.words, left)
       }
       if (options.watch !== true) {
@@ -82,6 +83,7 @@ function draw(group: string, stage: StageName, { move, holder, source }: MoveSta
     `${pc.bold(group)}  ${stage === 'ABORTED' || stage === 'ROLLED_BACK' ? pc.yellow(stage) : pc.green(stage)}  since ${momentWords(move.stageWallMs)} (${spanWords(Date.now() - move.stageWallMs)})`,
     `source      ${at}  ${seen}`,
     `group       ${words}${holder === null ? '' : `  (${holder} sees to it)`}`,
+    ...costWords(costOf(move, source, Date.now()), stage === 'PREPARED' || stage === 'SYNCING').map((text) => `sync        ${text}`),
     `proof       ${move.verified === null ? 'none yet: holdfast migrate verify' : `${move.verified.keys} keys compared without a difference, ${momentWords(move.verified.atWallMs)}`}`,
     ...(move.armed === null
       ? []

@@ -37,6 +37,8 @@ export function whyNotNow(ctx: Context, source: SourceProbe | undefined): string
   if (own.upstream?.port === 1) return `this redis does not follow the source: ${state.move?.last ?? ''}`
   if (!own.linkUp || own.syncing || state.partial) return 'the first sync has not ended'
   if (own.replid !== historyOf(seen)) return 'the source has another history than was received'
+  if (state.differs !== null)
+    return `${state.host}: ${state.differs.why}. Compare them (holdfast migrate verify), or have it fetched anew (holdfast migrate start … --overwrite ${own.runId})`
   const lag = seen.offset - own.offset
   if (lag > maxLagBytes) return `this redis is ${lag} bytes behind the source`
   for (const { host } of policy.members) {
@@ -46,6 +48,7 @@ export function whyNotNow(ctx: Context, source: SourceProbe | undefined): string
     if (word.redis === null || !word.answering) return `the redis of ${host} does not answer`
     if (!word.redis.linkUp || word.redis.syncing || word.partial) return `${host} has not fetched the data yet`
     if (word.redis.replid !== own.replid) return `${host} does not follow yet`
+    if (word.trueCopy === false) return `the data of ${host} are not those of its primary: ${word.alarms?.join('; ') ?? ''}`
   }
   return null
 }

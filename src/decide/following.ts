@@ -8,8 +8,9 @@ import type { LineageEntry, State } from '../model/state.ts'
 import type { RedisFacts, Statement } from '../model/view.ts'
 import { holdStill, type Context, type Draft } from './draft.ts'
 import { memberOf, ownFitness } from './fitness.ts'
+import { whyClosed } from './moving.ts'
 import { describePosition, estimateSlackBytes, forkOf, isPlaced, positionOf, type Position } from './position.ts'
-import { whyNotYet } from './resync.ts'
+import { needsFullSync, whyNotYet } from './resync.ts'
 import { heard, isWriteFenced, peerOf } from './situation.ts'
 
 export function follow(ctx: Context): Draft {
@@ -25,6 +26,10 @@ export function follow(ctx: Context): Draft {
   const attached = facts.role === 'replica' && facts.upstream !== null && facts.upstream.port !== 1
   const lets = word.phase === 'receiving' ? whyNotBelow(facts, word, state) : null
   if (lets !== null) return letGo(ctx, settled, attached, lets, busyTickMs)
+  // Redis would begin by itself as soon as it is let, at whatever hour that is.
+  const closed =
+    following && !facts.linkUp && !facts.syncing && word.redis !== null && needsFullSync(facts, word.redis) ? whyClosed(state.move, view.nowWallMs) : null
+  if (closed !== null) return letGo(ctx, settled, true, closed, tickMs)
   if (following) return settled.next.refusedEpoch === null ? settled : { ...settled, next: { ...settled.next, refusedEpoch: null } }
   const entry = state.lineage.find((e) => e.epoch === state.epoch)
   if (entry === undefined) return letGo(ctx, settled, attached, `${holder} is being promoted; wait for its lineage`, busyTickMs)

@@ -4,6 +4,7 @@
  */
 import type { Event } from '../model/action.ts'
 import { isUnderWay, type Move, type MoveOrder } from '../model/move.ts'
+import { anyTerms, type SyncTerms } from '../model/sync-terms.ts'
 import { tickMs } from '../model/policy.ts'
 import { maxLineage, type State } from '../model/state.ts'
 import { whyUnreadable } from './copies.ts'
@@ -21,7 +22,7 @@ export function answerMove(ctx: Context): Draft {
   if (move === null) return refuse(ctx, 'nothing is being moved to this group: holdfast migrate start')
   switch (order.verb) {
     case 'verified':
-      return note(ctx, move, { verified: { atWallMs: ctx.view.nowWallMs, keys: order.keys } }, `${order.keys} keys were compared, and none differs`)
+      return verified(ctx, move, order.keys)
     case 'arm':
       return arm(ctx, move, order)
     case 'cutover':
@@ -43,8 +44,7 @@ function start(ctx: Context, order: Extract<MoveOrder, { verb: 'start' }>): Draf
   const again = state.move
   const anew = order.overwrite !== null && order.overwrite === own?.runId
   if (isUnderWay(again) && again.stage !== 'sync') return refuse(ctx, `a move is under way already (${again.stage}): end it first`)
-  if (isUnderWay(again) && again.source.host === source.host && again.source.port === source.port && !anew)
-    return say(ctx, true, `${nameOf(source)} is being moved here already`)
+  if (isUnderWay(again) && again.source.host === source.host && again.source.port === source.port && !anew) return startAgain(ctx, again, order.terms ?? {})
   if (isUnderWay(again) && !anew) return refuse(ctx, `${nameOf(again.source)} is being moved here: holdfast migrate abort ${state.group} first`)
   if (policy.sentinel !== null)
     return refuse(ctx, 'Sentinels would take the group for down while it follows another redis: move to a group with mode: vip, or copy (holdfast migrate copy)')
@@ -76,6 +76,7 @@ function start(ctx: Context, order: Extract<MoveOrder, { verb: 'start' }>): Draf
     asked: null,
     verified: null,
     armed: null,
+    terms: { ...anyTerms, ...order.terms },
     heldFromMs: null,
     equalOffset: null,
     wayBack: whyUnreadable(seen, own) === null ? 'replica' : 'copy',
@@ -109,6 +110,26 @@ function start(ctx: Context, order: Extract<MoveOrder, { verb: 'start' }>): Draf
     events: [event],
     vip: false,
   }
+}
+
+/** What it had answered with an error is settled by that; the next error is a new one. */
+function verified(ctx: Context, move: Move, keys: number): Draft {
+  const draft = note(ctx, move, { verified: { atWallMs: ctx.view.nowWallMs, keys } }, `${keys} keys were compared, and none differs`)
+  const own = ctx.view.redis.facts
+  if (own === null || ctx.state.differs === null || ctx.view.request?.dryRun === true) return draft
+  return { ...draft, next: { ...draft.next, differs: null, streamErrors: { runId: own.runId, seen: own.unexpectedErrors } } }
+}
+
+/** Other terms count from now on. A sync that was given up is tried again, as if for the first time. */
+function startAgain(ctx: Context, move: Move, told: Partial<SyncTerms>): Draft {
+  const at = nameOf(move.source)
+  const before = move.terms ?? anyTerms
+  const terms = { ...before, ...told }
+  const others = terms.maxP99Ms !== before.maxP99Ms || terms.window?.text !== before.window?.text
+  if (move.givenUp != null) return note(ctx, move, { givenUp: null, terms }, `${at} is being moved here already; the sync that was given up is tried again`)
+  return others
+    ? note(ctx, move, { terms }, `${at} is being moved here already; what was asked of its sync counts from now on`)
+    : say(ctx, true, `${at} is being moved here already`)
 }
 
 function arm(ctx: Context, move: Move, { armed, unverified }: Extract<MoveOrder, { verb: 'arm' }>): Draft {

@@ -1,6 +1,7 @@
 /** What both directions of a move have in common: words, deadlines, the entry in the lineage. PURE. */
-import type { Move, SourceAt } from '../model/move.ts'
+import { isReceiving, type Move, type SourceAt } from '../model/move.ts'
 import { lonelyWaitMs } from '../model/policy.ts'
+import { isOpen } from '../model/sync-terms.ts'
 import type { LineageEntry, State } from '../model/state.ts'
 import type { RedisFacts, SourceProbe } from '../model/view.ts'
 import type { Context } from './draft.ts'
@@ -102,6 +103,12 @@ const staleMs = 3000
 /** The source as it is now, as far as that is known; null: it cannot be asked, or what is known is of before. */
 export function presently(source: SourceProbe | undefined): RedisFacts | null {
   return source === undefined || source.trouble !== null || source.factsAgeMs > staleMs ? null : source.facts
+}
+
+/** Why no full sync begins now, of any member; null: nothing of the kind. One that has begun is not asked about. */
+export function whyClosed(move: Move | null, nowWallMs: number): string | null {
+  const window = move !== null && isReceiving(move) ? (move.terms?.window ?? null) : null
+  return window === null || isOpen(window, nowWallMs) ? null : `waits for its window (${window.text}): a full sync begins only in it`
 }
 
 /** It has all that this copy has: the same history at least as far, or one that went on with it. */

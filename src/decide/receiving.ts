@@ -17,6 +17,7 @@ import { mergeLineage, positionOf } from './position.ts'
 import { copiesOf, hostOfMost, whoHolds, whyAnother } from './received.ts'
 import { redisAnswers } from './situation.ts'
 import { startRedis } from './starting.ts'
+import { givenUpAfter, givenUpWords, needsAll, reactTo, whyNoSync, type Reaction } from './sync-care.ts'
 import { continueBack, sendBack } from './way-back.ts'
 
 /** An older look may be at a process that has died without a word since. */
@@ -49,7 +50,7 @@ function standStill(ctx: Context, source: SourceProbe | undefined): Draft {
   const free = facts !== null && (facts.role === 'primary' || facts.upstream?.port !== 1)
   const text = `the move was called off; this group stands still with what it has received. Begin anew (holdfast migrate start), or have it serve that: holdfast failover ${ctx.state.group} --to ${ctx.state.host} --force`
   const fence: readonly Action[] = free && redisAnswers(ctx.view) ? [{ kind: 'soft-fence' }] : []
-  const owed = source !== undefined && source.trouble === null && (source.held || source.raised)
+  const owed = source !== undefined && source.trouble === null && (source.held || source.raised || unguard(source).length > 0)
   const giveBack: readonly Action[] = owed
     ? [
         { kind: 'source', order: { do: 'release' } },
@@ -91,21 +92,63 @@ function followSource(ctx: Context, move: Move, source: SourceProbe): Draft {
     return holdStill(ctx, `${at} serves; this agent has only just started, and hears first what the others have received`, busyTickMs)
   const other = whyAnother(ctx, move, own, seen, attached)
   if (other !== null) return refuse(ctx, attached, `INV-1: ${at} ${other}`)
+  const reaction = attached && !own.linkUp && view.watch.care !== null ? reactTo(move, own, seen, source.care, view.watch.care, view.nowMs) : null
+  if (reaction !== null) return react(ctx, move, source, reaction)
+  // One that is under way is not broken off; redis would begin the next one by itself.
+  const waits = (attached && (own.linkUp || own.syncing)) || !needsAll(own, seen) ? null : whyNoSync(move, source, view.nowWallMs)
+  if (waits !== null) return { ...holdStill(ctx, waits, tickMs / 2), actions: [...(attached ? [{ kind: 'soft-fence' } as const] : []), ...unguard(source)] }
   const holding = attached ? [] : whoHolds(ctx, own)
   if (holding.length > 0) return holdStill(ctx, `${at} serves; ${holding.join(' and ')} is to let go of this redis before it follows`, busyTickMs)
   if (!attached && source.factsAgeMs > lookedMs) return holdStill(ctx, `${at} serves; it is asked anew before it is followed`, busyTickMs)
   const known = attached ? learnHistory(ctx, move, own, seen) : state
-  if (attached)
-    return {
-      ...holdStill({ ...ctx, state: known }, followsInWords(own, seen, at), own.linkUp ? tickMs : tickMs / 2),
+  if (attached) {
+    const draft = {
+      ...holdStill({ ...ctx, state: known }, followsInWords(own, seen, at), own.linkUp ? tickMs : tickMs / 4),
       ...withArmed({ ...ctx, state: known }, source),
     }
+    return own.linkUp && draft.next.move?.stage === 'sync' ? { ...draft, actions: unguard(source) } : draft
+  }
   const position = positionOf(own, state.lineage)
   const ours = position.kind === 'known' && position.divergedBytes === 0
   const keep = own.keys === 0 || ours ? [] : keeping(ctx, own, position)
   const follow: Action = { kind: 'follow-source', ...move.source }
   const event: Event = { kind: 'move', epoch: state.epoch, text: `${state.host} follows ${at}`, data: { source: at } }
   return { ...holdStill(ctx, `${at} serves; this redis is to follow it`, busyTickMs), next: known, actions: [...keep, follow], events: [event] }
+}
+
+/** What may not be done there does not help: then it is given up. */
+function react(ctx: Context, move: Move, source: SourceProbe, reaction: Reaction): Draft {
+  const { state, view } = ctx
+  if (reaction.kind === 'give-up') return giveUpSync(ctx, move, source, reaction)
+  if (!view.actedAll) return giveUpSync(ctx, move, source, { kind: 'give-up', again: false, why: `${reaction.why}; it could not be raised there` })
+  const [order, to] =
+    reaction.kind === 'raise-buffer'
+      ? [{ do: 'raise-buffer', bytes: reaction.bytes } as const, `${reaction.bytes} bytes`]
+      : [{ do: 'raise-timeout', seconds: reaction.seconds } as const, `${reaction.seconds} s, here as well`]
+  const last = `${reaction.why}; it is raised to ${to}`
+  return {
+    ...holdStill(ctx, last, tickMs / 4),
+    next: move.last === last ? state : withStage(state, move, view, { last }),
+    actions: [{ kind: 'source', order }],
+    events: move.last === last ? [] : [{ kind: 'move', epoch: state.epoch, text: last }],
+  }
+}
+
+function giveUpSync(ctx: Context, move: Move, source: SourceProbe, reaction: Extract<Reaction, { kind: 'give-up' }>): Draft {
+  const { state, view } = ctx
+  const givenUp = givenUpAfter(move, reaction, view.nowWallMs)
+  const last = givenUpWords(state.group, move, givenUp, view.nowWallMs)
+  return {
+    ...holdStill(ctx, last, 0),
+    next: withStage(state, move, view, { givenUp, last }),
+    actions: [{ kind: 'soft-fence' }, ...unguard(source)],
+    events: [{ kind: 'move', epoch: state.epoch, text: last }],
+  }
+}
+
+/** Not before its last save has arrived: it would refuse writes at once. */
+function unguard({ guarded, facts }: SourceProbe): readonly Action[] {
+  return guarded === true && facts?.saves?.ok === true ? [{ kind: 'source', order: { do: 'unguard' } }] : []
 }
 
 /** After a way back: whoever is still connected here finds the source again. null: it was done. */
@@ -169,16 +212,20 @@ function learnHistory(ctx: Context, move: Move, own: RedisFacts, seen: RedisFact
     synced && head !== undefined && head.epoch === state.epoch && head.replid !== own.replid
       ? mergeLineage(state.lineage, [{ ...head, replid: own.replid }], state.host, maxLineage)
       : state.lineage
-  const learned = synced && (!move.synced || (same && move.runId !== seen.runId) || move.replid !== own.replid)
   const noted: State = lineage === state.lineage ? state : { ...state, lineage }
-  return learned
-    ? withStage(noted, move, view, {
-        synced: true,
-        replid: own.replid,
-        ...(same ? { runId: seen.runId } : {}),
-        ...(move.replid === own.replid ? {} : { verified: null }),
-      })
-    : noted
+  const change: Partial<Move> = {
+    ...(synced && (!move.synced || (same && move.runId !== seen.runId) || move.replid !== own.replid)
+      ? { synced: true, replid: own.replid, ...(same ? { runId: seen.runId } : {}), ...(move.replid === own.replid ? {} : { verified: null }) }
+      : {}),
+    ...(synced && move.givenUp != null
+      ? { givenUp: null, last: `${state.host} follows ${nameOf(move.source)}, at the ${move.givenUp.times + 1}. attempt` }
+      : {}),
+    // What was proven before is no proof any more.
+    ...(state.differs !== null && move.verified !== null && move.verified.atWallMs <= state.differs.atWallMs
+      ? { verified: null, last: `${state.host} ${state.differs.why}: it is to be compared anew, or fetched anew` }
+      : {}),
+  }
+  return Object.keys(change).length === 0 ? noted : withStage(noted, move, view, change)
 }
 
 function followsInWords(own: RedisFacts, seen: RedisFacts, at: string): string {

@@ -17,6 +17,7 @@ import {
 } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { RedisFacts, View } from '../model/view.ts'
+import { whyClosed } from './moving.ts'
 import { heard, peerOf, redisAnswers } from './situation.ts'
 
 const mib = 1_048_576
@@ -77,6 +78,8 @@ export function whyNotYet(state: State, view: View, policy: Policy, source: Poli
   const facts = view.redis.facts
   const sourceFacts = heard(peerOf(view, source.host))?.redis ?? null
   if (facts === null || sourceFacts === null || !needsFullSync(facts, sourceFacts)) return null
+  const closed = whyClosed(state.move, view.nowWallMs)
+  if (closed !== null) return closed
   const pauseMs = state.syncPause === null ? 0 : state.syncPause.untilMs - view.nowMs
   // Beyond the longest pause there is: the clock began anew with the machine.
   if (state.syncPause !== null && pauseMs > 0 && pauseMs <= maxSyncPauseMs)

@@ -49,6 +49,7 @@ export function alarmsOf(state: State, view: View, policy: Policy): readonly str
     return buffer === null ? none : [buffer.text]
   }
   const alarms: string[] = []
+  if (state.phase === 'receiving' && state.move?.givenUp != null) alarms.push(`the sync of the move was given up: ${state.move.givenUp.why}`)
   const differs = whyDiffers(state, view)
   if (differs !== null) alarms.push(`${differs}. ${mend(state, policy)}`)
   if (standsStill(view) && cycledBefore(state, view) && view.nowMs - (state.linkCycled?.atMs ?? view.nowMs) >= stuckMs)

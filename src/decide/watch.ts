@@ -10,6 +10,7 @@ import { ownFitness } from './fitness.ts'
 import { watchReader } from './reader.ts'
 import { freeSlots, isFilling, needsFullSync, seenMembers, type SeenMember } from './resync.ts'
 import { heard, isServingPhase, peerOf, redisAnswers } from './situation.ts'
+import { watchCare } from './sync-care.ts'
 
 const maxAttempts = 32
 
@@ -27,14 +28,15 @@ export function watch(before: Watch, state: State, view: Look, policy: Policy): 
   const told = hear(before.told, state, source)
   const reader = watchReader(before.reader, state, view, policy)
   const readySinceMs = isReady(view) ? (before.readySinceMs ?? view.nowMs) : null
+  const care = watchCare(before.care, state, view)
   const unfitSinceMs = isUnfit({ ...view, watch: before }, state, policy) ? (before.unfitSinceMs ?? view.nowMs) : null
-  const next: Watch = { told, stream, syncs, idle, attempts, reader, readySinceMs, unfitSinceMs }
+  const next: Watch = { told, stream, syncs, idle, attempts, reader, readySinceMs, care, unfitSinceMs }
   return isSame(before, next) ? before : next
 }
 
 function isSame(a: Watch, b: Watch): boolean {
   const calm = a.told === b.told && a.stream === b.stream && a.readySinceMs === b.readySinceMs && a.reader === b.reader && a.unfitSinceMs === b.unfitSinceMs
-  return calm && a.syncs === b.syncs && a.idle === b.idle && a.attempts === b.attempts
+  return calm && a.care === b.care && a.syncs === b.syncs && a.idle === b.idle && a.attempts === b.attempts
 }
 
 function isReady(view: Look): boolean {

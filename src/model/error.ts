@@ -86,6 +86,7 @@ export const errorCodes = {
   HF925: 'the writers of the source cannot be held',
   HF926: 'the copy was not proven in time',
   HF927: 'some keys cannot be copied',
+  HF936: 'the sync of a move was given up',
 } as const
 
 export type ErrorCode = keyof typeof errorCodes

@@ -2,6 +2,7 @@
  * A move of a running redis to this group: what its members remember of it, and what an operator may ask. The source is a redis
  * without an agent; the agent of the member that holds the group acts for it. Plain JSON, part of the durable state.
  */
+import type { SyncTerms } from './sync-terms.ts'
 import type { RedisFacts } from './view.ts'
 
 /**
@@ -29,6 +30,15 @@ export interface Armed {
   readonly untilWallMs: number | null
 }
 
+/** A sync that was called off for the sake of the source, or because it could not end. */
+export interface GivenUp {
+  readonly why: string
+  /** So often in a row. */
+  readonly times: number
+  /** When it is tried again; null: not by itself. */
+  readonly untilWallMs: number | null
+}
+
 export interface Move {
   readonly id: string
   readonly source: SourceAt
@@ -50,6 +60,10 @@ export interface Move {
   /** What was compared, key by key, without a difference; null: nothing yet. */
   readonly verified: { readonly atWallMs: number; readonly keys: number } | null
   readonly armed: Armed | null
+  /** Absent: at any time, at any cost. */
+  readonly terms?: SyncTerms
+  /** null or absent: the last sync was not, or has arrived since. */
+  readonly givenUp?: GivenUp | null
   /** Since when writes are held (monotonic). */
   readonly heldFromMs: number | null
   /** Where both were when the one that served was told to step down. */
@@ -67,7 +81,7 @@ export interface Move {
 }
 
 export type MoveOrder =
-  | { readonly verb: 'start'; readonly source: SourceAt; readonly seen: RedisFacts; readonly overwrite: string | null }
+  | { readonly verb: 'start'; readonly source: SourceAt; readonly seen: RedisFacts; readonly overwrite: string | null; readonly terms?: Partial<SyncTerms> }
   | { readonly verb: 'verified'; readonly keys: number }
   | { readonly verb: 'arm'; readonly armed: Armed | null; readonly unverified: boolean }
   | { readonly verb: 'cutover'; readonly unverified: boolean }
@@ -88,6 +102,11 @@ export type SourceOrder =
   | { readonly do: 'promote' }
   | { readonly do: 'follow'; readonly host: string; readonly port: number }
   | { readonly do: 'kill-clients' }
+  /** The output buffer of its replicas, and how long it waits for them: only ever upward, put back with the rest. */
+  | { readonly do: 'raise-buffer'; readonly bytes: number }
+  | { readonly do: 'raise-timeout'; readonly seconds: number }
+  /** A save that fails stops its writes again, as before the sync. */
+  | { readonly do: 'unguard' }
   /** Puts back what was raised there, and has it remember its role (CONFIG REWRITE), so that a restart does not make it a primary again. */
   | { readonly do: 'settle' }
 
@@ -127,6 +146,10 @@ export interface SourceRecord extends SourceAt {
   readonly raises: readonly { readonly name: string; readonly from: string; readonly to: string }[]
   /** They are raised, or may be. On disk BEFORE the first one is. */
   readonly raised: boolean
+  /** What the own repl-timeout was: both ends give up a sync that is too slow. On disk BEFORE it is raised. */
+  readonly ownTimeout?: string | null
+  /** What stop-writes-on-bgsave-error was: a save for our sync that fails must not stop its writes. On disk BEFORE it is changed. */
+  readonly guard?: string | null
   /** The limits that a hold has changed, before 6.2. On disk BEFORE they are. */
   readonly hold: { readonly names: 'min-replicas' | 'min-slaves'; readonly toWrite: string; readonly maxLag: string } | null
 }

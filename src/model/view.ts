@@ -290,6 +290,26 @@ export interface SourceProbe {
   readonly raised: boolean
   /** The go-ahead file of the group lies on this host. */
   readonly goAhead: boolean
+  /** A save that fails does not stop its writes, by our hand. Absent: it is as it was. */
+  readonly guarded?: true
+  /** Absent: no sync from it is under way or about to begin. */
+  readonly care?: SourceCare
+}
+
+/** What a sync costs the source, and what stands in its way. null: not known (yet). */
+export interface SourceCare {
+  /** What a client of it feels (99th percentile of two seconds), before the sync and now. */
+  readonly p99BeforeMs: number | null
+  readonly p99Ms: number | null
+  /** How long its last fork held it up. */
+  readonly forkMs: number | null
+  /** Of a replica: the lowest limit, whatever counts as none: 0; what ours takes; what its machine has left. */
+  readonly buffer: { readonly limitBytes: number; readonly usedBytes: number; readonly roomBytes: number | null } | null
+  readonly timeoutS: number | null
+  /** Connections that it has ended because of that limit (7.2 on). */
+  readonly overflows: number | null
+  /** In the log of the own redis since this sync was first looked at. */
+  readonly said: { readonly format: string | null; readonly timeouts: number }
 }
 
 export interface View {

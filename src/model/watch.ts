@@ -27,8 +27,24 @@ export interface Watch {
   readonly reader: ReaderWatch | null
   /** Since when, without a break, the own redis answers with all of its data in memory, and the state can be written; null: not now. */
   readonly readySinceMs: number | null
+  /** Of the holder of a move, while its redis has not all: what it began at. null: there is no such sync. */
+  readonly care: CareWatch | null
   /** Where Sentinels choose: since when, without a break, this member may not be promoted; null: it may, or serves. */
   readonly unfitSinceMs: number | null
+}
+
+export interface CareWatch {
+  /** Of the source. */
+  readonly runId: string
+  /** So many full syncs it had been asked for, and its last save had arrived. */
+  readonly fullSyncs: number
+  readonly savesOk: boolean
+  /** Under this limit of its buffers: since how many full syncs, and since which offset. null: not known yet. */
+  readonly limit: { readonly bytes: number; readonly fullSyncs: number; readonly offset: number } | null
+  /** With this repl-timeout: how many timeouts were told before. */
+  readonly timeout: { readonly seconds: number; readonly said: number } | null
+  /** Since when its clients feel more than the move allows; null: they do not. */
+  readonly overSinceMs: number | null
 }
 
 export interface ReaderWatch {
@@ -59,5 +75,6 @@ export const freshWatch: Watch = {
   attempts: { startsAtMs: [], syncing: false, leftBytes: -1, tookMs: 0 },
   reader: null,
   readySinceMs: null,
+  care: null,
   unfitSinceMs: null,
 }

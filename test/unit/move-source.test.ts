@@ -11,7 +11,7 @@ import type { Armed, Move } from '../../src/model/move.ts'
 import { done } from '../../src/model/outcome.ts'
 import { goAheadFile, sourceFile } from '../../src/model/paths.ts'
 
-const calm = { holds: true, asked: false }
+const calm = { holds: true, asked: false, own: null }
 
 test('a file that was taken away since the last cut-over is no go-ahead for the next one', async () => {
   const state = await mkdtemp(join(tmpdir(), 'holdfast-go-'))
@@ -61,7 +61,7 @@ test('what an operator asks of a move is answered from a look of now, not of a s
     await expect.poll(async () => (await source.probe(move, calm))?.facts?.offset).toBeGreaterThan(0)
     const seen = (await source.probe(move, calm))?.facts?.offset ?? 0
     expect((await source.probe(move, calm))?.facts?.offset, 'a look a second is enough while nothing is asked').toBe(seen)
-    expect((await source.probe(move, { holds: true, asked: true }))?.facts?.offset).toBe(seen + 1)
+    expect((await source.probe(move, { holds: true, asked: true, own: null }))?.facts?.offset).toBe(seen + 1)
   } finally {
     source.close()
     server.close()
@@ -72,7 +72,7 @@ test('what an operator asks of a move is answered from a look of now, not of a s
 test('an order that the source cannot be given is told with its address: there are two redises in a move', async () => {
   const record = { host: '10.0.0.9', port: 6379, user: null, password: null, raises: [], raised: false, hold: null }
   const source = { link: () => null, record: () => record, keep: async () => done, serves: () => false, pausedForMs: () => {}, changed: () => {} }
-  expect(await orderSource({ password: undefined, source } as Parameters<typeof orderSource>[0], { do: 'promote' })).toMatchObject({
+  expect(await orderSource({ password: undefined, link: () => null, source } as Parameters<typeof orderSource>[0], { do: 'promote' })).toMatchObject({
     done: false,
     why: expect.stringMatching(/^10\.0\.0\.9:6379: /) as unknown,
   })

@@ -1,0 +1,48 @@
+/** What a redis says in its log of a sync that fails, from the first look on. It reads. */
+import { open, stat } from 'node:fs/promises'
+import type { SourceCare } from '../model/view.ts'
+
+const mostBytes = 256 * 1024
+
+export interface SyncLog {
+  readonly said: () => SourceCare['said']
+  /** Reads on. */
+  readonly look: () => Promise<void>
+}
+
+/** Redis and Valkey have other words for whom they follow. */
+const timeouts = /Timeout receiving bulk data|Timeout connecting to the (?:MASTER|PRIMARY)|(?:MASTER|PRIMARY) timeout: no data/gi
+const format = /Can't handle RDB format version [^\n]*/
+
+export function followLog(file: string | null): SyncLog {
+  let from: number | null = null
+  let said: SourceCare['said'] = { format: null, timeouts: 0 }
+  return {
+    said: () => said,
+    look: async () => {
+      if (file === null) return
+      const size = await stat(file).then(
+        (it) => it.size,
+        () => null,
+      )
+      if (size === null) return
+      // A shorter one was begun anew.
+      const start = from === null ? size : size < from ? 0 : Math.max(from, size - mostBytes)
+      from = size
+      if (start >= size) return
+      const text = await pieceOf(file, start, size - start)
+      said = { format: said.format ?? format.exec(text)?.[0] ?? null, timeouts: said.timeouts + (text.match(timeouts)?.length ?? 0) }
+    },
+  }
+}
+
+async function pieceOf(file: string, at: number, bytes: number): Promise<string> {
+  const handle = await open(file).catch(() => null)
+  if (handle === null) return ''
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(bytes), 0, bytes, at)
+    return buffer.toString('latin1', 0, bytesRead)
+  } finally {
+    await handle.close()
+  }
+}
