@@ -78,8 +78,7 @@ export function openMoveSource(
       return {}
     }
     care ??= observeCare(targetOf(record), { link: observer.link, logFile: ours ? redisLogFile(paths, group) : null, clock: monotonicMs })
-    const { host, port } = move.source
-    return { care: care.probe(own.upstream?.host === host && own.upstream.port === port) }
+    return { care: care.probe(syncs(move, own)) }
   }
 
   function shut(): void {
@@ -109,7 +108,14 @@ export function openMoveSource(
           goAhead,
         }
       const guarded = record?.guard == null ? {} : { guarded: true as const }
-      return { ...(await observer.probe(asked || urgentStages.includes(move.stage))), held, raised, goAhead, ...guarded, ...careOf(move, observer, own) }
+      return {
+        ...(await observer.probe(asked || urgentStages.includes(move.stage), syncs(move, own))),
+        held,
+        raised,
+        goAhead,
+        ...guarded,
+        ...careOf(move, observer, own),
+      }
     },
     access: {
       serves,
@@ -152,6 +158,12 @@ export function openMoveSource(
     },
     close: shut,
   }
+}
+
+/** A sync from there is under way. */
+function syncs(move: Move, own: RedisFacts | null): boolean {
+  const { host, port } = move.source
+  return move.stage === 'sync' && own !== null && !own.linkUp && own.upstream?.host === host && own.upstream.port === port
 }
 
 /** Asked each time: one that was taken away since is no go-ahead, and one that lies there before it is waited for is of another time. */

@@ -64,25 +64,28 @@ function ms(value: number): string {
   return `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`
 }
 
+/** The words of an option: what is not named stays as it is. */
 interface TermsAsked {
-  readonly window?: SyncWindow | null | undefined
-  readonly maxP99?: number | null | undefined
+  readonly window?: SyncWindow | 'off' | undefined
+  readonly maxP99?: number | 'off' | undefined
 }
 
-/** What is not named stays as it is. */
 export function termsOf({ window, maxP99 }: TermsAsked): Partial<SyncTerms> {
-  return { ...(window === undefined ? {} : { window }), ...(maxP99 === undefined ? {} : { maxP99Ms: maxP99 }) }
+  return {
+    ...(window === undefined ? {} : { window: window === 'off' ? null : window }),
+    ...(maxP99 === undefined ? {} : { maxP99Ms: maxP99 === 'off' ? null : maxP99 }),
+  }
 }
 
-export function askedWindow(text: string): SyncWindow | null {
-  if (text === 'off') return null
+export function askedWindow(text: string): SyncWindow | 'off' {
+  if (text === 'off') return text
   const window = parseWindow(text)
   if (window === null) throw new InvalidArgumentError('a time of the day with its zone, e.g. 01:00-05:00Z or 01:00-05:00+02:00, or off')
   return window
 }
 
-export function askedP99(text: string): number | null {
-  if (text === 'off') return null
+export function askedP99(text: string): number | 'off' {
+  if (text === 'off') return text
   const value = Number(text)
   if (!(value > 0 && value <= 60_000)) throw new InvalidArgumentError('milliseconds, e.g. 20, or off')
   return value

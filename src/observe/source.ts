@@ -11,13 +11,14 @@ const connectDeadlineMs = 1000
 const answerDeadlineMs = 40
 const infoDeadlineMs = 3000
 const calmMs = 1000
+const busyMs = 200
 const retryMs = 250
 /** JSON has no Infinity. */
 const neverMs = 1e12
 
 export interface SourceObserver {
-  /** `urgent`: asks now, and waits for the answer for at most 40 ms. Never throws. */
-  readonly probe: (urgent: boolean) => Promise<Omit<SourceProbe, 'held' | 'raised' | 'goAhead'>>
+  /** `urgent`: asks now, and waits for the answer for at most 40 ms. `runs`: a sync may be failing there again and again. Never throws. */
+  readonly probe: (urgent: boolean, runs?: boolean) => Promise<Omit<SourceProbe, 'held' | 'raised' | 'goAhead'>>
   readonly link: () => RedisLink | null
   /** Something was changed there: what is known of it is of before. */
   readonly changed: () => void
@@ -81,8 +82,8 @@ export function observeSource(target: RedisTarget, clock: () => number, wake: ()
   }
 
   return {
-    probe: async (urgent) => {
-      const due = urgent || clock() - factsAtMs >= calmMs || trouble !== null
+    probe: async (urgent, runs = false) => {
+      const due = urgent || clock() - factsAtMs >= (runs ? busyMs : calmMs) || trouble !== null
       if (due) {
         const asked = ask()
         if (urgent) await Promise.race([asked, new Promise((resolve) => setTimeout(resolve, answerDeadlineMs))])
