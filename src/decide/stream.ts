@@ -94,6 +94,7 @@ export function withStream(ctx: Context, draft: Draft): Draft {
     const action = adviseReplicaBuffer(view, policy)?.action ?? null
     return action === null ? alarmed : { ...alarmed, actions: [action] }
   }
+  if (draft.next.phase === 'receiving') return alarmed
   if (draft.next.phase !== 'replica' || situation.holder !== 'serves') return draft
   const pause = pauseAfterLoop(draft.next, view)
   // Its own attempts would go on for ever, and each costs the primary a save and the network.
