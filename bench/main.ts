@@ -16,10 +16,11 @@ import type { Rig } from './rig.ts'
 import { openRig } from './rig.ts'
 import { measureArchive } from './archive.ts'
 import { measureCutOver } from './cutover.ts'
+import { measureSync } from './sync.ts'
 import { measureVerify } from './verify.ts'
 import { measureBackup } from './backup.ts'
 import { measureAlarms, measureIdle, measureThroughput } from './steady.ts'
-import type { AlarmResult, ArchiveResult, BackupResult, BenchReport, CutOverResult, IdleResult, ThroughputResult, VerifyResult } from './table.ts'
+import type { AlarmResult, ArchiveResult, BackupResult, BenchReport, CutOverResult, IdleResult, SyncResult, ThroughputResult, VerifyResult } from './table.ts'
 import { formatMs, renderReport } from './table.ts'
 
 interface Found {
@@ -31,6 +32,7 @@ interface Found {
   archive: ArchiveResult | null
   verify: VerifyResult | null
   cutOver: CutOverResult | null
+  sync: SyncResult | null
   readonly notMeasured: string[]
   readonly outliers: string[]
 }
@@ -74,6 +76,7 @@ async function main(argv: readonly string[]): Promise<number> {
     archive: null,
     verify: null,
     cutOver: null,
+    sync: null,
     notMeasured: [],
     outliers: [],
   }
@@ -141,6 +144,11 @@ async function measureSteady(rig: Rig, options: BenchOptions, found: Found): Pro
   if (options.only.includes('cutover')) {
     await attempt(rig, found, 'a redis is moved to a group, and back', async () => {
       found.cutOver = await measureCutOver(rig, roundsOf(options, 'holdfast', 'cutover'))
+    })
+  }
+  if (options.only.includes('sync')) {
+    await attempt(rig, found, 'the first sync of a move', async () => {
+      found.sync = await measureSync(rig, options.rounds)
     })
   }
   if (options.only.includes('false-alarms')) {

@@ -16,6 +16,7 @@ export const cases = [
   'archive',
   'verify',
   'cutover',
+  'sync',
 ] as const
 export type Case = (typeof cases)[number]
 

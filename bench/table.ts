@@ -95,6 +95,16 @@ export interface CutOverResult {
 }
 
 const cutOverGoals = { p50Ms: 20, p99Ms: 100 }
+/** Three rounds each, from the order until the first redis of the group has all. */
+export interface SyncResult {
+  readonly datasetMb: number
+  readonly bareS: readonly number[]
+  readonly movedS: readonly number[]
+  /** From the start of the command, which makes the plan first. */
+  readonly commandS: readonly number[]
+}
+
+const syncGoal = 1.1
 const verifyGoals = { fullPerS: 120_000, addedMs: 1 }
 const archiveGoals = { ratio: 0.97, lagMs: 1000, peakMb: 100 }
 const backupGoals = { throughput: 0.8, slowdown: 1.15, peakMb: 100 }
@@ -111,6 +121,7 @@ export interface BenchReport {
   readonly archive: ArchiveResult | null
   readonly verify: VerifyResult | null
   readonly cutOver: CutOverResult | null
+  readonly sync: SyncResult | null
   readonly notMeasured: readonly string[]
   readonly outliers: readonly string[]
 }
@@ -135,6 +146,7 @@ const caseNames: Record<Case, string> = {
   archive: 'stream archive',
   verify: 'two redises compared',
   cutover: 'a redis is moved to a group, and back',
+  sync: 'first sync of a move',
 }
 
 export function renderReport(report: BenchReport): string {
@@ -218,6 +230,7 @@ function otherTable(report: BenchReport): string[] {
   if (report.archive !== null) rows.push(...archiveRows(report.archive))
   if (report.verify !== null) rows.push(...verifyRows(report.verify))
   if (report.cutOver !== null) rows.push(...cutOverRows(report.cutOver))
+  if (report.sync !== null) rows.push(syncRow(report.sync))
   return rows.length === 0 ? [] : ['', '| what | figure | goal |', '|---|---|---|', ...rows]
 }
 
@@ -264,6 +277,11 @@ function cutOverRows(result: CutOverResult): string[] {
     }),
     `| writes of these clients that were lost | ${result.lost} of ${result.acked} | 0: ${word(result.lost === 0)} |`,
   ]
+}
+
+function syncRow({ datasetMb, bareS, movedS, commandS }: SyncResult): string {
+  const ratio = percentile(movedS, 50) / percentile(bareS, 50)
+  return `| first sync of a move of ${Math.round(datasetMb)} MB, a bare REPLICAOF = 1 | ${ratio.toFixed(2)} (${median(movedS)} and ${median(bareS)}; from the start of the command, with its plan, ${median(commandS)}) | ≤ ${syncGoal.toFixed(2)}: ${word(ratio <= syncGoal)} |`
 }
 
 function median(seconds: readonly number[]): string {

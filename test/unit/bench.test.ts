@@ -152,6 +152,7 @@ describe('the table', () => {
       acked: 100_000,
       lost: 0,
     },
+    sync: { datasetMb: 489, bareS: [5, 6, 5], movedS: [5.4, 9, 5.6], commandS: [7] },
     results: [result('crash', 'holdfast', [round(20)]), result('crash', 'sentinel', [round(2000)]), result('host-cut', 'sentinel', [round(2900)], false)],
     notMeasured: ['sentinel restart: no sentinel'],
     outliers: [],
@@ -170,6 +171,7 @@ describe('the table', () => {
     expect(text).toMatch(/until it lies in the store.*p50 300 ms, p99 600 ms \| p99 ≤ 1\.0 s: met/)
     expect(text).toMatch(/130000 keys a second; a plain loop of SCAN and GET 30000 \| ≥ 120000: met/)
     expect(text).toMatch(/1\.60 ms, alone 0\.40 ms \| ≤ 1 ms more: \*\*missed\*\*/)
+    expect(text).toMatch(/first sync of a move of 489 MB, a bare REPLICAOF = 1 \| 1\.12 \(5\.6 s and 5\.0 s; .* 7\.0 s\) \| ≤ 1\.10: \*\*missed\*\*/)
     expect(text).toContain('- sentinel restart: no sentinel')
   })
   test('every row has as many cells as its header', () => {
