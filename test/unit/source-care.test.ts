@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { guardSaves, impatientAgain, raiseBuffer, raiseTimeout, unguardSaves } from '../../src/act/source-care.ts'
-import type { SourceAccess } from '../../src/act/source.ts'
+import { followSource, orderSource, type SourceAccess } from '../../src/act/source.ts'
 import type { SourceRecord } from '../../src/model/move.ts'
 import { done } from '../../src/model/outcome.ts'
 import { observeCare } from '../../src/observe/source-care.ts'
@@ -101,6 +101,18 @@ test.each([
   )
   expect(await guardSaves(access(there.link, there.log))).toEqual(done)
   expect(there.log).toEqual([])
+})
+
+test('before it is followed both ends wait as long as its plan asks for, and its writes are safe from our sync; afterwards all is as it was', async () => {
+  const before = { 'repl-timeout': '60', 'stop-writes-on-bgsave-error': 'yes', 'repl-diskless-sync': 'no', save: '3600 1' }
+  const there = played({ ...before }, () => 'rdb_last_bgsave_status:ok\n')
+  const here = played({ 'repl-timeout': '60' })
+  const source = access(there.link, there.log, { ...record, raises: [{ name: 'repl-timeout', from: '60', to: '200' }] })
+  const hands = { password: undefined, link: () => here.link, source } as unknown as Parameters<typeof followSource>[0]
+  expect(await followSource(hands, record.host, record.port)).toEqual(done)
+  expect([here.settings['repl-timeout'], there.settings['repl-timeout'], there.settings['stop-writes-on-bgsave-error']]).toEqual(['200', '200', 'no'])
+  expect(await orderSource(hands, { do: 'settle' })).toEqual(done)
+  expect([here.settings['repl-timeout'], there.settings]).toEqual(['60', expect.objectContaining(before)])
 })
 
 test('a log is read from where it is now, and goes on when it was begun anew', async () => {

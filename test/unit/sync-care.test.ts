@@ -343,6 +343,7 @@ describe('what is seen from look to look', () => {
   test('it begins with what was there before, and is over when all has arrived', () => {
     const ready = next(null, { own: apart })
     expect(ready).toEqual(begun)
+    expect(next(begun, { own: apart, old: { supply: { ...supply, fullSyncs: 9 } } }), 'of the last attempt').toMatchObject({ fullSyncs: 9 })
     expect(next(begun, { old: { offset: 9000, supply: { ...supply, fullSyncs: 9 }, saves: { ok: false, ageS: null, changes: 0 } } })).toBe(begun)
     expect(next(begun, { own: facts({ upstream: at, replid: 'id-old' }) })).toBe(null)
     expect(next(begun, { old: { runId: 'run-new', supply: { ...supply, fullSyncs: 1 } } })).toMatchObject({ runId: 'run-new', fullSyncs: 1 })
