@@ -3,8 +3,8 @@
  * the one of the group's holder does it over a connection. What is changed there is on disk here BEFORE it is changed, and put back.
  * Idempotent; decides nothing.
  */
-import type { SourceOrder, SourceRecord } from '../model/move.ts'
-import { done, failed, waiting, type Outcome } from '../model/outcome.ts'
+import type { SourceAt, SourceOrder, SourceRecord } from '../model/move.ts'
+import { done, failed, waiting, type Observed, type Outcome } from '../model/outcome.ts'
 import type { RedisLink } from '../redis/link.ts'
 import { readLimits, setLimits } from './min-replicas.ts'
 import { command, killClients, replicaOf, type RedisHands } from './redis.ts'
@@ -24,6 +24,8 @@ export interface SourceAccess {
   readonly record: () => SourceRecord | null
   /** Durable when it returns. */
   readonly keep: (record: SourceRecord) => Promise<Outcome>
+  /** Where the redis of this host finds it: its address, or this agent's way to it over TLS. */
+  readonly entrance: () => Observed<SourceAt>
   /** The group's redis here serves clients, or is about to. */
   readonly serves: () => boolean
   /** Writes wait there until then by CLIENT PAUSE (monotonic); null: they do not. */
@@ -48,7 +50,8 @@ export async function followSource(hands: RedisHands & SourceHands, host: string
   if (!auth.done) return auth
   const user = await command(hands, 'CONFIG', 'SET', 'masteruser', record.user ?? '')
   if (!user.done && record.user !== null) return user
-  return replicaOf(hands, host, String(port))
+  const at = hands.source.entrance()
+  return at.ok ? replicaOf(hands, at.value.host, String(at.value.port)) : failed(`${host}:${port} cannot be followed: ${at.why}`)
 }
 
 export async function orderSource(hands: Hands, order: SourceOrder): Promise<Outcome> {

@@ -205,9 +205,11 @@ export function startGroup(options: GroupOptions): GroupLoop {
     room.look(monotonicMs())
     const request = requests.first()
     // Both at once: while writes are held for a cut-over, clients wait for these two looks.
-    const moving = source.probe(state.move, { holds: state.holder === host && holdsGroup(state.phase), asked: request?.kind === 'move', own: last?.view.redis.facts ?? null }).then(lookedAt)
+    const moving = source
+      .probe(state.move, { holds: state.holder === host && holdsGroup(state.phase), asked: request?.kind === 'move', own: last?.view.redis.facts ?? null })
+      .then(lookedAt)
     const looked = await redis.probe(monotonicMs()).then(lookedAt)
-    const redisProbe = await disk.look(looked.probe, state)
+    const redisProbe = await disk.look(source.told(looked.probe), state)
     const { settings } = redisProbe
     const peers = senses.peers()
     const calm = isCalm()

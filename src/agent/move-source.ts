@@ -7,15 +7,18 @@ import { stat } from 'node:fs/promises'
 import { removeDurably, writeDurably } from '../act/durable.ts'
 import type { SourceAccess } from '../act/source.ts'
 import type { Config } from '../model/config.ts'
+import { mayBeFollowed } from '../decide/moving.ts'
 import { isUnderWay, type Move, type SourceRecord } from '../model/move.ts'
-import { done, failed, type Observed } from '../model/outcome.ts'
+import { done, failed, type Observed, type Outcome } from '../model/outcome.ts'
 import { goAheadFile, redisLogFile, sourceFile } from '../model/paths.ts'
-import type { RedisFacts, SourceProbe } from '../model/view.ts'
+import type { RedisFacts, RedisProbe, SourceProbe } from '../model/view.ts'
+import { callerOf, userOf } from '../observe/local-caller.ts'
 import { observeSource, type SourceObserver } from '../observe/source.ts'
 import { observeCare, type CareObserver } from '../observe/source-care.ts'
 import { factsFromInfo } from '../redis/info.ts'
 import { openRedis, type RedisTarget } from '../redis/link.ts'
 import { monotonicMs } from './clock.ts'
+import { openWay, type TlsWay } from './tls-way.ts'
 
 const lookDeadlineMs = 3000
 
@@ -32,6 +35,8 @@ export interface MoveSource {
    * `own`: what was last seen of the redis of this host.
    */
   readonly probe: (move: Move | null, to: ProbeFor) => Promise<SourceProbe | undefined>
+  /** What the redis of this host tells of itself, with the source's own address where it follows it through this agent. */
+  readonly told: <T extends Pick<RedisProbe, 'facts'>>(redis: T) => T
   readonly access: SourceAccess
   /** A connection for a start: is it there, may we in, what is it? */
   readonly look: (record: SourceRecord) => Promise<Observed<RedisFacts>>
@@ -43,6 +48,9 @@ export interface MoveSource {
 /** Writes are held, or one of two is told to serve: every millisecond counts. */
 const urgentStages: readonly Move['stage'][] = ['hold', 'fence', 'back-hold', 'back-fence', 'back-give']
 
+/** In these the redis of this host follows the source. */
+const followingStages: readonly Move['stage'][] = ['sync', 'hold', 'fence']
+
 export function openMoveSource(
   paths: Config['paths'],
   group: string,
@@ -51,17 +59,21 @@ export function openMoveSource(
 ): MoveSource {
   const file = sourceFile(paths, group)
   let record = readRecord(file)
-  let open: { readonly key: string; readonly observer: SourceObserver } | null = null
+  let open: { readonly as: SourceRecord; readonly observer: SourceObserver } | null = null
   let care: CareObserver | null = null
   let pausedUntilMs = 0
+  let way: { readonly as: SourceRecord; readonly through: TlsWay } | null = null
+  let wayWhy = 'it is about to be opened'
+  let mayCarry = false
+  let ownPid = 0
 
   function observerOf(move: Move): SourceObserver | null {
     if (record === null || record.host !== move.source.host || record.port !== move.source.port) return null
-    const key = JSON.stringify([record.host, record.port, record.user, record.password])
-    if (open?.key !== key) {
+    const isSame = open !== null && leadsTheSame(open.as, record) && open.as.user === record.user && open.as.password === record.password
+    if (open === null || !isSame) {
       withoutCare()
       open?.observer.close()
-      open = { key, observer: observeSource(targetOf(record), monotonicMs, wake) }
+      open = { as: record, observer: observeSource(targetOf(record), monotonicMs, wake) }
     }
     return open.observer
   }
@@ -81,7 +93,49 @@ export function openMoveSource(
     return { care: care.probe(syncs(move, own)) }
   }
 
+  async function keep(next: SourceRecord): Promise<Outcome> {
+    try {
+      await writeDurably(file, JSON.stringify(next), 0o600)
+      record = next
+      return done
+    } catch (error) {
+      return failed(`cannot write ${file}: ${(error as Error).message}`)
+    }
+  }
+
+  /** Open for as long as it is needed. Its port is on disk BEFORE redis is told of it: after a restart it is known whom redis calls. */
+  async function keepWay(needed: boolean): Promise<void> {
+    const as = record
+    if (way !== null && (!needed || as === null || !leadsTheSame(way.as, as) || !way.through.isOpen())) shutWay()
+    if (way !== null || !needed || as?.tls === undefined) return
+    const opened = await openWay({ to: { host: as.host, port: as.port, tls: as.tls }, wanted: as.wayPort, may })
+    if (!opened.ok) {
+      wayWhy = opened.why
+      return
+    }
+    way = { as, through: opened.value }
+    // Somebody may have told of the source anew meanwhile.
+    const kept = opened.value.port === record?.wayPort ? done : await keep({ ...(record ?? as), wayPort: opened.value.port })
+    if (kept.done) return
+    wayWhy = kept.why
+    shutWay()
+  }
+
+  /** Redis, or who can do what it can: another user of this host must not enter the source by our certificate. */
+  async function may(fromPort: number, toPort: number): Promise<boolean> {
+    const caller = await callerOf(fromPort, toPort)
+    const isOurs = caller === process.getuid?.() || (ownPid > 0 && caller === (await userOf(ownPid)))
+    return caller !== null && isOurs && mayCarry
+  }
+
+  function shutWay(): void {
+    mayCarry = false
+    way?.through.close()
+    way = null
+  }
+
   function shut(): void {
+    shutWay()
     withoutCare()
     open?.observer.close()
     open = null
@@ -107,28 +161,28 @@ export function openMoveSource(
           raised,
           goAhead,
         }
+      await keepWay(record?.tls !== undefined && followingStages.includes(move.stage))
+      const seen = await observer.probe(asked || urgentStages.includes(move.stage), syncs(move, own))
+      // Redis calls by itself, once a second: it is let through to what was looked at, and to nothing else (INV-1).
+      ownPid = own?.pid ?? ownPid
+      mayCarry = seen.trouble === null && seen.facts !== null && mayBeFollowed(move, own, seen.facts)
       const guarded = record?.guard == null ? {} : { guarded: true as const }
-      return {
-        ...(await observer.probe(asked || urgentStages.includes(move.stage), syncs(move, own))),
-        held,
-        raised,
-        goAhead,
-        ...guarded,
-        ...careOf(move, observer, own),
-      }
+      return { ...seen, held, raised, goAhead, ...guarded, ...careOf(move, observer, own) }
+    },
+    told: (redis) => {
+      const { facts } = redis
+      if (record?.tls === undefined || facts?.upstream?.host !== '127.0.0.1' || facts.upstream.port !== record.wayPort) return redis
+      return { ...redis, facts: { ...facts, upstream: { host: record.host, port: record.port } } }
     },
     access: {
       serves,
       link: () => open?.observer.link() ?? null,
       record: () => record,
-      keep: async (next) => {
-        try {
-          await writeDurably(file, JSON.stringify(next), 0o600)
-          record = next
-          return done
-        } catch (error) {
-          return failed(`cannot write ${file}: ${(error as Error).message}`)
-        }
+      keep,
+      entrance: () => {
+        if (record === null) return { ok: false, why: 'how it is entered is not known to this host' }
+        if (record.tls === undefined) return { ok: true, value: { host: record.host, port: record.port } }
+        return way === null ? { ok: false, why: wayWhy } : { ok: true, value: { host: '127.0.0.1', port: way.through.port } }
       },
       changed: () => {
         open?.observer.changed()
@@ -174,8 +228,15 @@ async function isThere(file: string): Promise<boolean> {
   )
 }
 
-function targetOf({ host, port, user, password }: SourceRecord): RedisTarget {
-  return { host, port, password: password ?? undefined, ...(user === null ? {} : { user }) }
+/** Asked in each cycle: what is compared may be the authorities of a whole distribution. */
+function leadsTheSame(one: SourceRecord, other: SourceRecord): boolean {
+  const [a, b] = [one.tls, other.tls]
+  const same = a?.name === b?.name && a?.ca === b?.ca && a?.cert === b?.cert && a?.key === b?.key
+  return one.host === other.host && one.port === other.port && (a === undefined) === (b === undefined) && same
+}
+
+function targetOf({ host, port, user, password, tls }: SourceRecord): RedisTarget {
+  return { host, port, password: password ?? undefined, ...(user === null ? {} : { user }), ...(tls === undefined ? {} : { tls }) }
 }
 
 function readRecord(file: string): SourceRecord | null {

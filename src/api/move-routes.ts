@@ -3,37 +3,50 @@
  * the way of every request. Functions, no sockets.
  */
 import type { Hono } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
 import type { AgentSurface } from '../agent/surface.ts'
 import { isWindow, type SyncTerms } from '../model/sync-terms.ts'
-import type { Armed, AskedOrder, MoveOrder, SourceRecord } from '../model/move.ts'
+import type { Armed, AskedOrder, MoveOrder, SourceRecord, SourceTls } from '../model/move.ts'
 
 const maxTextBytes = 4096
+/** A bundle of all authorities that a distribution trusts has some 250 KB. */
+const maxPemBytes = 1_048_576
+const maxBodyBytes = 2 * maxPemBytes
 const maxRaises = 16
 const askMs = 1000
 const mostP99Ms = 60_000
 /** What is later is no date, and telling it would fail in every cycle of whoever was asked. */
 const latestWallMs = 8.64e15
 
-export function addMoveRoutes(app: Hono, agent: AgentSurface): void {
-  app.post('/groups/:group/source', async (c) => {
+/** With certificates it is larger than anything else that is asked. */
+export function addSourceRoute(app: Hono, agent: AgentSurface): void {
+  const limit = bodyLimit({ maxSize: maxBodyBytes, onError: (c) => c.json({ error: `the body is above ${maxBodyBytes} bytes` }, 413) })
+  app.post('/groups/:group/source', limit, async (c) => {
     const record = parseRecord(await c.req.json().catch(() => null))
     if (record === null) return c.json({ error: 'that says not how a redis is entered' }, 400)
     const source = agent.source(c.req.param('group'))
     if (source === null) return c.json({ error: `no data of ${c.req.param('group')} on ${agent.host}` }, 404)
     const known = source.access.record()
     // What was changed there is put back by what this host remembers of it, not by what a command has seen since.
-    const same =
-      known !== null &&
-      known.host === record.host &&
-      known.port === record.port &&
-      (known.raised || known.hold !== null || known.guard != null || known.ownTimeout != null)
-    const kept = await source.access.keep(
-      same ? { ...known, raises: known.raised ? known.raises : record.raises, user: record.user, password: record.password } : record,
-    )
+    const same = known !== null && known.host === record.host && known.port === record.port
+    const isChanged = same && (known.raised || known.hold !== null || known.guard != null || known.ownTimeout != null)
+    const { raises, raised, hold, guard, ownTimeout } = isChanged ? known : record
+    const changed = {
+      raises: isChanged && !raised ? record.raises : raises,
+      raised,
+      hold,
+      ...(guard == null ? {} : { guard }),
+      ...(ownTimeout == null ? {} : { ownTimeout }),
+    }
+    const way = same && known.wayPort !== undefined ? { wayPort: known.wayPort } : {}
+    const kept = await source.access.keep({ ...record, ...changed, ...way })
     if (!kept.done) return c.json({ ok: false, why: kept.why })
     const look = await source.look(record)
     return c.json(look.ok ? { ok: true } : { ok: false, why: look.why })
   })
+}
+
+export function addMoveRoutes(app: Hono, agent: AgentSurface): void {
   app.get('/groups/:group/source/clients', async (c) => {
     const link = agent.source(c.req.param('group'))?.access.link() ?? null
     if (link === null) return c.json({ error: `${agent.host} has no connection to a source of ${c.req.param('group')}` }, 404)
@@ -75,18 +88,22 @@ export async function withLook(agent: AgentSurface, group: string, order: AskedO
   if (source === null || record === null || record.host !== order.source.host || record.port !== order.source.port)
     return { why: `how ${order.source.host}:${order.source.port} is entered is not known to ${agent.host}` }
   const seen = await source.look(record)
-  return seen.ok ? { order: { ...order, seen: seen.value } } : { why: `${agent.host} cannot ask ${record.host}:${record.port}: ${seen.why}` }
+  const at = { host: record.host, port: record.port, ...(record.tls === undefined ? {} : { tls: true as const }) }
+  return seen.ok ? { order: { ...order, source: at, seen: seen.value } } : { why: `${agent.host} cannot ask ${record.host}:${record.port}: ${seen.why}` }
 }
 
 export function parseOrder(value: unknown): AskedOrder | null {
   if (typeof value !== 'object' || value === null) return null
-  const { verb, source, overwrite, keys, armed, unverified, terms } = value as Record<string, unknown>
+  const { verb, source, overwrite, keys, armed, unverified, terms, plainWayBack } = value as Record<string, unknown>
   const skips = typeof unverified === 'boolean' ? unverified : null
   switch (verb) {
     case 'start': {
       const at = parseAt(source)
       const asked = parseTerms(terms)
-      return at === null || asked === null || (overwrite !== null && typeof overwrite !== 'string') ? null : { verb, source: at, overwrite, terms: asked }
+      const plain = plainWayBack === true ? { plainWayBack: true as const } : {}
+      return at === null || asked === null || (overwrite !== null && typeof overwrite !== 'string')
+        ? null
+        : { verb, source: at, overwrite, terms: asked, ...plain }
     }
     case 'verified':
       return Number.isInteger(keys) && (keys as number) >= 0 ? { verb, keys: keys as number } : null
@@ -128,10 +145,19 @@ function parseAt(value: unknown): { readonly host: string; readonly port: number
 
 function parseRecord(value: unknown): SourceRecord | null {
   const at = parseAt(value)
-  const { user, password, raises } = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>
+  const { user, password, raises, tls } = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>
   const fits = (user === null || isText(user)) && (password === null || isText(password)) && Array.isArray(raises) && raises.length <= maxRaises
   if (at === null || !fits || !raises.every(isRaise)) return null
-  return { ...at, user, password, raises, raised: false, hold: null }
+  const secured = tls === undefined ? {} : parseTls(tls)
+  return secured === null ? null : { ...at, user, password, raises, raised: false, hold: null, ...secured }
+}
+
+/** null: what is not understood must not be taken for "without TLS". */
+function parseTls(value: unknown): { readonly tls: SourceTls } | null {
+  if (typeof value !== 'object' || value === null) return null
+  const { name, ca, cert, key } = value as Record<string, unknown>
+  const fits = [name, ca, cert, key].every((text) => text === undefined || (typeof text === 'string' && text.length <= maxPemBytes))
+  return fits ? { tls: { name, ca, cert, key } as SourceTls } : null
 }
 
 function isRaise(value: unknown): value is SourceRecord['raises'][number] {

@@ -12,7 +12,7 @@ import type { AgentSurface } from '../agent/surface.ts'
 import { addBackupRoutes } from './backup-routes.ts'
 import { addConfigRoutes } from './config-routes.ts'
 import { addKeptRoutes } from './kept-routes.ts'
-import { addMoveRoutes, parseOrder, withLook } from './move-routes.ts'
+import { addMoveRoutes, addSourceRoute, parseOrder, withLook } from './move-routes.ts'
 import { addPasswordRoutes } from './password-routes.ts'
 import { metricsText } from './metrics.ts'
 import { addSentinelRoutes } from './sentinel-routes.ts'
@@ -70,6 +70,7 @@ export function agentRoutes(agent: AgentSurface): Hono {
   const app = new Hono()
   // Before the limit that is for all others.
   addConfigRoutes(app, agent)
+  addSourceRoute(app, agent)
   app.use(bodyLimit({ maxSize: maxBodyBytes, onError: (c) => c.json({ error: `the body is above ${maxBodyBytes} bytes` }, 413) }))
   app.get('/status', (c) =>
     c.json({

@@ -1,4 +1,5 @@
 /** How a move begins: the plan once more, the source made known to every host of the group, and the order. Nothing is touched before nothing stands against it. */
+import { isIP } from 'node:net'
 import { planOf, type MigrationPlan } from '../migrate/plan.ts'
 import type { GroupConfig } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
@@ -13,6 +14,7 @@ export interface BeginOptions extends SourceOptions {
   readonly overwrite?: string | undefined
   readonly loadScripts?: string | undefined
   readonly seconds: number
+  readonly plainWayBack?: boolean | undefined
 }
 
 export interface Ready {
@@ -31,15 +33,18 @@ export type Prepared = { readonly ready: Ready } | { readonly stops: MigrationPl
 export async function prepareMove(session: Session, from: string, name: string, options: BeginOptions): Promise<Prepared> {
   const group = groupOf(session, name)
   const named = await nameSource(session, from, options)
-  if ('tls' in named.endpoint && named.endpoint.tls !== undefined)
-    throw new OperatorError(
-      'HF904',
-      'a source that speaks TLS can be planned and compared, and not be followed yet',
-      'open a port without TLS for the time of the move, or a tunnel',
-    )
   const look = { overMs: options.seconds * 1000, signal: new AbortController().signal }
   const [source, target] = await Promise.all([lookAtSource(named, look), lookAtTarget(session, name, named.endpoint, look)])
-  const plan = planOf(source, target, { accepted: options.accept, overwrite: options.overwrite ?? null, loadsScripts: options.loadScripts !== undefined })
+  const plainWayBack = options.plainWayBack === true
+  const wish = { accepted: options.accept, overwrite: options.overwrite ?? null, loadsScripts: options.loadScripts !== undefined, plainWayBack }
+  const plan = planOf(source, target, wish)
+  // Whoever counts on a way back is not to find out after the cut-over that there is none.
+  if (plainWayBack && !plan.plainWayBack)
+    throw new OperatorError(
+      'HF904',
+      `--plain-way-back: ${source.tls ? plan.wayBackWhy : 'the source is reached without TLS as it is'}`,
+      'leave it out; holdfast migrate plan tells what the way back is',
+    )
   const at = { host: await addressOf(named.endpoint.host), port: named.endpoint.port }
   const [status] = await statusOf(session, name)
   const move = status?.move?.move ?? null
@@ -60,7 +65,8 @@ export function standing(stops: MigrationPlan['stops']): OperatorError {
 export async function beginMove(session: Session, { from, group, holder, at, plan, overwrite }: Ready, terms: Partial<SyncTerms> = {}): Promise<string> {
   const hosts = group.members.map((m) => m.host)
   await makeKnown(session, group.name, hosts, at, from, plan)
-  const order = { verb: 'start', source: at, overwrite, terms } as const
+  const plain = plan.plainWayBack ? { plainWayBack: true as const } : {}
+  const order = { verb: 'start', source: at, overwrite, terms, ...plain } as const
   const result = await send(session, holder, group.name, { kind: 'move', to: null, dryRun: false, move: order })
   if (!result.ok) throw refusal(result, group.name)
   return result.message
@@ -79,10 +85,11 @@ async function makeKnown(
   group: string,
   hosts: readonly string[],
   at: { readonly host: string; readonly port: number },
-  { password, user }: Endpoint,
+  { password, user, host: name, ...more }: Endpoint,
   plan: MigrationPlan,
 ): Promise<void> {
-  const record = { ...at, user: user ?? null, password: password ?? null, raises: plan.sizing.raises ?? [] }
+  const tls = 'tls' in more && more.tls !== undefined ? { tls: { ...more.tls, ...(isIP(name) === 0 ? { name } : {}) } } : {}
+  const record = { ...at, user: user ?? null, password: password ?? null, raises: plan.sizing.raises ?? [], ...tls }
   const failed = await Promise.all(
     hosts.map(async (host) => {
       try {

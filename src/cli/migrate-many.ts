@@ -36,7 +36,7 @@ export function registerMany(migrate: Command): void {
   migrate
     .command('many')
     .description('a list of redises, each to its group: synced so many at a time, proven, and cut over one after the other')
-    .argument('<file>', 'a line each: redis://[USER@]HOST:PORT GROUP [PASSWORD_FILE]')
+    .argument('<file>', 'a line each: redis://[USER@]HOST:PORT GROUP [PASSWORD_FILE] [tls-ca=FILE] [tls-cert=FILE tls-key=FILE]')
     .option('--at-once <n>', 'so many full syncs at a time', atOnce, 2)
     .option('--accept <id>', 'this trap is known and may be so, for all of them; may be repeated', acceptedTrap, [] as readonly string[])
     .option('--seconds <n>', 'over how long each rate of writes is measured', Number, 5)
@@ -109,10 +109,11 @@ async function plans(
 ): Promise<readonly Ready[] | null> {
   const ready = await Promise.all(
     rows.map(async (row): Promise<Ready | null> => {
-      const { from, group, passwordFile } = row.move
+      const { from, group, passwordFile, tls } = row.move
       try {
         const file = passwordFile === null ? {} : { sourcePasswordFile: resolve(folder, passwordFile) }
-        const prepared = await prepareMove(session, from, group, { accept: options.accept, seconds: options.seconds, ...file })
+        const certificates = Object.fromEntries(Object.entries(tls).map(([name, path]) => [name, resolve(folder, path)]))
+        const prepared = await prepareMove(session, from, group, { accept: options.accept, seconds: options.seconds, ...file, ...certificates })
         if ('ready' in prepared) return prepared.ready
         failRow(row, standing(prepared.stops).message)
       } catch (error) {

@@ -23,6 +23,7 @@ export function registerPlan(migrate: Command): void {
     .option('--tls-key <file>', 'its key')
     .option('--accept <id>', 'this trap is known and may be so, e.g. P6; may be repeated', acceptedTrap, [] as readonly string[])
     .option('--overwrite <run-id>', 'what the target has may go: its run id, as the plan tells it')
+    .option('--plain-way-back', 'after the cut-over a rediss:// source may follow the group without TLS')
     .option('--load-scripts <dir>', 'scripts that are loaded before the cut-over')
     .option('--seconds <n>', 'over how long the rate of writes is measured', seconds, defaultOverS)
     .option('--json', 'machine-readable')
@@ -32,7 +33,12 @@ export function registerPlan(migrate: Command): void {
       const named = await nameSource(session, from, options)
       const look = { overMs: options.seconds * 1000, signal: new AbortController().signal }
       const [source, target] = await Promise.all([lookAtSource(named, look), lookAtTarget(session, group, named.endpoint, look)])
-      const plan = planOf(source, target, { accepted: options.accept, overwrite: options.overwrite ?? null, loadsScripts: options.loadScripts !== undefined })
+      const plan = planOf(source, target, {
+        accepted: options.accept,
+        overwrite: options.overwrite ?? null,
+        loadsScripts: options.loadScripts !== undefined,
+        plainWayBack: options.plainWayBack === true,
+      })
       process.stdout.write(options.json === true ? `${JSON.stringify(inJson(source, target, plan), null, 2)}\n` : drawPlan(source, target, plan))
       if (plan.stops.length > 0) process.exitCode = 1
     })

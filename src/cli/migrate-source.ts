@@ -8,6 +8,7 @@ import { OperatorError } from '../model/error.ts'
 import { lookAt, type LookOptions } from '../move/look.ts'
 import type { RawTarget } from '../redis/raw.ts'
 import { groupOf, statusOf, type Session } from './ask.ts'
+import { unreached } from './migrate-unreached.ts'
 
 export type Endpoint = RawTarget & { readonly host: string; readonly port: number }
 
@@ -83,6 +84,8 @@ async function fromUrl(text: string, { sourcePasswordFile, tlsCa, tlsCert, tlsKe
   // It would go in as `default`, and say that it is somebody else.
   if (url.username !== '' && password === '')
     throw wrong(`${decodeURIComponent(url.username)} is a user, and there is no password`, '--source-password-file FILE')
+  // Half of the two would be found out only where the source asks for it, or never.
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) throw wrong('a certificate of ours and its key belong together', '--tls-cert FILE --tls-key FILE')
   const [ca, cert, key] = await Promise.all([tlsCa, tlsCert, tlsKey].map(async (file) => (file === undefined ? undefined : fileOf(file, 'certificate'))))
   return {
     host,
@@ -105,14 +108,7 @@ async function fileOf(file: string, what: 'password' | 'certificate'): Promise<s
 
 export async function lookAtSource({ endpoint, backup }: Named, options: LookOptions): Promise<Source> {
   const redis = await lookAt(endpoint, options)
-  if (!redis.ok)
-    throw new OperatorError(
-      /WRONGPASS|NOAUTH|invalid password/i.test(redis.why) ? 'HF902' : 'HF901',
-      `${endpoint.host}:${endpoint.port}: ${redis.why}`,
-      /WRONGPASS|NOAUTH|invalid password/i.test(redis.why)
-        ? 'redis://USER@HOST:PORT names a user, --source-password-file the password'
-        : 'can this machine reach it? redis-cli -h HOST -p PORT PING',
-    )
+  if (!redis.ok) throw unreached(endpoint, redis.why)
   return {
     redis: redis.value,
     tls: 'tls' in endpoint && endpoint.tls !== undefined,

@@ -16,11 +16,15 @@ export function registerStart(migrate: Command): void {
   migrate
     .command('start')
     .description('have the group follow the redis that is to be moved; its clients notice nothing')
-    .argument('<from>', 'redis://[USER@]HOST:PORT, or a group')
+    .argument('<from>', 'redis://[USER@]HOST:PORT, rediss://…, or a group')
     .argument('<group>', 'where it is to go')
     .option('--source-password-file <file>', 'of the source')
+    .option('--tls-ca <file>', 'who has signed the certificate of a rediss:// source')
+    .option('--tls-cert <file>', 'our own certificate, where the source asks for one')
+    .option('--tls-key <file>', 'its key')
     .option('--accept <id>', 'this trap is known and may be so, e.g. P6; may be repeated', acceptedTrap, [] as readonly string[])
     .option('--overwrite <run-id>', 'what the target has may go (a copy is kept): its run id, as the plan tells it')
+    .option('--plain-way-back', 'after the cut-over a rediss:// source may follow the group without TLS')
     .option('--load-scripts <dir>', 'scripts that are loaded before the cut-over')
     .option('--seconds <n>', 'over how long the rate of writes is measured', Number, 5)
     .option('--window <from-to>', 'a full sync begins only then, e.g. 01:00-05:00+02:00; off: at any time', askedWindow)
@@ -35,7 +39,8 @@ export function registerStart(migrate: Command): void {
         process.stdout.write(prepared.drawn)
         throw standing(prepared.stops)
       }
-      const { holder, at } = prepared.ready
+      const { holder, at, plan } = prepared.ready
+      if (plan.wayBack !== 'replica') process.stderr.write(`after the cut-over there is no way back without loss: ${plan.wayBackWhy}\n`)
       if (options.dryRun === true) {
         process.stdout.write(`would begin: nothing stands against it; ${holder} would follow ${at.host}:${at.port}, the others ${holder}\n`)
         return

@@ -73,7 +73,7 @@ async function clientsLeft(session: Session, group: string, { move, holder }: Mo
 }
 
 function draw(group: string, stage: StageName, { move, holder, source }: MoveStatus, words: string, left: readonly LeftClient[] | null): string {
-  const at = `${move.source.host}:${move.source.port}`
+  const at = `${move.source.host}:${move.source.port}${move.source.tls === true ? ' (TLS)' : ''}`
   const facts = source?.facts ?? null
   const seen =
     facts === null
@@ -102,13 +102,13 @@ function draw(group: string, stage: StageName, { move, holder, source }: MoveSta
   return `${lines.join('\n')}\n`
 }
 
-function wayBackWords({ stage, wayBack }: MoveStatus['move']): string {
+function wayBackWords({ stage, wayBack, source }: MoveStatus['move']): string {
   if (stage === 'done') return 'none: the move is final'
   if (stage === 'aborted') return 'none is needed: the source serves'
   if (stage !== 'moved')
     return wayBack === 'replica'
       ? 'after the cut-over the source follows the group until commit'
-      : 'after the cut-over the source keeps what it had, and nothing of what is written then: it could not read the format of the group'
+      : `after the cut-over the source keeps what it had, and nothing of what is written then: ${source.tls === true ? 'it would follow the group without TLS' : 'it could not read the format of the group'}`
   return wayBack === 'replica'
     ? 'the source follows the group: holdfast migrate rollback loses nothing'
     : 'the source keeps what it had at the cut-over, and nothing of what was written since'

@@ -19,6 +19,7 @@ import { shown } from '../redis/words.ts'
 import { groupOf, openSession, refusal, send, statusOf, type Session } from './ask.ts'
 import { tookWords } from './backup-words.ts'
 import { addressOf, nameSource, type Endpoint } from './migrate-source.ts'
+import { unreached } from './migrate-unreached.ts'
 import { stepLine } from './restore-over-draw.ts'
 
 const deadlineMs = 30_000
@@ -176,17 +177,13 @@ async function compared(from: Endpoint, to: Endpoint, { pace, signal, isShown }:
 export async function look(end: Endpoint, signal: AbortSignal): Promise<Instance> {
   const found = await lookAt(end, { overMs: 1, signal })
   if (found.ok) return found.value
-  throw new OperatorError(
-    /WRONGPASS|NOAUTH/.test(found.why) ? 'HF902' : 'HF901',
-    `${end.host}:${end.port}: ${found.why}`,
-    'can this machine reach it, with this password?',
-  )
+  throw unreached(end, found.why)
 }
 
 export async function open(end: Endpoint): Promise<RawRedis> {
   const opened = await openRaw(end, deadlineMs)
   if (opened.ok) return opened.value
-  throw new OperatorError('HF901', `${end.host}:${end.port}: ${opened.why}`, 'can this machine reach it, with this password?')
+  throw unreached(end, opened.why)
 }
 
 export async function probeOf(end: Endpoint): Promise<Probe> {

@@ -47,7 +47,10 @@ function start(ctx: Context, order: Extract<MoveOrder, { verb: 'start' }>): Draf
   if (isUnderWay(again) && again.source.host === source.host && again.source.port === source.port && !anew) return startAgain(ctx, again, order.terms ?? {})
   if (isUnderWay(again) && !anew) return refuse(ctx, `${nameOf(again.source)} is being moved here: holdfast migrate abort ${state.group} first`)
   if (policy.sentinel !== null)
-    return refuse(ctx, 'Sentinels would take the group for down while it follows another redis: move to a group with mode: vip, or copy (holdfast migrate copy)')
+    return refuse(
+      ctx,
+      'Sentinels would take the group for down while it follows another redis: move to a group with mode: vip, or copy (holdfast migrate copy)',
+    )
   if (own === null || own.replid === '') return refuse(ctx, 'the redis of this host does not answer')
   if (seen.role !== 'primary') return refuse(ctx, `${nameOf(source)} is a replica: start from its primary`)
   const unreadable = whyUnreadable(own, seen)
@@ -79,7 +82,8 @@ function start(ctx: Context, order: Extract<MoveOrder, { verb: 'start' }>): Draf
     terms: { ...anyTerms, ...order.terms },
     heldFromMs: null,
     equalOffset: null,
-    wayBack: whyUnreadable(seen, own) === null ? 'replica' : 'copy',
+    // It would follow this group without TLS, which nobody has said that it may.
+    wayBack: whyUnreadable(seen, own) === null && (source.tls !== true || order.plainWayBack === true) ? 'replica' : 'copy',
     settled: true,
     settlingMs: null,
     heldMs: null,

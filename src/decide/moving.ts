@@ -116,3 +116,12 @@ export function goesOn(seen: RedisFacts, copy: Pick<RedisFacts, 'replid' | 'offs
   if (historyOf(seen) === copy.replid) return seen.offset >= copy.offset
   return seen.replid2 === copy.replid && seen.secondOffset > copy.offset
 }
+
+/**
+ * Whether a redis that follows through its agent may be let through to what answers there now, before it is decided anew: nothing is lost by it (INV-1).
+ * What is followed nevertheless is an action of its own.
+ */
+export function mayBeFollowed(move: Move, own: RedisFacts | null, seen: RedisFacts): boolean {
+  if (!move.synced || seen.runId === move.runId) return true
+  return own !== null && (own.keys === 0 || goesOn(seen, own))
+}

@@ -25,6 +25,8 @@ export interface MigrationPlan {
   readonly wayBack: WayBack
   /** Why it is that one. */
   readonly wayBackWhy: string
+  /** The old primary is to follow without TLS, and can. */
+  readonly plainWayBack: boolean
   /** `--accept` that names no trap, or one that is not yellow: a script that was written for another state. */
   readonly needless: readonly string[]
 }
@@ -46,13 +48,15 @@ export function planOf(source: Source, target: Target, wish: Wish): MigrationPla
   const traps = all
     .map((one) => ({ ...one, accepted: mayBeAccepted(one) && accepted.has(one.id) }))
     .sort((a, b) => Number(a.id.slice(1)) - Number(b.id.slice(1)))
+  const back = wayBackOf(source, first, wish.plainWayBack === true)
   return {
     traps,
     stops: traps.filter(stops).map(({ id }) => id),
     settings: table,
     sizing,
     fence: capabilitiesOf(from.version).pausesWrites ? 'CLIENT PAUSE WRITE' : 'min-replicas-to-write',
-    ...wayBackOf(from, first),
+    ...back,
+    plainWayBack: source.tls && back.wayBack === 'replica',
     needless: wish.accepted.filter((id) => !traps.some((one) => one.id === id.toUpperCase() && mayBeAccepted(one))),
   }
 }
@@ -75,7 +79,7 @@ export function isTrap(id: string): boolean {
 }
 
 /** A replica that cannot read what its primary sends is emptied at once (facts A3.1): then the old primary must never follow. */
-function wayBackOf(from: Instance, to: Instance | null): Pick<MigrationPlan, 'wayBack' | 'wayBackWhy'> {
+function wayBackOf({ redis: from, tls }: Source, to: Instance | null, plain: boolean): Pick<MigrationPlan, 'wayBack' | 'wayBackWhy'> {
   const [own, other] = [rdbFormatOf(from.version), to === null ? null : rdbFormatOf(to.version)]
   if (own === null || other === null)
     return { wayBack: 'fenced copy', wayBackWhy: 'which formats the two read is not known, and a replica that cannot read its primary loses all it has' }
@@ -83,6 +87,17 @@ function wayBackOf(from: Instance, to: Instance | null): Pick<MigrationPlan, 'wa
     return {
       wayBack: 'fenced copy',
       wayBackWhy: `the old primary reads up to format ${own}, and the new one writes ${other}: as its replica it would lose all it has`,
+    }
+  const speaksTls = from.settings.ok ? from.settings.value.get('tls-replication') : undefined
+  if (tls && plain && speaksTls !== 'no')
+    return {
+      wayBack: 'fenced copy',
+      wayBackWhy: `tls-replication of the old primary is ${speaksTls === undefined ? 'not told' : 'on'}, and the new one speaks no TLS`,
+    }
+  if (tls && !plain)
+    return {
+      wayBack: 'fenced copy',
+      wayBackWhy: 'the old primary is reached over TLS, and would follow the new one without: it does not, unless that is said (--plain-way-back)',
     }
   if (!capabilitiesOf(from.version).psync2)
     return { wayBack: 'replica', wayBackWhy: 'it follows the new primary, after a full sync: its version has no shared history' }

@@ -18,7 +18,7 @@ export function wayTraps(source: Source, target: Target): readonly Trap[] {
     trap('P9', 'to give a replica all data the source forks: what is written meanwhile is copied, and a machine without room kills one of the two', fork(from)),
     trap('P11', 'a Sentinel or a cluster that knows the source chooses a primary by its own mind in the middle of the move', topology(from, target)),
     trap('P12', 'before 7.0 times to live travel as durations: by as much as the clocks differ they end elsewhere', clocks(from, target)),
-    trap('P13', 'a replica speaks TLS to its primary or it does not: there is no trying', tls(source, target)),
+    trap('P13', 'a replica that speaks TLS where nobody does, or does not where it is asked for, never attaches: there is no trying', tls(source, target)),
     trap('P14', 'whoever has a priority of before is promoted by what still runs of the old arrangement', priorities(from)),
     trap('P15', 'without the stream nothing follows the source: keys would have to be listed and copied, and what changes meanwhile is missed', psync(from)),
     trap('P16', 'until it is committed there is a way back; after that a backup is the only one', backup(source)),
@@ -146,19 +146,15 @@ function clocks(from: Instance, target: Target): readonly Judged[] {
   })
 }
 
+/** `tls-replication` is one switch for both sides of a redis: it stays off in the group, and the agent of whoever follows carries the link over TLS. */
 function tls(source: Source, target: Target): readonly Judged[] {
   return each(target, (to) => {
     if (!to.settings.ok) return [unseen('tls-replication', whyNot(to))]
     const has = words(to, 'tls-replication') === 'yes'
-    if (has === source.tls) return [green(has ? 'tls-replication yes' : 'without TLS on both sides')]
-    if (source.tls)
-      return [red('tls-replication is not on, and the source asks for TLS', 'redis: { tls-replication: "yes", tls-ca-cert-file: … } of the group')]
-    return [
-      red(
-        'tls-replication is on, and the source is reached without TLS',
-        'the TLS port of the source (rediss://), or tls-replication off for the time of the move',
-      ),
-    ]
+    const off = 'tls-replication off for the time of the move'
+    if (!has) return [green(source.tls ? 'over TLS by its agent; its redis speaks to that one alone' : 'without TLS on both sides')]
+    if (source.tls) return [red('tls-replication is on, and its redis would speak TLS to its own agent, which does that for it', off)]
+    return [red('tls-replication is on, and the source is reached without TLS', off)]
   })
 }
 

@@ -86,6 +86,8 @@ export const errorCodes = {
   HF925: 'the writers of the source cannot be held',
   HF926: 'the copy was not proven in time',
   HF927: 'some keys cannot be copied',
+  HF933: 'the certificate of the source is not accepted',
+  HF934: 'the source asks for a certificate of ours',
   HF936: 'the sync of a move was given up',
 } as const
 

@@ -21,6 +21,8 @@ export interface SourceAt {
   /** An IP address: as INFO of a replica tells it. */
   readonly host: string
   readonly port: number
+  /** It is reached over TLS; absent: it is not. */
+  readonly tls?: true
 }
 
 /** Postponed until a time, or until the go-ahead file of the group lies on the holder's host; given up at `untilWallMs`. */
@@ -81,7 +83,14 @@ export interface Move {
 }
 
 export type MoveOrder =
-  | { readonly verb: 'start'; readonly source: SourceAt; readonly seen: RedisFacts; readonly overwrite: string | null; readonly terms?: Partial<SyncTerms> }
+  | {
+      readonly verb: 'start'
+      readonly source: SourceAt
+      readonly seen: RedisFacts
+      readonly overwrite: string | null
+      readonly terms?: Partial<SyncTerms>
+      readonly plainWayBack?: true
+    }
   | { readonly verb: 'verified'; readonly keys: number }
   | { readonly verb: 'arm'; readonly armed: Armed | null; readonly unverified: boolean }
   | { readonly verb: 'cutover'; readonly unverified: boolean }
@@ -137,8 +146,19 @@ export function isMove(value: unknown): value is Move | null {
   return whole && Number.isInteger(m.epoch) && Number.isInteger(m.rev) && moveStages.some((s) => s === m.stage) && Number.isFinite(m.stageMs)
 }
 
+/** How a source is entered over TLS. PEM, as the operator has given the files: they need not be on this host. */
+export interface SourceTls {
+  /** Whose certificate it must be, where the address was told by name. Absent: that of the address. */
+  readonly name?: string | undefined
+  /** Absent: whom Node trusts. */
+  readonly ca?: string | undefined
+  /** Ours, where it asks for one, and its key. */
+  readonly cert?: string | undefined
+  readonly key?: string | undefined
+}
+
 /** What each member keeps of the source beside its state, mode 0600: with it, it acts for the source when it holds the group. */
-export interface SourceRecord extends SourceAt {
+export interface SourceRecord extends Omit<SourceAt, 'tls'> {
   /** Of an ACL; null: `default`. */
   readonly user: string | null
   readonly password: string | null
@@ -152,4 +172,8 @@ export interface SourceRecord extends SourceAt {
   readonly guard?: string | null
   /** The limits that a hold has changed, before 6.2. On disk BEFORE they are. */
   readonly hold: { readonly names: 'min-replicas' | 'min-slaves'; readonly toWrite: string; readonly maxLag: string } | null
+  /** Absent: without TLS. */
+  readonly tls?: SourceTls
+  /** The port on 127.0.0.1 at which the redis of this host finds a source with TLS: it comes back there after its agent was away. */
+  readonly wayPort?: number
 }

@@ -3,7 +3,9 @@
  * It never reconnects by itself and never queues: whoever holds a link must know at once that it is gone.
  */
 import { Redis } from 'ioredis'
+import type { SourceTls } from '../model/move.ts'
 import type { Observed } from '../model/outcome.ts'
+import { tlsOptions } from './tls.ts'
 
 export interface RedisTarget {
   readonly host: string
@@ -11,6 +13,8 @@ export interface RedisTarget {
   readonly password: string | undefined
   /** Of an ACL (6.0). Absent: the password alone. */
   readonly user?: string
+  /** Absent: without TLS. */
+  readonly tls?: SourceTls
 }
 
 /** By name, as whoever asks for no password (yet) takes any with a name, and refuses one without. */
@@ -100,6 +104,7 @@ async function open(target: RedisTarget, connectDeadlineMs: number, onClose: () 
     host: target.host,
     port: target.port,
     ...(target.password === undefined ? {} : { password: target.password, ...(target.user === undefined ? {} : { username: target.user }) }),
+    ...(target.tls === undefined ? {} : { tls: tlsOptions(target.host, target.tls) }),
     lazyConnect: true,
     connectTimeout: connectDeadlineMs,
     retryStrategy: () => null,

@@ -2,10 +2,12 @@
  * A connection that keeps bytes as they are, for keys and values that are no text: ask, pipeline, close. It neither reconnects
  * nor queues. The loop of the agent uses link.ts; this is for tools that copy data.
  */
-import { connect, isIP, type Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
+import type { SourceTls } from '../model/move.ts'
 import type { Observed } from '../model/outcome.ts'
 import { encode } from './psync.ts'
+import { tlsOptions } from './tls.ts'
 
 export class RawError {
   readonly text: string
@@ -16,17 +18,10 @@ export class RawError {
 export type RawReply = string | number | Buffer | null | RawError | readonly RawReply[]
 export type Word = string | Buffer
 
-export type RawTarget = ({ readonly host: string; readonly port: number; readonly tls?: RawTls } | { readonly path: string }) & {
+export type RawTarget = ({ readonly host: string; readonly port: number; readonly tls?: SourceTls } | { readonly path: string }) & {
   readonly password?: string | undefined
   /** Of an ACL (6.0); absent: `default`. */
   readonly user?: string | undefined
-}
-
-export interface RawTls {
-  /** PEM. Absent: whom Node trusts. */
-  readonly ca?: string | undefined
-  readonly cert?: string | undefined
-  readonly key?: string | undefined
 }
 
 export interface RawRedis {
@@ -64,8 +59,7 @@ export function socketTo(target: RawTarget): Socket {
   if ('path' in target) return connect({ path: target.path })
   const { host, port, tls } = target
   if (tls === undefined) return connect({ host, port, noDelay: true })
-  // A certificate is for a name; of an address it need not say that it is its own name for SNI (RFC 6066).
-  return connectTls({ host, port, ...tls, ...(isIP(host) === 0 ? { servername: host } : {}) }).setNoDelay(true)
+  return connectTls({ host, port, ...tlsOptions(host, tls) }).setNoDelay(true)
 }
 
 /** Of one pipeline. */

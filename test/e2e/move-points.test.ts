@@ -9,51 +9,61 @@ import { problems, rigFor, twoHosts, type JournalLine, type Rig } from './rig.ts
 const rounds = Number(process.env['HOLDFAST_MOVES'] ?? 4)
 const dice = (below: number): number => Math.floor(Math.random() * below)
 
-describe.skipIf(problems.length > 0)('an agent that dies between two steps of a move', { timeout: 30_000 + rounds * 30_000 }, () => {
-  const theRig = rigFor('movep', twoHosts(['migration: { awaits: true, hook: ./hook }']))
+const kinds = [
+  { kind: 'a move', lab: 'movep', start: async (old: OldRedis) => old.start(), words: [] },
+  // Its agent is the way of redis to the source: while it is away there is none.
+  { kind: 'a move over TLS', lab: 'movetp', start: async (old: OldRedis) => old.startWithTls(), words: ['--plain-way-back'] },
+] as const
 
-  test('one writer at any time, nothing lost, and the same command brings it to its end', async () => {
-    const rig = theRig()
-    const old = new OldRedis(rig)
-    await old.start()
-    await old.startMove()
-    const holder = (await old.shown()).holder
-    const points = { cutover: await pointsOf(rig, old, holder, 'cutover'), rollback: await pointsOf(rig, old, holder, 'rollback') }
-    expect(points.cutover.length, 'points of a cut-over').toBeGreaterThan(5)
-    const writer = await rig.writer()
-    const told: string[] = []
-    for (let round = 0; round < rounds; round += 1) {
-      const back = (await old.shown()).move.stage === 'moved'
-      const verb = back ? 'rollback' : 'cutover'
-      const all = points[verb]
-      const label = all[(Math.floor(round / 2) + dice(all.length)) % all.length] ?? ''
-      await ready(old, verb)
-      await rig.killAgent(holder)
-      await rig.startAgent(holder, { HOLDFAST_CRASH_AT: label })
-      await ready(old, verb).catch(() => undefined)
-      expect(await writer.steady({ acks: 100, withinMs: 10_000 }), `writes flow before: ${verb} ${label}`).toBe(true)
-      await writer.mark(`${verb}: ${label}`)
-      const order = rig.cli('migrate', verb, 'sessions', ...(back ? [] : ['--unverified']))
-      const died = await rig.untilAgentIsGone(holder, 3000).then(
-        () => true,
-        () => false,
-      )
-      if (!died) await rig.killAgent(holder)
-      await rig.startAgent(holder)
-      await order
-      await old.untilStage(['IN_SYNC', 'VERIFIED', 'ROLLED_BACK', 'MOVED', 'DRAINED'], 20_000)
-      const stage = (await old.shown()).move.stage
-      const writers = await old.writers()
-      expect([writers.length, writers[0] === 'old'], `${verb} ${label}: ${stage}, ${writers.join()}`).toEqual([1, stage === 'sync'])
-      expect(await writer.steady({ acks: 100, withinMs: 10_000 }), `writes flow after: ${verb} ${label}`).toBe(true)
-      told.push(`${verb} ${label}${died ? '' : ' (not reached)'}: ${stage}`)
-    }
-    console.info(told.join('\n'))
-    await rig.finishWithin(writer, 6000)
-    await rig.expectNoBrokenRule()
-    await old.stop()
-  })
-})
+describe.skipIf(problems.length > 0).each(kinds)(
+  'an agent that dies between two steps of $kind',
+  { timeout: 30_000 + rounds * 30_000 },
+  ({ lab, start, words }) => {
+    const theRig = rigFor(lab, twoHosts(['migration: { awaits: true, hook: ./hook }']))
+
+    test('one writer at any time, nothing lost, and the same command brings it to its end', async () => {
+      const rig = theRig()
+      const old = new OldRedis(rig)
+      await start(old)
+      await old.startMove(...words)
+      const holder = (await old.shown()).holder
+      const points = { cutover: await pointsOf(rig, old, holder, 'cutover'), rollback: await pointsOf(rig, old, holder, 'rollback') }
+      expect(points.cutover.length, 'points of a cut-over').toBeGreaterThan(5)
+      const writer = await rig.writer()
+      const told: string[] = []
+      for (let round = 0; round < rounds; round += 1) {
+        const back = (await old.shown()).move.stage === 'moved'
+        const verb = back ? 'rollback' : 'cutover'
+        const all = points[verb]
+        const label = all[(Math.floor(round / 2) + dice(all.length)) % all.length] ?? ''
+        await ready(old, verb)
+        await rig.killAgent(holder)
+        await rig.startAgent(holder, { HOLDFAST_CRASH_AT: label })
+        await ready(old, verb).catch(() => undefined)
+        expect(await writer.steady({ acks: 100, withinMs: 10_000 }), `writes flow before: ${verb} ${label}`).toBe(true)
+        await writer.mark(`${verb}: ${label}`)
+        const order = rig.cli('migrate', verb, 'sessions', ...(back ? [] : ['--unverified']))
+        const died = await rig.untilAgentIsGone(holder, 3000).then(
+          () => true,
+          () => false,
+        )
+        if (!died) await rig.killAgent(holder)
+        await rig.startAgent(holder)
+        await order
+        await old.untilStage(['IN_SYNC', 'VERIFIED', 'ROLLED_BACK', 'MOVED', 'DRAINED'], 20_000)
+        const stage = (await old.shown()).move.stage
+        const writers = await old.writers()
+        expect([writers.length, writers[0] === 'old'], `${verb} ${label}: ${stage}, ${writers.join()}`).toEqual([1, stage === 'sync'])
+        expect(await writer.steady({ acks: 100, withinMs: 10_000 }), `writes flow after: ${verb} ${label}`).toBe(true)
+        told.push(`${verb} ${label}${died ? '' : ' (not reached)'}: ${stage}`)
+      }
+      console.info(told.join('\n'))
+      await rig.finishWithin(writer, 6000)
+      await rig.expectNoBrokenRule()
+      await old.stop()
+    })
+  },
+)
 
 /** What an operator waits for before the order: it would be taken up now. */
 async function ready(old: OldRedis, verb: 'cutover' | 'rollback'): Promise<void> {

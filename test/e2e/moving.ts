@@ -3,11 +3,13 @@ import { chmod, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'vitest'
 import type { MoveStatus } from '../../src/cli/migrate-found.ts'
+import { makeCertificates, type Certificates } from '../unit/certificates.ts'
 import { vip } from './ground.ts'
 import type { Rig } from './rig.ts'
 
 const oldHost = 'client2'
 const oldPort = 6379
+const tlsPort = 6390
 
 export interface Shown {
   readonly stage: string
@@ -21,6 +23,7 @@ export class OldRedis {
   readonly rig: Rig
   /** What redis-cli needs to be let in there. */
   readonly #login: readonly string[]
+  #certificates: Certificates | null = null
 
   constructor(rig: Rig, login: readonly string[] = []) {
     this.rig = rig
@@ -32,7 +35,22 @@ export class OldRedis {
   }
 
   get url(): string {
-    return `redis://${this.ip}:${oldPort}`
+    return this.#certificates === null ? `redis://${this.ip}:${oldPort}` : `rediss://${this.ip}:${tlsPort}`
+  }
+
+  /** Where it is reached over TLS. */
+  get certificateWords(): readonly string[] {
+    const its = this.#certificates
+    return its === null ? [] : ['--tls-ca', its.ca, '--tls-cert', its.client.cert, '--tls-key', its.client.key]
+  }
+
+  /** Over TLS too, for whoever has a certificate: what is moved is that one; its clients are those of before. */
+  async startWithTls({ lines = [] }: { readonly lines?: readonly string[] } = {}): Promise<Certificates> {
+    const its = await makeCertificates(this.rig.base, [`IP:${this.ip}`])
+    this.#certificates = its
+    const { cert, key } = its.server
+    await this.start({ lines: [`tls-port ${tlsPort}`, `tls-cert-file ${cert}`, `tls-key-file ${key}`, `tls-ca-cert-file ${its.ca}`, ...lines] })
+    return its
   }
 
   async ask(...words: readonly string[]): Promise<string> {
@@ -132,7 +150,7 @@ exit 0
   /** As an operator types it, with what such a lab has against any move. */
   startWords(...more: readonly string[]): readonly string[] {
     const accept = ['P6', 'P7', 'P8', 'P9', 'P16'].flatMap((id) => ['--accept', id])
-    return ['start', this.url, 'sessions', '--seconds', '0.3', ...accept, ...more]
+    return ['start', this.url, 'sessions', '--seconds', '0.3', ...this.certificateWords, ...accept, ...more]
   }
 
   async startMove(...more: readonly string[]): Promise<string> {

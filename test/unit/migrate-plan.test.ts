@@ -175,7 +175,7 @@ const incidents: readonly (readonly [id: string, what: string, from: Source, to:
     /differ by 899 ms/,
   ],
   ['P12', 'clocks, since', source('7.0.15', { clock: { ok: true, value: { aheadMs: 900, withinMs: 1 } } }), fine(), 'yellow', /differ by 899 ms/],
-  ['P13', 'TLS on one side', { ...source('7.0.15'), tls: true }, target('7.0.15', {}, { 'tls-replication': 'no' }), 'red', /tls-replication is no/],
+  ['P13', 'TLS on both sides', { ...source('7.0.15'), tls: true }, target('7.0.15', {}, { 'tls-replication': 'yes' }), 'red', /its own agent/],
   ['P15', 'a cloud', source('7.0.15', { psync: { may: false, why: "ERR unknown command 'PSYNC'" } }), fine(), 'red', /unknown command/],
   ['P16', 'no backup', { ...source('7.0.15'), backup: null }, fine(), 'yellow', /no backup/],
   ['P17', 'data on the target', source('7.0.15'), target('7.0.15', { keys: 5 }), 'red', /red-a has 5 keys/],

@@ -71,7 +71,15 @@ test('what an operator asks of a move is answered from a look of now, not of a s
 
 test('an order that the source cannot be given is told with its address: there are two redises in a move', async () => {
   const record = { host: '10.0.0.9', port: 6379, user: null, password: null, raises: [], raised: false, hold: null }
-  const source = { link: () => null, record: () => record, keep: async () => done, serves: () => false, pausedForMs: () => {}, changed: () => {} }
+  const source = {
+    link: () => null,
+    record: () => record,
+    entrance: () => ({ ok: true as const, value: record }),
+    keep: async () => done,
+    serves: () => false,
+    pausedForMs: () => {},
+    changed: () => {},
+  }
   expect(await orderSource({ password: undefined, link: () => null, source } as Parameters<typeof orderSource>[0], { do: 'promote' })).toMatchObject({
     done: false,
     why: expect.stringMatching(/^10\.0\.0\.9:6379: /) as unknown,
@@ -88,7 +96,15 @@ test('a primary does not wait for a source that is far away: it goes on, and is 
       return { ok: true as const, value: 'OK' }
     },
   }
-  const source = { link: () => link, record: () => record, keep: async () => done, serves: () => true, pausedForMs: () => {}, changed: () => {} }
+  const source = {
+    link: () => link,
+    record: () => record,
+    entrance: () => ({ ok: true as const, value: record }),
+    keep: async () => done,
+    serves: () => true,
+    pausedForMs: () => {},
+    changed: () => {},
+  }
   const order = () =>
     orderSource({ password: undefined, source } as unknown as Parameters<typeof orderSource>[0], { do: 'follow', host: '10.0.0.1', port: 6379 })
   const beganMs = performance.now()

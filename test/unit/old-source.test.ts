@@ -42,6 +42,7 @@ describe.each<OldVersion>(['3.0.4', '3.2.4', '4.0.10'])('a source of redis %s', 
     serves: () => false,
     link: () => observer.link(),
     record: () => record,
+    entrance: () => ({ ok: true, value: { host: record.host, port: record.port } }),
     keep: (next) => {
       record = next
       kept.push(next)

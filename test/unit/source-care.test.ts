@@ -43,6 +43,7 @@ function access(link: RedisLink, log: string[], first: SourceRecord = record): S
     link: () => link,
     record: () => now,
     now: () => now,
+    entrance: () => ({ ok: true, value: { host: now.host, port: now.port } }),
     keep: async (next) => {
       log.push('kept')
       now = next
