@@ -9,6 +9,7 @@ import { openWay, type TlsWay } from '../../src/agent/tls-way.ts'
 import { makeCertificates } from './certificates.ts'
 
 const hasOpenssl = spawnSync('openssl', ['version']).status === 0
+if (!hasOpenssl) console.warn('skipped: a way over TLS, because openssl is not installed')
 
 describe.skipIf(!hasOpenssl)('a way over TLS', () => {
   const dir = mkdtempSync(`${tmpdir()}/holdfast-way-`)
