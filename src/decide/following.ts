@@ -12,6 +12,7 @@ import { whyClosed } from './moving.ts'
 import { describePosition, estimateSlackBytes, forkOf, isPlaced, positionOf, type Position } from './position.ts'
 import { needsFullSync, whyNotYet } from './resync.ts'
 import { heard, isWriteFenced, peerOf } from './situation.ts'
+import { beganOutside } from './sync-care.ts'
 
 export function follow(ctx: Context): Draft {
   const { state, view } = ctx
@@ -27,8 +28,8 @@ export function follow(ctx: Context): Draft {
   const lets = word.phase === 'receiving' ? whyNotBelow(facts, word, state) : null
   if (lets !== null) return letGo(ctx, settled, attached, lets, busyTickMs)
   // Redis would begin by itself as soon as it is let, at whatever hour that is.
-  const closed =
-    following && !facts.linkUp && !facts.syncing && word.redis !== null && needsFullSync(facts, word.redis) ? whyClosed(state.move, view.nowWallMs) : null
+  const idle = following && !facts.linkUp && (!facts.syncing || beganOutside(state.move, view))
+  const closed = idle && word.redis !== null && needsFullSync(facts, word.redis) ? whyClosed(state.move, view.nowWallMs) : null
   if (closed !== null) return letGo(ctx, settled, true, closed, tickMs)
   if (following) return settled.next.refusedEpoch === null ? settled : { ...settled, next: { ...settled.next, refusedEpoch: null } }
   const entry = state.lineage.find((e) => e.epoch === state.epoch)

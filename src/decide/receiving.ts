@@ -17,7 +17,7 @@ import { mergeLineage, positionOf } from './position.ts'
 import { copiesOf, hostOfMost, whoHolds, whyAnother } from './received.ts'
 import { redisAnswers } from './situation.ts'
 import { startRedis } from './starting.ts'
-import { givenUpAfter, givenUpWords, needsAll, reactTo, whyNoSync, type Reaction } from './sync-care.ts'
+import { beganOutside, givenUpAfter, givenUpWords, needsAll, reactTo, whyNoSync, type Reaction } from './sync-care.ts'
 import { continueBack, sendBack } from './way-back.ts'
 
 /** An older look may be at a process that has died without a word since. */
@@ -95,7 +95,8 @@ function followSource(ctx: Context, move: Move, source: SourceProbe): Draft {
   const reaction = attached && !own.linkUp && view.watch.care !== null ? reactTo(move, own, seen, source.care, view.watch.care, view.nowMs) : null
   if (reaction !== null) return react(ctx, move, source, reaction)
   // One that is under way is not broken off; redis would begin the next one by itself.
-  const waits = (attached && (own.linkUp || own.syncing)) || !needsAll(own, seen) ? null : whyNoSync(move, source, view.nowWallMs)
+  const waits =
+    (attached && (own.linkUp || (own.syncing && !beganOutside(move, view)))) || !needsAll(own, seen) ? null : whyNoSync(move, source, view.nowWallMs)
   if (waits !== null) return { ...holdStill(ctx, waits, tickMs / 2), actions: [...(attached ? [{ kind: 'soft-fence' } as const] : []), ...unguard(source)] }
   const holding = attached ? [] : whoHolds(ctx, own)
   if (holding.length > 0) return holdStill(ctx, `${at} serves; ${holding.join(' and ')} is to let go of this redis before it follows`, busyTickMs)

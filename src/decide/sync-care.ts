@@ -4,6 +4,7 @@
  */
 import type { GivenUp, Move } from '../model/move.ts'
 import { anyTerms, opensNext } from '../model/sync-terms.ts'
+import { stallLimitMs } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { RedisFacts, SourceCare, SourceProbe, View } from '../model/view.ts'
 import type { CareWatch } from '../model/watch.ts'
@@ -52,6 +53,14 @@ export function whyNoSync(move: Move, source: SourceProbe, nowWallMs: number): s
   if (p99Ms === null) return `it is measured first what a client of ${nameOf(move.source)} feels`
   if (p99Ms > most) return `a client of ${nameOf(move.source)} feels ${inMs(p99Ms)} already, without a sync, and ${inMs(most)} are allowed`
   return null
+}
+
+/** Redis has begun anew by itself, after the end of its window. Who has only just started cannot tell, and lets it go on. */
+export function beganOutside(move: Move | null, view: View): boolean {
+  const { startsAtMs } = view.watch.attempts
+  const began = startsAtMs.at(-1)
+  if (view.redis.facts?.syncing !== true || began === undefined || startsAtMs.length < 2) return false
+  return whyClosed(move, view.nowWallMs) !== null && whyClosed(move, view.nowWallMs - (view.nowMs - began)) !== null
 }
 
 export function reactTo(move: Move, own: RedisFacts, seen: RedisFacts, care: SourceCare | undefined, watch: CareWatch, nowMs: number): Reaction | null {
@@ -130,7 +139,8 @@ export function watchCare(before: CareWatch | null, state: State, view: Omit<Vie
   const care = source.care
   const bytes = care?.buffer?.limitBytes ?? null
   const seconds = care?.timeoutS ?? null
-  const over = attached && care?.p99Ms != null && care.p99Ms > (move.terms?.maxP99Ms ?? Number.POSITIVE_INFINITY)
+  // Who stood still himself has measured himself.
+  const over = attached && view.stalledMs <= stallLimitMs && care?.p99Ms != null && care.p99Ms > (move.terms?.maxP99Ms ?? Number.POSITIVE_INFINITY)
   const next: CareWatch = {
     runId: seen.runId,
     fullSyncs: known?.fullSyncs ?? fullSyncs,

@@ -163,20 +163,30 @@ describe('when it begins', () => {
     expect(look({ own: { ...apart, replid: 'id-old', offset: 990 }, move: night }).kinds).toContain('follow-source')
   })
 
+  test('what redis has begun anew by itself after the end of its window is let go of; an agent that has only just started cannot tell', () => {
+    const begins = (...agoMs: readonly number[]) => {
+      const attempts = { ...freshWatch.attempts, syncing: true, startsAtMs: agoMs.map((ms) => nowMs - ms) }
+      return look({ move: terms({ window: windowOf('11:00-11:59:50Z') }), view: { watch: { ...freshWatch, care: begun, attempts } } }).kinds
+    }
+    expect([begins(20_000, 2000), begins(30_000, 20_000), begins(2000)]).toEqual([['soft-fence'], [], []])
+  })
+
   test('a member below waits for the same window, also one that is connected and would be filled as soon as its primary is', () => {
     const holder = peer(word('a', { epoch: 2, phase: 'receiving', redis: facts({ replid: 'id-old', upstream: at, supply }) }))
-    const below = (own: RedisFacts, move: Partial<Move>) => {
+    const below = (own: RedisFacts, move: Partial<Move>, watched = freshWatch) => {
       const before = state('b', {
         epoch: 2,
         lineage: [entry(1, 'a', 0), entry(2, 'a', 900, { replid: 'id-old', source: 'migration', accepted: true })],
         move: moveOf(move),
       })
-      return decide(before, view('b', [holder], { redis: probe({ facts: own }), nowWallMs: noon }), policy())
+      return decide(before, view('b', [holder], { redis: probe({ facts: own }), nowWallMs: noon, watch: watched }), policy())
         .actions.map((a) => a.kind)
         .filter((kind) => kind !== 'vip')
     }
     const connected = facts({ upstream: { host: 'ip-a', port: 6379 }, linkUp: false, replid: 'id-b', keys: 0 })
     expect([below(apart, night), below(connected, night)]).toEqual([[], ['soft-fence']])
+    const anew = { ...freshWatch, attempts: { ...freshWatch.attempts, syncing: true, startsAtMs: [nowMs - 900, nowMs - 500] } }
+    expect(below({ ...connected, syncing: true }, night, anew)).toEqual(['soft-fence'])
     expect([below(apart, {}), below({ ...connected, syncing: true }, night)]).toEqual([['follow'], []])
   })
 
@@ -362,6 +372,7 @@ describe('what is seen from look to look', () => {
     const since = next(begun, slow, 500)
     expect([since?.overSinceMs, next(since, slow, 900)?.overSinceMs, next(since, { ...slow, care: { p99Ms: 15 } }, 900)?.overSinceMs]).toEqual([500, 500, null])
     expect(next(begun, { ...slow, move: {} }, 500)?.overSinceMs).toBe(null)
+    expect(next(begun, { ...slow, view: { stalledMs: 200 } }, 500)?.overSinceMs, 'it has measured itself').toBe(null)
   })
 })
 
