@@ -6,7 +6,7 @@ import { build } from 'esbuild'
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
 const { metafile } = await build({
-  entryPoints: { main: 'src/main.ts', guard: 'src/guard/main.ts', backup: 'src/dump/main.ts', demo: 'script/story/main.ts' },
+  entryPoints: { main: 'src/main.ts', guard: 'src/guard/main.ts', backup: 'src/dump/main.ts', feed: 'src/move/feed-main.ts', demo: 'script/story/main.ts' },
   outdir: 'dist',
   bundle: true,
   splitting: true,

@@ -39,15 +39,19 @@ export const layers: Readonly<Record<string, FolderRule>> = {
     packages: 'none',
   },
   doctor: { why: 'what a machine that was looked at lacks is computed, not asked', may: { model: 'all' }, packages: 'none' },
-  migrate: { why: 'what a move to other machines risks and comes to is computed, not asked', may: { model: 'all', doctor: ['say.ts'] }, packages: 'none' },
+  migrate: {
+    why: 'what a move to other machines risks and comes to is computed, not asked; where a command of the stream ends, salvage knows',
+    may: { model: 'all', doctor: ['say.ts'], salvage: ['stream.ts'] },
+    packages: 'none',
+  },
   adopt: {
     why: 'what an old pair is, what is dangerous in it and how it is taken over is computed, not asked; of rendering it needs the language of redis.conf',
     may: { model: 'all', render: ['redis-directives.ts'] },
     packages: 'none',
   },
   move: {
-    why: 'it looks for migrate/ and adopt/, and compares; it knows nothing of agents',
-    may: { model: 'all', redis: 'all', migrate: 'all', adopt: ['found.ts'] },
+    why: 'it looks for migrate/ and adopt/, compares, and feeds; it knows nothing of agents. By which way one history leads to another, backup knows',
+    may: { model: 'all', redis: 'all', migrate: 'all', adopt: ['found.ts'], backup: ['archiving.ts', 'chain.ts'], config: ['files.ts'] },
     packages: 'any',
   },
   store: { why: 'a place for names and bytes: it knows nothing of what it holds', may: { model: 'all' }, packages: 'any' },

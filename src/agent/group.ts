@@ -31,6 +31,7 @@ import type { SentinelPace } from '../observe/sentinel-pace.ts'
 import { observeRedis, type RedisObserver } from '../observe/redis.ts'
 import { watchAddress } from './address-watch.ts'
 import { openRequests } from './requests.ts'
+import { feedPlaceOf } from './move-feed.ts'
 import { openMoveSource, type MoveSource } from './move-source.ts'
 import { monotonicMs, type StallMeter } from './clock.ts'
 import { crashPoint } from './crash-point.ts'
@@ -153,7 +154,8 @@ export function startGroup(options: GroupOptions): GroupLoop {
     },
   })
   const ours = group.process === 'direct'
-  const source = openMoveSource(config.paths, group.name, { wake: () => wake(), serves: () => isServingPhase(state.phase), ours })
+  const feeds = feedPlaceOf(config, group, member)
+  const source = openMoveSource(config.paths, group.name, { wake: () => wake(), serves: () => isServingPhase(state.phase), ours, feeds })
   const disk: DiskSense = openDiskSense(config.paths, group, options.userConf, redis.files, complain)
   const hands: Hands = {
     config,
@@ -206,7 +208,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
     const request = requests.first()
     // Both at once: while writes are held for a cut-over, clients wait for these two looks.
     const moving = source
-      .probe(state.move, { holds: state.holder === host && holdsGroup(state.phase), asked: request?.kind === 'move', own: last?.view.redis.facts ?? null })
+      .probe(state, { holds: state.holder === host && holdsGroup(state.phase), asked: request?.kind === 'move', own: last?.view.redis.facts ?? null })
       .then(lookedAt)
     const looked = await redis.probe(monotonicMs()).then(lookedAt)
     const redisProbe = await disk.look(source.told(looked.probe), state)
@@ -291,6 +293,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
     tell(changed || asked)
     // BEFORE a promotion: whoever is attached to it would count as a replica.
     options.archive?.phaseIs(state.phase)
+    source.phaseIs(state.phase)
     const results = await carryOut(decision.actions, hands)
     if (changed && state.move?.stage === 'done' && before?.decision.next.move?.stage !== 'done') await source.forget()
     finish(view, decision, results, changed || before?.decision.rule !== decision.rule)

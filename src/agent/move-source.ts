@@ -11,6 +11,7 @@ import { mayBeFollowed } from '../decide/moving.ts'
 import { isUnderWay, type Move, type SourceRecord } from '../model/move.ts'
 import { done, failed, type Observed, type Outcome } from '../model/outcome.ts'
 import { goAheadFile, redisLogFile, sourceFile } from '../model/paths.ts'
+import type { Phase } from '../model/state.ts'
 import type { RedisFacts, RedisProbe, SourceProbe } from '../model/view.ts'
 import { callerOf, userOf } from '../observe/local-caller.ts'
 import { observeSource, type SourceObserver } from '../observe/source.ts'
@@ -18,6 +19,7 @@ import { observeCare, type CareObserver } from '../observe/source-care.ts'
 import { factsFromInfo } from '../redis/info.ts'
 import { openRedis, type RedisTarget } from '../redis/link.ts'
 import { monotonicMs } from './clock.ts'
+import { openMoveFeed, type FeedPlace, type MovingState } from './move-feed.ts'
 import { openWay, type TlsWay } from './tls-way.ts'
 
 const lookDeadlineMs = 3000
@@ -34,7 +36,9 @@ export interface MoveSource {
    * behind is told from a look of now: with one that is a second old it was as far behind as clients write in a second, and was refused for it.
    * `own`: what was last seen of the redis of this host.
    */
-  readonly probe: (move: Move | null, to: ProbeFor) => Promise<SourceProbe | undefined>
+  readonly probe: (state: MovingState, to: ProbeFor) => Promise<SourceProbe | undefined>
+  /** Told in each cycle BEFORE anything is done by it: what may not be attached to the redis of this host any more is ended within this call. */
+  readonly phaseIs: (phase: Phase) => void
   /** What the redis of this host tells of itself, with the source's own address where it follows it through this agent. */
   readonly told: <T extends Pick<RedisProbe, 'facts'>>(redis: T) => T
   readonly access: SourceAccess
@@ -55,7 +59,12 @@ export function openMoveSource(
   paths: Config['paths'],
   group: string,
   /** `ours`: its redis is started from here, and its log is where we put it. */
-  { wake, serves, ours = false }: { readonly wake: () => void; readonly serves: () => boolean; readonly ours?: boolean },
+  {
+    wake,
+    serves,
+    ours = false,
+    feeds = null,
+  }: { readonly wake: () => void; readonly serves: () => boolean; readonly ours?: boolean; readonly feeds?: FeedPlace | null },
 ): MoveSource {
   const file = sourceFile(paths, group)
   let record = readRecord(file)
@@ -66,6 +75,7 @@ export function openMoveSource(
   let wayWhy = 'it is about to be opened'
   let mayCarry = false
   let ownPid = 0
+  const feed = feeds === null ? null : openMoveFeed(feeds, wake)
 
   function observerOf(move: Move): SourceObserver | null {
     if (record === null || record.host !== move.source.host || record.port !== move.source.port) return null
@@ -142,7 +152,10 @@ export function openMoveSource(
   }
 
   return {
-    probe: async (move, { holds, asked, own }) => {
+    phaseIs: (phase) => feed?.phaseIs(phase),
+    probe: async (state, { holds, asked, own }) => {
+      const { move } = state
+      const fed = feed?.look(holds ? state : null) ?? null
       const settles = move?.stage === 'aborted' && (record?.raised === true || record?.hold != null || record?.guard != null)
       if (move === null || !holds || (!isUnderWay(move) && !settles)) {
         shut()
@@ -162,12 +175,12 @@ export function openMoveSource(
           goAhead,
         }
       await keepWay(record?.tls !== undefined && followingStages.includes(move.stage))
-      const seen = await observer.probe(asked || urgentStages.includes(move.stage), syncs(move, own))
+      const seen = await observer.probe(asked || isUrgent(move, own), syncs(move, own))
       // Redis calls by itself, once a second: it is let through to what was looked at, and to nothing else (INV-1).
       ownPid = own?.pid ?? ownPid
       mayCarry = seen.trouble === null && seen.facts !== null && mayBeFollowed(move, own, seen.facts)
       const guarded = record?.guard == null ? {} : { guarded: true as const }
-      return { ...seen, held, raised, goAhead, ...guarded, ...careOf(move, observer, own) }
+      return { ...seen, held, raised, goAhead, ...guarded, ...careOf(move, observer, own), ...(fed === null ? {} : { feed: fed }) }
     },
     told: (redis) => {
       const { facts } = redis
@@ -210,14 +223,25 @@ export function openMoveSource(
         // What is left there is the password of a redis that nobody needs any more; the next move writes over it.
       }
     },
-    close: shut,
+    close: () => {
+      shut()
+      feed?.close()
+    },
   }
+}
+
+/** Also where it is about to be followed: what answers there now may be another process than a moment ago (INV-1). */
+function isUrgent(move: Move, own: RedisFacts | null): boolean {
+  return urgentStages.includes(move.stage) || (move.stage === 'sync' && own !== null && !isAttached(move, own))
 }
 
 /** A sync from there is under way. */
 function syncs(move: Move, own: RedisFacts | null): boolean {
-  const { host, port } = move.source
-  return move.stage === 'sync' && own !== null && !own.linkUp && own.upstream?.host === host && own.upstream.port === port
+  return move.stage === 'sync' && own !== null && !own.linkUp && isAttached(move, own)
+}
+
+function isAttached({ source }: Move, own: RedisFacts): boolean {
+  return own.upstream?.host === source.host && own.upstream.port === source.port
 }
 
 /** Asked each time: one that was taken away since is no go-ahead, and one that lies there before it is waited for is of another time. */

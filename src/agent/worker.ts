@@ -10,6 +10,10 @@ export interface WorkerOptions {
   readonly nice: number
   /** Whether it uses a disk only while nobody else does. */
   readonly idleDisk: boolean
+  /** Beside the agent's own bundle; absent: what makes backups. */
+  readonly program?: string
+  /** For what is text in it; what passes through are buffers outside of it. */
+  readonly heapMb?: number
   /** Without a word for so long it is ended. */
   readonly silentMs: number
   /** A line that it told; what this throws counts as words of a process that is lost. */
@@ -36,23 +40,25 @@ const lettingGoMs = 10_000
 const maxLineChars = 1_048_576
 const maxWordsChars = 4096
 
-/** The heap holds little: what passes through are buffers outside of it. */
-const nodeOptions = ['--max-semi-space-size=2', '--max-old-space-size=96', '--expose-gc']
+const usualHeapMb = 96
 const lowered =
   'echo 500 2>/dev/null >/proc/self/oom_score_adj; n=$1 idle=$2; shift 2; if [ "$idle" = yes ] && command -v ionice >/dev/null 2>&1; then exec nice -n "$n" ionice -c 3 "$@"; else exec nice -n "$n" "$@"; fi'
 
-/** Beside the agent's own bundle. */
-function program(): string {
-  return join(dirname(process.argv[1] ?? ''), 'backup.js')
+function program(name: string): string {
+  return join(dirname(process.argv[1] ?? ''), name)
 }
 
 export function startWorker(order: object, options: WorkerOptions): Worker {
   // Of buffers that several threads let go of, the allocator keeps less with fewer arenas.
   const env = { ...process.env, MALLOC_ARENA_MAX: '2' }
   const priority = [String(options.nice), options.idleDisk ? 'yes' : 'no']
+  const nodeOptions = ['--max-semi-space-size=2', `--max-old-space-size=${options.heapMb ?? usualHeapMb}`, '--expose-gc']
   let child: ChildProcessWithoutNullStreams
   try {
-    child = spawn('sh', ['-c', lowered, 'sh', ...priority, process.execPath, ...nodeOptions, program()], { stdio: ['pipe', 'pipe', 'pipe'], env })
+    child = spawn('sh', ['-c', lowered, 'sh', ...priority, process.execPath, ...nodeOptions, program(options.program ?? 'backup.js')], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env,
+    })
     // Without descriptors for its pipes it is handed over without any, and says why later than it would be needed.
     child.once('error', () => undefined)
     if ((child.stdin as unknown) === undefined) throw new Error('there are no descriptors for its pipes')

@@ -94,7 +94,7 @@ export async function withLook(agent: AgentSurface, group: string, order: AskedO
 
 export function parseOrder(value: unknown): AskedOrder | null {
   if (typeof value !== 'object' || value === null) return null
-  const { verb, source, overwrite, keys, armed, unverified, terms, plainWayBack } = value as Record<string, unknown>
+  const { verb, source, overwrite, keys, armed, unverified, terms, plainWayBack, acceptLoss } = value as Record<string, unknown>
   const skips = typeof unverified === 'boolean' ? unverified : null
   switch (verb) {
     case 'start': {
@@ -114,6 +114,7 @@ export function parseOrder(value: unknown): AskedOrder | null {
     case 'cutover':
       return skips === null ? null : { verb, unverified: skips }
     case 'rollback':
+      return acceptLoss === undefined || typeof acceptLoss === 'boolean' ? { verb, acceptLoss: acceptLoss === true } : null
     case 'commit':
     case 'abort':
       return { verb }

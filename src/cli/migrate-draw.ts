@@ -3,12 +3,18 @@ import pc from 'picocolors'
 import { sizeOf } from '../doctor/say.ts'
 import type { Trap } from '../migrate/check.ts'
 import type { Instance, Source, Target } from '../migrate/facts.ts'
-import type { MigrationPlan } from '../migrate/plan.ts'
+import type { MigrationPlan, WayBack } from '../migrate/plan.ts'
 import { nameOf } from '../migrate/versions.ts'
 import type { Level } from '../model/doctor.ts'
 import { tookWords } from './backup-words.ts'
 
 const paint: Readonly<Record<Level, (text: string) => string>> = { red: pc.red, yellow: pc.yellow, unseen: pc.yellow, green: pc.green }
+
+const wayBackWords: Readonly<Record<WayBack, string>> = {
+  replica: 'the old primary follows the new one until the move is committed',
+  feed: 'the old primary is fed until the move is committed',
+  'fenced copy': 'the old primary stays as it was, fenced, until the move is committed',
+}
 
 export function drawPlan(source: Source, target: Target, plan: MigrationPlan): string {
   const from = source.redis
@@ -21,7 +27,7 @@ export function drawPlan(source: Source, target: Target, plan: MigrationPlan): s
     ...settingLines(plan),
     `time        ${tookWords(plan.sizing.firstSyncS * 1000)} for the first member, ${tookWords(plan.sizing.allSyncedS * 1000)} for all, if nothing holds it up`,
     `cut-over    writes are held by ${plan.fence}`,
-    `way back    ${plan.wayBack === 'replica' ? 'the old primary follows the new one until the move is committed' : 'the old primary stays as it was, fenced, until the move is committed'}: ${plan.wayBackWhy}`,
+    `way back    ${wayBackWords[plan.wayBack]}: ${plan.wayBackWhy}`,
     '',
     last(plan),
     '',

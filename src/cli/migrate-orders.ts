@@ -51,12 +51,22 @@ export function registerMoveOrders(migrate: Command): void {
     .action(async (group, options, command) => {
       await order(command.optsWithGlobals() as unknown as { config: string }, group, options, { verb: 'cutover', unverified: options.unverified === true })
     })
-  plain(migrate, 'rollback', 'have the source serve again, with all that was written since')
+  migrate
+    .command('rollback')
+    .description('have the source serve again, with all that was written since')
+    .argument('<group>')
+    .option('--accept-loss', 'without the writes that could not be told to an older source (migrate status names them)')
+    .option('--dry-run', 'only say what would happen')
+    .option('--json', 'machine-readable')
+    .action(async (group, options, command) => {
+      const asked = { verb: 'rollback', acceptLoss: options.acceptLoss === true } as const
+      await order(command.optsWithGlobals() as unknown as { config: string }, group, options, asked)
+    })
   plain(migrate, 'commit', 'the move is final: the source is no way back any more')
   plain(migrate, 'abort', 'call a move off before its cut-over: the source goes on as if nothing had been')
 }
 
-function plain(migrate: Command, verb: 'rollback' | 'commit' | 'abort', description: string): void {
+function plain(migrate: Command, verb: 'commit' | 'abort', description: string): void {
   migrate
     .command(verb)
     .description(description)

@@ -90,7 +90,7 @@ function draw(group: string, stage: StageName, { move, holder, source }: MoveSta
       : [
           `cut-over    postponed ${move.armed.onFile ? 'until the go-ahead file is laid' : `until ${momentWords(move.armed.fromWallMs ?? 0)}`}${move.armed.untilWallMs === null ? '' : `, given up at ${momentWords(move.armed.untilWallMs)}`}`,
         ]),
-    `way back    ${wayBackWords(move)}`,
+    `way back    ${wayBackWords(move, source)}`,
     `last        ${move.last}`,
   ]
   if (left !== null) {
@@ -102,14 +102,31 @@ function draw(group: string, stage: StageName, { move, holder, source }: MoveSta
   return `${lines.join('\n')}\n`
 }
 
-function wayBackWords({ stage, wayBack, source }: MoveStatus['move']): string {
+function wayBackWords({ stage, wayBack, source: of }: MoveStatus['move'], source: MoveStatus['source']): string {
   if (stage === 'done') return 'none: the move is final'
   if (stage === 'aborted') return 'none is needed: the source serves'
+  if (wayBack === 'feed')
+    return stage === 'moved' ? fedWords(source) : 'after the cut-over what is written is translated for the source, which is older, until commit'
   if (stage !== 'moved')
     return wayBack === 'replica'
       ? 'after the cut-over the source follows the group until commit'
-      : `after the cut-over the source keeps what it had, and nothing of what is written then: ${source.tls === true ? 'it would follow the group without TLS' : 'it could not read the format of the group'}`
+      : `after the cut-over the source keeps what it had, and nothing of what is written then: ${of.tls === true ? 'it would follow the group without TLS' : 'it could not read the format of the group'}`
   return wayBack === 'replica'
     ? 'the source follows the group: holdfast migrate rollback loses nothing'
     : 'the source keeps what it had at the cut-over, and nothing of what was written since'
+}
+
+/** What a way back would lose is said before anybody asks for one. */
+function fedWords(source: MoveStatus['source']): string {
+  const { feed, facts } = source ?? {}
+  if (feed === undefined) return 'the source is about to be fed'
+  const { point } = feed
+  const untold = point?.untold ?? { count: 0, first: [] }
+  const lost =
+    untold.count === 0
+      ? 'loses nothing'
+      : `loses ${untold.count} writes that could not be told to it: ${untold.first.join('; ')}${untold.count > untold.first.length ? '; …' : ''}`
+  if (feed.trouble !== null || point === null)
+    return pc.yellow(`the source is not fed${feed.trouble === null ? ' yet' : `: ${feed.trouble}`}; it keeps what it had then`)
+  return `the source is fed, ${Math.max(0, point.fed - (facts?.offset ?? 0))} bytes behind: holdfast migrate rollback ${lost}`
 }

@@ -102,7 +102,13 @@ function completeGroup(name: string, group: DraftGroup, members: readonly Placed
     failover,
     ...(group.migration === undefined
       ? {}
-      : { migration: { awaits: group.migration.awaits ?? false, hook: group.migration.hook === undefined ? null : inConfigDir(group.migration.hook) } }),
+      : {
+          migration: {
+            awaits: group.migration.awaits ?? false,
+            hook: group.migration.hook === undefined ? null : inConfigDir(group.migration.hook),
+            ...(group.migration.feed_port === undefined ? {} : { feedPort: group.migration.feed_port }),
+          },
+        }),
     salvage: {
       maxBytes: (group.salvage?.max_mib ?? defaults.salvageMaxMib) * 1024 ** 2,
       maxAgeMs: (group.salvage?.max_age_days ?? defaults.salvageMaxAgeDays) * 24 * 3_600_000,

@@ -151,7 +151,7 @@ function checkVrids({ has }: Checked, groups: readonly GroupConfig[]): readonly 
 
 interface Listener {
   readonly group: string
-  readonly kind: 'redis' | 'Sentinel'
+  readonly kind: 'redis' | 'Sentinel' | 'feed'
   readonly host: string
   readonly port: number
   /** The key that says it: the most special one that was written. */
@@ -166,8 +166,14 @@ function listenersOf({ placed, has }: Checked, group: GroupConfig): readonly Lis
   })
   const { hosts = [], port = 0 } = group.sentinel ?? {}
   const path = written(['groups', group.name, 'sentinel', 'port'])
-  return [...redis, ...[...new Set(hosts)].map((host): Listener => ({ group: group.name, kind: 'Sentinel', host, port, path }))]
+  const sentinels = [...new Set(hosts)].map((host): Listener => ({ group: group.name, kind: 'Sentinel', host, port, path }))
+  const { feedPort } = group.migration ?? {}
+  const feed = written(['groups', group.name, 'migration', 'feed_port'])
+  const feeds = feedPort === undefined ? [] : redis.map(({ host }): Listener => ({ group: group.name, kind: 'feed', host, port: feedPort, path: feed }))
+  return [...redis, ...sentinels, ...feeds]
 }
+
+const portKeys: Readonly<Record<Listener['kind'], string>> = { redis: 'port', Sentinel: 'sentinel: port', feed: 'migration: feed_port' }
 
 /** Once for each pair, and once for a group and the agent: the port to change is the same on every host. */
 function checkPorts(checked: Checked, groups: readonly GroupConfig[]): readonly Finding[] {
@@ -180,7 +186,7 @@ function checkPorts(checked: Checked, groups: readonly GroupConfig[]): readonly 
     seen.set(`${host} ${port}`, other ?? listener)
     if (whose === undefined) continue
     const key = JSON.stringify([path, port, whose])
-    const accepted = kind === 'redis' ? 'a `port` of its own for each group on a host' : 'a `sentinel: port` of its own for each group on a host'
+    const accepted = `a \`${portKeys[kind]}\` of its own for each group on a host`
     const clash = clashes.get(key) ?? { finding: { path, accepted, atKey: path.length === 2 }, port, whose, hosts: [] }
     clash.hosts.push(`\`${host}\``)
     clashes.set(key, clash)

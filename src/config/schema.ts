@@ -268,7 +268,7 @@ const group = z.strictObject({
   failover: failover.optional(),
   salvage: salvage.optional(),
   backup: backup.optional(),
-  migration: z.strictObject({ awaits: truth(), hook: path() }).optional(),
+  migration: z.strictObject({ awaits: truth(), hook: path(), feed_port: integer(ranges.port) }).optional(),
 })
 
 const api = z.strictObject({ port: integer(ranges.port), secret_file: path() })

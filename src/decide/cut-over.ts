@@ -6,6 +6,7 @@ import type { Action, Event } from '../model/action.ts'
 import type { Move } from '../model/move.ts'
 import { busyTickMs, tickMs } from '../model/policy.ts'
 import type { SourceProbe } from '../model/view.ts'
+import { feedFrom } from './fed.ts'
 import { answerId, claimEpoch, holdStill, type Context, type Draft } from './draft.ts'
 import {
   historyOf,
@@ -126,7 +127,15 @@ export function promoteOnce(ctx: Context, move: Move, source: SourceProbe): Draf
   const why = `moved from ${nameOf(move.source)}, which refuses writes, at equal offsets`
   const draft = claimEpoch(ctx, nextMoveEpoch(state), 'migration', why)
   const last = `${state.host} serves${heldMs === null ? '' : `; writes were held for ${heldMs} ms until its promotion`}`
-  const moved = withStage(draft.next, move, view, { stage: 'moved', asked: null, heldMs, settled: false, settlingMs: null, last })
+  const moved = withStage(draft.next, move, view, {
+    stage: 'moved',
+    asked: null,
+    heldMs,
+    settled: false,
+    settlingMs: null,
+    last,
+    ...feedFrom(view, move, seen),
+  })
   return {
     ...draft,
     next: move.asked === null ? moved : answerId(moved, move.asked, true, last),

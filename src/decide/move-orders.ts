@@ -7,6 +7,7 @@ import { isUnderWay, type Move, type MoveOrder } from '../model/move.ts'
 import { anyTerms, type SyncTerms } from '../model/sync-terms.ts'
 import { tickMs } from '../model/policy.ts'
 import { maxLineage, type State } from '../model/state.ts'
+import type { RedisFacts } from '../model/view.ts'
 import { whyUnreadable } from './copies.ts'
 import { answerRequest, holdStill, type Context, type Draft } from './draft.ts'
 import { mergeLineage } from './position.ts'
@@ -35,6 +36,14 @@ export function answerMove(ctx: Context): Draft {
     case 'abort':
       return abort(ctx, move)
   }
+}
+
+/** `plainly`: over a connection without TLS, which is not taken where the source is reached with it and nobody has said that it may be. */
+function wayBackTo(seen: RedisFacts, own: RedisFacts, plainly: boolean): Move['wayBack'] {
+  if (!plainly) return 'copy'
+  if (whyUnreadable(seen, own) === null) return 'replica'
+  // Before 4.0 whoever is told to follow another asks for a full sync.
+  return seen.replid === '' ? 'copy' : 'feed'
 }
 
 function start(ctx: Context, order: Extract<MoveOrder, { verb: 'start' }>): Draft {
@@ -82,8 +91,7 @@ function start(ctx: Context, order: Extract<MoveOrder, { verb: 'start' }>): Draf
     terms: { ...anyTerms, ...order.terms },
     heldFromMs: null,
     equalOffset: null,
-    // It would follow this group without TLS, which nobody has said that it may.
-    wayBack: whyUnreadable(seen, own) === null && (source.tls !== true || order.plainWayBack === true) ? 'replica' : 'copy',
+    wayBack: wayBackTo(seen, own, source.tls !== true || order.plainWayBack === true),
     settled: true,
     settlingMs: null,
     heldMs: null,

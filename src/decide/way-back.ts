@@ -9,6 +9,7 @@ import { busyTickMs, tickMs } from '../model/policy.ts'
 import { maxLineage, type State } from '../model/state.ts'
 import type { SourceProbe } from '../model/view.ts'
 import { answerId, answerRequest, claimEpoch, holdStill, type Context, type Draft } from './draft.ts'
+import { asOfGroup, behindBy, followsWhom, settling, untoldBy, whyNotFed, withNewsOf } from './fed.ts'
 import { memberOf } from './fitness.ts'
 import { isKnown, listens, wouldServe } from './knowing.ts'
 import { mergeLineage } from './position.ts'
@@ -68,6 +69,7 @@ function keepSource(ctx: Context, move: Move, source: SourceProbe, draft: Draft)
   const self = memberOf(policy, state.host)
   if (seen === null || self === undefined) return draft
   const at = nameOf(move.source)
+  const whom = followsWhom(move, self, source)
   if (seen.role === 'primary') {
     const text = `${at} had become a primary again: it is made a replica of nobody. What was written to it meanwhile stays there and nowhere else`
     const alarm: Event = { kind: 'alarm', epoch: state.epoch, text }
@@ -88,20 +90,14 @@ function keepSource(ctx: Context, move: Move, source: SourceProbe, draft: Draft)
     // The address first: who asks for it then is led here, and what it still sends to the old host is answered with RST here. Let go of there before, it
     // would go to nobody, and TCP sends again after 200 ms, or a second.
     if (view.keepalived !== null && !view.keepalived.vipHere && view.nowWallMs - move.stageWallMs < seenWithinMs) return { ...draft, wakeInMs: busyTickMs }
-    const follow: readonly Action[] = move.wayBack === 'replica' ? [{ kind: 'source', order: { do: 'follow', host: self.ip, port: self.port } }] : []
     if (isSettled(ctx, move) && !source.raised) return { ...draft, next: withStage(draft.next, move, view, { settled: true }) }
     const next = withStage(draft.next, move, view, { settlingMs: view.nowMs })
-    const actions: readonly Action[] = [
-      { kind: 'call-hook', to: 'group' },
-      { kind: 'source', order: { do: 'kill-clients' } },
-      ...follow,
-      { kind: 'source', order: { do: 'settle' } },
-    ]
+    const actions: readonly Action[] = [{ kind: 'call-hook', to: 'group' }, { kind: 'source', order: { do: 'kill-clients' } }, ...settling(move, self, source)]
     return { ...draft, next, actions }
   }
-  const follows = seen.upstream?.host === self.ip && seen.upstream.port === self.port
-  if (move.wayBack === 'copy' || follows || view.nowWallMs - move.stageWallMs < tickMs) return draft
-  return { ...draft, actions: [{ kind: 'source', order: { do: 'follow', host: self.ip, port: self.port } }] }
+  const follows = seen.upstream?.host === whom?.host && seen.upstream?.port === whom?.port
+  if (whom === null || follows || view.nowWallMs - move.stageWallMs < tickMs) return withNewsOf(draft, move, view)
+  return { ...draft, actions: [{ kind: 'source', order: { do: 'follow', ...whom } }] }
 }
 
 /** null: the source has all that is here, as far as can be known before the writes are held. */
@@ -115,12 +111,15 @@ function whyNoWayBack(ctx: Context, move: Move): string | null {
     return `${at} keeps what it had at the cut-over and nothing of what was written since. To go back to that and lose the rest: stop the clients, then REPLICAOF NO ONE there`
   if (own === null || !redisAnswers(view)) return 'the redis of this host does not answer'
   if (seen === null || view.source?.trouble != null) return `${at} does not answer${view.source?.trouble == null ? '' : `: ${view.source.trouble}`}`
-  if (seen.role !== 'replica' || self === undefined || seen.upstream?.host !== self.ip || seen.upstream.port !== self.port)
+  const notFed = whyNotFed(ctx, move)
+  if (notFed !== null) return notFed
+  const whom = self === undefined ? null : followsWhom(move, self, view.source)
+  if (seen.role !== 'replica' || whom === null || seen.upstream?.host !== whom.host || seen.upstream.port !== whom.port)
     return `${at} does not follow ${state.host} yet`
   if (!seen.linkUp || seen.syncing || seen.loading) return `the link of ${at} is not up`
   // Killed before that has ended, it would come back with what it had before it followed.
   if (seen.aof?.enabled === true && seen.aof.rewriting) return `${at} is still writing its AOF anew: started anew now, it would have older data`
-  const lag = own.offset - seen.offset
+  const lag = behindBy(move, own, seen, view.source)
   return lag > maxLagBytes ? `${at} is ${lag} bytes behind` : null
 }
 
@@ -155,12 +154,12 @@ function measureBack(ctx: Context, move: Move, source: SourceProbe | undefined):
       isKnown(ctx, move) ? `${nameOf(move.source)} did not catch up within max_pause_ms` : 'not all members have heard of it within max_pause_ms',
     )
   if (source === undefined || source.trouble !== null) return stay(ctx, move, `${nameOf(move.source)} cannot be asked`)
-  const seen = source.facts
+  const seen = asOfGroup(state, move, source)
   if (own === null || seen === null || !isSeen(ctx, move, source) || !isOwnSeen(ctx, move))
     return holdStill(ctx, 'writes are held; both are asked for their offsets', pollMs)
   if (!seen.linkUp || seen.runId !== move.runId) return stay(ctx, move, `the link of ${nameOf(move.source)} was lost`)
   if (seen.offset !== own.offset) return holdStill(ctx, `writes are held; waits until ${nameOf(move.source)} has offset ${own.offset}`, pollMs)
-  const differ = whyCountsDiffer({ name: nameOf(move.source), facts: seen }, { name: state.host, facts: own })
+  const differ = untoldBy(move, source) > 0 ? null : whyCountsDiffer({ name: nameOf(move.source), facts: seen }, { name: state.host, facts: own })
   if (differ !== null) return stay(ctx, move, differ)
   // Who does not listen now would not hear of the fence either, and the clients would wait for that.
   if (!listens(ctx, move)) return holdStill(ctx, 'writes are held; waits until the members have heard of it', pollMs)
@@ -202,7 +201,7 @@ function leave(ctx: Context, move: Move, draft: Draft): Draft {
 export function continueBack(ctx: Context, move: Move, source: SourceProbe): Draft {
   const { state, view, policy } = ctx
   const own = view.redis.facts
-  const seen = source.facts
+  const seen = asOfGroup(state, move, source)
   const at = nameOf(move.source)
   const late = wasRestarted(ctx, move) || view.nowMs - move.stageMs > seenWithinMs
   const heldMs = move.heldFromMs === null || wasRestarted(ctx, move) ? null : Math.round(view.nowMs - move.heldFromMs)

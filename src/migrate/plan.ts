@@ -13,7 +13,7 @@ import { capabilitiesOf, rdbFormatOf, readsFormat } from './versions.ts'
 /** How writes are held at the cut-over: what they wait for, or are refused with. */
 export type Fence = 'CLIENT PAUSE WRITE' | 'min-replicas-to-write'
 /** What becomes of the old primary afterwards, until the move is committed. */
-export type WayBack = 'replica' | 'fenced copy'
+export type WayBack = 'replica' | 'feed' | 'fenced copy'
 
 export interface MigrationPlan {
   readonly traps: readonly Trap[]
@@ -83,11 +83,6 @@ function wayBackOf({ redis: from, tls }: Source, to: Instance | null, plain: boo
   const [own, other] = [rdbFormatOf(from.version), to === null ? null : rdbFormatOf(to.version)]
   if (own === null || other === null)
     return { wayBack: 'fenced copy', wayBackWhy: 'which formats the two read is not known, and a replica that cannot read its primary loses all it has' }
-  if (!readsFormat(from.version, own, other))
-    return {
-      wayBack: 'fenced copy',
-      wayBackWhy: `the old primary reads up to format ${own}, and the new one writes ${other}: as its replica it would lose all it has`,
-    }
   const speaksTls = from.settings.ok ? from.settings.value.get('tls-replication') : undefined
   if (tls && plain && speaksTls !== 'no')
     return {
@@ -99,6 +94,12 @@ function wayBackOf({ redis: from, tls }: Source, to: Instance | null, plain: boo
       wayBack: 'fenced copy',
       wayBackWhy: 'the old primary is reached over TLS, and would follow the new one without: it does not, unless that is said (--plain-way-back)',
     }
+  if (!readsFormat(from.version, own, other)) {
+    const why = `the old primary reads up to format ${own}, and the new one writes ${other}: as its replica it would lose all it has`
+    return capabilitiesOf(from.version).psync2
+      ? { wayBack: 'feed', wayBackWhy: `${why}; what is written is translated for it` }
+      : { wayBack: 'fenced copy', wayBackWhy: `${why}, and before 4.0 it can be told nothing else` }
+  }
   if (!capabilitiesOf(from.version).psync2)
     return { wayBack: 'replica', wayBackWhy: 'it follows the new primary, after a full sync: its version has no shared history' }
   return { wayBack: 'replica', wayBackWhy: 'it follows the new primary by the history that both share' }

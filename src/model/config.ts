@@ -136,6 +136,8 @@ export interface MigrationConfig {
   readonly awaits: boolean
   /** A program that moves an address which is not Holdfast's: called with `to-group` or `to-source`, and the group's name. */
   readonly hook: string | null
+  /** Where an older source finds its feed, on the host that holds the group. Absent: any port that is free. */
+  readonly feedPort?: number
 }
 
 export interface GroupConfig {

@@ -2,6 +2,7 @@
  * A move of a running redis to this group: what its members remember of it, and what an operator may ask. The source is a redis
  * without an agent; the agent of the member that holds the group acts for it. Plain JSON, part of the durable state.
  */
+import type { FeedPoint } from './feed.ts'
 import type { SyncTerms } from './sync-terms.ts'
 import type { RedisFacts } from './view.ts'
 
@@ -41,6 +42,14 @@ export interface GivenUp {
   readonly untilWallMs: number | null
 }
 
+/** `errors`: that its process had answered to a stream before. */
+export interface FeedOfMove {
+  readonly version: string
+  readonly anchors: readonly FeedPoint[]
+  readonly atWallMs: number
+  readonly errors: number
+}
+
 export interface Move {
   readonly id: string
   readonly source: SourceAt
@@ -70,8 +79,13 @@ export interface Move {
   readonly heldFromMs: number | null
   /** Where both were when the one that served was told to step down. */
   readonly equalOffset: number | null
-  /** What becomes of the source after the cut-over: a replica of the group, or a copy that stands still, because it could not read what the group writes. */
-  readonly wayBack: 'replica' | 'copy'
+  /**
+   * What becomes of the source after the cut-over: a replica of the group; where it could not read what the group writes, a replica of a feed that translates it;
+   * where it could not follow that either (before 4.0), or has written by itself, a copy that stands still.
+   */
+  readonly wayBack: 'replica' | 'feed' | 'copy'
+  /** Of a feed: whom it is for, and where it can be begun anew. Absent: there is none. */
+  readonly feed?: FeedOfMove
   /** What comes after a turn of the clients was done: those that were still connected were sent away, the hook was called, what was raised at the source was put back. */
   readonly settled: boolean
   /** When it was tried last (monotonic). At least once: an agent that dies meanwhile does it again. */
@@ -94,7 +108,8 @@ export type MoveOrder =
   | { readonly verb: 'verified'; readonly keys: number }
   | { readonly verb: 'arm'; readonly armed: Armed | null; readonly unverified: boolean }
   | { readonly verb: 'cutover'; readonly unverified: boolean }
-  | { readonly verb: 'rollback' }
+  /** `acceptLoss`: what could not be told to an older source is given up. */
+  | { readonly verb: 'rollback'; readonly acceptLoss?: boolean }
   | { readonly verb: 'commit' }
   | { readonly verb: 'abort' }
 

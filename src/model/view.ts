@@ -5,6 +5,7 @@
  */
 import type { DiskProbe, Restored } from './disk.ts'
 import type { RunningPersistence } from './persistence.ts'
+import type { FeedSeen } from './feed.ts'
 import type { Move, MoveOrder } from './move.ts'
 import type { Lineage, Paused, Phase, VoteHeard } from './state.ts'
 import type { SentinelProbe } from './sentinel.ts'
@@ -294,6 +295,8 @@ export interface SourceProbe {
   readonly guarded?: true
   /** Absent: no sync from it is under way or about to begin. */
   readonly care?: SourceCare
+  /** Absent: it is not fed from here, and nothing is known of a feed. */
+  readonly feed?: FeedSeen
 }
 
 /** What a sync costs the source, and what stands in its way. null: not known (yet). */

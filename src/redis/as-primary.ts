@@ -11,8 +11,8 @@ import { greet, type Asked } from './replica-talk.ts'
 
 type Pieces = AsyncIterable<Buffer>
 
-/** `continue`: from exactly the byte that was asked for. `then`: from the one after `offset`, which is that of the RDB. */
-export type Answer = { readonly continue: Pieces } | { readonly full: Full } | { readonly refuse: string }
+/** `continue`: from exactly the byte that was asked for, as a history of that name where it has another one. `then`: from the one after `offset`, which is that of the RDB. */
+export type Answer = { readonly continue: Pieces; readonly replid?: string } | { readonly full: Full } | { readonly refuse: string }
 
 interface Full {
   readonly replid: string
@@ -58,8 +58,15 @@ const aheadBytes = 1024 * 1024
 
 type Ask = (what: Asked) => Answer | Promise<Answer>
 
-export async function openAsPrimary(asked: Ask, limits: PrimaryLimits = usual): Promise<AsPrimary> {
-  const token = randomBytes(24).toString('hex')
+/** Where it is found, and what is to be known there; null: nothing. */
+export interface Door {
+  readonly host: string
+  readonly port: number
+  readonly token: string | null
+}
+
+export async function openAsPrimary(asked: Ask, limits: PrimaryLimits = usual, door?: Door): Promise<AsPrimary> {
+  const { host, port, token }: Door = door ?? { host: '127.0.0.1', port: 0, token: randomBytes(24).toString('hex') }
   const state = newState(limits.standstillMs)
   const sockets = new Set<Socket>()
   const server = createServer({ noDelay: true, highWaterMark: aheadBytes }, (socket) => {
@@ -73,11 +80,11 @@ export async function openAsPrimary(asked: Ask, limits: PrimaryLimits = usual): 
     })
   })
   server.maxConnections = maxConnections
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve))
+  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, host, resolve))
   const address = server.address()
   return {
     port: typeof address === 'object' && address !== null ? address.port : 0,
-    token,
+    token: token ?? '',
     acked: () => state.acked,
     until: (offset) => until(offset, state),
     close: async () => {
@@ -194,7 +201,7 @@ async function serve(socket: Socket, what: Asked, asked: Ask, state: State): Pro
     }
     if ('full' in answer) await handOverWhole(hold, answer.full)
     else {
-      socket.write('+CONTINUE\r\n')
+      socket.write(answer.replid === undefined ? '+CONTINUE\r\n' : `+CONTINUE ${answer.replid}\r\n`)
       await handOver(hold, answer.continue)
     }
     hasAll = true

@@ -18,17 +18,17 @@ export interface Heard {
   readonly asks: (what: Asked) => void
 }
 
-/** The commands of one connection. Whoever does not know the token is told nothing but that. */
-export function greet(socket: Socket, token: string, withinMs: number, heard: Heard): void {
+/** The commands of one connection. Whoever does not know the token is told nothing but that; null: there is none to know. */
+export function greet(socket: Socket, token: string | null, withinMs: number, heard: Heard): void {
   const late = setTimeout(() => socket.destroy(), withinMs)
   socket.once('close', () => clearTimeout(late))
   let pending: Buffer = Buffer.alloc(0)
-  let known = false
+  let known = token === null
   let hasAsked = false
   const obey = (name: string, words: readonly string[]): unknown => {
     const [first = '', second = ''] = words
     if (name === 'AUTH') {
-      known = isSame(words.at(-1) ?? '', token)
+      known = token === null || isSame(words.at(-1) ?? '', token)
       return known ? socket.write('+OK\r\n') : socket.end('-WRONGPASS invalid password\r\n')
     }
     // A redis begins with it, and goes on to AUTH only after this answer.

@@ -258,6 +258,11 @@ const wrong: readonly (readonly [string, string, readonly string[]])[] = [
   ['nothing', '', ['1 «» : the file holds no configuration']],
   ['no sections', 'api: { port: 1 }\n', ['1 «api» hosts: is missing', '1 «api» groups: is missing']],
   [
+    'a feed at the port of redis',
+    `${head}  g: { members: [a, b], migration: { feed_port: 6379 } }\n`,
+    ['7 «6379» groups.g.migration.feed_port: port 6379 on `a`, `b` is also that of the redis'],
+  ],
+  [
     'two groups, one vip, one port, one table',
     `${head}  a-b: { members: [a, b], vip: 10.0.0.100/24, vrid: 3 }\n  a_b: { members: [b, c], vip: 10.0.0.100/24, vrid: 3 }\n`,
     [

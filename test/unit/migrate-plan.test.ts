@@ -311,10 +311,12 @@ test('a member that does not answer is not taken for good by any trap that is ab
 describe('the way back', () => {
   test.each([
     ['7.0.15', '7.0.15', 'replica'],
-    ['7.0.15', '7.4.1', 'fenced copy'],
-    ['6.0.16', '7.0.15', 'fenced copy'],
+    ['7.0.15', '7.4.1', 'feed'],
+    ['6.0.16', '7.0.15', 'feed'],
+    ['4.0.14', '7.0.15', 'feed'],
+    ['3.2.13', '7.0.15', 'fenced copy'],
     ['5.0.14', '6.2.16', 'replica'],
-    ['7.0.15', 'valkey 8.1.1', 'fenced copy'],
+    ['7.0.15', 'valkey 8.1.1', 'feed'],
   ])('%s → %s: a %s', (from, to, back) => {
     expect(plan(source(from), target(to)).wayBack).toBe(back)
   })

@@ -13,6 +13,8 @@ import { goAheadFile, sourceFile } from '../../src/model/paths.ts'
 
 const calm = { holds: true, asked: false, own: null }
 
+const during = (move: Move) => ({ move, phase: 'receiving', epoch: 1, lineage: [] }) as const
+
 test('a file that was taken away since the last cut-over is no go-ahead for the next one', async () => {
   const state = await mkdtemp(join(tmpdir(), 'holdfast-go-'))
   const paths = { state } as Config['paths']
@@ -22,16 +24,16 @@ test('a file that was taken away since the last cut-over is no go-ahead for the 
   const onFile: Armed = { fromWallMs: null, onFile: true, untilWallMs: null }
   const seen = async (stage: Move['stage'], armed: Armed | null) => {
     const move = { source: { host: '127.0.0.1', port: 1 }, stage, armed } as Move
-    await source.probe(move, calm)
+    await source.probe(during(move), calm)
     await new Promise((resolve) => setTimeout(resolve, 30))
     return move
   }
   try {
     await writeFile(file, '')
-    expect((await source.probe(await seen('sync', onFile), calm))?.goAhead).toBe(true)
+    expect((await source.probe(during(await seen('sync', onFile)), calm))?.goAhead).toBe(true)
     await rm(file)
     await seen('moved', null)
-    expect((await source.probe({ source: { host: '127.0.0.1', port: 1 }, stage: 'sync', armed: onFile } as Move, calm))?.goAhead).toBe(false)
+    expect((await source.probe(during({ source: { host: '127.0.0.1', port: 1 }, stage: 'sync', armed: onFile } as Move), calm))?.goAhead).toBe(false)
   } finally {
     source.close()
     await rm(state, { recursive: true, force: true })
@@ -58,10 +60,10 @@ test('what an operator asks of a move is answered from a look of now, not of a s
   const source = openMoveSource(paths, 'sessions', { wake: () => {}, serves: () => true })
   const move = { source: { host: '127.0.0.1', port }, stage: 'moved' } as Move
   try {
-    await expect.poll(async () => (await source.probe(move, calm))?.facts?.offset).toBeGreaterThan(0)
-    const seen = (await source.probe(move, calm))?.facts?.offset ?? 0
-    expect((await source.probe(move, calm))?.facts?.offset, 'a look a second is enough while nothing is asked').toBe(seen)
-    expect((await source.probe(move, { holds: true, asked: true, own: null }))?.facts?.offset).toBe(seen + 1)
+    await expect.poll(async () => (await source.probe(during(move), calm))?.facts?.offset).toBeGreaterThan(0)
+    const seen = (await source.probe(during(move), calm))?.facts?.offset ?? 0
+    expect((await source.probe(during(move), calm))?.facts?.offset, 'a look a second is enough while nothing is asked').toBe(seen)
+    expect((await source.probe(during(move), { holds: true, asked: true, own: null }))?.facts?.offset).toBe(seen + 1)
   } finally {
     source.close()
     server.close()
