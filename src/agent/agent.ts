@@ -265,6 +265,7 @@ function surfaceOf({ config, host, version, loops, names, stores, own, keepers, 
     request: (group, request, deadlineMs) =>
       loops.get(group)?.request(request, deadlineMs) ?? Promise.resolve({ id: request.id, ok: false, message: `no group ${group} on ${host}` }),
     source: (group) => loops.get(group)?.source ?? null,
+    redis: (group) => loops.get(group)?.redis() ?? null,
     kept: (group) => stores.get(group) ?? null,
     sentinels: (group) => cares.get(group) ?? null,
     backups: backups.of,

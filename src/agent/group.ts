@@ -98,6 +98,7 @@ export interface GroupLoop {
   readonly hasAddress: () => boolean
   /** The redis that is being moved to it. */
   readonly source: MoveSource | null
+  readonly redis: RedisObserver['link']
   /** Something that was done beside the loop, for the event log. */
   readonly note: (kind: Event['kind'], text: string) => void
   readonly stop: () => Promise<void>
@@ -153,9 +154,8 @@ export function startGroup(options: GroupOptions): GroupLoop {
       announceAgain({ config, group, member }, () => state.phase === 'primary')
     },
   })
-  const ours = group.process === 'direct'
-  const feeds = feedPlaceOf(config, group, member)
-  const source = openMoveSource(config.paths, group.name, { wake: () => wake(), serves: () => isServingPhase(state.phase), ours, feeds })
+  const place = { ours: group.process === 'direct', feeds: feedPlaceOf(config, group, member) }
+  const source = openMoveSource(config.paths, group.name, { wake: () => wake(), serves: () => isServingPhase(state.phase), ...place })
   const disk: DiskSense = openDiskSense(config.paths, group, options.userConf, redis.files, complain)
   const hands: Hands = {
     config,
@@ -363,6 +363,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       wake()
     },
     source,
+    redis: redis.link,
     request: (request, deadlineMs) =>
       durable
         ? requests.ask(request, deadlineMs)

@@ -12,6 +12,7 @@ import type { PasswordKeeper } from './two-step.ts'
 import type { GroupSnapshot } from './group.ts'
 import type { KeptStore } from './kept-store.ts'
 import type { MoveSource } from './move-source.ts'
+import type { RedisLink } from '../redis/link.ts'
 import type { LoggedEvent } from './log-files.ts'
 import type { SentinelCare } from './sentinel-care.ts'
 
@@ -37,6 +38,8 @@ export interface AgentSurface {
   readonly backups: (group: string) => BackupCare | null
   /** The redis that is being moved to it; null: no such group here. */
   readonly source: (group: string) => MoveSource | null
+  /** The connection to the redis of this host; null: there is none. */
+  readonly redis: (group: string) => RedisLink | null
   /** A drill on a real group: stops or kills the local redis as a fault would. */
   readonly fault: (group: string, kind: 'crash' | 'hang') => Promise<RequestResult>
 }

@@ -115,6 +115,7 @@ export function startWitness(options: WitnessOptions): GroupLoop {
     },
     vrrp: () => {},
     source: null,
+    redis: () => null,
     request: (request) => Promise.resolve({ id: request.id, ok: false, message: `${host} has no data of ${group.name} and carries out nothing` }),
     note: (kind, text) => record({ kind, epoch: state.epoch, text }),
     serves: () => false,

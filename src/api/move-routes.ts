@@ -7,6 +7,7 @@ import { bodyLimit } from 'hono/body-limit'
 import type { AgentSurface } from '../agent/surface.ts'
 import { isWindow, type SyncTerms } from '../model/sync-terms.ts'
 import type { Armed, AskedOrder, MoveOrder, SourceRecord, SourceTls } from '../model/move.ts'
+import type { ListedClient } from '../model/relay.ts'
 
 const maxTextBytes = 4096
 /** A bundle of all authorities that a distribution trusts has some 250 KB. */
@@ -59,7 +60,7 @@ export function addMoveRoutes(app: Hono, agent: AgentSurface): void {
 }
 
 /** Who is connected there and is not ours: a line of CLIENT LIST has replicas, this agent and clients. */
-function clientsIn(list: string): readonly { readonly address: string; readonly name: string; readonly command: string; readonly idleS: number }[] {
+export function clientsIn(list: string): readonly ListedClient[] {
   return list
     .split('\n')
     .map(

@@ -15,6 +15,7 @@ import { addKeptRoutes } from './kept-routes.ts'
 import { addMoveRoutes, addSourceRoute, parseOrder, withLook } from './move-routes.ts'
 import { addPasswordRoutes } from './password-routes.ts'
 import { metricsText } from './metrics.ts'
+import { addRelayRoutes } from './relay-routes.ts'
 import { addSentinelRoutes } from './sentinel-routes.ts'
 import { explainGroup, writesRefused } from '../decide/explain.ts'
 import { redisAnswers } from '../decide/situation.ts'
@@ -110,6 +111,7 @@ export function agentRoutes(agent: AgentSurface): Hono {
   addKeptRoutes(app, agent)
   addMoveRoutes(app, agent)
   addPasswordRoutes(app, agent)
+  addRelayRoutes(app, agent)
   addSentinelRoutes(app, agent)
   app.post('/groups/:group/requests', async (c) => {
     const request = parseRequest(await c.req.json().catch(() => null))

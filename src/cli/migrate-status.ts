@@ -2,19 +2,13 @@
 import type { Command } from '@commander-js/extra-typings'
 import pc from 'picocolors'
 import { stageOf, type StageName } from '../migrate/stage.ts'
+import type { ListedClient } from '../model/relay.ts'
 import { ask, groupOf, openSession, statusOf, type GroupStatus, type Session } from './ask.ts'
 import type { MoveStatus } from './migrate-found.ts'
 import { momentWords, spanWords } from './backup-words.ts'
 import { costOf, costWords } from './migrate-care.ts'
 import { movingOf } from './migrate-found.ts'
 import { progressOf } from './migrate-progress.ts'
-
-export interface LeftClient {
-  readonly address: string
-  readonly name: string
-  readonly command: string
-  readonly idleS: number
-}
 
 export function registerMoveStatus(migrate: Command): void {
   migrate
@@ -62,17 +56,17 @@ function hasAddress(status: GroupStatus | undefined): boolean {
 }
 
 /** null: it is not asked (before the cut-over all clients are there), or does not tell. */
-async function clientsLeft(session: Session, group: string, { move, holder }: MoveStatus): Promise<readonly LeftClient[] | null> {
+async function clientsLeft(session: Session, group: string, { move, holder }: MoveStatus): Promise<readonly ListedClient[] | null> {
   if (move.stage !== 'moved' || holder === null) return null
   try {
-    const answer = (await ask(session, holder, { method: 'GET', path: `/groups/${group}/source/clients` })) as { readonly clients?: readonly LeftClient[] }
+    const answer = (await ask(session, holder, { method: 'GET', path: `/groups/${group}/source/clients` })) as { readonly clients?: readonly ListedClient[] }
     return answer.clients ?? null
   } catch {
     return null
   }
 }
 
-function draw(group: string, stage: StageName, { move, holder, source }: MoveStatus, words: string, left: readonly LeftClient[] | null): string {
+function draw(group: string, stage: StageName, { move, holder, source }: MoveStatus, words: string, left: readonly ListedClient[] | null): string {
   const at = `${move.source.host}:${move.source.port}${move.source.tls === true ? ' (TLS)' : ''}`
   const facts = source?.facts ?? null
   const seen =

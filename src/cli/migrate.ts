@@ -4,6 +4,7 @@ import { registerCopy } from './migrate-copy.ts'
 import { registerMany } from './migrate-many.ts'
 import { registerPlan } from './migrate-plan.ts'
 import { registerMoveOrders } from './migrate-orders.ts'
+import { registerRelay } from './migrate-relay.ts'
 import { registerStart } from './migrate-start.ts'
 import { registerMoveStatus } from './migrate-status.ts'
 import { registerVerify } from './migrate-verify.ts'
@@ -17,4 +18,5 @@ export function register(program: Command): void {
   registerMoveOrders(migrate)
   registerMany(migrate)
   registerCopy(migrate)
+  registerRelay(migrate)
 }

@@ -38,6 +38,7 @@ export function surface(more: Partial<AgentSurface> = {}): AgentSurface {
     events: () => Promise.resolve([]),
     kept: () => null,
     source: () => null,
+    redis: () => null,
     sentinels: () => null,
     backups: () => null,
     fault: (_group, kind) => Promise.resolve({ id: kind, ok: true, message: 'done' }),
