@@ -13,13 +13,19 @@ const back = 'test/scenarios/move-back.test.ts'
 
 /** Guards that stand behind others, or matter in moments that no history hits: looked at one by one. */
 const oneByOne = 'test/unit/cut-over.test.ts'
+const fed = 'src/decide/fed.ts'
+const ofAFeed = 'test/unit/fed.test.ts'
 
 export const moveMutations: readonly Mutation[] = [
+  drop('feed: what the old redis has is known to the byte', fed, 'facts.offset === point.fed', 'true', ofAFeed),
+  drop('feed: of the history that is served', fed, 'facts.replid === fedReplid(point.replid)', 'true', ofAFeed),
+  drop('feed: what could not be told is given up only by word', fed, 'if (count + refused === 0 ||', 'if (true ||', ofAFeed),
+  drop('feed: one that cannot go on is no way back', fed, 'if (feed.trouble !== null) return', 'if (false) return', ofAFeed),
   drop('move: who is to step down is seen to have', cutOver, 'if (seen === null || !isSeen(ctx, move, source)) {', 'if (seen === null) {', oneByOne),
   drop('move: the offset is compared again once writes are refused', cutOver, "seen.replid === '' || seen.offset === own.offset", 'true', oneByOne),
   drop('move: a cut-over that was interrupted is given up', cutOver, 'if (wasRestarted(ctx, move)) return giveUp', 'if (false) return giveUp', oneByOne),
   drop('move: a hold that failed is no hold', cutOver, 'if (!view.actedAll) return giveUp', 'if (false) return giveUp', oneByOne),
-  drop('move: at equal offsets both count the same', cutOver, 'if (own.keys !== seen.keys)', 'if (false)', oneByOne),
+  drop('move: at equal offsets both count the same', cutOver, 'if (differ !== null) return giveUp', 'if (false) return giveUp', oneByOne),
   drop('move: who has just started listens first', cutOver, 'if (mustListen(ctx)) return', 'if (false) return', oneByOne),
   drop(
     'move: a hold is measured after it began',

@@ -98,7 +98,7 @@ describe('how far the primary was', () => {
   })
 
   test('is remembered on disk with the finding that it is gone, also when its last word comes after that', () => {
-    const owes = { redis: { ...ended.redis, factsAgeMs: 1 } }
+    const owes = { redis: { ...ended.redis, factsAgeMs: 1, askedAgeMs: 1 } }
     const noted = decide(state('b'), view('b', [dead()], { ...owes, watch: { ...freshWatch, told: { replid: 'id-1', offset: 900 } } }), policy()).next
     expect(noted.gone?.told?.offset).toBe(900)
     const later = decide(noted, view('b', [dead()], { ...owes, watch: { ...freshWatch, told } }), policy()).next

@@ -153,7 +153,7 @@ describe.skipIf(noRedis)('the program', () => {
   test('nobody is reached: writes are refused by the fence that the agent knows, and the address is withdrawn', async () => {
     remember({})
     expect(await guardGroup(plan(), group(), stale)).toBe('fenced')
-    await expect(primary.call('SET', 'x', '1')).rejects.toThrow(/NOREPLICAS|closed/)
+    await expect(primary.call('SET', 'x', '1')).rejects.toThrow(/NOREPLICAS|closed|writeable/)
     expect(readFileSync(vipAllowedFile(plan().paths, 'sessions'), 'utf8')).toBe('0\n')
     expect(writeFence(plan().paths, 'sessions', true)?.inForce).toBe(true)
     primary = await again(primary)
