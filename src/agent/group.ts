@@ -207,9 +207,8 @@ export function startGroup(options: GroupOptions): GroupLoop {
     room.look(monotonicMs())
     const request = requests.first()
     // Both at once: while writes are held for a cut-over, clients wait for these two looks.
-    const moving = source
-      .probe(state, { holds: state.holder === host && holdsGroup(state.phase), asked: request?.kind === 'move', own: last?.view.redis.facts ?? null })
-      .then(lookedAt)
+    const holds = state.holder === host && holdsGroup(state.phase)
+    const moving = source.probe(state, { holds, asked: request?.kind === 'move', own: last?.view.redis.facts ?? null }).then(lookedAt)
     const looked = await redis.probe(monotonicMs()).then(lookedAt)
     const redisProbe = await disk.look(source.told(looked.probe), state)
     const { settings } = redisProbe
@@ -300,13 +299,14 @@ export function startGroup(options: GroupOptions): GroupLoop {
   }
 
   function finish(view: View, decision: Decision, results: readonly ActionResult[], worthKeeping: boolean): void {
-    const failure = results.find((r) => !r.outcome.done)
+    const failure = results.find(({ outcome }) => !outcome.done)
     actedAll = failure === undefined
-    if (failure !== undefined && !failure.outcome.done) complain(failure.outcome.why, failure.outcome.waiting === true ? 'waiting' : 'alarm')
+    if (failure?.outcome.done === false) complain(failure.outcome.why, failure.outcome.waiting === true ? 'waiting' : 'alarm')
     else if (view.redis.trouble !== null) complain(view.redis.trouble)
     else if (durable && room.enough()) told.clear()
-    if (failure === undefined)
-      for (const event of decision.events) if (event.kind !== 'detected' && (event.kind !== 'alarm' || isNews(event.text, view.nowMs))) record(event)
+    // What was done is told when it was; what was seen is told at once, for the next look may not see it any more.
+    const isTold = (e: Event) => (e.kind === 'alarm' ? isNews(e.text, view.nowMs) : e.kind !== 'detected' && actedAll)
+    decision.events.filter(isTold).forEach((event) => record(event))
     if (view.request !== null) requests.taken()
     for (const result of state.results) requests.ended(result)
     const acted = results.some((r) => !renewals.includes(r.action.kind))
@@ -314,8 +314,8 @@ export function startGroup(options: GroupOptions): GroupLoop {
       journal.append({ atWallMs: view.nowWallMs, rule: decision.rule, because: decision.because, view, actions: results, next: decision.next })
     }
     const outlived = failure?.action.kind === 'promote' && !failure.outcome.done && failure.outcome.waiting === true
-    if (outlived || (failure === undefined && acted)) schedule(monotonicMs())
-    else schedule(failure === undefined ? decision.wakeAtMs : Math.max(decision.wakeAtMs, monotonicMs() + 50))
+    if (outlived || (actedAll && acted)) schedule(monotonicMs())
+    else schedule(actedAll ? decision.wakeAtMs : Math.max(decision.wakeAtMs, monotonicMs() + 50))
   }
 
   function complain(why: string, kind: 'alarm' | 'waiting' = 'alarm'): void {

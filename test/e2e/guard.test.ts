@@ -17,7 +17,7 @@ afterAll(() => console.info(figures.join('\n')))
 describe.skipIf(problems.length > 0)('the guard of a primary whose agent is', { timeout: 60_000 }, () => {
   const theRig = rigFor('guard', pairAndWitness)
 
-  test.each([1, 2, 3, 4, 5].flatMap((round) => [['killed', round] as const, ['stopped', round] as const]))(
+  test.each([1, 2].flatMap((round) => [['killed', round] as const, ['stopped', round] as const]))(
     '%s: nothing changes for clients; then the host is cut off: writes end there (round %i)',
     async (how, round) => {
       const rig = theRig()
