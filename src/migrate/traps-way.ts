@@ -104,6 +104,10 @@ function topology(from: Instance, target: Target): readonly Judged[] {
   if (from.isCluster) return [red('the source is a node of a cluster', 'a cluster is moved slot by slot, not by its nodes')]
   const found: Judged[] = []
   const members = target.members.flatMap(({ redis }) => (redis.ok ? [redis.value] : []))
+  if (target.sentinels)
+    found.push(
+      red('the Sentinels of the group would take it for down while it follows another redis', 'move to a group with mode: vip, or copy: holdfast migrate copy'),
+    )
   if (from.loading) found.push(red('the source is loading its data', 'wait until it serves'))
   if (members.some(({ runId }) => runId === from.runId))
     found.push(red('the source is itself a member of the group', 'holdfast adopt turns it into a group where it is'))
