@@ -8,6 +8,7 @@ import type { Move, SourceAt, SourceOrder } from '../model/move.ts'
 import type { State } from '../model/state.ts'
 import type { RedisFacts, SourceProbe, View } from '../model/view.ts'
 import type { Context, Draft } from './draft.ts'
+import { memberOf } from './fitness.ts'
 import { historyOf, nameOf, withStage } from './moving.ts'
 
 /** As often as this it is remembered by all members where a feed can be begun anew: as much of the backlog is needed for it. */
@@ -44,6 +45,14 @@ export function asOfGroup(state: State, move: Move, source: SourceProbe): RedisF
   const point = feed?.point ?? null
   const same = point !== null && point.replid === state.lineage.at(-1)?.replid && facts.replid === fedReplid(point.replid) && facts.offset === point.fed
   return { ...facts, offset: same ? point.offset : -1 }
+}
+
+/** Its offset is one of this history: that of a feed is said so by the pairs, that of a replica by whom it follows. Offsets of two histories may be equal by chance. */
+export function isBelow({ state, policy }: Context, move: Move, seen: RedisFacts): boolean {
+  if (move.wayBack !== 'replica') return true
+  const self = memberOf(policy, state.host)
+  const { upstream, replid } = seen
+  return upstream?.host === self?.ip && upstream?.port === self?.port && (replid === '' || replid === state.lineage.at(-1)?.replid)
 }
 
 /** As good as it can be known. */

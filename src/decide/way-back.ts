@@ -9,7 +9,7 @@ import { busyTickMs, tickMs } from '../model/policy.ts'
 import { maxLineage, type State } from '../model/state.ts'
 import type { SourceProbe } from '../model/view.ts'
 import { answerId, answerRequest, claimEpoch, holdStill, type Context, type Draft } from './draft.ts'
-import { asOfGroup, behindBy, followsWhom, settling, untoldBy, whyNotFed, withNewsOf } from './fed.ts'
+import { asOfGroup, behindBy, followsWhom, isBelow, settling, untoldBy, whyNotFed, withNewsOf } from './fed.ts'
 import { memberOf } from './fitness.ts'
 import { isKnown, listens, wouldServe } from './knowing.ts'
 import { mergeLineage } from './position.ts'
@@ -84,6 +84,8 @@ function keepSource(ctx: Context, move: Move, source: SourceProbe, draft: Draft)
       events: [...draft.events, alarm],
     }
   }
+  // Another may have been elected, whom it follows by now. Led back and forth, it would have the offset of one and the writes of the other.
+  if (draft.next.writesHeldSinceMs !== null) return draft
   // Restarted as a replica, it fetches what it lacks.
   if (seen.runId !== move.runId) return { ...draft, next: withStage(draft.next, move, view, { runId: seen.runId }) }
   if (!move.settled) {
@@ -158,6 +160,7 @@ function measureBack(ctx: Context, move: Move, source: SourceProbe | undefined):
   if (own === null || seen === null || !isSeen(ctx, move, source) || !isOwnSeen(ctx, move))
     return holdStill(ctx, 'writes are held; both are asked for their offsets', pollMs)
   if (!seen.linkUp || seen.runId !== move.runId) return stay(ctx, move, `the link of ${nameOf(move.source)} was lost`)
+  if (!isBelow(ctx, move, seen)) return stay(ctx, move, `${nameOf(move.source)} follows another`)
   if (seen.offset !== own.offset) return holdStill(ctx, `writes are held; waits until ${nameOf(move.source)} has offset ${own.offset}`, pollMs)
   const differ = untoldBy(move, source) > 0 ? null : whyCountsDiffer({ name: nameOf(move.source), facts: seen }, { name: state.host, facts: own })
   if (differ !== null) return stay(ctx, move, differ)
@@ -217,7 +220,7 @@ export function continueBack(ctx: Context, move: Move, source: SourceProbe): Dra
   }
   if (move.stage === 'back-fence') {
     // What was held cannot have changed it; an offset of its own says the same, if it lives. One that was restarted has read its disk, which may be older.
-    const equal = seen.role === 'replica' && seen.runId === move.runId && seen.offset === move.equalOffset
+    const equal = seen.role === 'replica' && isBelow(ctx, move, seen) && seen.runId === move.runId && seen.offset === move.equalOffset
     const same = ownSeen && own.runId === state.servingRunId
     const gives = equal && (same ? seen.offset === own.offset : !over)
     if (!gives && !ownSeen) return redisOfOwn(ctx)

@@ -117,4 +117,17 @@ export const moveRegressions: readonly Regression[] = [
       { kind: 'restart-empty', host: 1 },
     ),
   },
+  {
+    accident:
+      'the old primary, cut off from the others, had led the source to itself; as many bytes were written on both sides, and the way back from the new one took its offset for its own',
+    story: story(
+      { ...moved, witness: true, latenessMs: 60, move: { source: 'refuses', begun: 'moved' } },
+      { kind: 'split', mask: 6 },
+      { kind: 'write', count: 1 },
+      { kind: 'write', count: 1 },
+      { kind: 'wait', ms: 1282 },
+      { kind: 'move', order: 'rollback' },
+      { kind: 'write', count: 2 },
+    ),
+  },
 ]
