@@ -24,9 +24,14 @@ export function whyAnother(ctx: Context, move: Move, own: RedisFacts, seen: Redi
   const nevertheless = `Follow it nevertheless (holdfast migrate start … --overwrite ${own.runId}; a copy is kept)`
   if (!copies.every(({ copy }) => goesOn(seen, copy)))
     return `was restarted with another history; what was received before is not given up to it. ${nevertheless}, or have the group serve what it has (holdfast failover ${state.group} --to ${hostOfMost(ctx, move, copies)} --force)`
-  const unheard = policy.members.map((m) => m.host).filter((host) => host !== state.host && heard(peerOf(view, host)) === null)
+  // One that reads its disk tells of no keys yet.
+  const tells = (host: string) => {
+    const word = heard(peerOf(view, host))
+    return word?.answering === true && word.redis !== null && !word.redis.loading
+  }
+  const unheard = policy.members.map((m) => m.host).filter((host) => host !== state.host && !tells(host))
   if (attached || unheard.length === 0 || hasFollowed(move, own)) return null
-  return `was restarted, and so was the redis of this host: ${unheard.join(', ')} may have received more than both, and is not heard. It is waited for. ${nevertheless}`
+  return `was restarted, and so was the redis of this host: ${unheard.join(', ')} may have received more than both, and does not tell. It is waited for. ${nevertheless}`
 }
 
 interface Copy {
@@ -34,16 +39,19 @@ interface Copy {
   readonly copy: RedisFacts
 }
 
-/** What was received, wherever it is: with the history that was followed, attached to this redis, or of the group's history as far as it is still true. */
+/**
+ * What was received, wherever it is: with the history that was followed, attached to this redis, or of the group's history as far as it is still true.
+ * Not the half of a sync that did not end: nobody may ever be promoted with it, and whoever is told to is told in vain.
+ */
 export function copiesOf({ state, view, policy }: Context, move: Move, own: RedisFacts): readonly Copy[] {
   const theirs = view.peers.flatMap(({ host, statement }): readonly Copy[] => {
     const copy = statement?.redis ?? null
-    if (copy === null) return []
+    if (copy === null || statement?.partial === true) return []
     const position = positionOf(copy, state.lineage)
     const received = copy.replid === move.replid || isBelow(state, policy, copy) || (position.kind === 'known' && position.divergedBytes === 0)
     return received ? [{ host, copy }] : []
   })
-  return [{ host: state.host, copy: own }, ...theirs].filter(({ copy }) => copy.keys > 0)
+  return [...(state.partial ? [] : [{ host: state.host, copy: own }]), ...theirs].filter(({ copy }) => copy.keys > 0)
 }
 
 /** Whom an operator would have serve. */

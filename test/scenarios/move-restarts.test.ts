@@ -85,7 +85,7 @@ describe('the source and the redis of the holder were both started anew', () => 
     emptyHolder(w)
     w.run(8000)
     expect([w.lost('b'), w.redis('a').linkUp]).toEqual([[], false])
-    expect(alarms(w)).toContain('b may have received more than both, and is not heard')
+    expect(alarms(w)).toContain('b may have received more than both, and does not tell')
     w.heal()
     w.run(3000)
     expect([w.lost('b'), w.redis('a').linkUp]).toEqual([[], false])

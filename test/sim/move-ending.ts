@@ -43,7 +43,9 @@ export function endMove(w: World, rules: Rules): void {
   rules.overruled = true
   w.powerOff(sourceHost)
   w.runUntil(w.nowMs + triedMs, () => w.hosts.every((h) => !w.agent(h).up || (w.redis(h).answers(w.nowMs) && !w.redis(h).loading(w.nowMs))))
-  const [most = ''] = [...w.hosts].sort((a, b) => countOf(w.redis(b).log) - countOf(w.redis(a).log))
+  // The half of a sync is nobody's choice: not even --force takes it.
+  const whole = w.hosts.filter((h) => !w.state(h).partial)
+  const [most = ''] = [...(whole.length > 0 ? whole : w.hosts)].sort((a, b) => countOf(w.redis(b).log) - countOf(w.redis(a).log))
   w.ask(most, 'failover')
   w.run(5000)
 }

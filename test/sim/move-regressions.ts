@@ -130,4 +130,16 @@ export const moveRegressions: readonly Regression[] = [
       { kind: 'write', count: 2 },
     ),
   },
+  {
+    accident: 'a source and a holder that were both started empty: the member that was reading its disk told of no keys, and was not waited for',
+    story: story(
+      { ...two, witness: true, move: { source: 'pauses', begun: 'received' } },
+      { kind: 'source', fault: 'start-empty' },
+      { kind: 'wait', ms: 10 },
+      { kind: 'kill-agent', host: 0 },
+      { kind: 'write', count: 3 },
+      { kind: 'restart-empty', host: 0 },
+      { kind: 'crash', host: 1 },
+    ),
+  },
 ]
