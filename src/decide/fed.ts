@@ -48,11 +48,13 @@ export function asOfGroup(state: State, move: Move, source: SourceProbe): RedisF
 }
 
 /** Its offset is one of this history: that of a feed is said so by the pairs, that of a replica by whom it follows. Offsets of two histories may be equal by chance. */
-export function isBelow({ state, policy }: Context, move: Move, seen: RedisFacts): boolean {
+export function isBelow({ state, view, policy }: Context, move: Move, seen: RedisFacts): boolean {
   if (move.wayBack !== 'replica') return true
   const self = memberOf(policy, state.host)
   const { upstream, replid } = seen
-  return upstream?.host === self?.ip && upstream?.port === self?.port && (replid === '' || replid === state.lineage.at(-1)?.replid)
+  // One that was started anew in the middle has another id than what was written here until then.
+  const histories = [view.redis.facts?.replid, state.lineage.at(-1)?.replid]
+  return upstream?.host === self?.ip && upstream?.port === self?.port && (replid === '' || histories.includes(replid))
 }
 
 /** As good as it can be known. */

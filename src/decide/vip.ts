@@ -10,7 +10,7 @@ import type { Context, Draft } from './draft.ts'
 import { isCutOff } from './lease.ts'
 import { ownFitness } from './fitness.ts'
 import { seenWithinMs } from './moving.ts'
-import { heard, isServingPhase, voucherOf } from './situation.ts'
+import { heard, isServingPhase, redisAnswers, voucherOf } from './situation.ts'
 
 /** A replica that is fit waits with open arms: keepalived then needs only milliseconds to give it the address. */
 export function mayHoldAddress(ctx: Context, next: State): boolean | undefined {
@@ -67,6 +67,10 @@ export function withVip(actions: readonly Action[], ctx: Context, allowed: boole
   if (keepalived.allowed === allowed) return actions
   const action: Action = { kind: 'vip', allowed }
   if (allowed) return [...actions, action]
+  // A way back that takes too long, as that of an agent that was started anew in it: without the address nothing could tell these clients any more
+  // that nobody answers them here, and they would wait for their own timeout.
+  const waiting = isGoingBack(ctx.state.move) && redisAnswers(ctx.view) && !actions.some((a) => a.kind === 'kill-clients')
+  if (waiting) return [{ kind: 'kill-clients' }, action, ...actions]
   return actions.some((a) => a.kind === 'kill-clients' || a.kind === 'kill-redis') ? [...actions, action] : [action, ...actions]
 }
 

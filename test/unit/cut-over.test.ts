@@ -181,6 +181,16 @@ describe('the way back', () => {
     expect(kinds(at('back-fence', seen))).not.toContain('source promote')
   })
 
+  test('its agent was away in it, and it takes too long: connections are ended before the address goes, or these clients would wait for their own timeout', () => {
+    const late = kinds(at('back-fence', { own: serving, old: following, move: { stageMs: nowMs - 3001, heldFromMs: null } }))
+    expect(late).toEqual(['kill-clients', 'vip', 'soft-fence'])
+  })
+
+  test('… and the address goes as well where no redis is left whose connections could be ended', () => {
+    const gone = { redis: probe({ process: false, facts: null }) }
+    expect(kinds(at('back-fence', { old: following, view: gone, move: { stageMs: nowMs - 3001 } }))[0]).toBe('vip')
+  })
+
   test('a redis that has read its disk meanwhile does not serve again by itself: the best data are elected', () => {
     const decision = at('back-fence', { own: { ...mine, runId: 'run-anew', offset: 500 }, old: { ...following, offset: 1001 } })
     expect([decision.next.phase, kinds(decision).includes('promote')]).toEqual(['fenced', false])
