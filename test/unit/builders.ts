@@ -3,6 +3,7 @@ import { defaults } from '../../src/config/defaults.ts'
 import type { KeepalivedProbe, PeerProbe, RedisFacts, RedisProbe, Statement, View } from '../../src/model/view.ts'
 import type { GroupConfig } from '../../src/model/config.ts'
 import type { Kept } from '../../src/model/kept.ts'
+import type { Move } from '../../src/model/move.ts'
 import type { Policy } from '../../src/model/policy.ts'
 import type { SentinelFacts, SentinelProbe } from '../../src/model/sentinel.ts'
 import { freshWatch } from '../../src/model/watch.ts'
@@ -212,6 +213,34 @@ export function keptWrites(more: Partial<Kept> = {}): Kept {
     why: '',
     seenAtWallMs: null,
     seenBy: null,
+    ...more,
+  }
+}
+
+/** In its sync, which has ended before; of redis 10.0.0.9:6379. */
+export function moveOf(more: Partial<Move> = {}): Move {
+  return {
+    id: 'request-1',
+    source: { host: '10.0.0.9', port: 6379 },
+    runId: 'run-old',
+    replid: 'id-old',
+    epoch: 2,
+    rev: 5,
+    stage: 'sync',
+    stageMs: nowMs - 5000,
+    stageWallMs: 0,
+    startedWallMs: 0,
+    synced: true,
+    asked: null,
+    verified: null,
+    armed: null,
+    heldFromMs: null,
+    equalOffset: null,
+    wayBack: 'replica',
+    settled: true,
+    settlingMs: null,
+    heldMs: null,
+    last: '',
     ...more,
   }
 }

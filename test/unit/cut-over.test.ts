@@ -4,35 +4,13 @@ import { decide } from '../../src/decide/decide.ts'
 import type { Decision } from '../../src/model/decision.ts'
 import type { Move } from '../../src/model/move.ts'
 import type { RedisFacts, SourceProbe, View } from '../../src/model/view.ts'
-import { entry, facts, nowMs, peer, policy, primaryFacts, probe, state, view, vrrp, word } from './builders.ts'
+import { entry, facts, moveOf, nowMs, peer, policy, primaryFacts, probe, state, view, vrrp, word } from './builders.ts'
 
 const source = { host: '10.0.0.9', port: 6379 }
 const nobody = { host: '127.0.0.1', port: 1 }
 const sinceMs = nowMs - 20
 
-const move: Move = {
-  id: 'request-1',
-  source,
-  runId: 'run-old',
-  replid: 'id-old',
-  epoch: 2,
-  rev: 5,
-  stage: 'sync',
-  stageMs: sinceMs,
-  stageWallMs: 0,
-  startedWallMs: 0,
-  synced: true,
-  asked: 'request-2',
-  verified: null,
-  armed: null,
-  heldFromMs: nowMs - 30,
-  equalOffset: 1000,
-  wayBack: 'replica',
-  settled: true,
-  settlingMs: null,
-  heldMs: null,
-  last: '',
-}
+const move = moveOf({ source, stageMs: sinceMs, asked: 'request-2', heldFromMs: nowMs - 30, equalOffset: 1000 })
 const lineage = [
   entry(1, 'a', 0),
   entry(2, 'a', 900, { replid: 'id-old', source: 'migration', accepted: true, continues: { epoch: 0, offset: 0, atLeast: 0 } }),

@@ -5,37 +5,23 @@ import type { Decision } from '../../src/model/decision.ts'
 import { fedReplid, nothingUntold, type FeedPoint, type FeedSeen } from '../../src/model/feed.ts'
 import type { Move, MoveOrder } from '../../src/model/move.ts'
 import type { RedisFacts, SourceProbe } from '../../src/model/view.ts'
-import { entry, facts, nowMs, peer, policy, primaryFacts, probe, state, view, vrrp, word } from './builders.ts'
+import { entry, facts, moveOf, nowMs, peer, policy, primaryFacts, probe, state, view, vrrp, word } from './builders.ts'
 
 const source = { host: '10.0.0.9', port: 6379 }
 const nobody = { host: '127.0.0.1', port: 1 }
 const cutOver: FeedPoint = { replid: 'id-old', offset: 900, fed: 900, database: null, untold: nothingUntold }
 const point: FeedPoint = { ...cutOver, replid: 'id-now', offset: 1000, fed: 5000 }
 const feed: FeedSeen = { port: 40_001, point, anchor: point, trouble: null }
-const move: Move = {
-  id: 'request-1',
+const move = moveOf({
   source,
-  runId: 'run-old',
-  replid: 'id-old',
   epoch: 3,
-  rev: 5,
   stage: 'moved',
   stageMs: nowMs - 20,
-  stageWallMs: 0,
-  startedWallMs: 0,
-  synced: true,
-  asked: null,
-  verified: null,
-  armed: null,
   heldFromMs: nowMs - 30,
   equalOffset: 1000,
   wayBack: 'feed',
   feed: { version: '6.0.16', anchors: [cutOver], atWallMs: 0, errors: 7 },
-  settled: true,
-  settlingMs: null,
-  heldMs: null,
-  last: '',
-}
+})
 const lineage = [
   entry(2, 'a', 0, { replid: 'id-old', source: 'migration', accepted: true, continues: { epoch: 0, offset: 0, atLeast: 0 } }),
   entry(3, 'a', 901, { replid: 'id-now', source: 'migration' }),

@@ -6,37 +6,14 @@ import { decide } from '../../src/decide/decide.ts'
 import { explainGroup } from '../../src/decide/explain.ts'
 import type { Move, MoveOrder } from '../../src/model/move.ts'
 import type { Request, SourceProbe } from '../../src/model/view.ts'
-import { facts, nowMs, peer, policy, primaryFacts, probe, state, view, vrrp, word } from './builders.ts'
+import { facts, moveOf, peer, policy, primaryFacts, probe, state, view, vrrp, word } from './builders.ts'
 
 const source = { host: '10.0.0.9', port: 6379 }
 const received = facts({ upstream: source, replid: 'id-old', runId: 'run-a' })
 const old = primaryFacts({ runId: 'run-old', replid: 'id-old' })
 
 function move(more: Partial<Move> = {}): Move {
-  return {
-    id: 'request-1',
-    source,
-    runId: 'run-old',
-    replid: 'id-old',
-    epoch: 1,
-    rev: 1,
-    stage: 'sync',
-    stageMs: nowMs - 5000,
-    stageWallMs: 0,
-    startedWallMs: 0,
-    synced: true,
-    asked: null,
-    verified: null,
-    armed: null,
-    heldFromMs: null,
-    equalOffset: null,
-    wayBack: 'replica',
-    settled: true,
-    settlingMs: null,
-    heldMs: null,
-    last: '',
-    ...more,
-  }
+  return moveOf({ source, epoch: 1, rev: 1, ...more })
 }
 
 const receiving = (more: Partial<Move> = {}) => state('a', { phase: 'receiving', move: move(more) })

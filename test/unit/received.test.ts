@@ -1,33 +1,9 @@
 /** Who is named to the operator as the one to serve, where the source of a move has come back with less. */
 import { expect, test } from 'vitest'
 import { decide } from '../../src/decide/decide.ts'
-import type { Move } from '../../src/model/move.ts'
-import { entry, facts, nowMs, peer, policy, primaryFacts, probe, state, view, word } from './builders.ts'
+import { entry, facts, moveOf, peer, policy, primaryFacts, probe, state, view, word } from './builders.ts'
 
-const at = { host: '10.0.0.9', port: 6379 }
-const move: Move = {
-  id: 'request-1',
-  source: at,
-  runId: 'run-old',
-  replid: 'id-old',
-  epoch: 2,
-  rev: 5,
-  stage: 'sync',
-  stageMs: nowMs - 5000,
-  stageWallMs: 0,
-  startedWallMs: 0,
-  synced: true,
-  asked: null,
-  verified: null,
-  armed: null,
-  heldFromMs: null,
-  equalOffset: null,
-  wayBack: 'replica',
-  settled: true,
-  settlingMs: null,
-  heldMs: null,
-  last: '',
-}
+const move = moveOf()
 const nobody = { host: '127.0.0.1', port: 1 }
 const own = facts({ upstream: nobody, linkUp: false, replid: 'id-old', keys: 5, offset: 900 })
 const anew = primaryFacts({ runId: 'run-new', replid: 'id-new', offset: 20, keys: 1 })

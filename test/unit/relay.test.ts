@@ -4,34 +4,12 @@ import { addressesOf, asksForData, courseOf, learn, parseListen, type Known } fr
 import { emptyingRules, redirectRules, relayTable, removalRules, renewalRules, type RedirectPlan } from '../../src/migrate/relay-rules.ts'
 import { moveStages, type Move, type MoveStage } from '../../src/model/move.ts'
 import type { RelayWord } from '../../src/model/relay.ts'
+import { moveOf } from './builders.ts'
 
 const source = { host: '10.0.0.5', port: 6379 }
 
 function move(stage: MoveStage, more: Partial<Move> = {}): Move {
-  return {
-    id: 'm',
-    source,
-    runId: 'r',
-    replid: 'h',
-    epoch: 4,
-    rev: 1,
-    stage,
-    stageMs: 0,
-    stageWallMs: 0,
-    startedWallMs: 0,
-    synced: true,
-    asked: null,
-    verified: null,
-    armed: null,
-    heldFromMs: null,
-    equalOffset: null,
-    wayBack: 'replica',
-    settled: true,
-    settlingMs: null,
-    heldMs: null,
-    last: '',
-    ...more,
-  }
+  return moveOf({ id: 'm', source, runId: 'r', replid: 'h', epoch: 4, rev: 1, stage, stageMs: 0, ...more })
 }
 
 function word(host: string, epoch: number, serves: boolean, told: Move | null = null): RelayWord {

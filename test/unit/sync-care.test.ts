@@ -8,7 +8,7 @@ import { parseWindow, type SyncTerms, type SyncWindow } from '../../src/model/sy
 import type { State } from '../../src/model/state.ts'
 import type { RedisFacts, Request, SourceCare, SourceProbe, View } from '../../src/model/view.ts'
 import { freshWatch, type CareWatch } from '../../src/model/watch.ts'
-import { entry, facts, nowMs, peer, policy, primaryFacts, probe, state, view, word } from './builders.ts'
+import { entry, facts, moveOf, nowMs, peer, policy, primaryFacts, probe, state, view, word } from './builders.ts'
 
 const at = { host: '10.0.0.9', port: 6379 }
 const nobody = { host: '127.0.0.1', port: 1 }
@@ -55,31 +55,8 @@ interface Seen {
   readonly state?: Partial<State>
 }
 
-function moveOf(more: Partial<Move> = {}): Move {
-  return {
-    id: 'request-1',
-    source: at,
-    runId: 'run-old',
-    replid: 'id-old',
-    epoch: 2,
-    rev: 5,
-    stage: 'sync',
-    stageMs: nowMs - 20,
-    stageWallMs: 0,
-    startedWallMs: 0,
-    synced: false,
-    asked: null,
-    verified: null,
-    armed: null,
-    heldFromMs: null,
-    equalOffset: null,
-    wayBack: 'replica',
-    settled: true,
-    settlingMs: null,
-    heldMs: null,
-    last: '',
-    ...more,
-  }
+function syncing(more: Partial<Move> = {}): Move {
+  return moveOf({ source: at, stageMs: nowMs - 20, synced: false, ...more })
 }
 
 function look(seen: Seen = {}): { readonly before: State; readonly view: View; readonly decision: Decision; readonly kinds: readonly string[] } {
@@ -87,7 +64,7 @@ function look(seen: Seen = {}): { readonly before: State; readonly view: View; r
     phase: 'receiving',
     epoch: 2,
     lineage: [entry(1, 'a', 0), entry(2, 'a', 900, { replid: 'id-old', source: 'migration', accepted: true })],
-    move: moveOf(seen.move),
+    move: syncing(seen.move),
     ...seen.state,
   })
   const source: SourceProbe = {
@@ -102,7 +79,7 @@ function look(seen: Seen = {}): { readonly before: State; readonly view: View; r
   }
   // Whoever is attached below lets go first.
   const below = seen.own === undefined || seen.own.upstream?.port === at.port ? {} : { upstream: nobody, linkUp: false }
-  const now = view('a', [peer(word('b', { epoch: 2, redis: facts({ replid: 'id-old', ...below }), move: moveOf(seen.move) }))], {
+  const now = view('a', [peer(word('b', { epoch: 2, redis: facts({ replid: 'id-old', ...below }), move: syncing(seen.move) }))], {
     redis: probe({ facts: seen.own ?? fetching, factsAgeMs: 1 }),
     source,
     nowWallMs: noon,
@@ -154,7 +131,7 @@ describe('when it begins', () => {
       const before = state('b', {
         epoch: 2,
         lineage: [entry(1, 'a', 0), entry(2, 'a', 900, { replid: 'id-old', source: 'migration', accepted: true })],
-        move: moveOf(move),
+        move: syncing(move),
       })
       return decide(before, view('b', [holder], { redis: probe({ facts: own }), nowWallMs: noon, watch: watched }), policy())
         .actions.map((a) => a.kind)
@@ -378,7 +355,7 @@ describe('a member that answered its primary with an error', () => {
 
   test('nor while a member below is no true copy', () => {
     const others = (trueCopy: boolean) => [
-      peer(word('b', { epoch: 2, redis: facts({ replid: 'id-old' }), move: moveOf(synced), trueCopy, alarms: ['its data differ'] })),
+      peer(word('b', { epoch: 2, redis: facts({ replid: 'id-old' }), move: syncing(synced), trueCopy, alarms: ['its data differ'] })),
     ]
     const cut = (trueCopy: boolean) =>
       look({ own: { ...arrived, unexpectedErrors: 0 }, move: synced, view: { ...request({ verb: 'cutover', unverified: false }), peers: others(trueCopy) } })
