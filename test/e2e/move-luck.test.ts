@@ -9,7 +9,7 @@ import { holdInquest } from '../../src/lab/inquest.ts'
 import { OldRedis } from './moving.ts'
 import { problems, rigFor, twoHosts, type Rig } from './rig.ts'
 
-const rounds = Number(process.env['HOLDFAST_MOVES'] ?? 3)
+const rounds = Number(process.env['HOLDFAST_MOVES'] ?? 2)
 const dice = (below: number): number => Math.floor(Math.random() * below)
 const victims = ['the agent', 'the redis', 'the other agent', 'the other redis', 'the old redis', 'nobody'] as const
 

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { OldRedis } from './moving.ts'
 import { problems, rigFor, twoHosts, type JournalLine, type Rig } from './rig.ts'
 
-const rounds = Number(process.env['HOLDFAST_MOVES'] ?? 3)
+const rounds = Number(process.env['HOLDFAST_MOVES'] ?? 2)
 const dice = (below: number): number => Math.floor(Math.random() * below)
 
 const kinds = [
