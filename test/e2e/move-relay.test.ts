@@ -146,6 +146,8 @@ describe.skipIf(problems.length > 0)('a relay at the old address', { timeout: 18
 
     // Killed, nothing is left that leads connections anywhere: the old redis answers them, and refuses writes.
     await writer.mark('relay killed')
+    // An outage belongs to every mark that it touches: without a write in between it would count for the switchover as well.
+    expect(await writer.steady({ acks: 20, withinMs: 5000 })).toBe(true)
     relay.kill('SIGKILL')
     await relay.ended
     await expect.poll(() => rig.redisAt('client', old.ip, 'SET', 'probe:killed', '1').catch(() => ''), { timeout: 8000 }).toContain('READONLY')
