@@ -9,6 +9,7 @@ import { mkdir, rename } from 'node:fs/promises'
 import { done, failed, waiting, type Outcome } from '../model/outcome.ts'
 import { sentinelConfFile, sentinelDir, sentinelLogFile } from '../model/paths.ts'
 import { isSameProcess, readProcess, type ProcessId } from '../observe/process.ts'
+import type { Watched } from '../model/sentinel.ts'
 import { parseInfo } from '../redis/info.ts'
 import { openRedis, type RedisTarget } from '../redis/link.ts'
 import { readSentinelConf, renderSentinelConf, settingsOf, withIdentity, type SentinelConfInput } from '../render/sentinel-conf.ts'
@@ -32,8 +33,8 @@ export interface SentinelProcess {
   readonly renewId: () => Promise<Outcome>
 }
 
-export interface SentinelProcessOptions extends Omit<SentinelConfInput, 'serves'> {
-  readonly serves: () => SentinelConfInput['serves']
+export interface SentinelProcessOptions extends Omit<SentinelConfInput, 'watched'> {
+  readonly watched: () => Watched
   readonly target: RedisTarget
   readonly note: (text: string) => void
   /** The process that was started here has ended. */
@@ -115,7 +116,7 @@ export function sentinelProcess(options: SentinelProcessOptions): SentinelProces
         options.note(`${file} ${why}: it was put aside, and this Sentinel begins anew`)
       }
     }
-    await writeDurably(file, renderSentinelConf({ ...options, serves: options.serves() }), 0o600)
+    await writeDurably(file, renderSentinelConf({ ...options, watched: options.watched() }), 0o600)
     return done
   }
 

@@ -19,6 +19,7 @@ import { missingPrograms } from '../trial/programs.ts'
 import { openBackups, type Backups } from './backups.ts'
 import { startBeat } from './beat.ts'
 import { ofThisBoot } from '../decide/memory.ts'
+import { watchedOf } from '../decide/sentinels.ts'
 import { monotonicMs, stallMeter } from './clock.ts'
 import { foundAddress } from './found-address.ts'
 import { startGroup, type GroupLoop } from './group.ts'
@@ -147,7 +148,7 @@ async function run(options: AgentOptions, names: readonly string[], withVip: rea
       beat?.tick()
       let begun = 0
       for (const loop of loops.values()) if (begun < togetherAtMost && loop.awake()) begun += 1
-      for (const { sense } of sentinelsOf.values()) sense.awake()
+      for (const sentinels of sentinelsOf.values()) sentinels.awake()
     },
     serves: () => {
       for (const [name, loop] of loops) if (urgent.has(name) && loop.serves()) return true
@@ -304,13 +305,13 @@ function budgetsOf(config: Config, stores: ReadonlyMap<string, KeptStore>, tell:
 }
 
 /** What the Sentinels of a group need of its loop, which needs them to begin. */
-function sentinelEyes(name: string, loops: ReadonlyMap<string, GroupLoop>): Pick<SentinelsOptions, 'wake' | 'pace' | 'serves' | 'note'> {
+function sentinelEyes(name: string, loops: ReadonlyMap<string, GroupLoop>): Pick<SentinelsOptions, 'wake' | 'pace' | 'watched' | 'note'> {
   return {
     wake: () => loops.get(name)?.wake(),
     pace: () => loops.get(name)?.pace() ?? 'alert',
-    serves: () => {
-      const { holder, epoch } = loops.get(name)?.snapshot().state ?? { holder: null, epoch: 0 }
-      return holder === null ? null : { host: holder, epoch }
+    watched: () => {
+      const known = loops.get(name)?.snapshot()
+      return known === undefined ? null : watchedOf(known.state, known.policy)
     },
     note: (kind, text) => loops.get(name)?.note(kind, text),
   }

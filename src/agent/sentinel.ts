@@ -6,7 +6,7 @@ import type { Config, GroupConfig } from '../model/config.ts'
 import type { Event } from '../model/action.ts'
 import { localIp } from '../model/local-address.ts'
 import { done, failed, type Outcome } from '../model/outcome.ts'
-import { sentinelPace, sentinelUser, type SentinelProbe, type SentinelSettings } from '../model/sentinel.ts'
+import { sentinelPace, sentinelUser, type SentinelProbe, type SentinelSettings, type Watched } from '../model/sentinel.ts'
 import type { SentinelProcess } from '../act/sentinel-process.ts'
 import { sentinelMemory, sentinelProcess } from '../act/sentinel-process.ts'
 import type { SentinelPace } from '../observe/sentinel-pace.ts'
@@ -41,7 +41,7 @@ export interface SentinelsOptions {
   readonly secrets: readonly [string, ...string[]]
   readonly wake: () => void
   readonly pace: () => SentinelPace
-  readonly serves: () => { readonly host: string; readonly epoch: number } | null
+  readonly watched: () => Watched
   readonly note: (kind: Event['kind'], text: string) => void
 }
 
@@ -51,6 +51,8 @@ export interface GroupSentinels {
   readonly keys: readonly string[]
   /** The Sentinels' own. */
   readonly password: string | undefined
+  /** To be called some twenty times a second. */
+  readonly awake: () => void
   /** From now on the Sentinel of this host is looked after, if it has one. */
   readonly keep: () => void
   readonly renewId: () => Promise<Outcome>
@@ -82,6 +84,10 @@ export async function openSentinels(options: SentinelsOptions): Promise<GroupSen
     sense,
     keys: options.secrets.map((secret) => passwordHash(sentinelUserPassword(secret, group.name))),
     password,
+    awake: () => {
+      sense.awake()
+      keeper?.awake()
+    },
     keep: () => {
       if (hosts.includes(host)) keeper ??= keepSentinel({ ...options, password, otherPassword, userPassword, probe: sense.probe })
     },
@@ -104,6 +110,8 @@ export interface KeeperOptions extends Omit<SentinelsOptions, 'secrets' | 'wake'
 export interface SentinelKeeper {
   /** There is news of a Sentinel. */
   readonly heard: () => void
+  /** Whom it is to watch may have changed: after a move the lease that the new primary begins with is over in less than a second. */
+  readonly awake: () => void
   readonly renewId: () => Promise<Outcome>
   readonly close: () => void
 }
@@ -116,6 +124,8 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
   const told = new Map<string, number>()
   let closed = false
   let looking = false
+  let again = false
+  let watched = inWords(options.watched())
   /** It was stopped on purpose, and its file is being changed: nobody else may start it. */
   let renewing = false
   let timer: NodeJS.Timeout | null = null
@@ -134,7 +144,7 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
         otherPassword,
         userPassword,
         target,
-        serves: options.serves,
+        watched: options.watched,
         note: (text) => note('alarm', text),
         exited: ended,
       })
@@ -156,14 +166,15 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
     looking = true
     let nextMs = lookEveryMs
     try {
-      const mayHear = monotonicMs() - openedMs < hearFirstMs && options.serves() === null && process?.isNew() === true
+      const mayHear = monotonicMs() - openedMs < hearFirstMs && options.watched() === null && process?.isNew() === true
       if (mayHear) nextMs = hearEveryMs
       else if (!(await isKept())) nextMs = againMs
     } catch (error) {
       complain(`the Sentinel of ${host} cannot be looked after: ${(error as Error).message}`, 'alarm')
     }
     looking = false
-    lookIn(nextMs)
+    lookIn(again ? 0 : nextMs)
+    again = false
   }
 
   async function renewId(): Promise<Outcome> {
@@ -217,6 +228,7 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
     // What was asked before the last change says nothing about it.
     const isNews = monotonicMs() - probe.ageMs > changedAtMs
     if (probe.reach === 'forgot') await teach()
+    else if (probe.reach === 'answers' && options.watched() === 'nobody') await unteach()
     else if (probe.reach === 'answers' && probe.facts !== null && isNews) await settle(probe.facts.settings)
   }
 
@@ -283,7 +295,8 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
 
   /** It does not know the group: somebody has had it forget (SENTINEL REMOVE). */
   async function teach(): Promise<void> {
-    const serves = options.serves()
+    const serves = options.watched()
+    if (serves === 'nobody') return
     // Told of a replica it would find it down for not being a primary, and fail over.
     if (serves === null) return complain(`the Sentinel of ${host} does not watch ${group.name}: it is told when it is known who serves`, 'waiting')
     if (!isOurs) {
@@ -292,11 +305,23 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
     }
     if (!(await hasForgotten())) return
     // Asking took a moment: who serves may be somebody else by now, and then it is told the next time.
-    if (options.serves()?.host !== serves.host) return
+    if (inWords(options.watched()) !== inWords(serves)) return
     const { host: holder, ip, port } = monitoredOf(config, group, serves.host)
     const auth = ['auth-user', sentinelUser, 'auth-pass', userPassword]
     const monitor = ['MONITOR', group.name, ip, String(port), String(wanted.quorum)]
     await change(`did not know ${group.name} any more: it watches it again, with ${holder} as the primary`, monitor, [...settingWords(wanted).flat(), ...auth])
+  }
+
+  /** What it knew of the group goes with it, also how it voted: whoever serves next has an epoch above all of that. */
+  async function unteach(): Promise<void> {
+    if (!isOurs) return
+    const opened = await openRedis(target, askDeadlineMs, () => {})
+    if (!opened.ok) return complain(`the Sentinel of ${host} cannot be had to look away: ${opened.why}`, 'alarm')
+    const answer = await opened.value.call(['SENTINEL', 'REMOVE', group.name], askDeadlineMs)
+    opened.value.close()
+    // It was done already, and what was heard is of before.
+    if (!answer.ok && !/No such master/i.test(answer.why)) return complain(`the Sentinel of ${host} cannot be had to look away: ${answer.why}`, 'alarm')
+    if (answer.ok) note('started', `the Sentinel of ${host} watches nobody while the clients of ${group.name} are elsewhere`)
   }
 
   /** `before`: one more subcommand, first. */
@@ -327,18 +352,31 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
   /** Without a majority of Sentinels that watch it, a primary refuses writes: the next look would be late. */
   function heard(): void {
     const own = options.probe().find((p) => p.host === host)
-    if (own?.reach === 'forgot' && !looking) lookIn(0)
+    if (own?.reach === 'forgot' && !looking && options.watched() !== 'nobody') lookIn(0)
+  }
+
+  function awake(): void {
+    const now = inWords(options.watched())
+    if (now === watched) return
+    watched = now
+    if (looking) again = true
+    else lookIn(0)
   }
 
   lookIn(0)
   return {
     heard,
+    awake,
     renewId,
     close: () => {
       closed = true
       if (timer !== null) clearTimeout(timer)
     },
   }
+}
+
+function inWords(watched: Watched): string {
+  return watched === null || watched === 'nobody' ? String(watched) : watched.host
 }
 
 /** By the words of SENTINEL SET: what it should be, and what it is. */

@@ -136,7 +136,7 @@ export async function lookAtTarget(session: Session, name: string, of: Endpoint,
   return {
     group: name,
     unwell,
-    sentinels: group.sentinel !== undefined,
+    externalSentinels: group.sentinel?.process === 'external',
     members,
     first: status?.primary ?? (receives ? (move?.holder ?? members[0]?.host ?? null) : null),
     hasPassword: password !== undefined,

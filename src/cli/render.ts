@@ -127,7 +127,7 @@ async function sentinelFiles(config: Config, group: GroupConfig, host: HostConfi
   const hidden = sentinel.passwordFile === undefined ? undefined : mask
   const password = wanted.withPasswords ? await readSentinelPassword(group) : hidden
   const userPassword = await sentinelUserOf(config, group, wanted)
-  const text = renderSentinelConf({ config, group, host: host.name, userPassword, password, serves: null })
+  const text = renderSentinelConf({ config, group, host: host.name, userPassword, password, watched: null })
   const notes = sentinel.process === 'external' ? ['this Sentinel is external: its file is for whoever starts it to write'] : []
   return [{ host: host.name, kind: 'sentinel', group: group.name, path: sentinelConfFile(config.paths, group.name), notes, text }]
 }

@@ -17,13 +17,13 @@ import {
   mustListen,
   maxLagBytes,
   nameOf,
-  nextMoveEpoch,
   pollMs,
   seenWithinMs,
   wasRestarted,
   whyCountsDiffer,
   withStage,
 } from './moving.ts'
+import { epochAbove, whyTooFewSentinels } from './sentinels.ts'
 import { heard, peerOf, redisAnswers } from './situation.ts'
 
 /** Why writes cannot be held for a cut-over now; null: they can. */
@@ -51,7 +51,7 @@ export function whyNotNow(ctx: Context, source: SourceProbe | undefined): string
     if (word.redis.replid !== own.replid) return `${host} does not follow yet`
     if (word.trueCopy === false) return `the data of ${host} are not those of its primary: ${word.alarms?.join('; ') ?? ''}`
   }
-  return null
+  return whyTooFewSentinels(ctx)
 }
 
 export function beginCutOver(ctx: Context, move: Move, asked: string | null): Draft {
@@ -125,7 +125,7 @@ export function promoteOnce(ctx: Context, move: Move, source: SourceProbe): Draf
     return giveUp(ctx, move, `the source wrote up to offset ${seen.offset} before it stepped down, and ${own.offset} is here`)
   const heldMs = move.heldFromMs === null || wasRestarted(ctx, move) ? null : Math.round(view.nowMs - move.heldFromMs)
   const why = `moved from ${nameOf(move.source)}, which refuses writes, at equal offsets`
-  const draft = claimEpoch(ctx, nextMoveEpoch(state), 'migration', why)
+  const draft = claimEpoch(ctx, epochAbove(ctx), 'migration', why)
   const last = `${state.host} serves${heldMs === null ? '' : `; writes were held for ${heldMs} ms until its promotion`}`
   const moved = withStage(draft.next, move, view, {
     stage: 'moved',

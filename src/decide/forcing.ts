@@ -9,7 +9,7 @@ import type { State } from '../model/state.ts'
 import { answerRequest, claimEpoch, holdStill, offsetOf, type Context, type Draft } from './draft.ts'
 import { memberOf } from './fitness.ts'
 import { withStage } from './moving.ts'
-import { nextEpoch } from './sentinels.ts'
+import { epochAbove } from './sentinels.ts'
 import { isServingPhase, isWriteFenced } from './situation.ts'
 
 export function isForced(ctx: { readonly view: Context['view'] }): boolean {
@@ -46,14 +46,6 @@ function withoutMove(state: State, view: Context['view']): State {
   return isReceiving(move) && move !== null
     ? withStage(state, move, view, { stage: 'done', last: 'ended by failover --force: the source was not asked' })
     : state
-}
-
-/**
- * Above every vote that was told as well: voters who voted for somebody in a later epoch carry no lease for this one, and what an operator
- * has just made a primary would resign at once.
- */
-function epochAbove({ state, view }: Context): number {
-  return Math.max(nextEpoch(state, view), ...state.votesHeard.map((v) => v.epoch + 1))
 }
 
 function whyNot(ctx: Context): string | null {

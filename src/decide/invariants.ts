@@ -29,9 +29,9 @@ export function checkInvariants(state: State, view: View, policy: Policy, decisi
     assert(forced || handed || next.differs === null, 'INV-4: data that are known to differ are promoted only by an operator')
     const elected = policy.quorum === 0 || forced || next.epoch === 1 || (state.prepared?.epoch === next.epoch && state.prepared.from !== state.host)
     const bySentinels = policy.sentinel === null || forced || votesFor(view, next.epoch, next.host) >= policy.sentinel.votes
-    assert(bySentinels || state.prepared?.epoch === next.epoch || state.phase === 'handed', 'INV-3: a promotion has the votes of the Sentinels')
     // It held the group all the time, while nobody else could be elected.
     const handsItself = state.phase === 'handed' || state.phase === 'receiving'
+    assert(bySentinels || state.prepared?.epoch === next.epoch || handsItself, 'INV-3: a promotion has the votes of the Sentinels')
     const sourceServes = view.source?.facts?.role === 'primary' && view.source.trouble === null
     assert(forced || state.phase !== 'receiving' || !sourceServes, 'INV-3: nobody is promoted beside a source that serves')
     assert(elected || handsItself || agentVotesFor(state, view, next.epoch) >= policy.quorum, 'INV-3: a promotion has the votes of a quorum')

@@ -16,11 +16,19 @@ const longGoneMs = 5000
  */
 export function isKnown({ state, view, policy }: Context, move: Move): boolean {
   const knows = (host: string) => {
-    const told = heard(peerOf(view, host))?.move
-    return told !== undefined && told.epoch === move.epoch && told.rev >= move.rev
+    const word = heard(peerOf(view, host))
+    const told = word?.move
+    // Sentinels are told nothing of it: a redis that takes their orders would be promoted by them.
+    return told !== undefined && told.epoch === move.epoch && told.rev >= move.rev && (policy.sentinel === null || word?.orders === false)
   }
   if (policy.quorum > 0) return 1 + view.peers.filter((p) => knows(p.host)).length >= policy.quorum
-  return policy.members.every(({ host }) => host === state.host || knows(host) || isLongGone(peerOf(view, host)))
+  const cannotServe = (peer: PeerProbe | undefined) => isLongGone(peer) && (policy.sentinel === null || peer === undefined || !isReached(peer))
+  return policy.members.every(({ host }) => host === state.host || knows(host) || cannotServe(peerOf(view, host)))
+}
+
+/** Its agent cannot close the valve: as long as its redis answers, a Sentinel may promote it. */
+function isReached({ redisReach }: PeerProbe): boolean {
+  return redisReach !== 'refused' && redisReach !== 'silent'
 }
 
 /** Before this redis refuses writes, it can also be seen who may have been elected before its agent ended: that one does not replicate from here any more. */

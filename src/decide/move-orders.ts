@@ -12,7 +12,8 @@ import { whyUnreadable } from './copies.ts'
 import { answerRequest, holdStill, type Context, type Draft } from './draft.ts'
 import { mergeLineage } from './position.ts'
 import { beginCutOver, whyNotNow } from './cut-over.ts'
-import { goesOn, historyOf, nameOf, nextMoveEpoch, receivingEntry, withStage } from './moving.ts'
+import { goesOn, historyOf, nameOf, receivingEntry, withStage } from './moving.ts'
+import { epochAbove } from './sentinels.ts'
 import { beginRollback } from './way-back.ts'
 
 export function answerMove(ctx: Context): Draft {
@@ -55,10 +56,10 @@ function start(ctx: Context, order: Extract<MoveOrder, { verb: 'start' }>): Draf
   if (isUnderWay(again) && again.stage !== 'sync') return refuse(ctx, `a move is under way already (${again.stage}): end it first`)
   if (isUnderWay(again) && again.source.host === source.host && again.source.port === source.port && !anew) return startAgain(ctx, again, order.terms ?? {})
   if (isUnderWay(again) && !anew) return refuse(ctx, `${nameOf(again.source)} is being moved here: holdfast migrate abort ${state.group} first`)
-  if (policy.sentinel !== null)
+  if (policy.sentinel?.external === true)
     return refuse(
       ctx,
-      'Sentinels would take the group for down while it follows another redis: move to a group with mode: vip, or copy (holdfast migrate copy)',
+      'the Sentinels of this group are external: they would take it for down while it follows another redis, and cannot be had to look away; copy (holdfast migrate copy)',
     )
   if (own === null || own.replid === '') return refuse(ctx, 'the redis of this host does not answer')
   if (seen.role !== 'primary') return refuse(ctx, `${nameOf(source)} is a replica: start from its primary`)
@@ -70,7 +71,7 @@ function start(ctx: Context, order: Extract<MoveOrder, { verb: 'start' }>): Draf
   const received = state.phase === 'receiving' && again?.source.host === source.host && again.source.port === source.port && goesOn(seen, own)
   if (own.keys > 0 && !anew && !received)
     return refuse(ctx, `this group has ${own.keys} keys, which the sync would give up: --overwrite ${own.runId} if they may go (a copy is kept)`)
-  const epoch = nextMoveEpoch(state)
+  const epoch = epochAbove(ctx)
   const text = `${nameOf(source)} is being moved to ${state.group}`
   if (view.request?.dryRun === true) return say(ctx, true, `would begin: ${text}, ${state.host} follows it, the others follow ${state.host}`)
   const move: Move = {

@@ -11,6 +11,8 @@ import { heard, peerOf, redisAnswers } from './situation.ts'
 export const maxLagBytes = 1_048_576
 /** A hold outlives its deadline a little, so that no write comes through before the roll-back is decided. */
 export const holdMarginMs = 500
+/** An older look may be at a process that has died without a word since. */
+export const lookedMs = 500
 /** How long a redis that was told to step down or to serve may take to be seen so. */
 export const seenWithinMs = 3000
 export const pollMs = 2
@@ -35,11 +37,6 @@ export function receivingEntry(state: State, epoch: number, seen: RedisFacts, at
     accepted: true,
     ...(forked ? { from: seen.replid2 } : { continues: { epoch: 0, offset: 0, atLeast: 0 } }),
   }
-}
-
-/** Above every epoch and every vote that was told. */
-export function nextMoveEpoch(state: State): number {
-  return Math.max(state.epoch, state.vote?.epoch ?? 0, ...state.votesHeard.map((v) => v.epoch)) + 1
 }
 
 export function withStage(state: State, move: Move, view: Context['view'], change: Partial<Move>): State {
@@ -67,9 +64,9 @@ export function wasRestarted({ view, state }: Context, move: Move): boolean {
   return move.epoch !== state.epoch || move.stageMs > view.nowMs || view.agentUptimeMs < view.nowMs - move.stageMs
 }
 
-/** The source was asked after this stage began, and has answered. */
+/** The source was asked after this stage began, and has answered. An answer that was long on its way may be of a process that has been replaced since (INV-3). */
 export function isSeen({ view }: Context, move: Move, source: SourceProbe): boolean {
-  return source.facts !== null && source.trouble === null && source.factsAgeMs < view.nowMs - move.stageMs
+  return source.facts !== null && source.trouble === null && source.factsAgeMs < Math.min(view.nowMs - move.stageMs, lookedMs)
 }
 
 /** The redis of this host likewise. */

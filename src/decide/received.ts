@@ -5,7 +5,7 @@ import type { State } from '../model/state.ts'
 import type { RedisFacts } from '../model/view.ts'
 import type { Context } from './draft.ts'
 import { memberOf } from './fitness.ts'
-import { goesOn } from './moving.ts'
+import { goesOn, historyOf } from './moving.ts'
 import { positionOf } from './position.ts'
 import { heard, peerOf } from './situation.ts'
 
@@ -19,7 +19,7 @@ const since1970S = 1e9
  */
 export function whyAnother(ctx: Context, move: Move, own: RedisFacts, seen: RedisFacts, attached: boolean): string | null {
   const { state, view, policy } = ctx
-  if (!move.synced || seen.runId === move.runId) return null
+  if (!move.synced || seen.runId === move.runId || isBehindTheLink(ctx, own, seen, attached)) return null
   const copies = copiesOf(ctx, move, own)
   const nevertheless = `Follow it nevertheless (holdfast migrate start … --overwrite ${own.runId}; a copy is kept)`
   if (!copies.every(({ copy }) => goesOn(seen, copy)))
@@ -32,6 +32,11 @@ export function whyAnother(ctx: Context, move: Move, own: RedisFacts, seen: Redi
   const unheard = policy.members.map((m) => m.host).filter((host) => host !== state.host && !tells(host))
   if (attached || unheard.length === 0 || hasFollowed(move, own)) return null
   return `was restarted, and so was the redis of this host: ${unheard.join(', ')} may have received more than both, and does not tell. It is waited for. ${nevertheless}`
+}
+
+/** A source takes a new id for its first replica: looked at before it had this one, it tells of another history than the one that was fetched from it. */
+function isBehindTheLink({ view }: Context, own: RedisFacts, seen: RedisFacts, attached: boolean): boolean {
+  return attached && own.linkUp && !own.syncing && own.replid !== historyOf(seen) && view.redis.askedAgeMs < (view.source?.factsAgeMs ?? 0)
 }
 
 interface Copy {
@@ -70,9 +75,9 @@ function hasFollowed(move: Move, own: RedisFacts): boolean {
  * Who would be pulled along, and has what is not here, or what this redis is about to give up itself: as soon as this one has a link, redis
  * begins anew with whatever comes, before the agent there has heard of it. It lets go first, and is judged then (following.ts).
  */
-export function whoHolds({ state, view, policy }: Context, own: RedisFacts): readonly string[] {
+export function whoHolds({ state, view, policy }: Context, own: RedisFacts, seen: RedisFacts): readonly string[] {
   const position = positionOf(own, state.lineage)
-  const stays = position.kind === 'known' && position.divergedBytes === 0
+  const stays = goesOn(seen, own) || (position.kind === 'known' && position.divergedBytes === 0)
   return view.peers.flatMap((peer) => {
     const copy = heard(peer)?.redis ?? null
     if (copy === null || copy.keys === 0 || !isBelow(state, policy, copy)) return []

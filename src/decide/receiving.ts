@@ -12,16 +12,13 @@ import { beginCutOver, measure, promoteOnce, whyNotNow } from './cut-over.ts'
 import { holdStill, type Context, type Draft } from './draft.ts'
 import { keeping } from './following.ts'
 import { answerMove } from './move-orders.ts'
-import { goesOn, historyOf, isFencedByUs, isSettled, mustListen, nameOf, presently, withoutFailed, withStage } from './moving.ts'
+import { goesOn, historyOf, isFencedByUs, isSettled, lookedMs, mustListen, nameOf, presently, withoutFailed, withStage } from './moving.ts'
 import { mergeLineage, positionOf } from './position.ts'
 import { copiesOf, hostOfMost, whoHolds, whyAnother } from './received.ts'
 import { redisAnswers } from './situation.ts'
 import { startRedis } from './starting.ts'
 import { beganOutside, givenUpAfter, givenUpWords, needsAll, reactTo, whyNoSync, type Reaction } from './sync-care.ts'
 import { continueBack, sendBack } from './way-back.ts'
-
-/** An older look may be at a process that has died without a word since. */
-const lookedMs = 500
 
 export function receive(seen: Context): Draft {
   const ctx = withoutFailed(seen)
@@ -98,7 +95,7 @@ function followSource(ctx: Context, move: Move, source: SourceProbe): Draft {
   const waits =
     (attached && (own.linkUp || (own.syncing && !beganOutside(move, view)))) || !needsAll(own, seen) ? null : whyNoSync(move, source, view.nowWallMs)
   if (waits !== null) return { ...holdStill(ctx, waits, tickMs / 2), actions: [...(attached ? [{ kind: 'soft-fence' } as const] : []), ...unguard(source)] }
-  const holding = attached ? [] : whoHolds(ctx, own)
+  const holding = attached ? [] : whoHolds(ctx, own, seen)
   if (holding.length > 0) return holdStill(ctx, `${at} serves; ${holding.join(' and ')} is to let go of this redis before it follows`, busyTickMs)
   if (!attached && source.factsAgeMs > lookedMs) return holdStill(ctx, `${at} serves; it is asked anew before it is followed`, busyTickMs)
   const known = attached ? learnHistory(ctx, move, own, seen) : state

@@ -4,7 +4,8 @@
  */
 import type { Action } from '../model/action.ts'
 import { ballotRetryMs, leaseOf, promoteWithinMs, type Policy, type SentinelPolicy } from '../model/policy.ts'
-import type { SentinelProbe, SentinelVote } from '../model/sentinel.ts'
+import { isReceiving } from '../model/move.ts'
+import type { SentinelProbe, SentinelVote, Watched } from '../model/sentinel.ts'
 import type { State, Vote } from '../model/state.ts'
 import type { View } from '../model/view.ts'
 import { answering, leaderName, namedBySentinels, sentinelsLeading, sentinelsOf } from './sentinel-words.ts'
@@ -123,6 +124,14 @@ export function nextEpoch(state: State, view: View): number {
 }
 
 /**
+ * Without an election: above every vote that was told as well. Voters who voted for somebody in a later epoch carry no lease for this one, and
+ * what an operator has just made a primary would resign at once.
+ */
+export function epochAbove({ state, view }: Pick<Context, 'state' | 'view'>): number {
+  return Math.max(nextEpoch(state, view), ...state.votesHeard.map((v) => v.epoch + 1))
+}
+
+/**
  * Somebody else was voted for in an epoch that nobody has taken up yet: it may be promoting at this moment, and a vote in a later epoch
  * would make two (INV-3). An agent acts within milliseconds or never, but one that is not heard may serve on the lease that its votes began;
  * a Sentinel that leads has until its own timeout.
@@ -230,6 +239,27 @@ export function learnFromSentinels(state: State, view: View, policy: Policy): St
   const notHere = (facts?.role === 'replica' && askedAgeMs < (asked?.ageMs ?? 0)) || isWriteFenced(view)
   if (named.host === state.host && !notHere) return state
   return { ...state, epoch: named.epoch, holder: named.host, gone: null }
+}
+
+/** While another redis has the clients they watch nobody: a primary that says that it is a replica they would find down, and promote another. */
+export function watchedOf(state: State, policy: Pick<Policy, 'awaitsMove'>): Watched {
+  if (isReceiving(state.move)) return 'nobody'
+  if (state.holder !== null) return { host: state.holder, epoch: state.epoch }
+  return policy.awaitsMove === true ? 'nobody' : null
+}
+
+/**
+ * Before a cut-over: so many will have to stand behind the new primary as soon as the lease that it begins with is over, and each is had to watch it
+ * by the agent of its host. null: there are enough.
+ */
+export function whyTooFewSentinels({ state, view, policy }: Pick<Context, 'state' | 'view' | 'policy'>): string | null {
+  if (policy.sentinel === null) return null
+  const lives = (host: string): boolean => host === state.host || peerOf(view, host)?.agent === 'alive'
+  const without = sentinelsOf(view).filter(({ host, reach }) => !lives(host) || (reach !== 'answers' && reach !== 'forgot'))
+  const count = policy.sentinel.hosts.length - without.length
+  if (count >= policy.sentinel.behind) return null
+  const names = without.map(({ host }) => host).join(', ')
+  return `${count} of ${policy.sentinel.hosts.length} Sentinels could watch the new primary, and ${policy.sentinel.behind} must (not heard, or their agents are not: ${names})`
 }
 
 /** Who serves tells every Sentinel that does not know, by their own message. */

@@ -3,6 +3,7 @@
  * cycles only. PURE. An agent that dies leaves both as they are.
  */
 import type { Action } from '../model/action.ts'
+import { isReceiving } from '../model/move.ts'
 import type { Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { View } from '../model/view.ts'
@@ -30,10 +31,11 @@ export function valveRule(ctx: Context, draft: Draft): readonly Action[] {
 }
 
 /**
- * Not while the agents elect: two would choose. But an election that comes to nothing must not keep the Sentinels from theirs for ever. Not while
+ * Not while the clients are elsewhere, nor while they are about to be sent there: whoever were promoted would be a second writer. Not while the agents elect: two would choose. But an election that comes to nothing must not keep the Sentinels from theirs for ever. Not while
  * automatic failover is paused, nor after a resume before the primary knows of it: it serves without its Sentinels.
  */
 function mayOrder({ view, policy }: Context, next: State): boolean {
+  if (isReceiving(next.move) || next.move?.stage === 'back-hold') return false
   if (next.paused.on || !policy.auto || (next.holder !== null && mayServePaused(next, policy, next.holder))) return false
   if (sentinelsLeading(view).some(({ to }) => to === next.host)) return true
   if (next.gone === null) return !isCascaded(view, next, policy)

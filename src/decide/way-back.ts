@@ -22,7 +22,6 @@ import {
   isSettled,
   maxLagBytes,
   nameOf,
-  nextMoveEpoch,
   pollMs,
   presently,
   receivingEntry,
@@ -32,6 +31,7 @@ import {
   whyCountsDiffer,
   withStage,
 } from './moving.ts'
+import { epochAbove } from './sentinels.ts'
 import { redisAnswers } from './situation.ts'
 import { startRedis } from './starting.ts'
 
@@ -235,7 +235,7 @@ export function continueBack(ctx: Context, move: Move, source: SourceProbe): Dra
   // What it has now is of its disk, and that may be older than what is here, or nothing (INV-1).
   if (seen.role === 'replica' && seen.runId !== move.runId) return takeBack(ctx, move, `${at} was restarted before it served`)
   if (seen.role === 'replica') return { ...holdStill(ctx, `${at} is told to serve`, pollMs), actions: [{ kind: 'source', order: { do: 'promote' } }] }
-  const epoch = nextMoveEpoch(state)
+  const epoch = epochAbove(ctx)
   const last = `rolled back: ${at} serves again${heldMs === null ? '' : `; writes were held for ${heldMs} ms`}, and this group follows it`
   const lineage = mergeLineage(state.lineage, [receivingEntry(state, epoch, seen, view.nowWallMs, last)], state.host, maxLineage)
   const claimed = { ...state, epoch, lineage, vote: { epoch, to: state.host, atMs: view.nowMs } }
@@ -288,7 +288,7 @@ function takeBack(ctx: Context, move: Move, why: string): Draft {
   const own = view.redis.facts
   if (own?.runId !== state.servingRunId || !(isKnown(ctx, move) || wouldServe(ctx, move))) return leaveToElection(ctx, move, why)
   const last = `the way back was given up, ${state.host} serves again: ${why}`
-  const draft = claimEpoch(ctx, nextMoveEpoch(state), 'migration', last)
+  const draft = claimEpoch(ctx, epochAbove(ctx), 'migration', last)
   const next = withStage(draft.next, move, view, { stage: 'moved', asked: null, heldFromMs: null, last })
   return {
     ...draft,

@@ -64,8 +64,8 @@ export interface Target {
   readonly group: string
   /** What keeps the group from being moved to, in words; null: it is well. */
   readonly unwell: string | null
-  /** Its voters are Sentinels. */
-  readonly sentinels: boolean
+  /** Its voters are Sentinels that somebody else runs. */
+  readonly externalSentinels: boolean
   readonly members: readonly { readonly host: string; readonly redis: Observed<Instance> }[]
   /** Who would follow the source: the one that the group has chosen. null: none. */
   readonly first: string | null

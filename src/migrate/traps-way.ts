@@ -104,9 +104,12 @@ function topology(from: Instance, target: Target): readonly Judged[] {
   if (from.isCluster) return [red('the source is a node of a cluster', 'a cluster is moved slot by slot, not by its nodes')]
   const found: Judged[] = []
   const members = target.members.flatMap(({ redis }) => (redis.ok ? [redis.value] : []))
-  if (target.sentinels)
+  if (target.externalSentinels)
     found.push(
-      red('the Sentinels of the group would take it for down while it follows another redis', 'move to a group with mode: vip, or copy: holdfast migrate copy'),
+      red(
+        'the Sentinels of the group are external: they would take it for down while it follows another redis, and cannot be had to look away',
+        'copy: holdfast migrate copy',
+      ),
     )
   if (from.loading) found.push(red('the source is loading its data', 'wait until it serves'))
   if (members.some(({ runId }) => runId === from.runId))

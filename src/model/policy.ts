@@ -21,6 +21,8 @@ export interface SentinelPolicy {
   readonly behind: number
   readonly downAfterMs: number
   readonly failoverTimeoutMs: number
+  /** Somebody else runs them: they are told nothing but who serves. */
+  readonly external?: true
 }
 
 export interface Policy {
@@ -270,5 +272,6 @@ export function policyOf(group: GroupConfig, ipOf: (host: string) => string): Po
 function sentinelPolicyOf(sentinel: GroupConfig['sentinel']): SentinelPolicy | null {
   if (sentinel === undefined) return null
   const { hosts, quorum, downAfterMs, failoverTimeoutMs } = sentinel
-  return { hosts, quorum, votes: Math.max(quorum, majorityOf(hosts.length)), behind: hosts.length - quorum + 1, downAfterMs, failoverTimeoutMs }
+  const external = sentinel.process === 'external' ? { external: true as const } : {}
+  return { hosts, quorum, votes: Math.max(quorum, majorityOf(hosts.length)), behind: hosts.length - quorum + 1, downAfterMs, failoverTimeoutMs, ...external }
 }

@@ -12,6 +12,9 @@ export const sentinelUser = 'holdfast-sentinel'
  */
 export const sentinelPace = { pingMs: 250, infoMs: 1000 }
 
+/** Whom the Sentinels of a group are to watch. `nobody`: another redis has its clients (a move). null: it is not known who serves. */
+export type Watched = { readonly host: string; readonly epoch: number } | 'nobody' | null
+
 /** One Sentinel. `ageMs` of what it said counts from when the question was SENT: whatever the delays, it was no younger. */
 export interface SentinelProbe {
   readonly host: string

@@ -7,7 +7,7 @@ import { assert } from '../model/assert.ts'
 import type { Config, GroupConfig, SentinelConfig } from '../model/config.ts'
 import { isLoopback } from '../model/local-address.ts'
 import { sentinelDir, sentinelLogFile } from '../model/paths.ts'
-import { sentinelUser, type SentinelSettings } from '../model/sentinel.ts'
+import { sentinelUser, type SentinelSettings, type Watched } from '../model/sentinel.ts'
 import { quoteWord, readConf } from './redis-directives.ts'
 
 export interface SentinelConfInput {
@@ -20,17 +20,15 @@ export interface SentinelConfInput {
   readonly password: string | undefined
   /** Valid beside it, while it is changed. */
   readonly otherPassword?: string | undefined
-  /** Who serves, and since which epoch, where that is known: a Sentinel that begins at 0 would take up any older word. */
-  readonly serves: { readonly host: string; readonly epoch: number } | null
+  /** With its epoch, where that is known: a Sentinel that begins at 0 would take up any older word. */
+  readonly watched: Watched
 }
 
 export function renderSentinelConf(input: SentinelConfInput): string {
-  const { config, group, host, password, otherPassword } = input
+  const { config, group, host, password, otherPassword, watched } = input
   const sentinel = settingsOf(group)
   const ip = config.hosts[host]?.ip
   assert(ip !== undefined, `host ${host} is in the configuration`)
-  const monitored = monitoredOf(config, group, input.serves?.host ?? null)
-  const epoch = input.serves?.epoch ?? 0
   const lines: (readonly string[] | false)[] = [
     ['port', String(sentinel.port)],
     // A trial of several hosts on one machine: each has a loopback address of its own.
@@ -46,15 +44,27 @@ export function renderSentinelConf(input: SentinelConfInput): string {
     ['sentinel', 'announce-ip', ip],
     ['sentinel', 'announce-port', String(sentinel.port)],
     ['sentinel', 'resolve-hostnames', 'no'],
-    ['sentinel', 'monitor', group.name, monitored.ip, String(monitored.port), String(sentinel.quorum)],
-    ...settingWords(sentinel).map(([name, value]) => ['sentinel', name, group.name, value]),
-    ['sentinel', 'auth-user', group.name, sentinelUser],
-    ['sentinel', 'auth-pass', group.name, input.userPassword],
-    epoch > 0 && ['sentinel', 'config-epoch', group.name, String(epoch)],
-    epoch > 0 && ['sentinel', 'current-epoch', String(epoch)],
+    ...(watched === 'nobody' ? [] : watching(input, watched)),
   ]
   const text = lines.filter((line) => line !== false).map((line) => line.map(quoteWord).join(' '))
   return [`# Written by holdfast for group ${group.name} on ${host}, once. From then on this file is the Sentinel's own.`, ...text, ''].join('\n')
+}
+
+function watching({ config, group, userPassword }: SentinelConfInput, watched: Exclude<Watched, 'nobody'>): readonly (readonly string[])[] {
+  const sentinel = settingsOf(group)
+  const { ip, port } = monitoredOf(config, group, watched?.host ?? null)
+  const { epoch } = watched ?? { epoch: 0 }
+  const epochs = [
+    ['sentinel', 'config-epoch', group.name, String(epoch)],
+    ['sentinel', 'current-epoch', String(epoch)],
+  ]
+  return [
+    ['sentinel', 'monitor', group.name, ip, String(port), String(sentinel.quorum)],
+    ...settingWords(sentinel).map(([name, value]) => ['sentinel', name, group.name, value]),
+    ['sentinel', 'auth-user', group.name, sentinelUser],
+    ['sentinel', 'auth-pass', group.name, userPassword],
+    ...(epoch > 0 ? epochs : []),
+  ]
 }
 
 /** By the names that sentinel.conf and SENTINEL SET share. The quorum is set too, but stands in `sentinel monitor`. */

@@ -38,7 +38,7 @@ async function planned(from: RealRedis, to: RealRedis) {
   const target: Target = {
     group: 'sessions',
     unwell: null,
-    sentinels: false,
+    externalSentinels: false,
     members: [{ host: 'red-a', redis: { ok: true, value: await seen(to) } }],
     first: 'red-a',
     hasPassword: false,

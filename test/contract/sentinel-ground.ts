@@ -6,7 +6,7 @@ import { monotonicMs } from '../../src/agent/clock.ts'
 import type { Config, GroupConfig, SentinelConfig } from '../../src/model/config.ts'
 import type { Observed } from '../../src/model/outcome.ts'
 import { groupStateDir } from '../../src/model/paths.ts'
-import type { SentinelProbe } from '../../src/model/sentinel.ts'
+import type { SentinelProbe, Watched } from '../../src/model/sentinel.ts'
 import { openRedis } from '../../src/redis/link.ts'
 import { isForgotten } from '../../src/redis/sentinel-replies.ts'
 import { poll } from '../../src/lab/run.ts'
@@ -79,7 +79,7 @@ export interface Kept extends SentinelKeeper {
 /** The keeper of an agent, with eyes of the test's own. */
 export function keeper(
   { config, group, sentinel }: Ground,
-  given: { readonly userPassword?: string; readonly password?: string; readonly otherPassword?: string } = {},
+  given: { readonly userPassword?: string; readonly password?: string; readonly otherPassword?: string; readonly watched?: () => Watched } = {},
 ): Kept {
   const said: string[] = []
   const ask = asks(sentinel.port, given.password)
@@ -94,7 +94,7 @@ export function keeper(
   })()
   const kept = keepSentinel({
     ...{ config, group, host: 'a', password: given.password, otherPassword: given.otherPassword, userPassword: given.userPassword ?? userPassword },
-    serves: () => ({ host: 'a', epoch: 3 }),
+    watched: given.watched ?? (() => ({ host: 'a', epoch: 3 })),
     note: (kind, text) => said.push(`${kind}: ${text}`),
     probe: () => seen,
   })

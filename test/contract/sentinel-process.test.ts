@@ -1,9 +1,10 @@
 /** The real Sentinel of one host as a process: started once, adopted, started again with what it remembers, kept to the configuration. */
 import { execFileSync, spawn } from 'node:child_process'
 import { appendFileSync, existsSync, readFileSync, symlinkSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { sentinelConfFile, sentinelLogFile } from '../../src/model/paths.ts'
-import { sentinelUser } from '../../src/model/sentinel.ts'
+import { sentinelUser, type Watched } from '../../src/model/sentinel.ts'
 import { readProcess } from '../../src/observe/process.ts'
 import { passwordHash } from '../../src/redis/sentinel-id.ts'
 import { Redises } from '../unit/real-redis.ts'
@@ -115,6 +116,46 @@ test('one of somebody else is told of what differs, and left as it is but for it
   const pace = async (): Promise<string> => String(await ask('SENTINEL', 'DEBUG').then((a) => (a.ok ? a.value : a.why)))
   await ask('SENTINEL', 'DEBUG', 'PING-PERIOD', '1000', 'INFO-PERIOD', '10000')
   await until('it asks as often as ours do', async () => (await pace()).includes('PING-PERIOD,250'))
+})
+
+test('another redis has the clients: it watches nobody, and whoever serves again as soon as that is known, not at the next look', async () => {
+  const one = await placed()
+  const ask = asks(one.sentinel.port)
+  let watched: Watched = { host: 'a', epoch: 3 }
+  const keeping = kept(one, { watched: () => watched })
+  const beats = setInterval(() => keeping.awake(), 20)
+  try {
+    await until('it watches the group', async () => (await master(ask))['name'] === 'sessions')
+    const id = await idOf(ask)
+    watched = 'nobody'
+    await until('it watches nobody', async () => (await master(ask))['name'] === undefined)
+    expect(keeping.said).toContain('started: the Sentinel of a watches nobody while the clients of sessions are elsewhere')
+    process.kill(await pidOf(ask), 'SIGKILL')
+    await until('it is started again', async () => (await pidOf(ask)) > 0)
+    // Longer than it takes to look again: it is not had to watch anybody.
+    await delay(1500)
+    expect([await idOf(ask), (await master(ask))['name']]).toEqual([id, undefined])
+    watched = { host: 'a', epoch: 5 }
+    const sinceMs = performance.now()
+    await until('it watches the group again', async () => (await master(ask))['name'] === 'sessions')
+    expect(performance.now() - sinceMs).toBeLessThan(500)
+    expect(keeping.said.filter((text) => text.startsWith('alarm'))).toEqual(['alarm: the Sentinel of a has ended; it is started again'])
+  } finally {
+    clearInterval(beats)
+  }
+})
+
+test('a group that waits for a move: its Sentinel is started without anybody to watch', async () => {
+  const one = await placed()
+  const ask = asks(one.sentinel.port)
+  let watched: Watched = 'nobody'
+  const keeping = kept(one, { watched: () => watched })
+  await until('it runs', async () => (await pidOf(ask)) > 0)
+  expect((await master(ask))['name']).toBeUndefined()
+  expect(readFileSync(sentinelConfFile(one.config.paths, 'sessions'), 'utf8')).not.toContain('monitor')
+  watched = { host: 'a', epoch: 1 }
+  keeping.awake()
+  await until('it watches the group', async () => (await master(ask))['failover-timeout'] === '2000')
 })
 
 test('SENTINEL REMOVE by somebody: it watches the group again, with all settings, as the same Sentinel', async () => {

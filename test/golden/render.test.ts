@@ -111,7 +111,7 @@ function withSentinels(ip = '192.168.100.203'): Config {
 const userPassword = sentinelUserPassword('a secret of the installation', 'sessions')
 
 function sentinelConf(config: Config, more: Partial<SentinelConfInput> = {}): string {
-  return renderSentinelConf({ config, group: findGroup(config, 'sessions'), host: 'redis-w', userPassword, password: undefined, serves: null, ...more })
+  return renderSentinelConf({ config, group: findGroup(config, 'sessions'), host: 'redis-w', userPassword, password: undefined, watched: null, ...more })
 }
 
 function redisOfSentinels(major: number): RedisConf {
@@ -149,7 +149,7 @@ const files: readonly (readonly [string, () => string])[] = [
   ['redis-safe-7.0.conf', () => redisConf(special('durability: safe'), 7, 0).text],
   ['redis-safe-4.0.conf', () => redisConf(special('durability: safe, redis: { min-replicas-to-write: 1 }'), 4, 0, 'min-slaves-max-lag 5').text],
   ['sentinel.conf', () => sentinelConf(withSentinels())],
-  ['sentinel-later.conf', () => sentinelConf(withSentinels('127.0.0.3'), { password: 's3ntinel', serves: { host: 'redis-b', epoch: 7 } })],
+  ['sentinel-later.conf', () => sentinelConf(withSentinels('127.0.0.3'), { password: 's3ntinel', watched: { host: 'redis-b', epoch: 7 } })],
   ['redis-sentinel-7.0.conf', () => redisOfSentinels(7).text],
   ['redis-sentinel-7.0.notes', () => `${redisOfSentinels(7).notes.join('\n')}\n`],
   ['nftables-cache-2.conf', () => renderNftables(findGroup(fixed, 'cache-2'), 'eth0')],

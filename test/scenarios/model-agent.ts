@@ -19,6 +19,7 @@ import { outlived } from './model-act.ts'
 import { carryOut, stopsAt } from './model-hands.ts'
 import { newId } from './model-redis.ts'
 import { sameState, saysTheSame } from './model-same.ts'
+import { keepWatch } from './model-keeper.ts'
 import { ModelSenses } from './model-senses.ts'
 import { ModelSource } from './model-source.ts'
 import type { World } from './world.ts'
@@ -121,6 +122,7 @@ export class ModelAgent {
     const { life } = this
     this.world.sentinels?.forget(this.host)
     this.world.sentinels?.poll(this.host, () => this.up && this.life === life)
+    keepWatch(this.world, this.host, () => this.up && this.life === life)
     this.wake()
   }
 

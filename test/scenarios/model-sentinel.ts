@@ -1,12 +1,12 @@
 /**
  * A Sentinel of the model world, after the rules of redis 7.0: a timer of 10 to 19 Hz that asks, counts as down, begins a failover; hellos; one
- * vote per epoch; what it makes of the INFO of a redis. The failover that it leads is in model-failover.ts, what joins the Sentinels in
+ * vote per epoch; the failover that it leads is in model-failover.ts, what it makes of the INFO of a redis in model-info.ts, what joins the Sentinels in
  * model-sentinels.ts. On its disk, so that a restart knows them: whom it names since which epoch, its last vote's epoch, the others, the replicas.
  */
 import type { SentinelSettings } from '../../src/model/sentinel.ts'
-import { stepFailover, seesPromoted, seesReconfigured, type Failover } from './model-failover.ts'
+import { stepFailover, type Failover } from './model-failover.ts'
+import { readInfo } from './model-info.ts'
 import {
-  addressOf,
   drop,
   freshOther,
   freshRedis,
@@ -15,7 +15,6 @@ import {
   type Hello,
   type OtherSentinel,
   type Pace,
-  type RedisInfo,
   type SeenRedis,
   type Vote,
   type Watched,
@@ -44,6 +43,8 @@ export class ModelSentinel {
   /** Of this epoch is its last vote. For whom is not on its disk, and is forgotten with every reset. */
   voteEpoch = 0
   votedFor: string | null = null
+  /** The group at all. On its disk. */
+  watches: boolean
   primary: SeenRedis
   replicas = new Map<string, SeenRedis>()
   others = new Map<string, OtherSentinel>()
@@ -58,6 +59,7 @@ export class ModelSentinel {
     this.all = all
     this.host = host
     this.settings = settings
+    this.watches = all.world.moved === null
     this.primary = freshRedis(names, 'primary', this.nowMs)
     this.dice = [...host].reduce((sum, c) => (sum * 31 + c.charCodeAt(0)) >>> 0, seed + 1)
   }
@@ -141,6 +143,7 @@ export class ModelSentinel {
     }
     this.tickedMs = nowMs
     if (this.tiltSinceMs !== null && nowMs - this.tiltSinceMs >= tiltForMs) this.tiltSinceMs = null
+    if (!this.watches) return
     this.mind(this.primary, false)
     if (this.tiltSinceMs === null) {
       this.countDown()
@@ -199,7 +202,7 @@ export class ModelSentinel {
       () => this.all.info(it.host),
       (facts) => {
         it.infoAsked = false
-        if (it === this.primary || this.replicas.get(it.host) === it) this.readInfo(it, facts)
+        if (it === this.primary || this.replicas.get(it.host) === it) readInfo(this, it, facts)
       },
     )
   }
@@ -278,7 +281,7 @@ export class ModelSentinel {
   // ── what it is asked and told ──
   /** SENTINEL IS-MASTER-DOWN-BY-ADDR; `candidate` null: only whether it is. */
   isDown(address: string, epoch: number, candidate: string | null): { readonly down: boolean; readonly vote: Vote | null } {
-    if (address !== this.primary.host) return { down: false, vote: null }
+    if (!this.watches || address !== this.primary.host) return { down: false, vote: null }
     const to = candidate === null ? null : this.vote(epoch, candidate)
     return { down: this.finds(), vote: to === null ? null : { epoch: this.voteEpoch, to } }
   }
@@ -302,7 +305,7 @@ export class ModelSentinel {
   }
 
   hear(hello: Hello): void {
-    if (hello.from === this.host) return
+    if (hello.from === this.host || !this.watches) return
     if (!this.others.has(hello.from)) this.others.set(hello.from, freshOther(hello.from, this.nowMs))
     this.epoch = Math.max(this.epoch, hello.epoch)
     if (hello.configEpoch <= this.configEpoch) return
@@ -316,6 +319,22 @@ export class ModelSentinel {
     this.replicas = new Map()
     for (const other of this.others.values()) other.link.wire?.end()
     this.others = new Map()
+  }
+
+  /** SENTINEL REMOVE: how it voted is forgotten with the group, the epoch that it has reached is not. */
+  unwatch(): void {
+    this.reset()
+    Object.assign(this, { watches: false, voteEpoch: 0, configEpoch: 0 })
+    this.all.tell(this, '-monitor')
+  }
+
+  /** SENTINEL MONITOR. */
+  watch(host: string): void {
+    if (this.watches) return
+    this.watches = true
+    this.primary = freshRedis(host, 'primary', this.nowMs)
+    this.all.ballots.named(host)
+    this.all.tell(this, `+monitor ${host}`)
   }
 
   switchTo(host: string): void {
@@ -339,50 +358,6 @@ export class ModelSentinel {
     this.votedFor = null
     this.failover = null
     this.failoverFromMs = never
-  }
-
-  // ── what a redis says ──
-  private readInfo(it: SeenRedis, redis: RedisInfo): void {
-    const { nowMs } = this
-    if (it.runId !== null && it.runId !== redis.runId) this.all.tell(this, `+reboot ${it.host}`)
-    it.runId = redis.runId
-    it.linkDownMs = redis.linkDownMs
-    if (it === this.primary) {
-      for (const replica of redis.replicas) if (!this.replicas.has(replica)) this.replicas.set(replica, freshRedis(replica, 'replica', this.nowMs))
-    }
-    if (redis.role === 'replica') {
-      if (it.upstream !== redis.upstream) Object.assign(it, { upstream: redis.upstream, upstreamSinceMs: nowMs })
-      Object.assign(it, { linkUp: redis.linkUp, priority: redis.priority, offset: redis.offset })
-    }
-    it.infoAtMs = nowMs
-    if (it.role !== redis.role) {
-      Object.assign(it, { role: redis.role, roleSinceMs: nowMs })
-      if (redis.role === 'replica') it.upstreamSinceMs = nowMs
-    }
-    if (this.tiltSinceMs !== null || it === this.primary) return
-    if (it.role === 'primary') {
-      if (!seesPromoted(this, it)) this.convert(it)
-    } else {
-      if (it.upstream !== addressOf(this.primary.host)) this.fix(it)
-      seesReconfigured(this, it)
-    }
-  }
-
-  private looksSane(): boolean {
-    const { primary, nowMs } = this
-    return primary.role === 'primary' && !primary.down && nowMs - primary.infoAtMs < 2 * this.pace.infoMs
-  }
-
-  private convert(it: SeenRedis): void {
-    const waitMs = 4 * publishMs
-    if (this.failover?.to === it.host || !this.looksSane() || this.nowMs - it.downSinceMs <= waitMs || this.nowMs - it.roleSinceMs <= waitMs) return
-    if (this.order(it, this.primary.host)) this.all.tell(this, `+convert-to-slave ${it.host}`)
-  }
-
-  private fix(it: SeenRedis): void {
-    const waitMs = this.settings.failoverTimeoutMs
-    if (!this.looksSane() || this.nowMs - it.downSinceMs <= waitMs || this.nowMs - it.upstreamSinceMs <= waitMs) return
-    if (this.order(it, this.primary.host)) this.all.tell(this, `+fix-slave-config ${it.host}`)
   }
 
   /** SLAVEOF; null: NO ONE. It never learns whether it was taken, but from the next INFO. */

@@ -16,7 +16,8 @@ import type { World } from './world.ts'
 
 /** What a Sentinel answers to its agent's question: SENTINEL MASTER, and IS-MASTER-DOWN-BY-ADDR in epoch 0. */
 interface Answer {
-  readonly facts: SentinelFacts
+  /** null: it does not watch the group. */
+  readonly facts: SentinelFacts | null
   readonly vote: VoteReply | null
 }
 
@@ -32,6 +33,7 @@ interface Contact {
   askedMs: number
   /** Of the oldest question without an answer. */
   waitsSinceMs: number | null
+  forgot: boolean
   facts: SentinelFacts | null
   factsAtMs: number
   /** When it was first heard to lead whatever it leads. */
@@ -91,7 +93,7 @@ export class Sentinels {
 
   /** Of those that run. */
   allName(host: string): boolean {
-    for (const s of this.byHost.values()) if (s.running && s.primary.host !== host) return false
+    for (const s of this.byHost.values()) if (s.running && (!s.watches || s.primary.host !== host)) return false
     return true
   }
 
@@ -183,6 +185,7 @@ export class Sentinels {
   failover(host: string): 'OK' | 'INPROG' | 'NOGOODSLAVE' {
     const sentinel = this.get(host)
     if (sentinel.failover !== null) return 'INPROG'
+    if (!sentinel.watches) return 'NOGOODSLAVE'
     if (selectReplica(sentinel) === null) return 'NOGOODSLAVE'
     sentinel.begin(true)
     return 'OK'
@@ -227,6 +230,7 @@ export class Sentinels {
       refused: false,
       askedMs: never,
       waitsSinceMs: null,
+      forgot: false,
       facts: null,
       factsAtMs: never,
       vote: null,
@@ -276,12 +280,19 @@ export class Sentinels {
     if (this.contacts.get(agent)?.get(contact.host) !== contact) return
     const before = contact.facts
     const waited = contact.waitsSinceMs !== null
+    const turned = contact.forgot !== (answer.facts === null)
+    contact.forgot = answer.facts === null
+    if (answer.facts === null) {
+      contact.waitsSinceMs = contact.askedMs > sentMs ? contact.askedMs : null
+      if (turned) this.world.agent(agent).wake()
+      return
+    }
     if (before?.failover?.to !== answer.facts.failover?.to) contact.ledSinceMs = this.ground.nowMs
     contact.facts = answer.facts
     contact.factsAtMs = sentMs
     contact.waitsSinceMs = contact.askedMs > sentMs ? contact.askedMs : null
     const voted = this.hearVote(contact, answer.vote)
-    if (voted || (waited && before === null) || before === null || differs(before, answer.facts)) this.world.agent(agent).wake()
+    if (voted || turned || (waited && before === null) || before === null || differs(before, answer.facts)) this.world.agent(agent).wake()
   }
 
   /** Whether it is news. */
@@ -293,6 +304,7 @@ export class Sentinels {
 
   private answer(host: string): Answer {
     const s = this.get(host)
+    if (!s.watches) return { facts: null, vote: null }
     const names = s.names()
     const { waitsSinceMs } = s.primary.link
     const facts: SentinelFacts = {
@@ -325,7 +337,7 @@ export class Sentinels {
       wire.ask(
         () => {
           const sentinel = this.get(host)
-          if (sentinel.primary.host !== names) return []
+          if (!sentinel.watches || sentinel.primary.host !== names) return []
           const before = this.voteTold(sentinel)
           sentinel.isDown(names, epoch, to)
           return [before, this.voteTold(sentinel)]
@@ -354,9 +366,9 @@ export class Sentinels {
 
   probes(agent: string, ageMs: (sinceMs: number) => number): readonly SentinelProbe[] {
     return this.policy.hosts.map((host) => {
-      const { refused, waitsSinceMs, facts, factsAtMs, vote } = this.contact(agent, host)
+      const { refused, waitsSinceMs, forgot, facts, factsAtMs, vote } = this.contact(agent, host)
       const silent = waitsSinceMs !== null && this.ground.nowMs - waitsSinceMs >= Math.min(500, Math.max(100, this.policy.downAfterMs / 2))
-      const reach = refused ? 'refused' : silent || facts === null ? 'silent' : 'answers'
+      const reach = refused ? 'refused' : silent || (facts === null && !forgot) ? 'silent' : forgot ? 'forgot' : 'answers'
       return {
         host,
         reach,

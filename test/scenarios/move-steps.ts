@@ -1,4 +1,5 @@
 /** What the scenarios of a move have in common: a group that a running redis is being moved to, who accepts writes, and an operator who does not give up. */
+import { isVoted } from '../../src/model/policy.ts'
 import { OneWriter } from '../sim/one-writer.ts'
 import { sourceHost } from './model-source.ts'
 import { World } from './world.ts'
@@ -6,6 +7,8 @@ import { World } from './world.ts'
 export interface Ground {
   readonly members?: readonly string[]
   readonly witness?: string
+  /** Real Sentinels choose; on these hosts. */
+  readonly sentinels?: readonly string[]
   readonly source?: 'pauses' | 'refuses'
   /** Without an address. */
   readonly bare?: true
@@ -14,8 +17,14 @@ export interface Ground {
 const at = { host: `ip-${sourceHost}`, port: 6379 }
 
 /** The source serves its clients; the group is new and waits for it. */
-export function before({ members = ['a', 'b'], witness, source = 'pauses', bare }: Ground = {}): World {
-  const w = new World({ members, source, ...(bare === undefined ? {} : { bare }), ...(witness === undefined ? {} : { witness }) })
+export function before({ members = ['a', 'b'], witness, sentinels, source = 'pauses', bare }: Ground = {}): World {
+  const w = new World({
+    members,
+    source,
+    ...(bare === undefined ? {} : { bare }),
+    ...(witness === undefined ? {} : { witness }),
+    ...(sentinels === undefined ? {} : { sentinels: { hosts: sentinels } }),
+  })
   w.tells = false
   w.supervisorStarts(sourceHost, 'empty')
   w.run(20)
@@ -37,7 +46,7 @@ export function writers(w: World): readonly string[] {
 
 /** INV-3, at every step of the world. */
 function watchWriters(w: World): void {
-  const members = w.policy.quorum === 0 ? null : new OneWriter(w, false)
+  const members = !isVoted(w.policy) ? null : new OneWriter(w, false)
   w.afterEach = () => {
     // Without votes two members may serve while something stands between them (ADR 9); never one beside the source.
     const doubled = members?.look() ?? null
@@ -123,6 +132,6 @@ export function finish(w: World): string {
 /** Where two members of a group without votes have served at the same time, what the one had is kept (INV-6). */
 function mustHaveAll(w: World, host: string): void {
   const kept = new Set(w.hosts.flatMap((h) => w.keys(h)).concat(w.kept.flatMap((k) => k.keys)))
-  const lost = w.lost(host).filter((key) => w.policy.quorum > 0 || !kept.has(key))
+  const lost = w.lost(host).filter((key) => isVoted(w.policy) || !kept.has(key))
   if (lost.length > 0) throw new Error(`${host} serves without ${lost.length} acknowledged writes\n${w.tale()}`)
 }

@@ -6,6 +6,7 @@ import type { World } from './world.ts'
 const grounds: readonly (readonly [string, Ground])[] = [
   ['two members', {}],
   ['two members and a witness', { witness: 'w' }],
+  ['three members, and Sentinels on their hosts', { members: ['a', 'b', 'c'], sentinels: ['a', 'b', 'c'] }],
   ['three members, a source from before 6.2', { members: ['a', 'b', 'c'], source: 'refuses' }],
 ]
 

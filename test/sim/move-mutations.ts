@@ -16,7 +16,33 @@ const oneByOne = 'test/unit/cut-over.test.ts'
 const fed = 'src/decide/fed.ts'
 const ofAFeed = 'test/unit/fed.test.ts'
 
+const sentinels = 'test/scenarios/move-sentinel.test.ts'
+
 export const moveMutations: readonly Mutation[] = [
+  drop('move: what was long on its way is old', 'src/decide/moving.ts', 'Math.min(view.nowMs - move.stageMs, lookedMs)', 'view.nowMs - move.stageMs'),
+  drop('move: Sentinels watch nobody meanwhile', 'src/decide/sentinels.ts', "if (isReceiving(state.move)) return 'nobody'", '', sentinels),
+  drop(
+    'move: no orders of Sentinels meanwhile',
+    'src/decide/valve.ts',
+    "if (isReceiving(next.move) || next.move?.stage === 'back-hold') return false",
+    '',
+    sentinels,
+  ),
+  drop(
+    'move: the valves are closed before the source serves',
+    'src/decide/knowing.ts',
+    ' && (policy.sentinel === null || word?.orders === false)',
+    '',
+    sentinels,
+  ),
+  drop(
+    'move: a redis that Sentinels reach needs an agent',
+    'src/decide/knowing.ts',
+    ' && (policy.sentinel === null || peer === undefined || !isReached(peer))',
+    '',
+    sentinels,
+  ),
+  drop('move: enough Sentinels before the cut-over', 'src/decide/sentinels.ts', 'if (count >= policy.sentinel.behind) return null', 'return null', sentinels),
   drop('feed: what the old redis has is known to the byte', fed, 'facts.offset === point.fed', 'true', ofAFeed),
   drop('feed: of the history that is served', fed, 'facts.replid === fedReplid(point.replid)', 'true', ofAFeed),
   drop('feed: what could not be told is given up only by word', fed, 'if (count + refused === 0 ||', 'if (true ||', ofAFeed),
@@ -30,8 +56,8 @@ export const moveMutations: readonly Mutation[] = [
   drop(
     'move: a hold is measured after it began',
     'src/decide/moving.ts',
-    'source.trouble === null && source.factsAgeMs < view.nowMs - move.stageMs',
-    'source.trouble === null',
+    'source.factsAgeMs < Math.min(view.nowMs - move.stageMs, lookedMs)',
+    'source.factsAgeMs < lookedMs',
     oneByOne,
   ),
   drop('move: equal offsets before the way back', wayBack, 'if (seen.offset !== own.offset) return holdStill', 'if (false) return holdStill', oneByOne),

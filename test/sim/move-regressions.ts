@@ -142,4 +142,37 @@ export const moveRegressions: readonly Regression[] = [
       { kind: 'crash', host: 1 },
     ),
   },
+  {
+    accident: 'an answer of the source that was most of a second on its way was of a process that had been replaced by one with clients',
+    story: story(
+      { ...two, witness: true, move: { source: 'pauses', begun: 'received' } },
+      { kind: 'wait', ms: 313.8 },
+      { kind: 'move', order: 'cutover' },
+      { kind: 'write', count: 2 },
+      { kind: 'write', count: 3 },
+      { kind: 'disk-full', host: 0 },
+      { kind: 'wait', ms: 7.7 },
+      { kind: 'deafen-to-source', host: 0 },
+      { kind: 'source', fault: 'start-old' },
+    ),
+  },
+  {
+    accident:
+      'a source that took a new id for its first replica was looked at before that: what had just been fetched from it was not given up to it, for ever',
+    story: story(
+      { ...two, witness: true, latenessMs: 10, move: { source: 'pauses', begun: 'received' } },
+      { kind: 'restart-empty', host: 0 },
+      { kind: 'write', count: 1 },
+      { kind: 'source', fault: 'start-old' },
+      { kind: 'write', count: 2 },
+      { kind: 'wait', ms: 10.1 },
+      { kind: 'crash', host: 0 },
+      { kind: 'wait', ms: 38.5 },
+      { kind: 'restart-empty', host: 1 },
+      { kind: 'wait', ms: 71.4 },
+      { kind: 'write', count: 3 },
+      { kind: 'power-off', host: 1 },
+      { kind: 'wait', ms: 529 },
+    ),
+  },
 ]

@@ -274,7 +274,7 @@ export const mutations: readonly Mutation[] = [
     'test/unit/paused.test.ts',
   ),
   drop('pause', responses, 'return ctx.policy.auto && !ctx.state.paused.on', 'return ctx.policy.auto', 'test/scenarios/operator.test.ts'),
-  drop('what is forced is above every vote', forcing, ', ...state.votesHeard.map((v) => v.epoch + 1)', '', votingTest),
+  drop('what is forced is above every vote', 'src/decide/sentinels.ts', ', ...state.votesHeard.map((v) => v.epoch + 1)', '', votingTest),
   drop('force does not promote half a dataset', forcing, 'if (facts?.syncing === true || state.partial)', 'if (false)', 'test/unit/situation.test.ts'),
   drop('force does not promote an empty member over one with data', forcing, 'if (richer !== undefined && !serves)', 'if (richer?.host === ``)'),
   drop('force does not promote where the address cannot come', forcing, 'if (memberOf(ctx.policy, state.host)?.neverPrimary === true)', 'if (false)'),

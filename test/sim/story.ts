@@ -119,13 +119,7 @@ export function storyOf(seed: number, members?: number, mode?: 'vip' | 'sentinel
 /** Two or three members, three Sentinels on hosts with data or without. */
 function sentinelStory(d: Dice, members: number): Story {
   const apart = members === 2 ? d.pick([1, 1, 3]) : d.pick([0, 0, 1, 3])
-  const sentinels = {
-    apart,
-    downAfterMs: d.pick([500, 1000]),
-    failoverTimeoutMs: d.pick([3000, 10_000]),
-    seed: d.int(1000),
-    ...(d.oneIn(6) ? { quorum: 3 } : {}),
-  }
+  const sentinels = { apart, ...sentinelsOf(d) }
   const external = d.oneIn(4)
   const neverPrimary = d.oneIn(8) ? d.int(members) : null
   const cascade = members > 2 && d.oneIn(3) ? 1 + d.int(members - 1) : null
@@ -150,6 +144,10 @@ function sentinelStory(d: Dice, members: number): Story {
     steps,
     healed: 2 ** count - 1,
   }
+}
+
+function sentinelsOf(d: Dice): Omit<SentinelStory, 'apart'> {
+  return { downAfterMs: d.pick([500, 1000]), failoverTimeoutMs: d.pick([3000, 10_000]), seed: d.int(1000), ...(d.oneIn(6) ? { quorum: 3 } : {}) }
 }
 
 function sentinelFault(d: Dice, count: number): Step {
@@ -190,13 +188,14 @@ function vipStory(d: Dice, members?: number): Story {
 
 function moveStory(d: Dice, members?: number): Story {
   const count = members ?? d.pick([2, 2, 3])
-  const witness = d.oneIn(2)
+  const sentinels = d.oneIn(3) ? { apart: count === 2 ? d.pick([1, 1, 3]) : d.pick([0, 0, 1, 3]), ...sentinelsOf(d) } : null
+  const witness = sentinels === null && d.oneIn(2)
   const move: MoveStory = { source: d.pick(['pauses', 'pauses', 'refuses']), begun: d.pick(['received', 'moved']) }
   const steps: Step[] = []
   const length = shortest + d.int(longest - shortest + 1)
-  const hosts = witness ? count + 1 : count
+  const hosts = count + (witness ? 1 : 0) + (sentinels?.apart ?? 0)
   while (steps.length < length) {
-    const step = d.oneIn(3) ? moveFault(d, count) : fault(d, hosts)
+    const step = d.oneIn(3) ? moveFault(d, count) : sentinels !== null && d.oneIn(6) ? sentinelFault(d, hosts) : fault(d, hosts)
     // What an operator overrules is told in test/scenarios/move.test.ts.
     if (step.kind === 'failover' || step.kind === 'accept') continue
     steps.push(step)
@@ -210,6 +209,7 @@ function moveStory(d: Dice, members?: number): Story {
     priorities: d.pick(['falling', 'equal', 'rising']),
     cascade: null,
     latenessMs: d.pick([0, 10, 30, 60]),
+    ...(sentinels === null ? {} : { sentinels }),
     move,
     steps,
     healed: 2 ** hosts - 1,

@@ -64,7 +64,7 @@ describe('what is told before', () => {
     const red = (from: ReturnType<typeof source>, to: Target): readonly string[] =>
       copyPlanOf(from, to, facts, { ...wish, accepted: ['P2', 'P3'] }).red.map(({ id }) => id)
     expect(red(source('7.0.15'), target('7.2.4', { keys: 3 }))).toEqual(['P17'])
-    expect(red(source('7.0.15'), { ...target('7.2.4'), sentinels: true }), 'it follows nobody').toEqual([])
+    expect(red(source('7.0.15'), { ...target('7.2.4'), externalSentinels: true }), 'it follows nobody').toEqual([])
     expect(red(source('7.0.15', { highestDb: 20 }), target('7.2.4'))).toEqual(['P2'])
     expect(red(source('7.0.15', { role: 'replica', upstream: { host: 'x', port: 1 } }), target('7.2.4'))).toEqual(['P11'])
     expect(red(source('7.0.15', { isCluster: true }), target('7.2.4'))).toEqual(['P11'])

@@ -61,7 +61,7 @@ describe('redis.conf', () => {
 
 test('a Sentinel binds its address on loopback, and every address in a network', () => {
   const of = (config: Config): readonly string[] =>
-    addressesIn(renderSentinelConf({ config, group: findGroup(config, 'g'), host: 'h2', userPassword: 'pw', password: undefined, serves: null }))
+    addressesIn(renderSentinelConf({ config, group: findGroup(config, 'g'), host: 'h2', userPassword: 'pw', password: undefined, watched: null }))
   expect(of(loopback)).toEqual(['bind 127.0.1.3', 'sentinel announce-ip 127.0.1.3'])
   expect(of(network)).toEqual(['sentinel announce-ip 10.0.0.3'])
 })

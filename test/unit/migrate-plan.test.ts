@@ -165,7 +165,7 @@ const incidents: readonly (readonly [id: string, what: string, from: Source, to:
   ['P11', 'a replica', source('7.0.15', { role: 'replica', upstream: { host: '10.9.9.9', port: 6379 } }), fine(), 'red', /replica of 10\.9\.9\.9/],
   ['P11', 'a circle', source('7.0.15', { role: 'replica', upstream: { host: '10.0.1.0', port: 6379 } }), fine(), 'red', /where it is to go/],
   ['P11', 'a member of the group', source('7.0.15', { runId: '1'.repeat(40) }), fine(), 'red', /itself a member/],
-  ['P11', 'a group with Sentinels', source('7.0.15'), { ...fine(), sentinels: true }, 'red', /take it for down/],
+  ['P11', 'a group whose Sentinels are external', source('7.0.15'), { ...fine(), externalSentinels: true }, 'red', /take it for down/],
   ['P11', 'Sentinels', source('7.0.15', { watchedBySentinels: { ok: true, value: true } }), fine(), 'yellow', /Sentinels watch/],
   [
     'P12',

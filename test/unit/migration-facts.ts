@@ -74,5 +74,5 @@ export function target(version: string, more: Partial<Instance> = {}, set: Reado
     host,
     redis: { ok: true as const, value: redis(version, { at: `10.0.1.${i}:6379`, host: `10.0.1.${i}`, runId: String(i + 1).repeat(40), ...empty }, set) },
   }))
-  return { group: 'sessions', unwell: null, sentinels: false, members, first: 'red-a', hasPassword: false, samePassword: null }
+  return { group: 'sessions', unwell: null, externalSentinels: false, members, first: 'red-a', hasPassword: false, samePassword: null }
 }

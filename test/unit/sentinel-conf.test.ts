@@ -20,7 +20,7 @@ const config: Config = {
 }
 
 describe('sentinel.conf', () => {
-  const text = renderSentinelConf({ config, group, host: 'c', userPassword: 'pw', password: undefined, serves: null })
+  const text = renderSentinelConf({ config, group, host: 'c', userPassword: 'pw', password: undefined, watched: null })
   const myid = `sentinel myid ${'a'.repeat(40)}\n`
 
   test('what was written here is of this group, and no memory yet; what its Sentinel has written since is', () => {
