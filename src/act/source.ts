@@ -112,12 +112,12 @@ async function carryOut(hands: Hands, record: SourceRecord, order: SourceOrder):
     case 'demote': {
       // Where clients may write to replicas, a replica of nobody is no fence.
       const readOnly = await firstOf(linked, ['replica-read-only', 'slave-read-only'], 'yes')
-      return readOnly.done ? lasting(linked, await replicaOf(linked, '127.0.0.1', '1')) : readOnly
+      return readOnly.done ? lasting(linked, record, await replicaOf(linked, '127.0.0.1', '1')) : readOnly
     }
     case 'promote':
-      return lasting(linked, await replicaOf(linked, 'NO', 'ONE'))
+      return lasting(linked, record, await replicaOf(linked, 'NO', 'ONE'))
     case 'follow':
-      return followGroup(hands, order.host, order.port)
+      return followGroup(hands, record, order.host, order.port)
     case 'kill-clients':
       return killClients(linked)
     case 'raise-buffer':
@@ -135,7 +135,8 @@ async function carryOut(hands: Hands, record: SourceRecord, order: SourceOrder):
  * Its file says at once what it is, where it has one: killed in the next moment, its supervisor would have it back in its old role, accepting writes
  * beside the new primary, or refusing them when nobody else takes any.
  */
-async function lasting(linked: { readonly link: () => RedisLink | null }, outcome: Outcome): Promise<Outcome> {
+async function lasting(linked: { readonly link: () => RedisLink | null }, { priority }: SourceRecord, outcome: Outcome): Promise<Outcome> {
+  if (outcome.done && priority !== undefined) await command(linked, 'CONFIG', 'SET', priority.name, priority.value)
   if (outcome.done) await command(linked, 'CONFIG', 'REWRITE')
   return outcome
 }
@@ -173,8 +174,11 @@ async function release(hands: Hands, record: SourceRecord): Promise<Outcome> {
   return open.done ? source.keep({ ...record, hold: null }) : open
 }
 
-async function followGroup(hands: Hands, host: string, port: number): Promise<Outcome> {
+async function followGroup(hands: Hands, { priority }: SourceRecord, host: string, port: number): Promise<Outcome> {
   const linked = { link: hands.source.link }
+  // BEFORE their Sentinels can see it: a failover that one of them leads would take it for a member.
+  const worth = priority === undefined ? done : await command(linked, 'CONFIG', 'SET', priority.name, '0')
+  if (!worth.done) return worth
   const auth = await command(linked, 'CONFIG', 'SET', 'masterauth', hands.password ?? '')
   if (!auth.done) return auth
   await command(linked, 'CONFIG', 'SET', 'masteruser', '')

@@ -1,6 +1,6 @@
 /**
  * The Sentinels of one group as one agent has them: the eyes on all of them, and the one of this host, kept running and kept to the
- * configuration. `SENTINEL SET` is not propagated: each agent sees to its own. Elects nobody and tells nobody who serves (decide/, act/sentinel.ts).
+ * configuration. `SENTINEL SET` is not propagated: each agent sees to its own. Whom it watches is sentinel-teach.ts. Elects nobody and tells nobody who serves (decide/, act/sentinel.ts).
  */
 import type { Config, GroupConfig } from '../model/config.ts'
 import type { Event } from '../model/action.ts'
@@ -13,9 +13,10 @@ import type { SentinelPace } from '../observe/sentinel-pace.ts'
 import { observeSentinels, type SentinelObserver } from '../observe/sentinels.ts'
 import { openRedis, sentinelTarget, type RedisLink } from '../redis/link.ts'
 import { passwordHash, sentinelUserPassword } from '../redis/sentinel-id.ts'
-import { monitoredOf, settingsOf, settingWords, type SentinelMemory } from '../render/sentinel-conf.ts'
+import { settingsOf, settingWords, type SentinelMemory } from '../render/sentinel-conf.ts'
 import { monotonicMs } from './clock.ts'
 import { passwordsOf } from './password-change.ts'
+import { teachSentinel, watchedInWords } from './sentinel-teach.ts'
 
 /** A look at /proc and at what was last heard: nothing is asked in calm times. */
 const lookEveryMs = 1000
@@ -125,7 +126,7 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
   let closed = false
   let looking = false
   let again = false
-  let watched = inWords(options.watched())
+  let watched = watchedInWords(options.watched())
   /** It was stopped on purpose, and its file is being changed: nobody else may start it. */
   let renewing = false
   let timer: NodeJS.Timeout | null = null
@@ -149,6 +150,8 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
         exited: ended,
       })
     : null
+
+  const teacher = teachSentinel({ config, group, host, target, userPassword, isOurs, watched: options.watched, note, complain, change })
 
   function ended(): void {
     if (closed || renewing) return
@@ -227,8 +230,9 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
     if (isSlow && probe.reach === 'answers') await hasten(pid)
     // What was asked before the last change says nothing about it.
     const isNews = monotonicMs() - probe.ageMs > changedAtMs
-    if (probe.reach === 'forgot') await teach()
-    else if (probe.reach === 'answers' && options.watched() === 'nobody') await unteach()
+    if (probe.reach === 'forgot') await teacher.teach()
+    else if (probe.reach === 'answers' && options.watched() === 'nobody') await teacher.unteach()
+    else if (probe.reach === 'answers' && (await teacher.listsFormer())) await teacher.teachAnew()
     else if (probe.reach === 'answers' && probe.facts !== null && isNews) await settle(probe.facts.settings)
   }
 
@@ -284,54 +288,14 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
       )
   }
 
-  /** What was heard may be from before the last change, and a Sentinel that is told once more lets go of its connections: asked anew. */
-  async function hasForgotten(): Promise<boolean> {
-    const opened = await openRedis(target, askDeadlineMs, () => {})
-    if (!opened.ok) return false
-    const answer = await opened.value.call(['SENTINEL', 'GET-MASTER-ADDR-BY-NAME', group.name], askDeadlineMs)
-    opened.value.close()
-    return answer.ok && answer.value === null
-  }
-
-  /** It does not know the group: somebody has had it forget (SENTINEL REMOVE). */
-  async function teach(): Promise<void> {
-    const serves = options.watched()
-    if (serves === 'nobody') return
-    // Told of a replica it would find it down for not being a primary, and fail over.
-    if (serves === null) return complain(`the Sentinel of ${host} does not watch ${group.name}: it is told when it is known who serves`, 'waiting')
-    if (!isOurs) {
-      complain(`the Sentinel of ${host} does not watch ${group.name}; it is external, and left as it is`, 'alarm')
-      return
-    }
-    if (!(await hasForgotten())) return
-    // Asking took a moment: who serves may be somebody else by now, and then it is told the next time.
-    if (inWords(options.watched()) !== inWords(serves)) return
-    const { host: holder, ip, port } = monitoredOf(config, group, serves.host)
-    const auth = ['auth-user', sentinelUser, 'auth-pass', userPassword]
-    const monitor = ['MONITOR', group.name, ip, String(port), String(wanted.quorum)]
-    await change(`did not know ${group.name} any more: it watches it again, with ${holder} as the primary`, monitor, [...settingWords(wanted).flat(), ...auth])
-  }
-
-  /** What it knew of the group goes with it, also how it voted: whoever serves next has an epoch above all of that. */
-  async function unteach(): Promise<void> {
-    if (!isOurs) return
-    const opened = await openRedis(target, askDeadlineMs, () => {})
-    if (!opened.ok) return complain(`the Sentinel of ${host} cannot be had to look away: ${opened.why}`, 'alarm')
-    const answer = await opened.value.call(['SENTINEL', 'REMOVE', group.name], askDeadlineMs)
-    opened.value.close()
-    // It was done already, and what was heard is of before.
-    if (!answer.ok && !/No such master/i.test(answer.why)) return complain(`the Sentinel of ${host} cannot be had to look away: ${answer.why}`, 'alarm')
-    if (answer.ok) note('started', `the Sentinel of ${host} watches nobody while the clients of ${group.name} are elsewhere`)
-  }
-
-  /** `before`: one more subcommand, first. */
-  async function change(what: string, before: readonly string[], set: readonly string[]): Promise<void> {
+  /** `before`: more subcommands, first. */
+  async function change(what: string, before: readonly (readonly string[])[], set: readonly string[]): Promise<void> {
     const opened = await openRedis(target, askDeadlineMs, () => {})
     if (!opened.ok) return complain(`the Sentinel of ${host} cannot be set as configured: ${opened.why}`, 'alarm')
     const link: RedisLink = opened.value
     try {
       // In one go: between the two it would come to redis as nobody in particular, and what sets that right takes its connections away again.
-      const orders = [before, ['SET', group.name, ...set]].filter((words) => words.length > 0)
+      const orders = [...before, ['SET', group.name, ...set]]
       const answers = await Promise.all(orders.map((words) => link.call(['SENTINEL', ...words], askDeadlineMs)))
       changedAtMs = monotonicMs()
       for (const answer of answers) if (!answer.ok) return complain(`the Sentinel of ${host} cannot be set as configured: ${answer.why}`, 'alarm')
@@ -356,7 +320,7 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
   }
 
   function awake(): void {
-    const now = inWords(options.watched())
+    const now = watchedInWords(options.watched())
     if (now === watched) return
     watched = now
     if (looking) again = true
@@ -373,10 +337,6 @@ export function keepSentinel(options: KeeperOptions): SentinelKeeper {
       if (timer !== null) clearTimeout(timer)
     },
   }
-}
-
-function inWords(watched: Watched): string {
-  return watched === null || watched === 'nobody' ? String(watched) : watched.host
 }
 
 /** By the words of SENTINEL SET: what it should be, and what it is. */

@@ -39,8 +39,10 @@ export function addSourceRoute(app: Hono, agent: AgentSurface): void {
       ...(guard == null ? {} : { guard }),
       ...(ownTimeout == null ? {} : { ownTimeout }),
     }
+    // Read while it follows it would be what it was set to.
+    const worth = same && known.priority !== undefined ? { priority: known.priority } : {}
     const way = same && known.wayPort !== undefined ? { wayPort: known.wayPort } : {}
-    const kept = await source.access.keep({ ...record, ...changed, ...way })
+    const kept = await source.access.keep({ ...record, ...changed, ...worth, ...way })
     if (!kept.done) return c.json({ ok: false, why: kept.why })
     const look = await source.look(record)
     return c.json(look.ok ? { ok: true } : { ok: false, why: look.why })
@@ -55,9 +57,13 @@ export function addMoveRoutes(app: Hono, agent: AgentSurface): void {
     if (!list.ok) return c.json({ error: list.why }, 502)
     const text = String(list.value)
     const others = own.ok ? text.split('\n').filter((line) => !line.startsWith(`id=${String(own.value)} `)) : text.split('\n')
-    return c.json({ clients: clientsIn(others.join('\n')) })
+    const watched = agent.snapshot(c.req.param('group'))?.policy.sentinel != null
+    return c.json({ clients: clientsIn(others.join('\n')).filter(({ name }) => !watched || !ofSentinel.test(name)) })
   })
 }
+
+/** As Sentinels name their connections. Those of a group take a former primary for a replica of whoever serves. */
+const ofSentinel = /^sentinel-[0-9a-f]{8}-(cmd|pubsub)$/
 
 /** Who is connected there and is not ours: a line of CLIENT LIST has replicas, this agent and clients. */
 export function clientsIn(list: string): readonly ListedClient[] {
@@ -147,11 +153,11 @@ function parseAt(value: unknown): { readonly host: string; readonly port: number
 
 function parseRecord(value: unknown): SourceRecord | null {
   const at = parseAt(value)
-  const { user, password, raises, tls } = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>
+  const { user, password, raises, priority, tls } = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>
   const fits = (user === null || isText(user)) && (password === null || isText(password)) && Array.isArray(raises) && raises.length <= maxRaises
-  if (at === null || !fits || !raises.every(isRaise)) return null
+  if (at === null || !fits || !raises.every(isRaise) || !(priority === undefined || isPriority(priority))) return null
   const secured = tls === undefined ? {} : parseTls(tls)
-  return secured === null ? null : { ...at, user, password, raises, raised: false, hold: null, ...secured }
+  return secured === null ? null : { ...at, user, password, raises, raised: false, hold: null, ...(priority === undefined ? {} : { priority }), ...secured }
 }
 
 /** null: what is not understood must not be taken for "without TLS". */
@@ -165,6 +171,11 @@ function parseTls(value: unknown): { readonly tls: SourceTls } | null {
 function isRaise(value: unknown): value is SourceRecord['raises'][number] {
   const { name, from, to } = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>
   return isText(name) && isText(from) && isText(to) && /^(repl-|client-output-buffer-limit$)/.test(name)
+}
+
+function isPriority(value: unknown): value is NonNullable<SourceRecord['priority']> {
+  const { name, value: worth } = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>
+  return (name === 'replica-priority' || name === 'slave-priority') && isText(worth) && /^[0-9]+$/.test(worth)
 }
 
 function isText(value: unknown): value is string {

@@ -1,9 +1,10 @@
 /** How a move begins: the plan once more, the source made known to every host of the group, and the order. Nothing is touched before nothing stands against it. */
 import { isIP } from 'node:net'
+import type { Instance } from '../migrate/facts.ts'
 import { planOf, type MigrationPlan } from '../migrate/plan.ts'
 import type { GroupConfig } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
-import { isUnderWay } from '../model/move.ts'
+import { isUnderWay, type SourceRecord } from '../model/move.ts'
 import type { SyncTerms } from '../model/sync-terms.ts'
 import { ask, groupOf, refusal, send, statusOf, type GroupStatus, type Session } from './ask.ts'
 import { drawPlan } from './migrate-draw.ts'
@@ -24,6 +25,7 @@ export interface Ready {
   readonly holder: string
   readonly at: { readonly host: string; readonly port: number }
   readonly plan: MigrationPlan
+  readonly priority: NonNullable<SourceRecord['priority']> | null
   readonly overwrite: string | null
 }
 
@@ -53,7 +55,23 @@ export async function prepareMove(session: Session, from: string, name: string, 
   if (plan.stops.length > 0 && !begun) return { stops: plan.stops, drawn: drawPlan(source, target, plan) }
   const holder = status === undefined ? null : (status.primary ?? status.move?.holder ?? founderOf(group, status))
   if (status === undefined || holder === null) throw new OperatorError('HF904', `${name} has no primary: ${status?.because ?? ''}`, `holdfast status ${name}`)
-  return { ready: { from: named.endpoint, group, holder, at, plan, overwrite: options.overwrite ?? null } }
+  const priority = group.sentinel === undefined ? null : priorityOf(source.redis)
+  return { ready: { from: named.endpoint, group, holder, at, plan, priority, overwrite: options.overwrite ?? null } }
+}
+
+/** Its name of before redis 5 is another. */
+function priorityOf({ settings }: Instance): NonNullable<SourceRecord['priority']> {
+  const found = (['replica-priority', 'slave-priority'] as const).flatMap((name) => {
+    const value = settings.ok ? settings.value.get(name) : undefined
+    return value === undefined ? [] : [{ name, value }]
+  })
+  const [first] = found
+  if (first !== undefined) return first
+  throw new OperatorError(
+    'HF906',
+    `the source does not tell its replica-priority${settings.ok ? '' : `: ${settings.why}`}`,
+    'the Sentinels of this group would promote it while it follows, so it must be possible to set that there: CONFIG GET and SET',
+  )
 }
 
 export function standing(stops: MigrationPlan['stops']): OperatorError {
@@ -62,9 +80,13 @@ export function standing(stops: MigrationPlan['stops']): OperatorError {
 }
 
 /** What the agent answered. Asked twice it is begun once. */
-export async function beginMove(session: Session, { from, group, holder, at, plan, overwrite }: Ready, terms: Partial<SyncTerms> = {}): Promise<string> {
+export async function beginMove(
+  session: Session,
+  { from, group, holder, at, plan, priority, overwrite }: Ready,
+  terms: Partial<SyncTerms> = {},
+): Promise<string> {
   const hosts = group.members.map((m) => m.host)
-  await makeKnown(session, group.name, hosts, at, from, plan)
+  await makeKnown(session, group.name, hosts, at, from, { raises: plan.sizing.raises ?? [], ...(priority === null ? {} : { priority }) })
   const plain = plan.plainWayBack ? { plainWayBack: true as const } : {}
   const order = { verb: 'start', source: at, overwrite, terms, ...plain } as const
   const result = await send(session, holder, group.name, { kind: 'move', to: null, dryRun: false, move: order })
@@ -86,10 +108,10 @@ async function makeKnown(
   hosts: readonly string[],
   at: { readonly host: string; readonly port: number },
   { password, user, host: name, ...more }: Endpoint,
-  plan: MigrationPlan,
+  changes: Pick<SourceRecord, 'raises' | 'priority'>,
 ): Promise<void> {
   const tls = 'tls' in more && more.tls !== undefined ? { tls: { ...more.tls, ...(isIP(name) === 0 ? { name } : {}) } } : {}
-  const record = { ...at, user: user ?? null, password: password ?? null, raises: plan.sizing.raises ?? [], ...tls }
+  const record = { ...at, user: user ?? null, password: password ?? null, ...changes, ...tls }
   const failed = await Promise.all(
     hosts.map(async (host) => {
       try {

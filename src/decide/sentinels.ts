@@ -244,7 +244,8 @@ export function learnFromSentinels(state: State, view: View, policy: Policy): St
 /** While another redis has the clients they watch nobody: a primary that says that it is a replica they would find down, and promote another. */
 export function watchedOf(state: State, policy: Pick<Policy, 'awaitsMove'>): Watched {
   if (isReceiving(state.move)) return 'nobody'
-  if (state.holder !== null) return { host: state.holder, epoch: state.epoch }
+  const former = state.move?.stage === 'done' && state.move.wayBack === 'replica' ? { former: state.move.source } : {}
+  if (state.holder !== null) return { host: state.holder, epoch: state.epoch, ...former }
   return policy.awaitsMove === true ? 'nobody' : null
 }
 

@@ -187,6 +187,8 @@ export interface SourceRecord extends Omit<SourceAt, 'tls'> {
   readonly guard?: string | null
   /** The limits that a hold has changed, before 6.2. On disk BEFORE they are. */
   readonly hold: { readonly names: 'min-replicas' | 'min-slaves'; readonly toWrite: string; readonly maxLag: string } | null
+  /** What it was worth to Sentinels. While it follows a group that has some, it is worth nothing: they take it for a replica, and would promote it. Absent: the group has none. */
+  readonly priority?: { readonly name: 'replica-priority' | 'slave-priority'; readonly value: string }
   /** Absent: without TLS. */
   readonly tls?: SourceTls
   /** The port on 127.0.0.1 at which the redis of this host finds a source with TLS: it comes back there after its agent was away. */

@@ -3,6 +3,8 @@
  * A Sentinel's word is about the address that it names; `observe/` turns addresses and run ids into the names of the configuration.
  */
 
+import type { SourceAt } from './move.ts'
+
 /** As whom Sentinels come to a redis of the group: the orders that they may give are this user's (render/sentinel-user.ts). */
 export const sentinelUser = 'holdfast-sentinel'
 
@@ -12,8 +14,8 @@ export const sentinelUser = 'holdfast-sentinel'
  */
 export const sentinelPace = { pingMs: 250, infoMs: 1000 }
 
-/** Whom the Sentinels of a group are to watch. `nobody`: another redis has its clients (a move). null: it is not known who serves. */
-export type Watched = { readonly host: string; readonly epoch: number } | 'nobody' | null
+/** Whom the Sentinels of a group are to watch. `former`: a redis that was moved here and followed, which they take for a replica for ever. `nobody`: another redis has its clients (a move). null: it is not known who serves. */
+export type Watched = { readonly host: string; readonly epoch: number; readonly former?: SourceAt } | 'nobody' | null
 
 /** One Sentinel. `ageMs` of what it said counts from when the question was SENT: whatever the delays, it was no younger. */
 export interface SentinelProbe {

@@ -84,6 +84,11 @@ export function othersFrom(sentinels: unknown): readonly (Address & { readonly i
   })
 }
 
+/** SENTINEL REPLICAS. */
+export function replicasFrom(replicas: unknown): readonly Address[] {
+  return Array.isArray(replicas) ? replicas.map(fieldsOf).flatMap((fields) => addressOf(fields) ?? []) : []
+}
+
 /** null: no vote was ever given, or the Sentinel names another address than the one it was asked about. */
 export function voteFrom(reply: unknown): VoteReply | null {
   if (!Array.isArray(reply) || reply.length !== 3) return null

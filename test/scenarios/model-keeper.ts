@@ -1,5 +1,6 @@
 /** What an agent does with the Sentinel of its own host during a move, as src/agent/sentinel.ts: whom it is to watch, or nobody. */
 import { watchedOf } from '../../src/decide/sentinels.ts'
+import { sourceHost } from './model-source.ts'
 import type { World } from './world.ts'
 
 /** It looks so often whether that has changed, and needs a moment to tell it. */
@@ -12,7 +13,11 @@ export function keepWatch(world: World, agent: string, life: () => boolean): voi
   if (sentinel?.turns() === true && world.nowMs >= world.agent(agent).standsUntilMs) {
     const watched = watchedOf(world.state(agent), world.policy)
     if (watched === 'nobody' && sentinel.watches) sentinel.unwatch()
-    else if (watched !== null && watched !== 'nobody') sentinel.watch(watched.host)
+    else if (watched !== null && watched !== 'nobody') {
+      // As SENTINEL REMOVE and MONITOR: a former primary is forgotten with all the rest.
+      if (watched.former !== undefined && sentinel.watches && sentinel.replicas.has(sourceHost)) sentinel.unwatch()
+      sentinel.watch(watched.host)
+    }
   }
   world.after(keepMs, () => keepWatch(world, agent, life))
 }

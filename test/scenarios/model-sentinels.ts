@@ -11,6 +11,7 @@ import { Ballots } from './model-ballots.ts'
 import { selectReplica } from './model-failover.ts'
 import { addressOf, infoOf, type Hello, type RedisInfo } from './model-seen.ts'
 import { ModelSentinel } from './model-sentinel.ts'
+import { sourceHost } from './model-source.ts'
 import { Wire, type End, type Ground } from './model-wire.ts'
 import type { World } from './world.ts'
 
@@ -142,7 +143,7 @@ export class Sentinels {
   }
 
   private redisOf(host: string): ModelRedis | null {
-    return this.world.hosts.includes(host) ? this.world.redis(host) : null
+    return this.world.hosts.includes(host) || (this.world.moved !== null && host === sourceHost) ? this.world.redis(host) : null
   }
 
   // ── what a redis does for them ──

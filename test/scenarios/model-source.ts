@@ -185,6 +185,8 @@ export class ModelSource {
     else if (order.do === 'demote') redis.replicaOf(nobody, nowMs)
     else if (order.do === 'promote') redis.replicaOf(null, nowMs)
     else if (order.do === 'follow') redis.replicaOf({ host: order.host, port: order.port }, nowMs)
+    if (order.do === 'follow') redis.priority = world.sentinels === null ? redis.priority : 0
+    if (order.do === 'demote' || order.do === 'promote') redis.priority = 100
     else if (order.do === 'settle') moved.starts = redis.upstream
     world.changed()
   }

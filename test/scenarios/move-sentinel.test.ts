@@ -34,6 +34,28 @@ test('after the cut-over they elect: the new primary dies, another serves within
   expect(w.lost(w.serving()[0] ?? '')).toEqual([])
 })
 
+test('no agent is left when the primary dies: the Sentinels promote a member, and never the source, which follows and is no member', () => {
+  const w = moved(three)
+  w.until('they know the source as a replica', () => w.sentinels?.every().every((s) => s.replicas.has('s')) === true, 5000)
+  w.run(3000)
+  for (const host of ['b', 'c']) w.killAgent(host)
+  w.killAgent('a')
+  w.crash('a')
+  w.until('they have promoted one', () => w.hosts.some((h) => h !== 'a' && w.redis(h).role === 'primary'), 30_000)
+  w.run(30_000)
+  expect(w.redis('s').role).toBe('replica')
+})
+
+test('after the commit the source is nobody to them: none lists it, or has it follow again', () => {
+  const w = moved(three)
+  w.run(3000)
+  w.move('a', { verb: 'commit' })
+  w.until('no Sentinel lists it', () => w.sentinels?.every().every((s) => s.watches && !s.replicas.has('s')) === true, 2000)
+  w.run(60_000)
+  expect([w.redis('s').upstream?.host, w.sentinels?.orders.filter(({ redis }) => redis === 's')]).toEqual(['127.0.0.1', []])
+  expect([w.sentinels?.every().some((s) => s.replicas.has('s')), heldBack(w)]).toEqual([false, []])
+})
+
 test('way back: before the source serves again no redis of the group takes their orders, and then they watch nobody', () => {
   const w = moved(three)
   w.until('b and c would take orders', () => w.redis('b').orders && w.redis('c').orders, 10_000)

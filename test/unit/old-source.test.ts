@@ -109,4 +109,16 @@ describe.each<OldVersion>(['3.0.4', '3.2.4', '4.0.10'])('a source of redis %s', 
     expect(await order({ do: 'follow', host: '10.0.0.1', port: 6379 })).toEqual(done)
     expect([old.role(), old.config.get('masterauth')]).toEqual(['slave of 10.0.0.1:6379', 'of the group'])
   })
+
+  test('where the group has Sentinels it is worth nothing to them before it follows, and what it was as soon as it does not', async () => {
+    old.config.set('slave-priority', '70')
+    record = { ...record, priority: { name: 'slave-priority', value: '70' } }
+    await order({ do: 'follow', host: '10.0.0.1', port: 6379 })
+    expect(old.heard.indexOf('CONFIG SET slave-priority 0')).toBeGreaterThanOrEqual(0)
+    expect(old.heard.indexOf('CONFIG SET slave-priority 0')).toBeLessThan(old.heard.indexOf('SLAVEOF 10.0.0.1 6379'))
+    await order({ do: 'settle' })
+    expect(old.config.get('slave-priority')).toBe('0')
+    await order({ do: 'promote' })
+    expect([old.config.get('slave-priority'), old.heard.at(-1)]).toEqual(['70', 'CONFIG REWRITE'])
+  })
 })
