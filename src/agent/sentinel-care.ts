@@ -5,6 +5,7 @@
 import { readPassword } from '../config/files.ts'
 import type { Config, GroupConfig } from '../model/config.ts'
 import type { Event } from '../model/action.ts'
+import { isReceiving, isUnderWay, type Move } from '../model/move.ts'
 import { failed, type Outcome } from '../model/outcome.ts'
 import { layoutOf, type RepairAnswer, type SentinelLayout, type SentinelPicture, type SentinelRepair } from '../model/sentinel-look.ts'
 import { forget, introduce, orderSentinel, reset, setAsConfigured, type Introduction, type Order } from '../act/sentinel-repair.ts'
@@ -46,7 +47,8 @@ function careWith({ group, host, sentinels, snapshot, note }: CareOptions, layou
   async function look(): Promise<SentinelPicture> {
     // On a host that only runs a Sentinel the file with the password of redis may be missing.
     const password = await readPassword(group).catch(() => undefined)
-    return lookAtSentinels({ layout, self: host, password, sentinelPassword: sentinels.password })
+    const picture = await lookAtSentinels({ layout, self: host, password, sentinelPassword: sentinels.password })
+    return { ...picture, ...movingOf(snapshot()?.state.move ?? null) }
   }
 
   async function repairOne(repair: SentinelRepair): Promise<Omit<RepairAnswer, 'tookMs'>> {
@@ -124,11 +126,17 @@ function careWith({ group, host, sentinels, snapshot, note }: CareOptions, layou
   }
 }
 
+function movingOf(move: Move | null): Pick<SentinelPicture, 'moving'> {
+  const { host: ip, port } = move?.source ?? { host: '', port: 0 }
+  return isUnderWay(move) || isReceiving(move) ? { moving: { source: { ip, port }, watched: !isReceiving(move) } } : {}
+}
+
 /** What the loop of this agent knows against any repair now; null: nothing. */
 function troubleOf(snapshot: GroupSnapshot | null): string | null {
   if (snapshot?.view == null) return 'this agent knows nothing of the group yet'
   const { state, decision, view } = snapshot
   const words = view.peers.flatMap((p) => (p.agent === 'alive' && p.statement !== null ? [p.statement] : []))
+  if (isReceiving(state.move)) return 'the group receives a redis that is moved to it: nobody is watched before the cut-over'
   if (state.handover !== null || words.some((w) => w.handover !== null)) return 'a switchover is under way'
   // A host without data has no loop that judges: it hears whether somebody serves.
   if (decision === null) return words.some((w) => w.phase === 'primary' && w.answering) ? null : 'this agent hears of no primary that serves'

@@ -13,9 +13,9 @@ import type { RunningConfig } from '../model/own-config.ts'
 import { identityOf } from '../config/identity.ts'
 import type { AskedOrder } from '../model/move.ts'
 import type { PasswordOf } from '../model/password.ts'
-import type { SentinelProbe } from '../model/sentinel.ts'
 import type { RequestResult, State } from '../model/state.ts'
 import type { Request, Statement, View } from '../model/view.ts'
+import { sentinelsOf, type SentinelStatus } from './ask-sentinels.ts'
 import { backupStatus, type BackupStatus } from './backup-status.ts'
 import { moveOf, receivesWhy, type MoveStatus } from './migrate-found.ts'
 import { configStatus, type ConfigStatus } from './same-config.ts'
@@ -139,18 +139,6 @@ export interface GroupStatus {
   readonly move: MoveStatus | null
 }
 
-export interface SentinelStatus {
-  readonly host: string
-  /** It answers, names the primary, and is set as configured. */
-  readonly ok: boolean
-  /** Whom it names; null: nobody, or not known. */
-  readonly names: string | null
-  readonly epoch: number | null
-  /** What is wrong with it; '' for nothing. */
-  readonly why: string
-  readonly seenBy: string
-}
-
 export async function statusOf(session: Session, only?: string, silent: readonly string[] = []): Promise<readonly GroupStatus[]> {
   const groups = only === undefined ? Object.values(session.config.groups) : [groupOf(session, only)]
   const hosts = [...new Set(groups.flatMap(hostsOf))]
@@ -202,7 +190,8 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
   })
   const move = moveOf(found, epoch)
   const address = addressOf(found, serving?.member.host ?? null)
-  const sentinels = sentinelsOf(group, found, primary)
+  const awaits = group.migration?.awaits === true && epoch === 0
+  const sentinels = sentinelsOf(group, found, primary, primary === null && (awaits || receivesWhy(group.name, move) !== null))
   const config = configStatus(
     group.name,
     answers.filter((a) => hostsOf(group).includes(a.host)),
@@ -245,36 +234,6 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
         : backupStatus(found.flatMap(({ member, own }) => (own?.backup == null ? [] : [{ host: member.host, report: own.backup }]))),
     bothSecrets: answers.filter((a) => a.secretChanging === true && hostsOf(group).includes(a.host)).map((a) => a.host),
   }
-}
-
-function sentinelsOf(group: GroupConfig, found: readonly Found[], primary: string | null): readonly SentinelStatus[] | null {
-  const { sentinel } = group
-  if (sentinel === undefined) return null
-  const looks = found.flatMap(({ member, own }) => (own?.view?.sentinels === undefined ? [] : [{ host: member.host, sentinels: own.view.sentinels }]))
-  const look = looks.find((l) => l.host === primary) ?? looks[0]
-  return sentinel.hosts.map((host) => {
-    const probe = look?.sentinels.find((s) => s.host === host)
-    const why = probe === undefined ? 'no agent that was asked has looked' : whyNotWell(group, probe, primary)
-    return { host, ok: why === '', names: probe?.facts?.names ?? null, epoch: probe?.facts?.configEpoch ?? null, why, seenBy: look?.host ?? '' }
-  })
-}
-
-function whyNotWell(group: GroupConfig, { reach, trouble, facts }: SentinelProbe, primary: string | null): string {
-  const { sentinel } = group
-  if (reach !== 'answers' || facts === null || sentinel === undefined) return trouble ?? (reach === 'refused' ? 'it does not run' : 'it does not answer')
-  if (facts.names !== primary) return `it names ${facts.names ?? facts.address}`
-  if (facts.down) return 'it finds the primary down'
-  if (facts.tilt) return 'it is in TILT mode: its clock jumped or it stood still, and it takes part in nothing'
-  const wanted = {
-    quorum: sentinel.quorum,
-    downAfterMs: sentinel.downAfterMs,
-    failoverTimeoutMs: sentinel.failoverTimeoutMs,
-    parallelSyncs: sentinel.parallelSyncs,
-  }
-  const differs = Object.entries(wanted).filter(([key, value]) => facts.settings[key as keyof typeof wanted] !== value)
-  if (differs.length > 0)
-    return `it is set otherwise than configured: ${differs.map(([key]) => `${key} ${facts.settings[key as keyof typeof wanted]}`).join(', ')}`
-  return facts.others < sentinel.hosts.length - 1 ? `it knows ${facts.others} of ${sentinel.hosts.length - 1} others` : ''
 }
 
 /** Each agent sees its own side: a stranger is seen by those that do not hold the address. Who cannot know says nothing. */

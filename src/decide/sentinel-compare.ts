@@ -53,6 +53,7 @@ export function mergePictures(layout: SentinelLayout, pictures: readonly Sentine
     sentinels,
     redises: [...redises, ...more],
     strangers: distinct.map((s) => strangers.find((o) => o.id === s.id && o.answers) ?? s),
+    ...(first.moving === undefined ? {} : { moving: first.moving }),
   }
 }
 
@@ -86,7 +87,7 @@ export function sideBySide(layout: SentinelLayout, pictures: readonly SentinelPi
 function wordsOf(layout: SentinelLayout, row: SentinelRow, merged: SentinelPicture, primary: string | null): readonly string[] {
   const look = merged.sentinels.find((s) => s.host === row.host)
   if (!row.answers) return [`that of ${row.host} gives no answer (${look?.trouble ?? 'not asked'})`]
-  if (row.values === null) return [`that of ${row.host} does not watch ${layout.group}`]
+  if (row.values === null) return merged.moving?.watched === false ? [] : [`that of ${row.host} does not watch ${layout.group}`]
   const { values } = row
   const unheard = row.unheardBy.length === 0 ? [] : [`that of ${row.host} answers ${row.seenBy} and not ${row.unheardBy.join(' and ')}`]
   const names = row.differs.includes('names') ? [`names ${values.names}${primary === null ? '' : `, not ${primary}`}`] : []
@@ -128,6 +129,7 @@ export function hostsToSpare(layout: SentinelLayout, picture: SentinelPicture): 
   // Sentinel takes all that it knows for voters, dead ones and strangers too.
   const counted = Math.max(layout.sentinels.length, ...voting.map((s) => s.others.length + 1))
   const needed = Math.max(Math.floor(counted / 2) + 1, layout.settings.quorum)
+  if (picture.moving?.watched === false) return { spare: 0, why: 'the redis that is being moved to the group has its clients: nobody is to be elected' }
   const data = picture.redises.filter((r) => r.host !== null && r.reach === 'answers').length
   const bySentinels = voting.length - needed
   if (bySentinels <= data - 1) return { spare: bySentinels, why: `${voting.length} of ${counted} Sentinels vote, ${needed} are needed` }

@@ -73,6 +73,7 @@ function ownFindings(layout: SentinelLayout, picture: SentinelPicture, look: Sen
     ]
   const watch = watchOf(layout, look)
   if (watch === null) {
+    if (picture.moving?.watched === false) return []
     const remedy = isOurs ? `the agent of ${host} teaches it within seconds, if it runs` : `there: SENTINEL MONITOR ${group} IP PORT ${layout.settings.quorum}`
     return [finding('not-watching', host, `${who} does not watch ${group}`, null, remedy)]
   }
@@ -103,7 +104,7 @@ function ownFindings(layout: SentinelLayout, picture: SentinelPicture, look: Sen
 function replicaFindings(layout: SentinelLayout, picture: SentinelPicture, { host, replicas }: SentinelLook): readonly SentinelFinding[] {
   const reset = { kind: 'reset' as const, host }
   return replicas.flatMap(({ address }) => {
-    if (hostAt(layout, address) !== null) return []
+    if (hostAt(layout, address) !== null || (picture.moving !== undefined && isAt(picture.moving.source, address))) return []
     const place = placeOf(address)
     const there = picture.redises.find((r) => isAt(r.address, address))
     if (there === undefined || there.reach === 'silent') {

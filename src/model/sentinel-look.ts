@@ -18,6 +18,8 @@ export interface SentinelPicture {
   readonly redises: readonly RedisLook[]
   /** Sentinels that are none of this group's and have to do with it. */
   readonly strangers: readonly StrangerLook[]
+  /** A running redis is being moved to the group, and is no stranger; `watched` false: it has the clients, and the Sentinels watch nobody. Absent: none is. */
+  readonly moving?: { readonly source: At; readonly watched: boolean }
 }
 
 export interface SentinelLook {

@@ -105,6 +105,19 @@ describe('what is found', () => {
     expect([named(locked), planned(locked)]).toEqual([['foreign-replica b'], []])
   })
 
+  test('a redis that is being moved to the group: before the cut-over nobody is watched, after it the source is a replica like any other', () => {
+    const source = elsewhere(6379)
+    const away = picture({ a: { watches: [] }, b: { watches: [] }, c: { watches: [] } }, { moving: { source, watched: false } })
+    expect([findingsOf(layout, away), sideBySide(layout, [away]).wrong]).toEqual([[], []])
+    expect(hostsToSpare(layout, away)).toMatchObject({ spare: 0, why: expect.stringContaining('being moved') as string })
+    const lists = { replicas: [known(redisOf('b'), ''), known(redisOf('c'), ''), known(source, '')] }
+    const all = { a: lists, b: lists, c: lists }
+    const there = redis(source)
+    const { redises } = picture()
+    expect(findingsOf(layout, picture(all, { redises: [...redises, there], moving: { source, watched: true } }))).toEqual([])
+    expect(findingsOf(layout, picture(all, { redises: [...redises, there] })).map(({ name }) => name)).toContain('foreign-replica')
+  })
+
   test('a voter that is none of ours: dead, living elsewhere, or heard again as long as it watches our redis', () => {
     const entry = known(elsewhere(26_379), idOf('f'))
     const counted = { b: withAnother('b', entry) }
