@@ -23,6 +23,8 @@ export interface Turns {
 
 export function takeTurns(cycle: () => Promise<void>, failed: (text: string) => void): Turns {
   let timer: NodeJS.Timeout | null = null
+  /** Due now: a timer would take a millisecond at least, and what has been begun has several such turns. */
+  let next: NodeJS.Immediate | null = null
   /** Of a cycle that may begin with the agent's own wake-up, which saves one of its own. */
   let aboutMs = Number.POSITIVE_INFINITY
   let running: Promise<void> | null = null
@@ -31,12 +33,20 @@ export function takeTurns(cycle: () => Promise<void>, failed: (text: string) => 
 
   function schedule(atMs: number): void {
     if (stopped) return
-    if (timer !== null) clearTimeout(timer)
+    unschedule()
     const nowMs = monotonicMs()
     const inMs = Math.max(0, Math.min(longestMs, atMs - nowMs))
     const farOff = inMs >= farOffMs
     aboutMs = farOff ? nowMs + inMs : Number.POSITIVE_INFINITY
-    timer = setTimeout(wake, farOff ? Math.min(longestMs, inMs + toleranceMs) : inMs)
+    if (inMs === 0) next = setImmediate(wake)
+    else timer = setTimeout(wake, farOff ? Math.min(longestMs, inMs + toleranceMs) : inMs)
+  }
+
+  function unschedule(): void {
+    if (timer !== null) clearTimeout(timer)
+    if (next !== null) clearImmediate(next)
+    timer = null
+    next = null
   }
 
   function awake(): boolean {
@@ -70,7 +80,7 @@ export function takeTurns(cycle: () => Promise<void>, failed: (text: string) => 
     awake,
     stop: async () => {
       stopped = true
-      if (timer !== null) clearTimeout(timer)
+      unschedule()
       await running
     },
   }

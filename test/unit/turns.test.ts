@@ -71,3 +71,15 @@ test('one that was stopped is not begun by a wake-up', async () => {
   expect(turns.awake()).toBe(false)
   expect(begunMs).toEqual([])
 })
+
+test('one that is due now waits for no timer, and one that was stopped is not begun', async () => {
+  vi.useRealTimers()
+  const { turns, begunMs } = loop()
+  turns.schedule(monotonicMs())
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(begunMs).toHaveLength(1)
+  turns.schedule(monotonicMs())
+  await turns.stop()
+  await new Promise((resolve) => setTimeout(resolve, 5))
+  expect(begunMs).toHaveLength(1)
+})
