@@ -33,7 +33,8 @@ export function mustNote(known: PositionNote | null, facts: RedisFacts, state: S
   if (known === null || known.runId !== facts.runId || known.epoch !== at.epoch || known.holder !== at.holder || since.synced) return true
   const aof = aofWord(facts)
   if (aof === 'unsettled') return false
-  if (known.served !== (facts.role === 'primary') || (known.aof === 'off') !== (aof === 'off') || known.aof === 'unsettled' || since.filesChanged) return true
+  // That it has served stays noted of this process when it serves no more: written in each cycle, it would hold up the looks of a way back.
+  if ((facts.role === 'primary' && !known.served) || (known.aof === 'off') !== (aof === 'off') || known.aof === 'unsettled' || since.filesChanged) return true
   const moved = known.offset !== facts.offset || (typeof known.aof === 'object' && known.aof.bytes !== (facts.aof?.bytes ?? 0) + (known.aof.uncounted ?? 0))
   return moved && (nowWallMs - known.atWallMs >= noteEveryMs || nowWallMs < known.atWallMs)
 }

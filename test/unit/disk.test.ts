@@ -247,6 +247,12 @@ describe('the note', () => {
     ['nothing was noted yet', null, known(), true],
     ['another process', { ...note, runId: 'run-9' }, known(), true],
     ['the role', { ...note, served: false }, known(), true],
+    [
+      'the role: it serves no more, and that it has is noted',
+      { ...note, offset: 4100, aof: { base: 'base-1', bytes: 5000 } },
+      known({ role: 'replica' }),
+      false,
+    ],
     ['AOF was turned off', note, known({ aof: { enabled: false, rewriting: false, bytes: 0, generation: '' } }), true],
     ['nothing', { ...note, offset: 4100, aof: { base: 'base-1', bytes: 5000 } }, known(), false],
     ['the offset, a moment ago', { ...note, atWallMs: 50_000 }, known(), false],
