@@ -1,18 +1,31 @@
 /** A file that is either the old one or the new one, whatever happens: written beside it, synced, renamed, the folder synced. */
-import { readFileSync } from 'node:fs'
-import { open, rename, rm } from 'node:fs/promises'
+import { constants, readFileSync } from 'node:fs'
+import { open, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
+/** A write ends when it is on disk. Each step less is a way less through the threads of the file system, and clients wait for what is written at a cut-over. */
+const throughToDisk = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_DSYNC
+
 export async function writeDurably(file: string, text: string | Buffer, mode = 0o640): Promise<void> {
-  const handle = await open(`${file}.new`, 'w', mode)
+  const folder = open(dirname(file), 'r')
+  folder.catch(() => {})
   try {
-    await handle.writeFile(text)
-    await handle.sync()
+    const handle = await open(`${file}.new`, throughToDisk, mode)
+    try {
+      await handle.writeFile(text)
+    } finally {
+      closeBeside(handle)
+    }
+    await rename(`${file}.new`, file)
+    await (await folder).sync()
   } finally {
-    await handle.close()
+    folder.then(closeBeside, () => {})
   }
-  await rename(`${file}.new`, file)
-  await syncFolder(dirname(file))
+}
+
+/** What was written to it is on disk, or was told not to be: its end has no more to say, and is not waited for. */
+function closeBeside(handle: FileHandle): void {
+  handle.close().catch(() => {})
 }
 
 export async function removeDurably(file: string): Promise<void> {

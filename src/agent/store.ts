@@ -1,9 +1,10 @@
 /**
- * Durable state: one JSON file per group, replaced whole (write, fsync, rename, fsync of the folder), so that a crash leaves
+ * Durable state: one JSON file per group, replaced whole (act/durable.ts), so that a crash leaves
  * the old one or the new one. A file that cannot be trusted is an operator error, never silently a fresh start: a member
  * that forgot its epoch could be promoted over newer data.
  */
-import { mkdir, open, readFile, rename, statfs } from 'node:fs/promises'
+import { mkdir, readFile, statfs } from 'node:fs/promises'
+import { writeDurably } from '../act/durable.ts'
 import { OperatorError } from '../model/error.ts'
 import { failed, done, type Outcome } from '../model/outcome.ts'
 import { isMove } from '../model/move.ts'
@@ -80,20 +81,7 @@ function isRecord(value: unknown): boolean {
 export async function saveState(paths: Config['paths'], state: State): Promise<Outcome> {
   const file = stateFile(paths, state.group)
   try {
-    const handle = await open(`${file}.new`, 'w', 0o640)
-    try {
-      await handle.writeFile(JSON.stringify(state))
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-    await rename(`${file}.new`, file)
-    const folder = await open(groupStateDir(paths, state.group), 'r')
-    try {
-      await folder.sync()
-    } finally {
-      await folder.close()
-    }
+    await writeDurably(file, JSON.stringify(state))
     return done
   } catch (error) {
     return failed(`cannot write ${file}: ${(error as Error).message}`)

@@ -1,5 +1,5 @@
 /** The durable state on a real disk: what is written is read again, and what cannot be trusted is never taken for a fresh start. */
-import { mkdtempSync, chmodSync, readFileSync, rmSync, writeFileSync, mkdirSync } from 'node:fs'
+import { mkdtempSync, chmodSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync, mkdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Config } from '../../src/model/config.ts'
@@ -120,3 +120,21 @@ describe('a disk that does not take it', () => {
     await expect(prepareStateDir(paths, ['sessions'])).rejects.toThrow(expect.objectContaining({ code: 'HF205' }))
   })
 })
+
+test('nothing stays open, whether it was written or not', async () => {
+  await prepareStateDir(paths, ['sessions'])
+  const open = () => readdirSync('/proc/self/fd').filter((fd) => linkOf(fd).startsWith(dir)).length
+  for (let epoch = 1; epoch < 10; epoch += 1) await saveState(paths, state('a', { epoch }))
+  mkdirSync(`${file()}.new`)
+  for (let epoch = 10; epoch < 20; epoch += 1) await saveState(paths, state('a', { epoch }))
+  await expect.poll(open).toBe(0)
+  expect((await loadState(paths, 'sessions', 'a')).epoch).toBe(9)
+})
+
+function linkOf(fd: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`)
+  } catch {
+    return '' // closed since it was listed
+  }
+}
