@@ -2,6 +2,7 @@
 import { networkInterfaces } from 'node:os'
 import type { Config, GroupConfig } from '../model/config.ts'
 import { done, failed, type Outcome } from '../model/outcome.ts'
+import { runIp } from './ready-ip.ts'
 import { runBeside, runShort } from './shell.ts'
 
 const ipDeadlineMs = 5000
@@ -17,7 +18,7 @@ export async function takeAddress({ config, group, member }: AddressHands): Prom
   const device = config.hosts[member.host]?.interface
   if (group.vip === undefined || device === undefined) return done
   const { ip, prefix } = group.vip
-  const { code, said } = await runShort(['ip', 'addr', 'add', `${ip}/${prefix}`, 'dev', device], ipDeadlineMs)
+  const { code, said } = await runIp(['addr', 'add', `${ip}/${prefix}`, 'dev', device], ipDeadlineMs)
   if (code !== 0 && !/File exists|already assigned/.test(said)) return failed(`${ip} does not come to ${device}: ${said.slice(0, 300)}`)
   // Without it the others learn the new place from keepalived, some 200 ms later.
   announce(device, ip)

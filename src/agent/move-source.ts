@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { removeDurably, writeDurably } from '../act/durable.ts'
+import { readyIp } from '../act/ready-ip.ts'
 import type { SourceAccess } from '../act/source.ts'
 import type { Config } from '../model/config.ts'
 import { mayBeFollowed } from '../decide/moving.ts'
@@ -161,6 +162,7 @@ export function openMoveSource(
         shut()
         return undefined
       }
+      if (followingStages.includes(move.stage)) readyIp()
       const observer = observerOf(move)
       const goAhead = move.stage === 'sync' && (await isThere(goAheadFile(paths, group)))
       const held = record?.hold != null || monotonicMs() < pausedUntilMs
