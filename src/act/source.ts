@@ -57,48 +57,85 @@ export async function followSource(hands: RedisHands & SourceHands, host: string
 export async function orderSource(hands: Hands, order: SourceOrder): Promise<Outcome> {
   const record = hands.source.record()
   if (record === null) return failed('nothing is known of the source on this host')
-  const outcome = await begun(hands.source, order, () => carryOut(hands, record, order))
+  const carry = () => carryOut(hands, hands.source.record() ?? record, order)
+  const outcome = await (isBeside(order) ? beside(hands.source, carry) : begun(hands.source, order, carry))
   hands.source.changed()
-  // Asked for again for as long as it is not so (`held`), and once more when the address has moved: the address does not wait for it.
-  if (outcome.done || order.do === 'release' || order.do === 'kill-clients') return done
+  if (outcome.done) return done
   // An alarm says which of the two redises it means.
   return { ...outcome, why: `${record.host}:${record.port}: ${outcome.why}` }
 }
 
+/** Asked for again for as long as it is not so (`held`), and once more when the address has moved. */
+function isBeside({ do: what }: SourceOrder): boolean {
+  return what === 'release' || what === 'kill-clients'
+}
+
+/** Nothing depends on its end. Once this redis serves, it is on its way before the address comes here, and the clients that wait for that do not wait for it. */
+async function beside(source: SourceAccess, carry: () => Promise<Outcome>): Promise<Outcome> {
+  if (source.serves()) start(ordersTo(source), carry)
+  else await carry()
+  return done
+}
+
 interface Begun {
+  readonly ending: Promise<Outcome>
   outcome: Outcome | null
   endedMs: number
 }
 
-const underWay = new WeakMap<SourceAccess, Map<string, Begun>>()
+interface Orders {
+  readonly begun: Map<string, Begun>
+  /** The end of what was begun last. */
+  last: Promise<unknown>
+}
+
+const underWay = new WeakMap<SourceAccess, Orders>()
 /** The end of an order is of use to whoever asks for the same again at once, as the loop does. */
 const keptMs = 1000
 
-/** A primary has a lease to look after: it waits for nobody. What it began goes on, and who asks for the same again is told of its end. */
+/**
+ * A primary has a lease to look after: it waits for nobody. What it began goes on, and who asks for the same again is told of its end. One after the other:
+ * each writes what is known of the source anew.
+ */
 async function begun(source: SourceAccess, order: SourceOrder, carry: () => Promise<Outcome>): Promise<Outcome> {
   if (!source.serves()) return carry()
-  const orders = underWay.get(source) ?? new Map<string, Begun>()
-  underWay.set(source, orders)
+  const orders = ordersTo(source)
   const key = JSON.stringify(order)
-  const before = orders.get(key)
-  if (before?.outcome != null) orders.delete(key)
+  const before = orders.begun.get(key)
+  if (before?.outcome != null) orders.begun.delete(key)
   if (before?.outcome != null && performance.now() - before.endedMs < keptMs) return before.outcome
-  if (before === undefined || before.outcome !== null) {
-    const now: Begun = { outcome: null, endedMs: 0 }
-    orders.set(key, now)
-    void carry()
-      .catch((error: Error): Outcome => failed(error.message))
-      .then((outcome) => Object.assign(now, { outcome, endedMs: performance.now() }))
+  const now = before?.outcome === null ? before : start(orders, carry)
+  orders.begun.set(key, now)
+  const outcome = await within(now.ending, servingPatienceMs)
+  if (outcome === null) return waiting('it is being asked')
+  orders.begun.delete(key)
+  return outcome
+}
+
+function ordersTo(source: SourceAccess): Orders {
+  const orders = underWay.get(source) ?? { begun: new Map<string, Begun>(), last: Promise.resolve() }
+  underWay.set(source, orders)
+  return orders
+}
+
+function start(orders: Orders, carry: () => Promise<Outcome>): Begun {
+  const ending = orders.last.then(carry).catch((error: Error): Outcome => failed(error.message))
+  const now: Begun = { ending, outcome: null, endedMs: 0 }
+  orders.last = ending.then((outcome) => Object.assign(now, { outcome, endedMs: performance.now() }))
+  return now
+}
+
+/** null: not by then. */
+async function within(ending: Promise<Outcome>, patienceMs: number): Promise<Outcome | null> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<null>((resolve) => {
+    timer = setTimeout(resolve, patienceMs, null)
+  })
+  try {
+    return await Promise.race([ending, late])
+  } finally {
+    clearTimeout(timer)
   }
-  const endMs = performance.now() + servingPatienceMs
-  while (performance.now() < endMs) {
-    await new Promise((resolve) => setTimeout(resolve, 1))
-    const { outcome } = orders.get(key) ?? {}
-    if (outcome == null) continue
-    orders.delete(key)
-    return outcome
-  }
-  return waiting('it is being asked')
 }
 
 async function carryOut(hands: Hands, record: SourceRecord, order: SourceOrder): Promise<Outcome> {
@@ -133,11 +170,12 @@ async function carryOut(hands: Hands, record: SourceRecord, order: SourceOrder):
 
 /**
  * Its file says at once what it is, where it has one: killed in the next moment, its supervisor would have it back in its old role, accepting writes
- * beside the new primary, or refusing them when nobody else takes any.
+ * beside the new primary, or refusing them when nobody else takes any. Not waited for: whoever looks at it by this connection is answered after it, and
+ * nothing is done before that look.
  */
-async function lasting(linked: { readonly link: () => RedisLink | null }, { priority }: SourceRecord, outcome: Outcome): Promise<Outcome> {
-  if (outcome.done && priority !== undefined) await command(linked, 'CONFIG', 'SET', priority.name, priority.value)
-  if (outcome.done) await command(linked, 'CONFIG', 'REWRITE')
+function lasting(linked: { readonly link: () => RedisLink | null }, { priority }: SourceRecord, outcome: Outcome): Outcome {
+  if (outcome.done && priority !== undefined) void command(linked, 'CONFIG', 'SET', priority.name, priority.value)
+  if (outcome.done) void command(linked, 'CONFIG', 'REWRITE')
   return outcome
 }
 

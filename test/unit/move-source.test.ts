@@ -115,3 +115,66 @@ test('a primary does not wait for a source that is far away: it goes on, and is 
   await expect.poll(order, { interval: 5 }).toEqual(done)
   expect(calls.filter((call) => call.startsWith('REPLICAOF'))).toEqual(['REPLICAOF 10.0.0.1 6379'])
 })
+
+test('who serves does not wait for what is asked of the source beside: it is asked at once, and what comes after it comes after it', async () => {
+  const record = {
+    host: '10.0.0.9',
+    port: 6379,
+    user: null,
+    password: null,
+    raises: [],
+    raised: true,
+    hold: { names: 'min-slaves' as const, toWrite: '1', maxLag: '10' },
+  }
+  const calls: string[] = []
+  const kept: object[] = []
+  let known: typeof record | (Omit<typeof record, 'hold'> & { hold: null }) = record
+  const source = {
+    link: () => ({
+      call: async (args: readonly string[]) => {
+        calls.push(args.join(' '))
+        await new Promise((resolve) => setTimeout(resolve, 20))
+        return { ok: true as const, value: 'OK' }
+      },
+    }),
+    record: () => known,
+    entrance: () => ({ ok: true as const, value: record }),
+    keep: async (next: typeof known) => {
+      known = next
+      kept.push({ hold: next.hold, raised: next.raised })
+      return done
+    },
+    serves: () => true,
+    pausedForMs: () => {},
+    changed: () => {},
+  }
+  const hands = { password: undefined, source } as unknown as Parameters<typeof orderSource>[0]
+  const beganMs = performance.now()
+  expect([await orderSource(hands, { do: 'kill-clients' }), await orderSource(hands, { do: 'release' })]).toEqual([done, done])
+  expect(performance.now() - beganMs).toBeLessThan(20)
+  expect(calls[0]).toBe('CLIENT KILL TYPE normal SKIPME yes')
+  await expect.poll(() => orderSource(hands, { do: 'settle' }), { interval: 5, timeout: 5000 }).toEqual(done)
+  expect(calls.indexOf('CLIENT UNPAUSE')).toBeLessThan(calls.indexOf('CONFIG REWRITE'))
+  expect(kept.at(-1), 'what one has written the next one knows').toEqual({ hold: null, raised: false })
+})
+
+test('a source that writes its file does not hold up the look by which it is seen', async () => {
+  const record = { host: '10.0.0.9', port: 6379, user: null, password: null, raises: [], raised: false, hold: null }
+  const calls: string[] = []
+  const source = {
+    link: () => ({
+      call: (args: readonly string[]) => {
+        calls.push(args.join(' '))
+        return args[1] === 'REWRITE' ? new Promise(() => {}) : Promise.resolve({ ok: true as const, value: 'OK' })
+      },
+    }),
+    record: () => record,
+    entrance: () => ({ ok: true as const, value: record }),
+    keep: async () => done,
+    serves: () => false,
+    pausedForMs: () => {},
+    changed: () => {},
+  }
+  expect(await orderSource({ password: undefined, source } as unknown as Parameters<typeof orderSource>[0], { do: 'demote' })).toEqual(done)
+  expect(calls).toEqual(['CONFIG SET replica-read-only yes', 'REPLICAOF 127.0.0.1 1', 'CONFIG REWRITE'])
+})

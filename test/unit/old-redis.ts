@@ -96,7 +96,8 @@ export async function playOldRedis(version: OldVersion): Promise<OldRedisStandIn
   }
 
   const sockets = new Set<Socket>()
-  const server = createServer((socket) => {
+  // As redis has it: or an answer would wait for the word that the one before it has arrived.
+  const server = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket)
     let rest = ''
     socket.on('error', () => {})
