@@ -26,7 +26,7 @@ import { readerRule } from './reader.ts'
 import { heard, isServingPhase, peerOf, redisAnswers, situationOf } from './situation.ts'
 import { withStream } from './stream.ts'
 import { respondTo } from './table.ts'
-import { mayHoldAddress, strayRule, takeRule, withVip, yieldRule } from './vip.ts'
+import { mayHoldAddress, strayRule, takeRule, withTaken, withVip, yieldRule } from './vip.ts'
 import { withVote } from './voting.ts'
 import { withWayBack } from './way-back.ts'
 
@@ -47,12 +47,14 @@ export function decide(state: State, view: View, policy: Policy): Decision {
   const allowed = draft.vip ?? mayHoldAddress(ctx, draft.next)
   const stray = strayRule(ctx, draft.next)
   const reader = readerRule(ctx, draft.next)
+  const take = takeRule(ctx, draft, allowed)
+  const withAddress = withTaken(withVip(draft.actions, ctx, allowed), take)
   const decision: Decision = {
     next: draft.next,
     actions: [
       ...reader.withdraw,
       ...safeRule(ctx),
-      ...withVip(draft.actions, ctx, allowed),
+      ...withAddress,
       ...fenceRule(ctx, draft.next),
       ...waiveRule(ctx),
       ...backlogRule(ctx, draft),
@@ -61,7 +63,7 @@ export function decide(state: State, view: View, policy: Policy): Decision {
       ...yieldRule(ctx, draft.next),
       ...stray.actions,
       ...reader.grant,
-      ...takeRule(ctx, draft, allowed),
+      ...take.filter((action) => !withAddress.includes(action)),
       ...valveRule(ctx, draft),
       ...tellRule(ctx, draft),
     ],

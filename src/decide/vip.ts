@@ -107,6 +107,16 @@ export function takeRule(ctx: Context, { next, actions }: Draft, allowed: boolea
   return keepalived.vrrp === 'MASTER' || keepalived.vrrp === 'BACKUP' ? [] : [{ kind: 'take-address' }]
 }
 
+/**
+ * A promotion takes the address before keepalived is allowed to: clients wait for the one and not for the other, which is a file. Where it is not to be
+ * had the list ends there, so that only the first try goes before: from the next cycle on keepalived, which may get it, comes first.
+ */
+export function withTaken(actions: readonly Action[], take: readonly Action[]): readonly Action[] {
+  const last = actions.at(-1)
+  const first = take.length > 0 && last?.kind === 'vip' && last.allowed && actions.some((a) => a.kind === 'promote')
+  return first ? [...actions.slice(0, -1), ...take, last] : actions
+}
+
 interface Stray {
   readonly actions: readonly Action[]
   readonly events: readonly Event[]

@@ -95,9 +95,15 @@ describe('writes are held at the source', () => {
 
 describe('the source was told to step down', () => {
   test('seen as a replica of nobody at the same offset: promoted, in an epoch of its own', () => {
-    const decision = at('fence', { old: fenced })
+    const decision = at('fence', { old: fenced, view: { keepalived: vrrp({ allowed: false, vrrp: 'FAULT', vipHere: false }) } })
     expect([decision.next.phase, decision.next.epoch, decision.next.move?.stage]).toEqual(['promoting', 3, 'moved'])
-    expect(kinds(decision)).toContain('promote')
+    expect(kinds(decision)).toEqual(['promote', 'source kill-clients', 'source release', 'take-address', 'vip'])
+  })
+
+  test('the address that was not to be had at the promotion: keepalived, which may get it, is not held up by that for longer', () => {
+    const { next } = at('fence', { old: fenced })
+    const mine = { redis: probe({ facts: primaryFacts({ runId: 'run-a', replid: 'id-new' }) }), keepalived: vrrp({ allowed: false, vrrp: 'FAULT' }) }
+    expect(kinds(decide(next, view('a', [], { ...mine, nowMs: nowMs + 5 }), policy()))).toEqual(['resume-writes', 'accept-connections', 'vip'])
   })
 
   test.each<[string, Seen]>([
