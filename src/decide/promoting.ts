@@ -105,7 +105,9 @@ function lookAtSourceAgain(ctx: Context, move: Move): Draft {
           },
         ]
   const lineage = mergeLineage(state.lineage, entry, state.host, maxLineage)
-  const next: State = { ...withStage(state, move, view, { stage: 'fence', last }), phase: 'receiving', claim: null, lineage }
+  // If the source serves after it, its clients may have to be sent there: after a way back that was taken back the address had not been let go of.
+  const stage = { stage: 'fence', settled: false, settlingMs: null, last } as const
+  const next: State = { ...withStage(state, move, view, stage), phase: 'receiving', claim: null, lineage }
   return { ...holdStill(ctx, last, 0), next, vip: false }
 }
 

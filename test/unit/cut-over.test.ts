@@ -175,6 +175,17 @@ describe('the way back', () => {
     expect(kinds(at('back-fence', { old: following, view: gone, move: { stageMs: nowMs - 3001 } }))[0]).toBe('vip')
   })
 
+  test('taken back, and the promotion that this needs came too late: if the source serves after that, its clients are sent there', () => {
+    const gone = at('back-fence', { own: mine, old: { ...following, offset: 999 }, move: { settled: true } })
+    expect([gone.next.phase, gone.next.move?.stage, gone.next.move?.settled]).toEqual(['promoting', 'moved', true])
+    const seen = { redis: probe({ facts: mine, factsAgeMs: 1 }), nowMs: nowMs + 50 }
+    const again = decide(gone.next, view('a', [], seen), policy())
+    expect([again.next.phase, again.next.move?.stage]).toEqual(['receiving', 'fence'])
+    const served = { facts: old, factsAgeMs: 1, trouble: null, held: false, raised: false, goAhead: false }
+    const home = { ...again.next, move: { ...(again.next.move ?? move), stage: 'sync' as const } }
+    expect(kinds(decide(home, view('a', [], { ...seen, nowMs: nowMs + 100, source: served }), policy()))).toContain('call-hook')
+  })
+
   test('a redis that has read its disk meanwhile does not serve again by itself: the best data are elected', () => {
     const decision = at('back-fence', { own: { ...mine, runId: 'run-anew', offset: 500 }, old: { ...following, offset: 1001 } })
     expect([decision.next.phase, kinds(decision).includes('promote')]).toEqual(['fenced', false])
