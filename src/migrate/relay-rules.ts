@@ -30,11 +30,12 @@ export function redirectRules(plan: RedirectPlan): string {
   const { source, addresses, stay, relayPort, local } = plan
   const table = relayTable(plan)
   const here = addresses === null ? 'fib daddr type local' : `ip daddr { ${addresses.join(', ')} }`
-  const from = `${local ? '' : 'iifname != "lo" '}ip saddr != { ${stay.join(', ')} } ${here} tcp dport @taken`
+  const to = `ip saddr != { ${stay.join(', ')} } ${here} tcp dport @taken`
+  const from = `${local ? '' : 'iifname != "lo" '}${to}`
   const syn = 'tcp flags & (fin | syn | rst | ack) == syn'
   const inside = `    chain inside {
         type nat hook output priority -110; policy accept;
-        fib daddr type local ${addresses === null ? '' : `${here} `}tcp dport @taken ${syn} redirect to :${relayPort}
+        ${to} ${syn} redirect to :${relayPort}
     }
 `
   return `${removalRules(plan)}table ip ${table} {

@@ -202,5 +202,65 @@ describe.skipIf(problems.length > 0)('a relay at the old address', { timeout: 18
     expect(await tables(rig)).not.toContain('holdfast_relay')
     relay.kill('SIGINT')
     expect(await relay.ended).toMatchObject({ code: 0 })
+    await whatMayBeSaid(rig, old.ip)
   })
 })
+
+/**
+ * The old redis listens at some addresses of its host only, another has the same port at a third, and a firewall lets in nothing but that port and the relay's.
+ * Who answers is told by what it has.
+ */
+async function whatMayBeSaid(rig: Rig, ip: string): Promise<void> {
+  const [also, another] = ['192.168.77.101', '192.168.77.102']
+  const on = (...argv: readonly string[]) => rig.lab.exec('client2', argv)
+  for (const [name, ...addresses] of [
+    ['old', ip, also, '127.0.0.1'],
+    ['another', another],
+  ] as const) {
+    for (const address of addresses) if (address !== ip && address !== '127.0.0.1') await on('ip', 'addr', 'add', `${address}/24`, 'dev', 'eth0')
+    const conf = ['--port', '6379', '--bind', ...addresses, '--save', '', '--protected-mode', 'no', '--daemonize', 'yes', '--pidfile', '', '--dir', rig.base]
+    expect((await on('redis-server', ...conf)).code).toBe(0)
+    await expect.poll(() => rig.redisAt('client2', addresses[0], 'SET', 'who', name)).toBe('OK')
+  }
+  const { primary } = await rig.untilOk()
+  expect(await rig.redis(primary, 'SET', 'who', 'group')).toBe('OK')
+  const wall = 'type filter hook input priority 0; policy drop; iifname "lo" accept; ct state established,related accept; tcp dport { 6379, 7777 } accept;'
+  expect((await on('nft', `add table inet wall { chain input { ${wall} }; }`)).code).toBe(0)
+  const whoAnswers = (from: string, at: string) => rig.redisAt(from, at, 'GET', 'who')
+  const stands = async (words: readonly string[], look: () => Promise<void>): Promise<void> => {
+    const relay = new RelayProcess(rig, 'client2', 'sessions', '--relay-port', '7777', ...words)
+    await relay.until('it hands on', (l) => l.takes && l.to?.host === primary)
+    await look()
+    relay.kill('SIGTERM')
+    expect(await relay.ended).toMatchObject({ code: 0 })
+    expect([await whoAnswers('client', ip), await whoAnswers('client2', '127.0.0.1')], 'ended').toEqual(['old', 'old'])
+  }
+  const taken = await new RelayProcess(rig, 'client2', 'sessions', '--relay-port', '6379').ended
+  expect(taken).toMatchObject({ code: 1, stderr: expect.stringContaining('HF931') as unknown })
+
+  await stands(['--address', also], async () => {
+    expect([await whoAnswers('client', ip), await whoAnswers('client', also), await whoAnswers('client', another)]).toEqual(['group', 'group', 'another'])
+    expect([await whoAnswers('client2', ip), await whoAnswers('client2', '127.0.0.1')], 'of this host').toEqual(['old', 'old'])
+    const direct = await rig.lab.exec('client', ['redis-cli', '-h', ip, '-p', '7777', 'GET', 'who'])
+    expect(`${direct.stdout}${direct.stderr}`, 'the port of the relay is nobody else’s').toContain('refused')
+  })
+  const netns = rig.lab.record.plan.nodes.find((node) => node.name === 'client2')?.netns ?? ''
+  const before = spawn('ip', ['netns', 'exec', netns, 'redis-cli', '-h', '127.0.0.1'], { stdio: ['pipe', 'pipe', 'ignore'] })
+  const said: string[] = []
+  before.stdout.on('data', (data: Buffer) => said.push(data.toString().trim()))
+  before.stdin.write('GET who\n')
+  await expect.poll(() => said).toEqual(['old'])
+  await stands(['--local', '--address', '127.0.0.1'], async () => {
+    // It connects anew for the second.
+    before.stdin.end('GET who\nGET who\n')
+    await expect.poll(() => said, { message: 'a connection that was there before is ended' }).toEqual(['old', 'group'])
+    expect([await whoAnswers('client', ip), await whoAnswers('client', also)]).toEqual(['group', 'old'])
+    const local = [ip, '127.0.0.1', also, another].map((at) => whoAnswers('client2', at))
+    expect(await Promise.all(local), 'of this host').toEqual(['group', 'group', 'old', 'another'])
+  })
+  await stands(['--local', '--address', '127.0.0.1', '--except', '127.0.0.1'], async () => {
+    expect([await whoAnswers('client2', ip), await whoAnswers('client2', '127.0.0.1')], 'what is excepted stays also here').toEqual(['group', 'old'])
+  })
+  await on('nft', 'delete', 'table', 'inet', 'wall')
+  for (const address of [ip, another]) await on('redis-cli', '-h', address, 'SHUTDOWN', 'NOSAVE')
+}
