@@ -58,6 +58,9 @@ function keepIfElecting(ctx: Context): boolean | undefined {
   return ctx.state.phase === 'replica' ? undefined : false
 }
 
+/** They do not settle here again in the moment before the address goes. */
+export const sendAway: readonly Action[] = [{ kind: 'refuse-connections', forMs: 1000 }, { kind: 'kill-clients' }]
+
 /** Giving the address up comes first of all, taking it last. What ends connections needs the address and goes before. */
 export function withVip(actions: readonly Action[], ctx: Context, allowed: boolean | undefined): readonly Action[] {
   const keepalived = ctx.view.keepalived
@@ -68,9 +71,9 @@ export function withVip(actions: readonly Action[], ctx: Context, allowed: boole
   const action: Action = { kind: 'vip', allowed }
   if (allowed) return [...actions, action]
   // A way back that takes too long, as that of an agent that was started anew in it: without the address nothing could tell these clients any more
-  // that nobody answers them here, and they would wait for their own timeout.
+  // that nobody answers them here, and they would wait for their own timeout; so would one that has come back before the address is gone.
   const waiting = isGoingBack(ctx.state.move) && redisAnswers(ctx.view) && !actions.some((a) => a.kind === 'kill-clients')
-  if (waiting) return [{ kind: 'kill-clients' }, action, ...actions]
+  if (waiting) return [...sendAway, action, ...actions]
   return actions.some((a) => a.kind === 'kill-clients' || a.kind === 'kill-redis') ? [...actions, action] : [action, ...actions]
 }
 

@@ -34,6 +34,7 @@ import {
 import { epochAbove } from './sentinels.ts'
 import { redisAnswers } from './situation.ts'
 import { startRedis } from './starting.ts'
+import { sendAway } from './vip.ts'
 
 /** Of a primary, in each cycle while a move is not final. */
 export function withWayBack(ctx: Context, draft: Draft): Draft {
@@ -266,7 +267,7 @@ function redisOfOwn(ctx: Context): Draft {
 /** Clients of this group find the source again. A redis that is down has none, and holds nothing up. */
 export function sendBack({ view, situation }: Context): readonly Action[] {
   const answers = situation.redis !== 'dead' && redisAnswers(view)
-  const ends: readonly Action[] = answers ? [{ kind: 'kill-clients' }] : []
+  const ends = answers ? sendAway : []
   const resumes: readonly Action[] = answers ? [{ kind: 'resume-writes' }] : []
   // Put up by this agent itself, and not VRRP's yet: nobody else takes it off, and a source that is silent may hold up the cycle that would.
   const drops: readonly Action[] = view.keepalived?.vipHere === true && view.keepalived.strayMs > 0 ? [{ kind: 'drop-address' }] : []

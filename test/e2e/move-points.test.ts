@@ -59,11 +59,41 @@ describe.skipIf(problems.length > 0).each(kinds)(
       }
       console.info(told.join('\n'))
       await rig.finishWithin(writer, 6000)
+      if (lab === 'movep') await lateWayBack(rig, old, holder)
       await rig.expectNoBrokenRule()
       await old.stop()
     })
   },
 )
+
+/**
+ * Dead in the middle of a way back, and back after longer than one may take: the address goes while a write still waits for its answer. A client whose
+ * connection was not ended before would wait for that answer, which cannot reach it any more, until its own timeout.
+ */
+async function lateWayBack(rig: Rig, old: OldRedis, holder: string): Promise<void> {
+  if ((await old.shown()).move.stage !== 'moved') {
+    await ready(old, 'cutover')
+    await old.ok('cutover', 'sessions', '--unverified')
+    await old.untilStage(['DRAINED'])
+  }
+  await ready(old, 'rollback')
+  await rig.killAgent(holder)
+  await rig.startAgent(holder, { HOLDFAST_CRASH_AT: 'receiving/saved' })
+  await ready(old, 'rollback').catch(() => undefined)
+  const patient = await rig.writer({ commandTimeoutMs: 20_000 })
+  await patient.mark('a late way back')
+  const order = rig.cli('migrate', 'rollback', 'sessions')
+  await rig.untilAgentIsGone(holder)
+  // As with a longer max_pause_ms: nothing is written meanwhile, so the way back goes on where it was.
+  expect(await rig.redis(holder, 'CLIENT', 'PAUSE', '8000', 'WRITE')).toBe('OK')
+  await new Promise((resolve) => setTimeout(resolve, 3100))
+  await rig.startAgent(holder)
+  await order
+  await old.untilStage(['ROLLED_BACK', 'MOVED', 'DRAINED'], 20_000)
+  expect(await patient.steady({ acks: 100, withinMs: 25_000 }), 'writes flow after a late way back').toBe(true)
+  console.info((await old.shown()).move.last)
+  await rig.finishWithin(patient, 6000)
+}
 
 /** What an operator waits for before the order: it would be taken up now. */
 async function ready(old: OldRedis, verb: 'cutover' | 'rollback'): Promise<void> {

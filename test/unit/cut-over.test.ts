@@ -167,7 +167,7 @@ describe('the way back', () => {
 
   test('its agent was away in it, and it takes too long: connections are ended before the address goes, or these clients would wait for their own timeout', () => {
     const late = kinds(at('back-fence', { own: serving, old: following, move: { stageMs: nowMs - 3001, heldFromMs: null } }))
-    expect(late).toEqual(['kill-clients', 'vip', 'soft-fence'])
+    expect(late).toEqual(['refuse-connections', 'kill-clients', 'vip', 'soft-fence'])
   })
 
   test('… and the address goes as well where no redis is left whose connections could be ended', () => {
