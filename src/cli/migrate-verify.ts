@@ -1,7 +1,8 @@
 /** `holdfast migrate verify`: proof that two redises hold the same, while the first is written to. Reads both; changes nothing. */
 import type { Command } from '@commander-js/extra-typings'
 import { InvalidArgumentError } from '@commander-js/extra-typings'
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
 import pc from 'picocolors'
 import { readPassword } from '../config/files.ts'
 import { follows } from '../migrate/follows.ts'
@@ -14,13 +15,15 @@ import { lookAt } from '../move/look.ts'
 import { startProbe, type Probe } from '../move/probe.ts'
 import type { Sides } from '../move/settle.ts'
 import { verify, type Difference, type Verified } from '../move/verify.ts'
+import { checkReport, momentOf, sealReport, type Stood, type VerifyReport } from '../move/verify-report.ts'
 import { openRaw, type RawRedis } from '../redis/raw.ts'
 import { shown } from '../redis/words.ts'
 import { groupOf, openSession, refusal, send, statusOf, type Session } from './ask.ts'
 import { tookWords } from './backup-words.ts'
-import { addressOf, nameSource, type Endpoint } from './migrate-source.ts'
+import { addressOf, nameSource, withoutPassword, type Endpoint } from './migrate-source.ts'
 import { unreached } from './migrate-unreached.ts'
 import { stepLine } from './restore-over-draw.ts'
+import { version } from './version.ts'
 
 const deadlineMs = 30_000
 const shownMost = 20
@@ -29,18 +32,21 @@ export function registerVerify(migrate: Command): void {
   migrate
     .command('verify')
     .description('prove that a member holds what the source holds: values and times to live, both directions, while it is written to')
-    .argument('<from>', 'redis://[USER@]HOST:PORT, rediss://…, or a group')
-    .argument('<group>', 'whose member is compared')
+    .argument('[from]', 'redis://[USER@]HOST:PORT, rediss://…, or a group')
+    .argument('[group]', 'whose member is compared')
     .option('--member <host>', 'this one (default: the primary of the group)')
     .option('--source-password-file <file>', 'of the source')
     .option('--tls-ca <file>', 'who has signed the certificate of a rediss:// source')
     .option('--tls-cert <file>', 'our own certificate, where the source asks for one')
     .option('--tls-key <file>', 'its key')
     .option('--pace <pace>', "auto: by the source's 99th percentile, measured beside it; full; or so many keys a second", paceOf, 'auto' as WantedPace)
-    .option('--report <file>', 'all of it, as JSON')
+    .option('--report <file>', 'all of it, as JSON, sealed with the secret of the agents')
+    .option('--check-report <file>', 'compare nothing: say whether this report is as it was written')
     .option('--json', 'machine-readable')
     .action(async (from, group, options, command) => {
       const session = await openSession(command.optsWithGlobals() as unknown as { config: string })
+      if (options.checkReport !== undefined) return tellOfReport(session, options.checkReport)
+      if (from === undefined || group === undefined) return command.error(`error: missing required argument '${from === undefined ? 'from' : 'group'}'`)
       groupOf(session, group)
       const source = (await nameSource(session, from, options)).endpoint
       const target = await memberOf(session, group, options.member)
@@ -49,10 +55,10 @@ export function registerVerify(migrate: Command): void {
       process.once('SIGINT', broken)
       try {
         const report = await compared(source, target, { pace: options.pace, signal: stop.signal, isShown: options.json !== true })
-        const text = `${JSON.stringify({ from, group, ...report }, null, 2)}\n`
+        const text = `${JSON.stringify(sealReport({ ...headOf(report, from, group, options.member), ...report }, session.secret), null, 2)}\n`
         if (options.report !== undefined) await writeFile(options.report, text)
         process.stdout.write(options.json === true ? text : draw(report))
-        if (report.differ > 0 || report.unsettled.length > 0) process.exitCode = 1
+        if (resultOf(report) !== 'no difference') process.exitCode = 1
         else if (options.member === undefined) await noteVerified(session, group, source, report.keys)
       } catch (error) {
         if (stop.signal.aborted) throw new OperatorError('HF903', 'broken off: nothing is proven', 'run it again; nothing was changed')
@@ -62,6 +68,48 @@ export function registerVerify(migrate: Command): void {
         process.off('SIGINT', broken)
       }
     })
+}
+
+function headOf(report: Report, from: string, group: string, member: string | undefined) {
+  return {
+    what: 'holdfast migrate verify',
+    result: resultOf(report),
+    holdfast: version,
+    ranOn: hostname(),
+    from: withoutPassword(from),
+    group,
+    member: member ?? null,
+  } as const
+}
+
+function resultOf({ differ, unsettled }: Verified): VerifyReport['result'] {
+  return differ > 0 ? 'differences' : unsettled.length > 0 ? 'not all could be compared' : 'no difference'
+}
+
+async function tellOfReport({ secret }: Session, file: string): Promise<void> {
+  const text = await readFile(file, 'utf8').catch((error: Error) => {
+    throw new OperatorError('HF938', `the report cannot be read: ${error.message}`, 'name another file', 2)
+  })
+  const checked = checkReport(text, secret)
+  switch (checked.is) {
+    case 'no report':
+      throw new OperatorError('HF937', `${file} is no report of holdfast migrate verify, or its seal is missing`, 'ask for the file as --report wrote it')
+    case 'changed':
+      throw new OperatorError('HF937', `${file} is not as it was written: something in it was changed`, 'ask for the file as --report wrote it')
+    case 'of another secret':
+      throw new OperatorError('HF938', `${file} was sealed with another secret than that of this configuration`, 'check it with the configuration of its group')
+    case 'as written': {
+      const { holdfast, ranOn, group, result, source, target, begin, end, keys } = checked.report
+      const stood = (at: string, one: Stood, then: Stood): string => `${at}  run ${one.runId}, history ${one.replid}, offset ${one.offset} to ${then.offset}`
+      const lines = [
+        `as Holdfast ${holdfast} wrote it on ${ranOn}: ${begin.at} to ${end.at}`,
+        stood(source, begin.source, end.source),
+        stood(target, begin.target, end.target),
+        `${group}: ${keys} keys compared, ${result}`,
+      ]
+      process.stdout.write(`${lines.join('\n')}\n`)
+    }
+  }
 }
 
 /** The same for a list of moves: is it proven, and in words what was found. */
@@ -110,9 +158,7 @@ async function memberOf(session: Session, name: string, host: string | undefined
   return { host: session.config.hosts[member.host]?.ip ?? '', port: member.port, password: await readPassword(group) }
 }
 
-interface Report extends Verified {
-  readonly source: string
-  readonly target: string
+interface Report extends Verified, Pick<VerifyReport, 'source' | 'target' | 'begin' | 'end'> {
   readonly follows: boolean
   readonly way: string
   readonly pace: WantedPace
@@ -146,6 +192,7 @@ async function compared(from: Endpoint, to: Endpoint, { pace, signal, isShown }:
     const sides: Sides = { source: side(source, a, mine), target: side(target, b, theirs), absolute, follows: doesFollow, signal }
     const governor = await governed(pace, probe, signal)
     try {
+      const begin = await momentOf(source, target)
       const found = await verify({
         sides,
         pageKeys: governor.pageKeys,
@@ -161,6 +208,8 @@ async function compared(from: Endpoint, to: Endpoint, { pace, signal, isShown }:
         way: plain ? 'plain' : 'scripts',
         pace,
         p99Ms: governor.p99Ms(),
+        begin,
+        end: await momentOf(source, target),
         ...found,
       }
     } finally {

@@ -92,6 +92,8 @@ export const errorCodes = {
   HF933: 'the certificate of the source is not accepted',
   HF934: 'the source asks for a certificate of ours',
   HF936: 'the sync of a move was given up',
+  HF937: 'the report of a comparison is not as it was written',
+  HF938: 'whether the report of a comparison is as it was written cannot be told',
 } as const
 
 export type ErrorCode = keyof typeof errorCodes

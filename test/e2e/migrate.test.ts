@@ -99,7 +99,13 @@ describe.skipIf(problems.length > 0)('a replica is proven to hold what its prima
       differ: 1,
       differences: [{ database: 0, key: 'h:7', what: 'value' }],
       unsettled: [],
+      result: 'differences',
+      begin: { source: { role: 'primary' }, target: { role: 'replica' } },
     })
+    const check = () => rig.cli('migrate', 'verify', '--check-report', report)
+    expect(await check()).toMatchObject({ code: 0, stdout: expect.stringMatching(/sessions: \d+ keys compared, differences\n$/) })
+    await writeFile(report, (await readFile(report, 'utf8')).replace('"differ": 1', '"differ": 0'))
+    expect(await check(), 'changed').toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(/^HF937 /) })
     await rig.finishWithin(writer, 300)
   })
 
@@ -112,6 +118,8 @@ describe.skipIf(problems.length > 0)('a replica is proven to hold what its prima
     })
     expect(await rig.cli('migrate', 'verify', 'sessions', 'sessions', '--member', 'red-x')).toMatchObject({ code: 2, stderr: expect.stringMatching(/^HF104 /) })
     expect((await rig.cli('migrate', 'verify', 'sessions', 'sessions', '--pace', 'fast')).code).toBe(2)
+    expect(await rig.cli('migrate', 'verify', 'sessions')).toMatchObject({ code: 2, stderr: expect.stringContaining("missing required argument 'group'") })
+    expect(await rig.cli('migrate', 'verify', '--check-report', join(rig.base, 'none'))).toMatchObject({ code: 2, stderr: expect.stringMatching(/^HF938 /) })
   })
 })
 
