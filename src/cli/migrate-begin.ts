@@ -74,6 +74,11 @@ function priorityOf({ settings }: Instance): NonNullable<SourceRecord['priority'
   )
 }
 
+/** Whoever counts on a way back is told before that there is none; null: there is one. */
+export function withoutWayBack({ wayBack, wayBackWhy }: MigrationPlan): string | null {
+  return wayBack === 'fenced copy' ? `after the cut-over there is no way back without loss: ${wayBackWhy}` : null
+}
+
 export function standing(stops: MigrationPlan['stops']): OperatorError {
   const verb = stops.length === 1 ? 'stands' : 'stand'
   return new OperatorError('HF904', `${stops.join(', ')} ${verb} against it`, 'the plan above says what to mend, or --accept')

@@ -15,7 +15,7 @@ import { OperatorError } from '../model/error.ts'
 import type { SyncTerms } from '../model/sync-terms.ts'
 import { groupOf, openSession, refusal, send, statusOf, type Session } from './ask.ts'
 import { askedP99, askedWindow, termsOf } from './migrate-care.ts'
-import { beginMove, prepareMove, standing, type Ready } from './migrate-begin.ts'
+import { beginMove, prepareMove, standing, withoutWayBack, type Ready } from './migrate-begin.ts'
 import { movingOf } from './migrate-found.ts'
 import { acceptedTrap } from './migrate-plan.ts'
 import { progressOf } from './migrate-progress.ts'
@@ -36,7 +36,7 @@ export function registerMany(migrate: Command): void {
   migrate
     .command('many')
     .description('a list of redises, each to its group: synced so many at a time, proven, and cut over one after the other')
-    .argument('<file>', 'a line each: redis://[USER@]HOST:PORT GROUP [PASSWORD_FILE] [tls-ca=FILE] [tls-cert=FILE tls-key=FILE]')
+    .argument('<file>', 'a line each: redis://[USER@]HOST:PORT GROUP [PASSWORD_FILE] [tls-ca=FILE] [tls-cert=FILE tls-key=FILE] [plain-way-back]')
     .option('--at-once <n>', 'so many full syncs at a time', atOnce, 2)
     .option('--accept <id>', 'this trap is known and may be so, for all of them; may be repeated', acceptedTrap, [] as readonly string[])
     .option('--seconds <n>', 'over how long each rate of writes is measured', Number, 5)
@@ -55,6 +55,10 @@ export function registerMany(migrate: Command): void {
       if (ready === null) {
         show.end()
         throw new OperatorError('HF904', 'not all of them may begin, so none was begun', 'holdfast migrate plan FROM GROUP tells it of each')
+      }
+      for (const { group, plan } of ready) {
+        const oneWay = withoutWayBack(plan)
+        if (oneWay !== null) process.stderr.write(`${group.name}: ${oneWay}\n`)
       }
       if (options.dryRun === true) return show.end()
       const stop = new AbortController()
@@ -109,11 +113,11 @@ async function plans(
 ): Promise<readonly Ready[] | null> {
   const ready = await Promise.all(
     rows.map(async (row): Promise<Ready | null> => {
-      const { from, group, passwordFile, tls } = row.move
+      const { from, group, passwordFile, tls, plainWayBack } = row.move
       try {
         const file = passwordFile === null ? {} : { sourcePasswordFile: resolve(folder, passwordFile) }
         const certificates = Object.fromEntries(Object.entries(tls).map(([name, path]) => [name, resolve(folder, path)]))
-        const prepared = await prepareMove(session, from, group, { accept: options.accept, seconds: options.seconds, ...file, ...certificates })
+        const prepared = await prepareMove(session, from, group, { accept: options.accept, seconds: options.seconds, plainWayBack, ...file, ...certificates })
         if ('ready' in prepared) return prepared.ready
         failRow(row, standing(prepared.stops).message)
       } catch (error) {

@@ -5,7 +5,7 @@ import { OperatorError } from '../model/error.ts'
 import { openSession, statusOf, type Session } from './ask.ts'
 import { tookWords } from './backup-words.ts'
 import { askedP99, askedWindow, costOf, costWords, termsOf } from './migrate-care.ts'
-import { beginMove, prepareMove, standing } from './migrate-begin.ts'
+import { beginMove, prepareMove, standing, withoutWayBack } from './migrate-begin.ts'
 import { acceptedTrap } from './migrate-plan.ts'
 import { progressOf } from './migrate-progress.ts'
 import { withoutPassword } from './migrate-source.ts'
@@ -40,7 +40,8 @@ export function registerStart(migrate: Command): void {
         throw standing(prepared.stops)
       }
       const { holder, at, plan } = prepared.ready
-      if (plan.wayBack !== 'replica') process.stderr.write(`after the cut-over there is no way back without loss: ${plan.wayBackWhy}\n`)
+      const oneWay = withoutWayBack(plan)
+      if (oneWay !== null) process.stderr.write(`${oneWay}\n`)
       if (options.dryRun === true) {
         process.stdout.write(`would begin: nothing stands against it; ${holder} would follow ${at.host}:${at.port}, the others ${holder}\n`)
         return

@@ -1,7 +1,8 @@
-/** Three old redises on one machine become three groups: synced two at a time, proven, cut over one after the other. */
+/** Three old redises on one machine, one with a password and one that speaks TLS only, become three groups: synced two at a time, proven, cut over one after the other. */
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { makeCertificates } from '../unit/certificates.ts'
 import { hostLines, problems, rigFor } from './rig.ts'
 
 const ports = [6401, 6402, 6403] as const
@@ -18,11 +19,19 @@ describe.skipIf(problems.length > 0)('a list of moves', { timeout: 120_000 }, ()
     const rig = theRig()
     for (const group of groups) await rig.untilOk(group)
     const ip = rig.lab.record.plan.nodes.find((node) => node.name === 'client2')?.ip ?? ''
-    const old = (port: number, ...words: readonly string[]) =>
-      rig.lab.exec('client2', ['redis-cli', '-p', String(port), ...(port === 6402 ? ['-a', 'of-two', '--no-auth-warning'] : []), ...words])
+    const its = await makeCertificates(rig.base, [`IP:${ip}`])
+    const login: Readonly<Record<number, readonly string[]>> = {
+      6402: ['-a', 'of-two', '--no-auth-warning'],
+      6403: ['--tls', '-h', ip, '--cacert', its.ca, '--cert', its.client.cert, '--key', its.client.key],
+    }
+    const old = (port: number, ...words: readonly string[]) => rig.lab.exec('client2', ['redis-cli', '-p', String(port), ...(login[port] ?? []), ...words])
+    const opens: Readonly<Record<number, string>> = {
+      6401: '--port 6401',
+      6402: '--port 6402 --requirepass of-two',
+      6403: `--port 0 --tls-port 6403 --tls-cert-file ${its.server.cert} --tls-key-file ${its.server.key} --tls-ca-cert-file ${its.ca}`,
+    }
     for (const port of ports) {
-      const auth = port === 6402 ? '--requirepass of-two' : ''
-      const command = `redis-server --port ${port} ${auth} --save "" --protected-mode no --daemonize yes --dir ${rig.base} --pidfile "" > /dev/null`
+      const command = `redis-server ${opens[port]} --save "" --protected-mode no --daemonize yes --dir ${rig.base} --pidfile "" > /dev/null`
       expect((await rig.lab.exec('client2', ['sh', '-c', command])).code).toBe(0)
       await expect.poll(async () => (await old(port, 'PING')).stdout.trim()).toBe('PONG')
       await old(port, 'EVAL', `for i = 1, 1000 do redis.call('SET', '${port}:' .. i, i) end`, '0')
@@ -39,9 +48,15 @@ describe.skipIf(problems.length > 0)('a list of moves', { timeout: 120_000 }, ()
     await writeFile(list, `redis://${ip}:6401 g1\nredis://${ip}:6402 g1\n`)
     expect(await many()).toMatchObject({ code: 2, stderr: expect.stringContaining('line 2: g1 stands in line 1 already') as unknown })
 
-    await writeFile(list, ports.map((port, i) => `redis://${ip}:${port} ${groups[i] ?? ''}${port === 6402 ? ' two.password' : ''}`).join('\n'))
+    await writeFile(list, `redis://${ip}:6403 g1\nrediss://${ip}:6403 g3\n`)
+    expect((await many()).stdout, 'no TLS where it is asked for, no authority').toMatch(/g1[^]*HF901[^]*g3[^]*HF933/)
+    const ofTls = `rediss://${ip}:6403 g3 tls-ca=ca.pem tls-cert=client.pem tls-key=client.key`
+    await writeFile(list, `redis://${ip}:6401 g1\nredis://${ip}:6402 g2 two.password\n${ofTls}\n`)
     const synced = await many('--verify')
-    expect([synced.code, synced.stderr], synced.stdout).toEqual([0, ''])
+    expect([synced.code, synced.stderr], synced.stdout).toEqual([
+      0,
+      expect.stringMatching(/^g3: after the cut-over there is no way back without loss: [^\n]*--plain-way-back[^\n]*\n$/),
+    ])
     expect(synced.stdout.match(/VERIFIED/g)).toHaveLength(3)
     const moved = await many('--cutover', '--json')
     expect(moved.code, `${moved.stdout}${moved.stderr}`).toBe(0)

@@ -13,8 +13,8 @@ describe('a list of moves', () => {
     ].join('\n')
     expect(parseList(text)).toEqual({
       moves: [
-        { line: 3, from: 'redis://10.0.0.5:6379', group: 'sessions', passwordFile: null, tls: {} },
-        { line: 4, from: 'rediss://mover@old:6380', group: 'cache', passwordFile: './cache.password', tls: {} },
+        { line: 3, from: 'redis://10.0.0.5:6379', group: 'sessions', passwordFile: null, tls: {}, plainWayBack: false },
+        { line: 4, from: 'rediss://mover@old:6380', group: 'cache', passwordFile: './cache.password', tls: {}, plainWayBack: false },
       ],
       problems: [],
     })
@@ -30,6 +30,7 @@ describe('a list of moves', () => {
       [],
     ])
     expect(parseList('rediss://old:6380 a tls-ca=ca.pem tls-ca=other.pem').problems).toHaveLength(1)
+    expect(parseList('rediss://old:6380 a plain-way-back ./a.password').moves).toMatchObject([{ passwordFile: './a.password', plainWayBack: true }])
   })
 
   test('a # within a word is part of it', () => {
@@ -39,10 +40,10 @@ describe('a list of moves', () => {
   test('a line too short or too long, one group for two, one redis twice: each by its line', () => {
     const { problems } = parseList('redis://a:1\nredis://a:1 x\nredis://b:1 x\nredis://a:1 y\nredis://c:1 z f g')
     expect(problems).toEqual([
-      'line 1: redis://HOST:PORT GROUP [PASSWORD_FILE] [tls-ca=FILE] [tls-cert=FILE tls-key=FILE]',
+      'line 1: redis://HOST:PORT GROUP [PASSWORD_FILE] [tls-ca=FILE] [tls-cert=FILE tls-key=FILE] [plain-way-back]',
       'line 3: x stands in line 2 already: one group takes one redis',
       'line 4: that redis stands in line 2 already',
-      'line 5: redis://HOST:PORT GROUP [PASSWORD_FILE] [tls-ca=FILE] [tls-cert=FILE tls-key=FILE]',
+      'line 5: redis://HOST:PORT GROUP [PASSWORD_FILE] [tls-ca=FILE] [tls-cert=FILE tls-key=FILE] [plain-way-back]',
     ])
   })
 
