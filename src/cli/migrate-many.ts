@@ -10,15 +10,14 @@ import { setTimeout as delay } from 'node:timers/promises'
 import Table from 'cli-table3'
 import pc from 'picocolors'
 import { parseList, type Listed } from '../migrate/list.ts'
-import { stageOf } from '../migrate/stage.ts'
 import { OperatorError } from '../model/error.ts'
 import type { SyncTerms } from '../model/sync-terms.ts'
-import { groupOf, openSession, refusal, send, statusOf, type Session } from './ask.ts'
+import { groupOf, openSession, refusal, send, type Session } from './ask.ts'
 import { askedP99, askedWindow, termsOf } from './migrate-care.ts'
 import { beginMove, prepareMove, standing, withoutWayBack, type Ready } from './migrate-begin.ts'
-import { movingOf } from './migrate-found.ts'
+import { holderOf } from './migrate-orders.ts'
 import { acceptedTrap } from './migrate-plan.ts'
-import { progressOf } from './migrate-progress.ts'
+import { looksAtSync } from './migrate-progress.ts'
 import { withoutPassword } from './migrate-source.ts'
 import { prove } from './migrate-verify.ts'
 
@@ -160,17 +159,7 @@ async function syncOne(
   try {
     if (signal.aborted) return
     row.words = await beginMove(session, ready, terms)
-    const progress = progressOf()
-    for (;;) {
-      const [status] = await statusOf(session, group)
-      const move = movingOf(status, group)
-      row.stage = stageOf(move.move, { members: move.members, hasAddress: false, clientsLeft: null })
-      row.words = progress(move, performance.now()).words
-      if (['IN_SYNC', 'VERIFIED', 'ARMED', 'ROLLED_BACK'].includes(row.stage)) break
-      if (move.move.givenUp?.untilWallMs === null) throw new OperatorError('HF936', `the sync was given up: ${move.move.givenUp.why}`, '')
-      if (move.move.stage !== 'sync') throw new OperatorError('HF904', move.move.last, '')
-      await delay(lookMs, undefined, { signal })
-    }
+    for await (const { stage, line } of looksAtSync(session, group, signal)) Object.assign(row, { stage, words: line.words })
     if (!verifies || row.stage === 'VERIFIED') return
     Object.assign(row, { stage: 'VERIFYING', words: '' })
     const { proven, words } = await prove(session, group, ready.from, { pace: 'auto', signal })
@@ -187,10 +176,12 @@ async function cutOverAll(session: Session, rows: readonly Row[], signal: AbortS
     if (signal.aborted) return
     const { group } = row.move
     try {
-      const [status] = await statusOf(session, group)
-      const { holder } = movingOf(status, group)
-      if (holder === null) throw new OperatorError('HF301', `nobody of ${group} is heard that sees to it`, '')
-      const result = await send(session, holder, group, { kind: 'move', to: null, dryRun: false, move: { verb: 'cutover', unverified: false } })
+      const result = await send(session, await holderOf(session, group), group, {
+        kind: 'move',
+        to: null,
+        dryRun: false,
+        move: { verb: 'cutover', unverified: false },
+      })
       if (!result.ok) throw refusal(result, group)
       Object.assign(row, { stage: 'MOVED', words: result.message })
     } catch (error) {

@@ -4,7 +4,7 @@ import { InvalidArgumentError } from '@commander-js/extra-typings'
 import { OperatorError } from '../model/error.ts'
 import type { AskedOrder } from '../model/move.ts'
 import { goAheadFile } from '../model/paths.ts'
-import { groupOf, openSession, refusal, send, statusOf } from './ask.ts'
+import { groupOf, openSession, refusal, send, statusOf, type Session } from './ask.ts'
 import { movingOf } from './migrate-found.ts'
 
 interface Common {
@@ -86,14 +86,7 @@ async function order(
 ): Promise<{ readonly holder: string; readonly goAhead: string }> {
   const session = await openSession(globals)
   groupOf(session, name)
-  const [status] = await statusOf(session, name)
-  const { holder } = movingOf(status, name)
-  if (holder === null || status?.members.find((m) => m.host === holder)?.agent !== 'up')
-    throw new OperatorError(
-      'HF301',
-      `the agent of ${holder ?? 'the member'} that sees to the move does not answer`,
-      `start it again; the source goes on serving meanwhile. holdfast status ${name}`,
-    )
+  const holder = await holderOf(session, name)
   const leave = (): void => {
     process.stderr.write(`\nit was asked for and is not called off by this: holdfast migrate status ${name}\n`)
     process.exit(130)
@@ -108,6 +101,18 @@ async function order(
     process.off('SIGINT', leave)
   }
   return { holder, goAhead: goAheadFile(session.config.paths, name) }
+}
+
+/** Whose agent is asked: it sees to the move. */
+export async function holderOf(session: Session, name: string): Promise<string> {
+  const [status] = await statusOf(session, name)
+  const { holder } = movingOf(status, name)
+  if (holder !== null && status?.members.find((m) => m.host === holder)?.agent === 'up') return holder
+  throw new OperatorError(
+    'HF301',
+    `the agent of ${holder ?? 'the member'} that sees to the move does not answer`,
+    `start it again; the source goes on serving meanwhile. holdfast status ${name}`,
+  )
 }
 
 function time(text: string): number {

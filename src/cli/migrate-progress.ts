@@ -1,7 +1,14 @@
 /** How far the members of a group are with what they fetch, for the eye and as JSON. Rates come from two looks. */
+import { setTimeout as delay } from 'node:timers/promises'
+import { stageOf, type StageName } from '../migrate/stage.ts'
+import { OperatorError } from '../model/error.ts'
 import type { RedisFacts } from '../model/view.ts'
+import { statusOf, type Session } from './ask.ts'
 import { sizeWords } from './backup-words.ts'
-import type { MoveStatus } from './migrate-found.ts'
+import { movingOf, type MoveStatus } from './migrate-found.ts'
+
+const lookMs = 500
+const arrived: readonly StageName[] = ['IN_SYNC', 'VERIFIED', 'ARMED', 'ROLLED_BACK']
 
 export interface SyncLine {
   readonly words: string
@@ -13,6 +20,29 @@ export interface SyncLine {
     readonly etaS: number | null
     readonly behindBytes: number | null
   }[]
+}
+
+export interface SyncLook {
+  readonly status: MoveStatus
+  readonly stage: StageName
+  readonly line: SyncLine
+}
+
+/** Look after look, the last one of a group that has all. Throws what keeps it from that for good, after the look at it. */
+export async function* looksAtSync(session: Session, group: string, signal: AbortSignal): AsyncGenerator<SyncLook> {
+  const progress = progressOf()
+  for (;;) {
+    const [found] = await statusOf(session, group)
+    const status = movingOf(found, group)
+    const { move, members } = status
+    const stage = stageOf(move, { members, hasAddress: false, clientsLeft: null })
+    yield { status, stage, line: progress(status, performance.now()) }
+    if (arrived.includes(stage)) return
+    if (move.givenUp?.untilWallMs === null)
+      throw new OperatorError('HF936', `the sync was given up: ${move.givenUp.why}`, `mend that, then the same command again; holdfast migrate status ${group}`)
+    if (move.stage !== 'sync') throw new OperatorError('HF904', `the sync has ended: ${move.last}`, `holdfast migrate status ${group}`)
+    await delay(lookMs, undefined, { signal })
+  }
 }
 
 /** Rates come from two looks. */

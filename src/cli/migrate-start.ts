@@ -1,16 +1,12 @@
 /** `holdfast migrate start`: the plan once more, the source made known to every host of the group, and the sync, with its progress until all have all. */
 import type { Command } from '@commander-js/extra-typings'
-import { stageOf } from '../migrate/stage.ts'
-import { OperatorError } from '../model/error.ts'
-import { openSession, statusOf, type Session } from './ask.ts'
+import { openSession, type Session } from './ask.ts'
 import { tookWords } from './backup-words.ts'
 import { askedP99, askedWindow, costOf, costWords, termsOf } from './migrate-care.ts'
 import { beginMove, prepareMove, standing, withoutWayBack } from './migrate-begin.ts'
 import { acceptedTrap } from './migrate-plan.ts'
-import { progressOf } from './migrate-progress.ts'
+import { looksAtSync } from './migrate-progress.ts'
 import { withoutPassword } from './migrate-source.ts'
-
-const lookMs = 500
 
 export function registerStart(migrate: Command): void {
   migrate
@@ -59,26 +55,11 @@ async function untilInSync(session: Session, group: string, from: string, json: 
   }
   process.once('SIGINT', leave)
   const startedMs = performance.now()
-  const speed = progressOf()
   try {
-    for (;;) {
-      const [status] = await statusOf(session, group)
-      const move = status?.move ?? null
-      if (status === undefined || move === null) throw new OperatorError('HF905', `${group} knows of no move any more`, `holdfast history ${group}`)
-      const stage = stageOf(move.move, { members: move.members, hasAddress: false, clientsLeft: null })
-      const line = speed(move, performance.now())
-      const cost = costOf(move.move, move.source, Date.now())
+    for await (const { status, stage, line } of looksAtSync(session, group, new AbortController().signal)) {
+      const cost = costOf(status.move, status.source, Date.now())
       if (json) process.stdout.write(`${JSON.stringify({ stage, ...line, sync: cost })}\n`)
       else tell([`${stage}  ${line.words}`, ...costWords(cost, stage === 'PREPARED' || stage === 'SYNCING')].join(';  '))
-      if (stage === 'IN_SYNC' || stage === 'VERIFIED' || stage === 'ARMED') break
-      if (cost.givenUp?.again === false)
-        throw new OperatorError(
-          'HF936',
-          `the sync was given up: ${cost.givenUp.why}`,
-          `mend that, then the same command again; holdfast migrate status ${group}`,
-        )
-      if (move.move.stage !== 'sync') throw new OperatorError('HF904', `the sync has ended: ${move.move.last}`, `holdfast migrate status ${group}`)
-      await new Promise((resolve) => setTimeout(resolve, lookMs))
     }
   } finally {
     process.off('SIGINT', leave)

@@ -166,7 +166,9 @@ describe.skipIf(problems.length > 0)('a relay at the old address', { timeout: 18
     console.info(relay.events().join('\n'))
 
     await old.untilStage(['ROLLED_BACK'])
-    await new Promise((resolve) => setTimeout(resolve, 3500))
+    const later = new Promise((resolve) => setTimeout(resolve, 3500))
+    expect(await old.startMove('--accept', 'P11'), 'asked again after a way back, it does not wait for another').toContain('in sync after')
+    await later
     await expect.poll(async () => (await rig.cli('migrate', 'cutover', 'sessions', '--unverified', '--dry-run')).code, { timeout: 10_000 }).toBe(0)
     await rig.incident(writer, 'cut-over again', { outageMs: 1500, okWithinMs: 15_000 }, () => old.ok('cutover', 'sessions', '--unverified'))
     console.info(relay.events().join('\n'), writer.prefix)
