@@ -165,6 +165,11 @@ describe('the way back', () => {
     expect(kinds(at('back-fence', seen))).not.toContain('source promote')
   })
 
+  test('the source serves: nobody may settle here again between the end of his connection and that of the address', () => {
+    const given = at('back-give', { own: mine, old: { ...old, runId: 'run-old' } })
+    expect([given.next.move?.stage, kinds(given).slice(0, 3)]).toEqual(['sync', ['refuse-connections', 'kill-clients', 'vip']])
+  })
+
   test('its agent was away in it, and it takes too long: connections are ended before the address goes, or these clients would wait for their own timeout', () => {
     const late = kinds(at('back-fence', { own: serving, old: following, move: { stageMs: nowMs - 3001, heldFromMs: null } }))
     expect(late).toEqual(['refuse-connections', 'kill-clients', 'vip', 'soft-fence'])
