@@ -175,6 +175,7 @@ export function openMoveSource(
           held,
           raised,
           goAhead,
+          goAheadFile: goAheadFile(paths, group),
         }
       await keepWay(record?.tls !== undefined && followingStages.includes(move.stage))
       const seen = await observer.probe(asked || isUrgent(move, own), syncs(move, own))
@@ -182,7 +183,16 @@ export function openMoveSource(
       ownPid = own?.pid ?? ownPid
       mayCarry = seen.trouble === null && seen.facts !== null && mayBeFollowed(move, own, seen.facts)
       const guarded = record?.guard == null ? {} : { guarded: true as const }
-      return { ...seen, held, raised, goAhead, ...guarded, ...careOf(move, observer, own), ...(fed === null ? {} : { feed: fed }) }
+      return {
+        ...seen,
+        held,
+        raised,
+        goAhead,
+        goAheadFile: goAheadFile(paths, group),
+        ...guarded,
+        ...careOf(move, observer, own),
+        ...(fed === null ? {} : { feed: fed }),
+      }
     },
     told: (redis) => {
       const { facts } = redis

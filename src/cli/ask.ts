@@ -162,7 +162,8 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
   const serving = found.find(
     (f) => f.own?.state?.epoch === epoch && (f.own.state.phase === 'primary' || f.own.state.phase === 'handing') && f.own.statement?.answering === true,
   )
-  const silent = serving === undefined ? provenByReplicas(found, epoch, ips) : null
+  const move = moveOf(found, epoch)
+  const silent = serving === undefined && receivesWhy(group.name, move) === null ? provenByReplicas(found, epoch, ips) : null
   const primary = serving?.member.host ?? silent
   const primaryRedis = serving?.own?.statement?.redis ?? null
   const holders = found.filter((f) => f.own?.view?.keepalived?.vipHere === true).map((f) => f.member.host)
@@ -188,7 +189,6 @@ export function composeStatus(group: GroupConfig, answers: readonly AgentAnswer[
       alarms: [...(own?.statement?.alarms ?? []), ...(own?.cannotStart == null ? [] : [own.cannotStart])],
     }
   })
-  const move = moveOf(found, epoch)
   const address = addressOf(found, serving?.member.host ?? null)
   const awaits = group.migration?.awaits === true && epoch === 0
   const sentinels = sentinelsOf(group, found, primary, primary === null && (awaits || receivesWhy(group.name, move) !== null))

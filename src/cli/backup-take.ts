@@ -4,6 +4,7 @@ import type { BackupReport, EndedBackup, RunningBackup, TakeAnswer } from '../ba
 import { OperatorError } from '../model/error.ts'
 import { ask, groupOf, openSession, type Session } from './ask.ts'
 import { sizeWords, spanWords } from './backup-words.ts'
+import { overLine } from './one-line.ts'
 import { operator } from './salvage-open.ts'
 
 const lookEveryMs = 500
@@ -148,7 +149,7 @@ function progress(isShown: boolean): { readonly show: (running: RunningBackup) =
       if (!isTty && running.phase === phase && nowMs - toldMs < lineEveryMs) return
       phase = running.phase
       toldMs = nowMs
-      process.stderr.write(isTty ? `\r\x1b[K${progressWords(running)}` : `${progressWords(running)}\n`)
+      process.stderr.write(isTty ? overLine(progressWords(running), process.stderr.columns) : `${progressWords(running)}\n`)
     },
     end: () => {
       if (isShown && isTty) process.stderr.write('\r\x1b[K')

@@ -8,12 +8,12 @@ import { isUnderWay, type SourceRecord } from '../model/move.ts'
 import type { SyncTerms } from '../model/sync-terms.ts'
 import { ask, groupOf, refusal, send, statusOf, type GroupStatus, type Session } from './ask.ts'
 import { drawPlan } from './migrate-draw.ts'
+import { planInJson } from './migrate-plan.ts'
 import { addressOf, lookAtSource, lookAtTarget, nameSource, type Endpoint, type SourceOptions } from './migrate-source.ts'
 
 export interface BeginOptions extends SourceOptions {
   readonly accept: readonly string[]
   readonly overwrite?: string | undefined
-  readonly loadScripts?: string | undefined
   readonly seconds: number
   readonly plainWayBack?: boolean | undefined
 }
@@ -29,8 +29,8 @@ export interface Ready {
   readonly overwrite: string | null
 }
 
-/** `drawn`: the plan for the eye, where something stands against it. */
-export type Prepared = { readonly ready: Ready } | { readonly stops: MigrationPlan['stops']; readonly drawn: string }
+/** The plan, where something stands against it: for the eye, and as JSON. */
+export type Prepared = { readonly ready: Ready } | { readonly stops: MigrationPlan['stops']; readonly drawn: string; readonly json: object }
 
 export async function prepareMove(session: Session, from: string, name: string, options: BeginOptions): Promise<Prepared> {
   const group = groupOf(session, name)
@@ -38,7 +38,7 @@ export async function prepareMove(session: Session, from: string, name: string, 
   const look = { overMs: options.seconds * 1000, signal: new AbortController().signal }
   const [source, target] = await Promise.all([lookAtSource(named, look), lookAtTarget(session, name, named.endpoint, look)])
   const plainWayBack = options.plainWayBack === true
-  const wish = { accepted: options.accept, overwrite: options.overwrite ?? null, loadsScripts: options.loadScripts !== undefined, plainWayBack }
+  const wish = { accepted: options.accept, overwrite: options.overwrite ?? null, plainWayBack }
   const plan = planOf(source, target, wish)
   // Whoever counts on a way back is not to find out after the cut-over that there is none.
   if (plainWayBack && !plan.plainWayBack)
@@ -52,7 +52,7 @@ export async function prepareMove(session: Session, from: string, name: string, 
   const move = status?.move?.move ?? null
   // It has begun: what stood against it was looked at then, and comparing the two has left its traces since (P7).
   const begun = isUnderWay(move) && move.source.host === at.host && move.source.port === at.port && options.overwrite === undefined
-  if (plan.stops.length > 0 && !begun) return { stops: plan.stops, drawn: drawPlan(source, target, plan) }
+  if (plan.stops.length > 0 && !begun) return { stops: plan.stops, drawn: drawPlan(source, target, plan), json: planInJson(source, target, plan) }
   const holder = status === undefined ? null : (status.primary ?? status.move?.holder ?? founderOf(group, status))
   if (status === undefined || holder === null) throw new OperatorError('HF904', `${name} has no primary: ${status?.because ?? ''}`, `holdfast status ${name}`)
   const priority = group.sentinel === undefined ? null : priorityOf(source.redis)
@@ -74,9 +74,12 @@ function priorityOf({ settings }: Instance): NonNullable<SourceRecord['priority'
   )
 }
 
-/** Whoever counts on a way back is told before that there is none; null: there is one. */
-export function withoutWayBack({ wayBack, wayBackWhy }: MigrationPlan): string | null {
-  return wayBack === 'fenced copy' ? `after the cut-over there is no way back without loss: ${wayBackWhy}` : null
+/** A source that is fed loses nothing on the way back: who is told otherwise moves at another hour, or not at all. null: it follows. */
+export function wayBackWarning({ wayBack, wayBackWhy }: Pick<MigrationPlan, 'wayBack' | 'wayBackWhy'>): string | null {
+  if (wayBack === 'replica') return null
+  return wayBack === 'feed'
+    ? `after the cut-over the source is fed, and migrate status tells what could not be told to it: ${wayBackWhy}`
+    : `after the cut-over there is no way back without loss: ${wayBackWhy}`
 }
 
 export function standing(stops: MigrationPlan['stops']): OperatorError {

@@ -9,6 +9,7 @@ import type { CopyStep } from '../move/copy.ts'
 import type { CopyFigures, Uncopied } from '../move/copy-words.ts'
 import type { Finished } from '../move/copy-finish.ts'
 import { shown } from '../redis/words.ts'
+import { overLine } from './one-line.ts'
 import { spanWords, tookWords } from './backup-words.ts'
 
 export interface CopyReport {
@@ -82,7 +83,7 @@ export function copyLine(json: boolean, heard: () => number): CopyLine {
     if (json) process.stdout.write(`${JSON.stringify({ ...last, perS: perSOf(last, nowMs - beganMs), heard: heard(), waiting })}\n`)
     else {
       const words = `${lineWords(last, nowMs - beganMs, heard())}${waiting === null ? '' : `; waiting: ${waiting}`}`
-      process.stderr.write(isTty ? `\r\x1b[K${words}` : `${words}\n`)
+      process.stderr.write(isTty ? overLine(words, process.stderr.columns) : `${words}\n`)
     }
   }
   return {

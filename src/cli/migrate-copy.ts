@@ -16,7 +16,7 @@ import { paced } from '../replay/pace.ts'
 import { groupOf, openSession, statusOf, type Session } from './ask.ts'
 import { copyLine, drawCopyPlan, drawCopyReport, type CopyLine, type CopyReport } from './migrate-copy-draw.ts'
 import { lookAtSource, lookAtTarget, nameSource, type Endpoint } from './migrate-source.ts'
-import { open, paceOf, probeOf } from './migrate-verify.ts'
+import { mayBeWritten, open, paceOf, probeOf } from './migrate-verify.ts'
 import { openPrimary } from './salvage-open.ts'
 
 const lookMs = 1000
@@ -59,6 +59,7 @@ export function registerCopy(migrate: Command): void {
       groupOf(session, group)
       if (options.writersStopped === true && options.finish !== true)
         throw new OperatorError('HF925', '--writers-stopped is about the end of a copy', 'add --finish', 2)
+      if (options.report !== undefined) await mayBeWritten(options.report, 'HF923')
       const stop = new AbortController()
       const broken = (): void => stop.abort(new Error('broken off'))
       process.once('SIGINT', broken)

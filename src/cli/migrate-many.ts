@@ -11,14 +11,15 @@ import Table from 'cli-table3'
 import pc from 'picocolors'
 import { parseList, type Listed } from '../migrate/list.ts'
 import { OperatorError } from '../model/error.ts'
+import type { Move, SourceAt } from '../model/move.ts'
 import type { SyncTerms } from '../model/sync-terms.ts'
-import { groupOf, openSession, refusal, send, type Session } from './ask.ts'
+import { groupOf, openSession, refusal, send, statusOf, type Session } from './ask.ts'
 import { askedP99, askedWindow, termsOf } from './migrate-care.ts'
-import { beginMove, prepareMove, standing, withoutWayBack, type Ready } from './migrate-begin.ts'
+import { beginMove, prepareMove, standing, wayBackWarning, type Ready } from './migrate-begin.ts'
 import { holderOf } from './migrate-orders.ts'
-import { acceptedTrap } from './migrate-plan.ts'
+import { acceptedTrap, askedSeconds } from './migrate-plan.ts'
 import { looksAtSync } from './migrate-progress.ts'
-import { withoutPassword } from './migrate-source.ts'
+import { addressOf, nameSource, withoutPassword } from './migrate-source.ts'
 import { prove } from './migrate-verify.ts'
 
 const lookMs = 500
@@ -38,7 +39,7 @@ export function registerMany(migrate: Command): void {
     .argument('<file>', 'a line each: redis://[USER@]HOST:PORT GROUP [PASSWORD_FILE] [tls-ca=FILE] [tls-cert=FILE tls-key=FILE] [plain-way-back]')
     .option('--at-once <n>', 'so many full syncs at a time', atOnce, 2)
     .option('--accept <id>', 'this trap is known and may be so, for all of them; may be repeated', acceptedTrap, [] as readonly string[])
-    .option('--seconds <n>', 'over how long each rate of writes is measured', Number, 5)
+    .option('--seconds <n>', 'over how long each rate of writes is measured', askedSeconds, 5)
     .option('--window <from-to>', 'full syncs begin only then, e.g. 01:00-05:00+02:00', askedWindow)
     .option('--max-p99 <ms>', 'a sync beside which a client of its source feels more is given up and tried again later', askedP99)
     .option('--verify', 'compare each as soon as it is in sync')
@@ -55,9 +56,9 @@ export function registerMany(migrate: Command): void {
         show.end()
         throw new OperatorError('HF904', 'not all of them may begin, so none was begun', 'holdfast migrate plan FROM GROUP tells it of each')
       }
-      for (const { group, plan } of ready) {
-        const oneWay = withoutWayBack(plan)
-        if (oneWay !== null) process.stderr.write(`${group.name}: ${oneWay}\n`)
+      for (const one of ready) {
+        const warned = one === 'moved' ? null : wayBackWarning(one.plan)
+        if (one !== 'moved' && warned !== null) process.stderr.write(`${one.group.name}: ${warned}\n`)
       }
       if (options.dryRun === true) return show.end()
       const stop = new AbortController()
@@ -67,7 +68,7 @@ export function registerMany(migrate: Command): void {
       try {
         await inTurn(options.atOnce, rows, async (row, at) => {
           const its = ready[at]
-          if (its !== undefined)
+          if (its !== undefined && its !== 'moved')
             await syncOne(session, row, its, {
               verifies: options.verify === true || options.cutover === true,
               terms: termsOf(options),
@@ -109,14 +110,20 @@ async function plans(
   rows: readonly Row[],
   folder: string,
   options: { readonly accept: readonly string[]; readonly seconds: number },
-): Promise<readonly Ready[] | null> {
+): Promise<readonly (Ready | 'moved')[] | null> {
   const ready = await Promise.all(
-    rows.map(async (row): Promise<Ready | null> => {
+    rows.map(async (row): Promise<Ready | 'moved' | null> => {
       const { from, group, passwordFile, tls, plainWayBack } = row.move
       try {
         const file = passwordFile === null ? {} : { sourcePasswordFile: resolve(folder, passwordFile) }
         const certificates = Object.fromEntries(Object.entries(tls).map(([name, path]) => [name, resolve(folder, path)]))
+        const { endpoint } = await nameSource(session, from, { ...file, ...certificates })
+        const at = { host: await addressOf(endpoint.host), port: endpoint.port }
+        const [status] = await statusOf(session, group)
         const prepared = await prepareMove(session, from, group, { accept: options.accept, seconds: options.seconds, plainWayBack, ...file, ...certificates })
+        const ended = endedAs(status?.move?.move ?? null, at, 'stops' in prepared ? prepared.stops : [])
+        if (ended !== null) Object.assign(row, { stage: ended, words: status?.move?.move.last ?? '' })
+        if (ended !== null) return 'moved'
         if ('ready' in prepared) return prepared.ready
         failRow(row, standing(prepared.stops).message)
       } catch (error) {
@@ -127,6 +134,16 @@ async function plans(
   )
   const all = ready.filter((one) => one !== null)
   return all.length === rows.length ? all : null
+}
+
+/**
+ * Cut over by the same list before: it is passed over, or a list that was broken off half-way could never come to its end. One that is final is begun
+ * anew where its source has become a primary again since. null: it is still to be moved.
+ */
+export function endedAs(move: Pick<Move, 'stage' | 'source'> | null, at: SourceAt, stops: readonly string[]): 'MOVED' | 'DONE' | null {
+  if (move === null || move.source.host !== at.host || move.source.port !== at.port) return null
+  if (move.stage === 'moved') return 'MOVED'
+  return move.stage === 'done' && stops.includes('P11') ? 'DONE' : null
 }
 
 function failRow(row: Row, why: string): void {
@@ -174,6 +191,7 @@ async function syncOne(
 async function cutOverAll(session: Session, rows: readonly Row[], signal: AbortSignal): Promise<void> {
   for (const row of rows) {
     if (signal.aborted) return
+    if (row.stage === 'MOVED' || row.stage === 'DONE') continue
     const { group } = row.move
     try {
       const result = await send(session, await holderOf(session, group), group, {
@@ -189,6 +207,13 @@ async function cutOverAll(session: Session, rows: readonly Row[], signal: AbortS
       return
     }
   }
+}
+
+/** Where nobody sees the table: a line at each change, so that a comparison of an hour is not an hour of silence. */
+export function changedLines(rows: readonly Pick<Row, 'move' | 'stage' | 'words'>[], told: Map<string, string>): string {
+  const changed = rows.filter(({ move, stage }) => told.get(move.group) !== stage)
+  for (const { move, stage } of changed) told.set(move.group, stage)
+  return changed.map(({ move, stage, words }) => `${move.group}  ${stage}${words === '' ? '' : `  ${words}`}\n`).join('')
 }
 
 interface Shown {
@@ -207,9 +232,11 @@ function tableOf(rows: readonly Row[], json: boolean): Shown {
   const isWatched = process.stdout.isTTY && !json
   return {
     follow: async (signal) => {
+      const told = new Map<string, string>()
       while (!signal.aborted) {
         if (json) process.stdout.write(asJson())
         else if (isWatched) process.stdout.write(`\x1b[H\x1b[2J${drawn()}${pc.dim('Ctrl-C ends the looking; what has begun goes on')}\n`)
+        else process.stderr.write(changedLines(rows, told))
         await delay(lookMs, undefined, { signal }).catch(() => undefined)
       }
     },

@@ -5,7 +5,7 @@ import { OperatorError } from '../model/error.ts'
 import type { AskedOrder } from '../model/move.ts'
 import { goAheadFile } from '../model/paths.ts'
 import { groupOf, openSession, refusal, send, statusOf, type Session } from './ask.ts'
-import { movingOf } from './migrate-found.ts'
+import { movingOf, unheard, type MoveStatus } from './migrate-found.ts'
 
 interface Common {
   readonly dryRun?: boolean | undefined
@@ -86,7 +86,7 @@ async function order(
 ): Promise<{ readonly holder: string; readonly goAhead: string }> {
   const session = await openSession(globals)
   groupOf(session, name)
-  const holder = await holderOf(session, name)
+  const { holder, source } = await heardHolder(session, name)
   const leave = (): void => {
     process.stderr.write(`\nit was asked for and is not called off by this: holdfast migrate status ${name}\n`)
     process.exit(130)
@@ -100,19 +100,19 @@ async function order(
   } finally {
     process.off('SIGINT', leave)
   }
-  return { holder, goAhead: goAheadFile(session.config.paths, name) }
+  return { holder, goAhead: source?.goAheadFile ?? goAheadFile(session.config.paths, name) }
 }
 
 /** Whose agent is asked: it sees to the move. */
 export async function holderOf(session: Session, name: string): Promise<string> {
+  return (await heardHolder(session, name)).holder
+}
+
+async function heardHolder(session: Session, name: string): Promise<{ readonly holder: string } & Pick<MoveStatus, 'source'>> {
   const [status] = await statusOf(session, name)
-  const { holder } = movingOf(status, name)
-  if (holder !== null && status?.members.find((m) => m.host === holder)?.agent === 'up') return holder
-  throw new OperatorError(
-    'HF301',
-    `the agent of ${holder ?? 'the member'} that sees to the move does not answer`,
-    `start it again; the source goes on serving meanwhile. holdfast status ${name}`,
-  )
+  const { holder, source } = movingOf(status, name)
+  if (holder !== null && status?.members.find((m) => m.host === holder)?.agent === 'up') return { holder, source }
+  throw new OperatorError('HF301', unheard({ holder }), `start it again; whoever serves goes on serving meanwhile. holdfast migrate status ${name}`)
 }
 
 function time(text: string): number {

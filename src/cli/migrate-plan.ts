@@ -24,8 +24,7 @@ export function registerPlan(migrate: Command): void {
     .option('--accept <id>', 'this trap is known and may be so, e.g. P6; may be repeated', acceptedTrap, [] as readonly string[])
     .option('--overwrite <run-id>', 'what the target has may go: its run id, as the plan tells it')
     .option('--plain-way-back', 'after the cut-over a rediss:// source may follow the group without TLS')
-    .option('--load-scripts <dir>', 'scripts that are loaded before the cut-over')
-    .option('--seconds <n>', 'over how long the rate of writes is measured', seconds, defaultOverS)
+    .option('--seconds <n>', 'over how long the rate of writes is measured', askedSeconds, defaultOverS)
     .option('--json', 'machine-readable')
     .action(async (from, group, options, command) => {
       const session = await openSession(command.optsWithGlobals() as unknown as { config: string })
@@ -36,10 +35,9 @@ export function registerPlan(migrate: Command): void {
       const plan = planOf(source, target, {
         accepted: options.accept,
         overwrite: options.overwrite ?? null,
-        loadsScripts: options.loadScripts !== undefined,
         plainWayBack: options.plainWayBack === true,
       })
-      process.stdout.write(options.json === true ? `${JSON.stringify(inJson(source, target, plan), null, 2)}\n` : drawPlan(source, target, plan))
+      process.stdout.write(options.json === true ? `${JSON.stringify(planInJson(source, target, plan), null, 2)}\n` : drawPlan(source, target, plan))
       if (plan.stops.length > 0) process.exitCode = 1
     })
 }
@@ -50,13 +48,13 @@ export function acceptedTrap(id: string, before: readonly string[]): readonly st
   return [...before, id]
 }
 
-function seconds(text: string): number {
+export function askedSeconds(text: string): number {
   const value = Number(text)
   if (!Number.isFinite(value) || value <= 0 || value > mostOverS) throw new InvalidArgumentError(`a number of seconds up to ${mostOverS}`)
   return value
 }
 
-function inJson(source: Source, target: Target, plan: MigrationPlan): object {
+export function planInJson(source: Source, target: Target, plan: MigrationPlan): object {
   const brief = ({ redis }: Pick<Source, 'redis'>): object => {
     const { at, version, role, runId, usedBytes, keys, bytesPerS, clients } = redis
     return { at, product: version.product, version: version.text, role, runId, usedBytes, keys, bytesPerS, clients }

@@ -35,6 +35,8 @@ export async function* looksAtSync(session: Session, group: string, signal: Abor
     const [found] = await statusOf(session, group)
     const status = movingOf(found, group)
     const { move, members } = status
+    const chosen = whyNoneFollows(status)
+    if (chosen !== null) throw new OperatorError('HF904', chosen, `one of the two; nothing goes on before. holdfast migrate status ${group}`)
     const stage = stageOf(move, { members, hasAddress: false, clientsLeft: null })
     yield { status, stage, line: progress(status, performance.now()) }
     if (arrived.includes(stage)) return
@@ -43,6 +45,11 @@ export async function* looksAtSync(session: Session, group: string, signal: Abor
     if (move.stage !== 'sync') throw new OperatorError('HF904', `the sync has ended: ${move.last}`, `holdfast migrate status ${group}`)
     await delay(lookMs, undefined, { signal })
   }
+}
+
+/** Waiting does not help: an operator chooses between two copies. null: nothing like that. */
+export function whyNoneFollows({ because }: MoveStatus): string | null {
+  return because?.startsWith('INV-1: ') === true ? because.slice('INV-1: '.length) : null
 }
 
 /** Rates come from two looks. */

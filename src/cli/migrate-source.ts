@@ -29,6 +29,8 @@ export async function nameSource(session: Session, from: string, options: Source
   if (/^rediss?:\/\//i.test(from)) return { endpoint: await fromUrl(from, options), backup: null }
   if (from.includes('://'))
     throw new OperatorError('HF901', `${from.split('://')[0]}:// is no address of a redis`, 'redis://HOST:PORT, rediss://HOST:PORT, or the name of a group', 2)
+  if (session.config.groups[from] === undefined && /[:/]/.test(from))
+    throw new OperatorError('HF901', `${from} is no group, and no address either`, `redis://${from.replace(/^rediss?:\/*/i, '')}, or the name of a group`, 2)
   const { sourcePasswordFile, tlsCa, tlsCert, tlsKey } = options
   if ((sourcePasswordFile ?? tlsCa ?? tlsCert ?? tlsKey) !== undefined)
     throw new OperatorError(
@@ -40,8 +42,7 @@ export async function nameSource(session: Session, from: string, options: Source
   const group = groupOf(session, from)
   const [status] = await statusOf(session, from)
   const member = group.members.find(({ host }) => host === status?.primary)
-  if (member === undefined)
-    throw new OperatorError('HF901', `${from} has no primary: ${status?.because ?? ''}`, `holdfast status ${from}; it must serve to be moved`)
+  if (member === undefined) throw new OperatorError('HF901', `${from} has no primary: ${status?.because ?? ''}`, `holdfast status ${from}: it must serve`)
   const password = await readPassword(group)
   const good = status?.backup?.lastGood ?? null
   return {

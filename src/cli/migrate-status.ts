@@ -2,12 +2,13 @@
 import type { Command } from '@commander-js/extra-typings'
 import pc from 'picocolors'
 import { stageOf, type StageName } from '../migrate/stage.ts'
+import { isReceiving } from '../model/move.ts'
 import type { ListedClient } from '../model/relay.ts'
 import { ask, groupOf, openSession, statusOf, type GroupStatus, type Session } from './ask.ts'
 import type { MoveStatus } from './migrate-found.ts'
 import { momentWords, spanWords } from './backup-words.ts'
 import { costOf, costWords } from './migrate-care.ts'
-import { movingOf } from './migrate-found.ts'
+import { movingOf, unheard } from './migrate-found.ts'
 import { progressOf } from './migrate-progress.ts'
 
 export function registerMoveStatus(migrate: Command): void {
@@ -28,8 +29,8 @@ export function registerMoveStatus(migrate: Command): void {
         const stage = stageOf(move.move, { members: move.members, hasAddress: hasAddress(status), clientsLeft: left?.length ?? null })
         const line = progress(move, performance.now())
         if (options.json === true)
-          return `${JSON.stringify({ group, stage, holder: move.holder, move: move.move, source: move.source, members: line.members, sync: costOf(move.move, move.source, Date.now()), clientsLeft: left })}\n`
-        return draw(group, stage, move, line.words, left)
+          return `${JSON.stringify({ group, stage, holder: move.holder, because: move.because, move: move.move, source: move.source, members: line.members, sync: costOf(move.move, move.source, Date.now()), clientsLeft: left })}\n`
+        return drawMove(group, stage, move, line.words, left)
       }
       if (options.watch !== true) {
         process.stdout.write(await page())
@@ -66,7 +67,18 @@ async function clientsLeft(session: Session, group: string, { move, holder }: Mo
   }
 }
 
-function draw(group: string, stage: StageName, { move, holder, source }: MoveStatus, words: string, left: readonly ListedClient[] | null): string {
+/** What is waited for; null: nothing that the other lines do not say. */
+export function waitsFor({ move, holder, because, members }: MoveStatus): string | null {
+  if (because === null || because === '' || because === move.last || move.last.startsWith(because) || !isReceiving(move) || move.stage === 'aborted')
+    return null
+  const follows = members.find(({ host }) => host === holder)?.redis?.linkUp === true
+  return follows && move.armed === null ? null : `${holder ?? ''}: ${because}`
+}
+
+export function drawMove(group: string, stage: StageName, found: MoveStatus, words: string, left: readonly ListedClient[] | null): string {
+  const { move, holder, source, because } = found
+  const who = isReceiving(move) && because === null ? pc.red(`(${unheard(found)}: start it again)`) : holder === null ? '' : `(${holder} sees to it)`
+  const now = waitsFor(found)
   const at = `${move.source.host}:${move.source.port}${move.source.tls === true ? ' (TLS)' : ''}`
   const facts = source?.facts ?? null
   const seen =
@@ -76,16 +88,17 @@ function draw(group: string, stage: StageName, { move, holder, source }: MoveSta
   const lines = [
     `${pc.bold(group)}  ${stage === 'ABORTED' || stage === 'ROLLED_BACK' ? pc.yellow(stage) : pc.green(stage)}  since ${momentWords(move.stageWallMs)} (${spanWords(Date.now() - move.stageWallMs)})`,
     `source      ${at}  ${seen}`,
-    `group       ${words}${holder === null ? '' : `  (${holder} sees to it)`}`,
+    `group       ${words}  ${who}`,
     ...costWords(costOf(move, source, Date.now()), stage === 'PREPARED' || stage === 'SYNCING').map((text) => `sync        ${text}`),
     `proof       ${move.verified === null ? 'none yet: holdfast migrate verify' : `${move.verified.keys} keys compared without a difference, ${momentWords(move.verified.atWallMs)}`}`,
     ...(move.armed === null
       ? []
       : [
-          `cut-over    postponed ${move.armed.onFile ? 'until the go-ahead file is laid' : `until ${momentWords(move.armed.fromWallMs ?? 0)}`}${move.armed.untilWallMs === null ? '' : `, given up at ${momentWords(move.armed.untilWallMs)}`}`,
+          `cut-over    postponed ${move.armed.onFile ? `until the go-ahead file is laid${source?.goAheadFile === undefined ? '' : `: touch ${source.goAheadFile}, on ${holder}`}` : `until ${momentWords(move.armed.fromWallMs ?? 0)}`}${move.armed.untilWallMs === null ? '' : `, given up at ${momentWords(move.armed.untilWallMs)}`}`,
         ]),
     `way back    ${wayBackWords(move, source)}`,
     `last        ${move.last}`,
+    ...(now === null ? [] : [`now         ${now}`]),
   ]
   if (left !== null) {
     lines.push(left.length === 0 ? `old redis   ${pc.green('nobody talks to it any more')}` : `old redis   ${pc.yellow(`${left.length} still connected`)}:`)

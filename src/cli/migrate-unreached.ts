@@ -22,5 +22,5 @@ function judged(why: string, hasTls: boolean, hasCert: boolean): readonly ['HF90
   if (/altnames|does not match/i.test(why)) return ['HF933', 'name the source as its certificate does: rediss://NAME:PORT']
   if (/wrong version number|packet length too long|record layer/i.test(why)) return ['HF901', 'it speaks no TLS there: redis://HOST:PORT, or another port']
   if (/self.signed|issuer|verify|certificate/i.test(why)) return ['HF933', '--tls-ca FILE: the authority that has signed the certificate of the source']
-  return ['HF901', 'can this machine reach it? redis-cli --tls -h HOST -p PORT PING']
+  return ['HF901', 'can this machine reach it? redis-cli --tls -h HOST -p PORT PING; where it speaks no TLS: redis://HOST:PORT']
 }

@@ -1,7 +1,7 @@
 /** `holdfast migrate verify`: proof that two redises hold the same, while the first is written to. Reads both; changes nothing. */
 import type { Command } from '@commander-js/extra-typings'
 import { InvalidArgumentError } from '@commander-js/extra-typings'
-import { readFile, writeFile } from 'node:fs/promises'
+import { open as openFile, readFile, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import pc from 'picocolors'
 import { readPassword } from '../config/files.ts'
@@ -50,6 +50,7 @@ export function registerVerify(migrate: Command): void {
       groupOf(session, group)
       const source = (await nameSource(session, from, options)).endpoint
       const target = await memberOf(session, group, options.member)
+      if (options.report !== undefined) await mayBeWritten(options.report, 'HF903')
       const stop = new AbortController()
       const broken = (): void => stop.abort(new Error('broken off'))
       process.once('SIGINT', broken)
@@ -63,7 +64,7 @@ export function registerVerify(migrate: Command): void {
       } catch (error) {
         if (stop.signal.aborted) throw new OperatorError('HF903', 'broken off: nothing is proven', 'run it again; nothing was changed')
         if (error instanceof OperatorError) throw error
-        throw new OperatorError('HF903', (error as Error).message, 'nothing is proven, and nothing was changed; holdfast migrate plan tells what the two are')
+        throw unproven(error as Error)
       } finally {
         process.off('SIGINT', broken)
       }
@@ -109,6 +110,23 @@ async function tellOfReport({ secret }: Session, file: string): Promise<void> {
       ]
       process.stdout.write(`${lines.join('\n')}\n`)
     }
+  }
+}
+
+/** The user of the group may all that is asked: what is refused is refused by the source. */
+export function unproven({ message }: Error): OperatorError {
+  const hint = message.startsWith('NOPERM')
+    ? 'a user of the source who may: ~* +@read +select +watch +unwatch +multi +exec, and +eval_ro +evalsha_ro'
+    : 'holdfast migrate plan tells what the two are'
+  return new OperatorError('HF903', message, `nothing is proven, and nothing was changed; ${hint}`)
+}
+
+/** Found out at the end, it would cost the whole comparison. What a former one has left there stays until then. */
+export async function mayBeWritten(file: string, code: 'HF903' | 'HF923'): Promise<void> {
+  try {
+    await (await openFile(file, 'a')).close()
+  } catch (error) {
+    throw new OperatorError(code, `the report cannot be written: ${(error as Error).message}`, 'name another file: --report FILE', 2)
   }
 }
 

@@ -5,6 +5,7 @@ import { OperatorError } from '../model/error.ts'
 import { shown } from '../redis/words.ts'
 import type { Done, FunctionsStand, Step, Tally } from '../replay/over.ts'
 import { spanWords, tookWords } from './backup-words.ts'
+import { overLine } from './one-line.ts'
 import { momentRows } from './restore-moment.ts'
 
 export interface OverPlan {
@@ -116,7 +117,7 @@ export function stepLine(): StepLine {
     if (last === null || nowMs - toldMs < (isTty ? everyMs : lineEveryMs)) return
     toldMs = nowMs
     const words = `${stepWords(last, nowMs - beganMs)}${waiting === null ? '' : `; waiting: ${waiting}`}`
-    process.stderr.write(isTty ? `\r\x1b[K${words}` : `${words}\n`)
+    process.stderr.write(isTty ? overLine(words, process.stderr.columns) : `${words}\n`)
   }
   return {
     tell: (step) => {

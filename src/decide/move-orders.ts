@@ -31,7 +31,7 @@ export function answerMove(ctx: Context): Draft {
       return cutOver(ctx, move, order.unverified)
     case 'rollback':
       if (move.stage === 'sync') return say(ctx, true, 'the source serves: there is nothing to roll back')
-      return move.stage === 'moved' ? beginRollback(ctx, move) : refuse(ctx, `the move is ${move.stage}`)
+      return move.stage === 'moved' ? beginRollback(ctx, move) : refuse(ctx, whereItStands(move, ctx.state.group))
     case 'commit':
       return commit(ctx, move)
     case 'abort':
@@ -53,7 +53,7 @@ function start(ctx: Context, order: Extract<MoveOrder, { verb: 'start' }>): Draf
   const { seen, source } = order
   const again = state.move
   const anew = order.overwrite !== null && order.overwrite === own?.runId
-  if (isUnderWay(again) && again.stage !== 'sync') return refuse(ctx, `a move is under way already (${again.stage}): end it first`)
+  if (isUnderWay(again) && again.stage !== 'sync') return refuse(ctx, `a move of ${nameOf(again.source)} is not ended: ${whereItStands(again, state.group)}`)
   if (isUnderWay(again) && again.source.host === source.host && again.source.port === source.port && !anew) return startAgain(ctx, again, order.terms ?? {})
   if (isUnderWay(again) && !anew) return refuse(ctx, `${nameOf(again.source)} is being moved here: holdfast migrate abort ${state.group} first`)
   if (policy.sentinel?.external === true)
@@ -146,13 +146,13 @@ function startAgain(ctx: Context, move: Move, told: Partial<SyncTerms>): Draft {
 }
 
 function arm(ctx: Context, move: Move, { armed, unverified }: Extract<MoveOrder, { verb: 'arm' }>): Draft {
-  if (move.stage !== 'sync') return refuse(ctx, `the move is ${move.stage}: there is no cut-over to postpone`)
+  if (move.stage !== 'sync') return refuse(ctx, `there is no cut-over to postpone: ${whereItStands(move, ctx.state.group)}`)
   if (armed === null) return note(ctx, move, { armed }, move.armed === null ? 'no cut-over was postponed' : 'the postponed cut-over is called off')
   const unproven = whyUnproven(move, unverified)
   if (unproven !== null) return refuse(ctx, unproven)
   // Left from a rehearsal, it would mean: at once.
   if (armed.onFile && ctx.view.source?.goAhead === true)
-    return refuse(ctx, `the go-ahead file lies on ${ctx.state.host} already: take it away first, or holdfast migrate cutover ${ctx.state.group}`)
+    return refuse(ctx, `the go-ahead file lies on ${ctx.state.host} already${where(ctx)}: take it away first, or holdfast migrate cutover ${ctx.state.group}`)
   const when = armed.onFile ? 'when the go-ahead file is there' : 'from the time on that was named'
   const until = armed.untilWallMs === null ? '' : ', and given up when its time is over'
   return note(ctx, move, { armed }, `the cut-over is postponed: it is done ${when}${until}`)
@@ -160,7 +160,7 @@ function arm(ctx: Context, move: Move, { armed, unverified }: Extract<MoveOrder,
 
 function cutOver(ctx: Context, move: Move, unverified: boolean): Draft {
   if (move.stage === 'moved') return say(ctx, true, `it was moved already: ${move.last}`)
-  if (move.stage !== 'sync') return refuse(ctx, `the move is ${move.stage}`)
+  if (move.stage !== 'sync') return refuse(ctx, whereItStands(move, ctx.state.group))
   const why = whyUnproven(move, unverified) ?? whyNotNow(ctx, ctx.view.source)
   if (why !== null) return refuse(ctx, why)
   if (ctx.view.request?.dryRun === true) return say(ctx, true, 'the cut-over could be done now')
@@ -174,7 +174,7 @@ function whyUnproven(move: Move, unverified: boolean): string | null {
 /** Final: the source is no way back any more. Its data stay where they are, and it goes on refusing writes. */
 function commit(ctx: Context, move: Move): Draft {
   if (move.stage === 'done') return say(ctx, true, 'it was committed already')
-  if (move.stage !== 'moved') return refuse(ctx, `the move is ${move.stage}: it is committed after the cut-over`)
+  if (move.stage !== 'moved') return refuse(ctx, `it is committed after the cut-over: ${whereItStands(move, ctx.state.group)}`)
   const at = nameOf(move.source)
   const seen = ctx.view.source?.facts != null && ctx.view.source.trouble === null
   // Nobody looks after it from here on: whoever starts it must know that nothing keeps it from taking writes.
@@ -196,7 +196,10 @@ function commit(ctx: Context, move: Move): Draft {
 function abort(ctx: Context, move: Move): Draft {
   if (move.stage === 'aborted') return say(ctx, true, 'it was called off already')
   if (move.stage !== 'sync')
-    return refuse(ctx, move.stage === 'moved' ? `it was moved: roll it back first (holdfast migrate rollback ${ctx.state.group})` : `the move is ${move.stage}`)
+    return refuse(
+      ctx,
+      move.stage === 'moved' ? `it was moved: roll it back first (holdfast migrate rollback ${ctx.state.group})` : whereItStands(move, ctx.state.group),
+    )
   const last = `the move was called off; ${nameOf(move.source)} serves as before, and ${ctx.state.host} follows it no more`
   const draft = note(ctx, move, { stage: 'aborted', armed: null }, last)
   return { ...draft, actions: [{ kind: 'source', order: { do: 'release' } }, { kind: 'source', order: { do: 'settle' } }, { kind: 'soft-fence' }] }
@@ -207,6 +210,31 @@ function note(ctx: Context, move: Move, change: Partial<Move>, last: string): Dr
   const next = withStage(ctx.state, move, ctx.view, { ...change, last })
   const event: Event = { kind: 'move', epoch: ctx.state.epoch, text: last }
   return { ...holdStill(ctx, last, 0), next: answerRequest(next, ctx, true, last), events: [event] }
+}
+
+function where({ view }: Context): string {
+  return view.source?.goAheadFile === undefined ? '' : ` (${view.source.goAheadFile})`
+}
+
+/** What comes next, by the names of the commands: who reads it has just asked for another. */
+function whereItStands({ stage }: Move, group: string): string {
+  switch (stage) {
+    case 'sync':
+      return `the source serves, and the cut-over is still to come (holdfast migrate cutover ${group})`
+    case 'hold':
+    case 'fence':
+      return 'the cut-over is being done in this moment'
+    case 'moved':
+      return `the group serves; make it final (holdfast migrate commit ${group}), or go back (holdfast migrate rollback ${group})`
+    case 'back-hold':
+    case 'back-fence':
+    case 'back-give':
+      return 'the way back is being gone in this moment'
+    case 'aborted':
+      return 'it was called off; it is begun again by holdfast migrate start'
+    case 'done':
+      return 'the move is final, and there is no way back; another one is begun by holdfast migrate start'
+  }
 }
 
 function say(ctx: Context, ok: boolean, message: string): Draft {

@@ -79,6 +79,13 @@ export function reactTo(move: Move, own: RedisFacts, seen: RedisFacts, care: Sou
       again: true,
       why: `a client of ${at} feels ${inMs(care?.p99Ms ?? null)} (99th percentile; before the sync ${inMs(care?.p99BeforeMs ?? null)}), and ${inMs(move.terms?.maxP99Ms ?? null)} are allowed`,
     }
+  // Redis would ask again at once, for ever, and nobody would be told.
+  if (care !== undefined && care.said.refused.times > watch.refused)
+    return {
+      kind: 'give-up',
+      again: false,
+      why: `${at} turns this redis away: ${care.said.refused.last ?? 'its log says why'}; its user needs +psync +replconf +ping (the plan: P15)`,
+    }
   return care === undefined ? null : (lateReaction(at, care, watch) ?? fullReaction(at, seen, care, watch))
 }
 
@@ -147,6 +154,7 @@ export function watchCare(before: CareWatch | null, state: State, view: Omit<Vie
     savesOk: known?.savesOk ?? seen.saves?.ok !== false,
     limit: bytes === null ? (known?.limit ?? null) : known?.limit?.bytes === bytes ? known.limit : { bytes, fullSyncs, offset: seen.offset },
     timeout: seconds === null ? (known?.timeout ?? null) : known?.timeout?.seconds === seconds ? known.timeout : { seconds, said: care?.said.timeouts ?? 0 },
+    refused: known?.refused ?? care?.said.refused.times ?? 0,
     overSinceMs: over ? (known?.overSinceMs ?? view.nowMs) : null,
   }
   return known !== null && known.limit === next.limit && known.timeout === next.timeout && known.overSinceMs === next.overSinceMs ? known : next

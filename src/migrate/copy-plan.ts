@@ -73,7 +73,7 @@ export function isCopyId(id: string): boolean {
 export function copyPlanOf(source: Source, target: Target, facts: CopyFacts, wish: CopyWish): CopyPlan {
   const accepted = new Set(wish.accepted.map((id) => id.toUpperCase()))
   // Nothing is followed by a copy: its Sentinels see a primary like any other.
-  const all = planOf(source, { ...target, externalSentinels: false }, { accepted: [], overwrite: wish.overwrite, loadsScripts: true }).traps
+  const all = planOf(source, { ...target, externalSentinels: false }, { accepted: [], overwrite: wish.overwrite }).traps
   const traps = all
     .filter(({ id, level }) => also.includes(id) && (!redOnly.includes(id) || level === 'red' || level === 'green'))
     .map((trap) => ({ ...trap, accepted: trap.level !== 'red' && trap.level !== 'green' && accepted.has(trap.id) }))

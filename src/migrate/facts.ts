@@ -87,8 +87,6 @@ export interface Source {
 export interface Wish {
   readonly accepted: readonly string[]
   readonly overwrite: string | null
-  /** Scripts are there for whoever calls EVALSHA. */
-  readonly loadsScripts: boolean
   /** A source that is reached over TLS may follow the group without it. */
   readonly plainWayBack?: boolean
 }

@@ -39,7 +39,7 @@ export function planOf(source: Source, target: Target, wish: Wish): MigrationPla
   const sizing = sizingOf(from, target.members.length)
   const all = [
     ...dataTraps(source, target, wish.overwrite),
-    scriptTrap(source, target, wish.loadsScripts),
+    scriptTrap(source, target),
     settingsTrap(from, tables),
     bufferTrap(from, sizing),
     ...wayTraps(source, target),

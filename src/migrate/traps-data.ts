@@ -104,8 +104,10 @@ function memory(from: Instance, to: Instance): readonly Judged[] {
   return found.length === 0 ? [green(text)] : found
 }
 
-/** What an operator alone sends: it is in no stream. */
+/** What an operator alone sends, and the words of HTTP that redis before 7.0 lists as commands to shut its door on them: in no stream. */
 const neverReplicated = new Set([
+  'host:',
+  'post',
   'debug',
   'config',
   'info',
@@ -183,19 +185,21 @@ function occupied(from: Instance, target: Target, overwrite: string | null): rea
 }
 
 /** Scripts and functions. */
-export function scriptTrap(source: Source, target: Target, loadsScripts: boolean): Trap {
+export function scriptTrap(source: Source, target: Target): Trap {
   const from = source.redis
   const why = 'loaded scripts are in no RDB since 7.0: whoever calls EVALSHA and does not fall back to EVAL gets NOSCRIPT from the new primary'
   const calls = from.calls.ok ? (from.calls.value.get('evalsha') ?? 0) + (from.calls.value.get('evalsha_ro') ?? 0) : null
   const scripts = ((): Judged => {
     if (calls === null) return unseen('whether scripts are called by their hash', from.calls.ok ? '' : from.calls.why)
     if (calls === 0) return green('the source was never called by EVALSHA since it runs')
-    if (loadsScripts) return green(`${calls} calls by EVALSHA; the scripts are loaded before`)
     const stays =
       capabilitiesOf(from.version).replicatesScripts && target.members.every(({ redis }) => redis.ok && capabilitiesOf(redis.value.version).replicatesScripts)
     return stays
       ? green(`${calls} calls by EVALSHA; these versions hand scripts to replicas`)
-      : yellow(`${calls} calls by EVALSHA`, 'know that the clients fall back to EVAL; or --load-scripts DIR')
+      : yellow(
+          `${calls} calls by EVALSHA (those of migrate verify among them)`,
+          'know that the clients fall back to EVAL; or SCRIPT LOAD them on every member before the cut-over (a restart of its redis forgets them), and accept it',
+        )
   })()
   const without = target.members.filter(({ redis }) => redis.ok && !capabilitiesOf(redis.value.version).functions).map(({ host }) => host)
   const functions = ((): readonly Judged[] => {

@@ -104,6 +104,7 @@ function topology(from: Instance, target: Target): readonly Judged[] {
   if (from.isCluster) return [red('the source is a node of a cluster', 'a cluster is moved slot by slot, not by its nodes')]
   const found: Judged[] = []
   const members = target.members.flatMap(({ redis }) => (redis.ok ? [redis.value] : []))
+  const isMember = members.some(({ runId }) => runId === from.runId)
   if (target.externalSentinels)
     found.push(
       red(
@@ -112,9 +113,20 @@ function topology(from: Instance, target: Target): readonly Judged[] {
       ),
     )
   if (from.loading) found.push(red('the source is loading its data', 'wait until it serves'))
-  if (members.some(({ runId }) => runId === from.runId))
-    found.push(red('the source is itself a member of the group', 'holdfast adopt turns it into a group where it is'))
-  if (from.role === 'replica') {
+  if (isMember) found.push(red('the source is itself a member of the group', 'name the redis that is to be moved here'))
+  if (from.role === 'replica' && from.upstream?.port === 1)
+    // Named as an address it would lead nowhere; made a primary although another serves its data, there would be two.
+    found.push(
+      ...(isMember
+        ? []
+        : [
+            red(
+              'the source is a replica of nobody: Holdfast made it refuse writes, as after a move that is final',
+              'where its data were moved already, nothing is to be moved; where nobody else serves them: REPLICAOF NO ONE there',
+            ),
+          ]),
+    )
+  else if (from.role === 'replica') {
     const { host, port } = from.upstream ?? { host: '?', port: 0 }
     const circle = members.some((to) => to.host === host && to.port === port)
     found.push(

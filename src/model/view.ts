@@ -291,6 +291,8 @@ export interface SourceProbe {
   readonly raised: boolean
   /** The go-ahead file of the group lies on this host. */
   readonly goAhead: boolean
+  /** Where it is waited for. Absent: an agent of an earlier version. */
+  readonly goAheadFile?: string
   /** A save that fails does not stop its writes, by our hand. Absent: it is as it was. */
   readonly guarded?: true
   /** Absent: no sync from it is under way or about to begin. */
@@ -312,7 +314,12 @@ export interface SourceCare {
   /** Connections that it has ended because of that limit (7.2 on). */
   readonly overflows: number | null
   /** In the log of the own redis since this sync was first looked at. */
-  readonly said: { readonly format: string | null; readonly timeouts: number }
+  readonly said: {
+    readonly format: string | null
+    readonly timeouts: number
+    /** How often the source has turned it away at the door, and in which words. */
+    readonly refused: { readonly times: number; readonly last: string | null }
+  }
 }
 
 export interface View {

@@ -43,6 +43,8 @@ export interface CareWatch {
   readonly limit: { readonly bytes: number; readonly fullSyncs: number; readonly offset: number } | null
   /** With this repl-timeout: how many timeouts were told before. */
   readonly timeout: { readonly seconds: number; readonly said: number } | null
+  /** How often its own redis had been turned away before. */
+  readonly refused: number
   /** Since when its clients feel more than the move allows; null: they do not. */
   readonly overSinceMs: number | null
 }

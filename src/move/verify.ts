@@ -205,6 +205,7 @@ async function scan(redis: RawRedis, cursor: string, pageKeys: number): Promise<
 
 async function select(redis: RawRedis, whose: string, database: number): Promise<void> {
   const answer = await redis.call('SELECT', String(database))
+  if (answer instanceof RawError && answer.text.startsWith('NOPERM')) throw new Error(answer.text)
   if (answer instanceof RawError) throw new Error(`the ${whose} has no database ${database} (${answer.text}): what is written there goes elsewhere (trap P2)`)
 }
 

@@ -12,11 +12,15 @@ export interface SyncLog {
 
 /** Redis and Valkey have other words for whom they follow. */
 const timeouts = /Timeout receiving bulk data|Timeout connecting to the (?:MASTER|PRIMARY)|(?:MASTER|PRIMARY) timeout: no data/gi
+/** What only an operator can mend. Redis asks again at once, hundreds of times a second, and tells its log alone. */
+const refusals =
+  /(?:(?:MASTER|PRIMARY) aborted replication with an error: |Unable to AUTH to (?:MASTER|PRIMARY): -?|Error reply to PING from (?:master|primary): '?-?)((?:NOPERM|NOAUTH|WRONGPASS|ERR (?:unknown command|invalid password|Client sent AUTH))[^\r\n]*)/gi
+const mostWords = 200
 const format = /Can't handle RDB format version [^\n]*/
 
 export function followLog(file: string | null): SyncLog {
   let from: number | null = null
-  let said: SourceCare['said'] = { format: null, timeouts: 0 }
+  let said: SourceCare['said'] = { format: null, timeouts: 0, refused: { times: 0, last: null } }
   return {
     said: () => said,
     look: async () => {
@@ -31,7 +35,19 @@ export function followLog(file: string | null): SyncLog {
       from = size
       if (start >= size) return
       const text = await pieceOf(file, start, size - start)
-      said = { format: said.format ?? format.exec(text)?.[0] ?? null, timeouts: said.timeouts + (text.match(timeouts)?.length ?? 0) }
+      const refused = [...text.matchAll(refusals)]
+      said = {
+        format: said.format ?? format.exec(text)?.[0] ?? null,
+        timeouts: said.timeouts + (text.match(timeouts)?.length ?? 0),
+        refused: {
+          times: said.refused.times + refused.length,
+          last:
+            refused
+              .at(-1)?.[1]
+              ?.replace(/'?\s*$/, '')
+              .slice(0, mostWords) ?? said.refused.last,
+        },
+      }
     },
   }
 }

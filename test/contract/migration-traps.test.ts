@@ -44,7 +44,7 @@ async function planned(from: RealRedis, to: RealRedis) {
     hasPassword: false,
     samePassword: null,
   }
-  return planOf(source, target, { accepted: [], overwrite: null, loadsScripts: false })
+  return planOf(source, target, { accepted: [], overwrite: null })
 }
 
 async function levelOf(id: string, from: RealRedis, to: RealRedis): Promise<string | undefined> {

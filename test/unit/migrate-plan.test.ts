@@ -3,7 +3,7 @@
  * be accepted.
  */
 import { describe, expect, test } from 'vitest'
-import { withoutWayBack } from '../../src/cli/migrate-begin.ts'
+import { wayBackWarning } from '../../src/cli/migrate-begin.ts'
 import { mayReadStream } from '../../src/migrate/acl.ts'
 import { trapNames } from '../../src/migrate/check.ts'
 import type { Source, Target, Wish } from '../../src/migrate/facts.ts'
@@ -11,7 +11,7 @@ import { planOf } from '../../src/migrate/plan.ts'
 import { versionFrom, rdbFormatOf, readsFormat, isAtLeast } from '../../src/migrate/versions.ts'
 import { redis, source, target } from './migration-facts.ts'
 
-const wish: Wish = { accepted: [], overwrite: null, loadsScripts: false }
+const wish: Wish = { accepted: [], overwrite: null }
 const plan = (from: Source, to: Target, more: Partial<Wish> = {}) => planOf(from, to, { ...wish, ...more })
 const of = (id: string, from: Source, to: Target, more: Partial<Wish> = {}) => plan(from, to, more).traps.find((one) => one.id === id)
 const fine = () => target('7.0.15')
@@ -107,6 +107,14 @@ const incidents: readonly (readonly [id: string, what: string, from: Source, to:
     'red',
     /xadd/,
   ],
+  [
+    'P4',
+    'the words of HTTP, which only old versions list',
+    source('6.0.16', { commands: { ok: true, value: new Set(['get', 'set', 'host:', 'post']) } }),
+    fine(),
+    'green',
+    /it knows all/,
+  ],
   ['P4', 'what is asked for cannot be seen', source('7.0.15', { calls: { ok: false, why: 'NOPERM' } }), fine(), 'unseen', /NOPERM/],
   [
     'P5',
@@ -164,6 +172,14 @@ const incidents: readonly (readonly [id: string, what: string, from: Source, to:
   ['P10', 'a machine without room for the buffers', source('7.0.15', { bytesPerS: 40_000_000, rssBytes: 15e9 }), fine(), 'yellow', /its machine has/],
   ['P11', 'a cluster', source('7.0.15', { isCluster: true }), fine(), 'red', /node of a cluster/],
   ['P11', 'a replica', source('7.0.15', { role: 'replica', upstream: { host: '10.9.9.9', port: 6379 } }), fine(), 'red', /replica of 10\.9\.9\.9/],
+  [
+    'P11',
+    'one that refuses writes by our hand: there is no primary to name',
+    source('7.0.15', { role: 'replica', upstream: { host: '127.0.0.1', port: 1 } }),
+    fine(),
+    'red',
+    /replica of nobody: Holdfast made it refuse writes/,
+  ],
   ['P11', 'a circle', source('7.0.15', { role: 'replica', upstream: { host: '10.0.1.0', port: 6379 } }), fine(), 'red', /where it is to go/],
   ['P11', 'a member of the group', source('7.0.15', { runId: '1'.repeat(40) }), fine(), 'red', /itself a member/],
   ['P11', 'a group whose Sentinels are external', source('7.0.15'), { ...fine(), externalSentinels: true }, 'red', /take it for down/],
@@ -321,7 +337,10 @@ describe('the way back', () => {
     ['7.0.15', 'valkey 8.1.1', 'feed'],
   ])('%s → %s: a %s', (from, to, back) => {
     const found = plan(source(from), target(to))
-    expect([found.wayBack, withoutWayBack(found) !== null], 'it is told before where there is none').toEqual([back, back === 'fenced copy'])
+    expect([found.wayBack, wayBackWarning(found)?.includes('no way back') === true], 'it is told before where there is none').toEqual([
+      back,
+      back === 'fenced copy',
+    ])
   })
 })
 

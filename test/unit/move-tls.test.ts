@@ -30,7 +30,7 @@ describe('after the cut-over', () => {
   test('the plan says the same, and which of the two stands against it', () => {
     const planned = (plainWayBack: boolean, speaksTls?: string) => {
       const from = { ...source('7.0.15', {}, speaksTls === undefined ? {} : { 'tls-replication': speaksTls }), tls: true }
-      const plan = planOf(from, target('7.0.15'), { accepted: [], overwrite: null, loadsScripts: true, plainWayBack })
+      const plan = planOf(from, target('7.0.15'), { accepted: [], overwrite: null, plainWayBack })
       return [plan.wayBack, plan.plainWayBack, plan.wayBackWhy]
     }
     expect(planned(false, 'no')).toEqual(['fenced copy', false, expect.stringContaining('--plain-way-back')])

@@ -80,6 +80,19 @@ test('a source that is gone when the move is made final: nobody says that it ref
   expect(actions.filter((a) => a.kind === 'source')).toEqual([])
 })
 
+test.each<[Move['stage'], MoveOrder, RegExp]>([
+  ['sync', { verb: 'commit' }, /the cut-over is still to come \(holdfast migrate cutover sessions\)/],
+  ['aborted', { verb: 'cutover', unverified: true }, /called off; it is begun again by holdfast migrate start/],
+  ['aborted', { verb: 'arm', armed: null, unverified: true }, /no cut-over to postpone: it was called off/],
+  ['aborted', { verb: 'rollback', acceptLoss: false }, /called off/],
+])('%s: another order is refused in words that lead on', (stage, order, words) => {
+  const standing = { ...received, upstream: { host: '127.0.0.1', port: 1 }, linkUp: false }
+  expect(asked(order, { stage }, stage === 'sync' ? received : standing).next.results.at(-1)).toMatchObject({
+    ok: false,
+    message: expect.stringMatching(words) as unknown,
+  })
+})
+
 test('a go-ahead file that lies there before it is waited for is of another time', () => {
   const armed = { fromWallMs: null, onFile: true, untilWallMs: null }
   const { next } = decide(
@@ -87,11 +100,11 @@ test('a go-ahead file that lies there before it is waited for is of another time
     view('a', others, {
       request: request({ verb: 'arm', armed, unverified: true }),
       redis: probe({ facts: received }),
-      source: { ...seen(), goAhead: true },
+      source: { ...seen(), goAhead: true, goAheadFile: '/run/cut-over' },
     }),
     policy(),
   )
-  expect([next.move?.armed, next.results.at(-1)]).toMatchObject([null, { ok: false, message: expect.stringContaining('already') as unknown }])
+  expect([next.move?.armed, next.results.at(-1)]).toMatchObject([null, { ok: false, message: expect.stringContaining('already (/run/cut-over)') as unknown }])
 })
 
 test('a time that no calendar has is no order: telling it would fail in every cycle from then on', () => {

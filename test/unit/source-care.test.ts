@@ -123,17 +123,40 @@ test('a log is read from where it is now, and goes on when it was begun anew', a
     await writeFile(file, '1:S # Timeout receiving bulk data from MASTER...\n')
     const log = followLog(file)
     await log.look()
-    expect(log.said(), 'of before').toEqual({ format: null, timeouts: 0 })
+    expect(log.said(), 'of before').toMatchObject({ format: null, timeouts: 0 })
     await appendFile(file, '1:S # Timeout receiving bulk data from MASTER... If the problem persists\n1:S # PRIMARY timeout: no data nor PING received...\n')
     await log.look()
     await log.look()
-    expect(log.said()).toEqual({ format: null, timeouts: 2 })
+    expect(log.said()).toMatchObject({ format: null, timeouts: 2 })
     await writeFile(file, "1:S # Can't handle RDB format version 12\n")
     await log.look()
-    expect(log.said()).toEqual({ format: "Can't handle RDB format version 12", timeouts: 2 })
+    expect(log.said()).toMatchObject({ format: "Can't handle RDB format version 12", timeouts: 2 })
     const none = followLog(join(dir, 'none'))
     await none.look()
-    expect(none.said()).toEqual({ format: null, timeouts: 0 })
+    expect(none.said()).toMatchObject({ format: null, timeouts: 0 })
+  } finally {
+    await rm(dir, { recursive: true, force: true })
+  }
+})
+
+test.each([
+  ["1:S # MASTER aborted replication with an error: NOPERM this user has no permissions to run the 'sync' command", /^NOPERM .*'sync' command$/],
+  ['1:S # PRIMARY aborted replication with an error: NOAUTH Authentication required.', /^NOAUTH Authentication required\.$/],
+  ['1:S # Unable to AUTH to MASTER: -WRONGPASS invalid username-password pair or user is disabled.', /^WRONGPASS invalid/],
+  ["1:S # Error reply to PING from master: '-NOAUTH Authentication required.'", /^NOAUTH Authentication required\.$/],
+  ['1:S # MASTER aborted replication with an error: ERR unknown command `SYNC`, with args beginning with: ', /^ERR unknown command `SYNC`/],
+  ["1:S # MASTER aborted replication with an error: NOMASTERLINK Can't SYNC while not connected with my master", null],
+  ["1:S # Unexpected reply to PSYNC from master: -ERR unknown command 'PSYNC'", null],
+])('who is turned away at the door is told so in the log: %s', async (line, words) => {
+  const dir = await mkdtemp(join(tmpdir(), 'holdfast-log-'))
+  try {
+    const file = join(dir, 'redis.log')
+    await writeFile(file, '')
+    const log = followLog(file)
+    await log.look()
+    await appendFile(file, `${line}\n${line}\n`)
+    await log.look()
+    expect(log.said().refused).toEqual(words === null ? { times: 0, last: null } : { times: 2, last: expect.stringMatching(words) as string })
   } finally {
     await rm(dir, { recursive: true, force: true })
   }

@@ -33,7 +33,7 @@ const care: SourceCare = {
   buffer: { limitBytes: 64 * mib, usedBytes: 0, roomBytes: 4096 * mib },
   timeoutS: 60,
   overflows: null,
-  said: { format: null, timeouts: 0 },
+  said: { format: null, timeouts: 0, refused: { times: 0, last: null } },
 }
 const begun: CareWatch = {
   runId: 'run-old',
@@ -41,6 +41,7 @@ const begun: CareWatch = {
   savesOk: true,
   limit: { bytes: 64 * mib, fullSyncs: 5, offset: 1000 },
   timeout: { seconds: 60, said: 0 },
+  refused: 0,
   overSinceMs: null,
 }
 
@@ -166,7 +167,18 @@ describe('what goes wrong', () => {
 
   test.each<[string, Seen, RegExp, boolean]>([
     ['a format that it cannot read, by the version', { old: { version: '8.0.0' } }, /cannot read a full copy.*P1/, false],
-    ['and by its own word', { care: { said: { format: "Can't handle RDB format version 12", timeouts: 0 } } }, /cannot read what .*version 12/, false],
+    [
+      'and by its own word',
+      { care: { said: { format: "Can't handle RDB format version 12", timeouts: 0, refused: { times: 0, last: null } } } },
+      /cannot read what .*version 12/,
+      false,
+    ],
+    [
+      'a user who may not read the stream',
+      { care: { said: { format: null, timeouts: 0, refused: { times: 3, last: "NOPERM this user has no permissions to run the 'psync' command" } } } },
+      /turns this redis away: NOPERM .*\+psync \+replconf.*P15/,
+      false,
+    ],
     ['a save for it that failed', { old: { saves: { ok: false, ageS: null, changes: 0 } } }, /the save of 10\.0\.0\.9:6379 for it has failed/, false],
     [
       'more than was allowed, for seconds',
@@ -186,7 +198,7 @@ describe('what goes wrong', () => {
     ],
     [
       'a timeout of an hour',
-      { care: { timeoutS: 3600, said: { format: null, timeouts: 1 } }, watch: { timeout: { seconds: 3600, said: 0 } } },
+      { care: { timeoutS: 3600, said: { format: null, timeouts: 1, refused: { times: 0, last: null } } }, watch: { timeout: { seconds: 3600, said: 0 } } },
       /longer than repl-timeout \(3600 s\)/,
       true,
     ],
@@ -203,7 +215,8 @@ describe('what goes wrong', () => {
   test.each<[string, Seen]>([
     ['its saves failed before', { old: { saves: { ok: false, ageS: null, changes: 0 } }, watch: { savesOk: false } }],
     ['a moment of more than was allowed', { move: terms({ maxP99Ms: 20 }), care: { p99Ms: 45 }, watch: { overSinceMs: nowMs - 2900 } }],
-    ['a timeout of before', { care: { said: { format: null, timeouts: 1 } }, watch: { timeout: { seconds: 60, said: 1 } } }],
+    ['a timeout of before', { care: { said: { format: null, timeouts: 1, refused: { times: 0, last: null } } }, watch: { timeout: { seconds: 60, said: 1 } } }],
+    ['turned away before it followed', { care: { said: { format: null, timeouts: 0, refused: { times: 3, last: 'NOPERM' } } }, watch: { refused: 3 } }],
     ['begun anew once', { old: { offset: 1e9, supply: { ...supply, fullSyncs: 6 } } }],
     ['begun anew, and little was written', { old: { offset: 2000, supply: { ...supply, fullSyncs: 8 } } }],
     [
@@ -232,7 +245,7 @@ describe('what goes wrong', () => {
   })
 
   test('a sync that takes longer than repl-timeout: both wait longer', () => {
-    const { decision } = look({ care: { said: { format: null, timeouts: 1 } } })
+    const { decision } = look({ care: { said: { format: null, timeouts: 1, refused: { times: 0, last: null } } } })
     expect(decision.actions).toContainEqual({ kind: 'source', order: { do: 'raise-timeout', seconds: 120 } })
     expect(decision.events).toContainEqual(
       expect.objectContaining({ kind: 'move', text: expect.stringContaining('repl-timeout (60 s); it is raised to 120 s') as string }),
@@ -240,7 +253,7 @@ describe('what goes wrong', () => {
   })
 
   test('where that may not be raised, it is given up, and not tried again by itself', () => {
-    const { decision, kinds } = look({ care: { said: { format: null, timeouts: 1 } }, view: { actedAll: false } })
+    const { decision, kinds } = look({ care: { said: { format: null, timeouts: 1, refused: { times: 0, last: null } } }, view: { actedAll: false } })
     expect([kinds, decision.next.move?.givenUp]).toEqual([
       ['soft-fence'],
       { why: expect.stringContaining('could not be raised') as string, times: 1, untilWallMs: null },
@@ -316,7 +329,7 @@ describe('what is seen from look to look', () => {
   test('a limit that was raised is given its time, and so is a timeout', () => {
     const seen = {
       old: { offset: 9000, supply: { ...supply, fullSyncs: 9 } },
-      care: { buffer: { limitBytes: 99, usedBytes: 0, roomBytes: 1 }, timeoutS: 120, said: { format: null, timeouts: 4 } },
+      care: { buffer: { limitBytes: 99, usedBytes: 0, roomBytes: 1 }, timeoutS: 120, said: { format: null, timeouts: 4, refused: { times: 0, last: null } } },
     }
     expect(next(begun, seen)).toEqual({ ...begun, limit: { bytes: 99, fullSyncs: 9, offset: 9000 }, timeout: { seconds: 120, said: 4 } })
   })
