@@ -11,7 +11,7 @@ import { cut, heal, nodeOf } from './faults.ts'
 import { namespaces, plugNode, unplugNode } from './net.ts'
 import type { LabNode } from './plan.ts'
 import type { ListedProcess, ProcessId } from './processes.ts'
-import { endNamespace, findProcess, isAlive, listeningProcesses, namespaceProcesses, signalProcess } from './processes.ts'
+import { endNamespace, findProcess, isAlive, listeningProcesses, namespaceProcesses, portsOf, signalProcess } from './processes.ts'
 import type { LabRecord } from './record.ts'
 import { agentLogFile, nodeConfigFile, nodeDir, readAgentPid, writeAgentPid } from './record.ts'
 import type { RunOptions, RunResult } from './run.ts'
@@ -71,12 +71,11 @@ export async function startAgent(record: LabRecord, host: string): Promise<Proce
   const id = await spawnAgent(record, node)
   await writeAgentPid(record, host, id)
   const up = await poll(
-    async () => {
+    () => {
       if (!isAlive(id)) return 'ended' as const
-      const listeners = await listeningProcesses(node.netns)
-      return listeners.get(record.apiPort)?.some((found) => found.pid === id.pid) ? ('up' as const) : undefined
+      return portsOf(id.pid).includes(record.apiPort) ? ('up' as const) : undefined
     },
-    { withinMs: agentStartWithinMs, everyMs: 50 },
+    { withinMs: agentStartWithinMs },
   )
   if (up === 'up') return id
   const why = up === 'ended' ? 'ended at once' : `does not listen on port ${record.apiPort} after ${agentStartWithinMs} ms`

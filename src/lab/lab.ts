@@ -61,6 +61,8 @@ export interface Lab {
 export interface DownOptions {
   readonly keepLogs?: boolean
   readonly baseDir?: string
+  /** For so long what runs there may end in its own order; 0: nobody will look at what it leaves. */
+  readonly graceMs?: number
 }
 
 const maxClients = 8
@@ -117,10 +119,11 @@ export async function takeDown(name: string, options: DownOptions = {}): Promise
   const mine = record ? planned.filter((netns) => existing.includes(netns)) : orphanNamespaces(name, existing)
   // The bridge goes last: while it exists, a second `down` still finds the lab by name.
   const bridge = bridgeNamespace(name)
-  const results = await Promise.allSettled(mine.filter((netns) => netns !== bridge).map((netns) => dropNamespace(netns, endGraceMs)))
+  const graceMs = options.graceMs ?? endGraceMs
+  const results = await Promise.allSettled(mine.filter((netns) => netns !== bridge).map((netns) => dropNamespace(netns, graceMs)))
   const failure = results.find((result) => result.status === 'rejected')
   if (failure !== undefined) throw failure.reason
-  await dropNamespace(bridge, endGraceMs)
+  await dropNamespace(bridge, graceMs)
   const dir = join(baseDir, name)
   if (record === undefined) return null
   if (options.keepLogs === true) return keepLogs(dir)

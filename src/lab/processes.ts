@@ -50,18 +50,35 @@ export async function namespaceProcesses(netns: string): Promise<ListedProcess[]
 
 /** Which processes of the namespace listen on TCP, by port. */
 export async function listeningProcesses(netns: string): Promise<Map<number, ProcessId[]>> {
-  const result = await run(['ip', 'netns', 'exec', netns, 'ss', '-Hltnp'])
   const listeners = new Map<number, ProcessId[]>()
-  for (const line of result.stdout.split('\n')) {
-    const port = Number(/^\S+\s+\S+\s+\S+\s+\S*:(\d+)\s/.exec(line)?.[1] ?? 0)
-    if (port === 0) continue
-    for (const match of line.matchAll(/pid=(\d+)/g)) {
-      const found = findProcess(Number(match[1]))
-      const known = listeners.get(port) ?? []
-      if (found !== undefined && !known.some((id) => id.pid === found.pid)) listeners.set(port, [...known, found])
-    }
-  }
+  for (const found of await namespaceProcesses(netns)) for (const port of portsOf(found.pid)) listeners.set(port, [...(listeners.get(port) ?? []), found])
   return listeners
+}
+
+/** Read from /proc, where `ss -p` would go through the files of every process of this machine. Empty: it has ended. */
+export function portsOf(pid: number): readonly number[] {
+  try {
+    const tables = ['tcp', 'tcp6'].map((table) => readFileSync(`/proc/${pid}/net/${table}`, 'utf8'))
+    const listening = new Map(tables.flatMap((table) => table.split('\n').slice(1)).flatMap(listenerIn))
+    return listening.size === 0 ? [] : [...new Set(readdirSync(`/proc/${pid}/fd`).flatMap((fd) => listening.get(socketOf(pid, fd)) ?? []))]
+  } catch (error) {
+    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return []
+    throw error
+  }
+}
+
+/** Of a line of /proc/PID/net/tcp: its socket as a link of /proc/PID/fd names it, and its port. */
+function listenerIn(line: string): readonly (readonly [socket: string, port: number])[] {
+  const [, local = '', , state, , , , , , inode = ''] = line.trim().split(/\s+/)
+  return state === '0A' ? [[`socket:[${inode}]`, Number.parseInt(local.slice(local.lastIndexOf(':') + 1), 16)]] : []
+}
+
+function socketOf(pid: number, fd: string): string {
+  try {
+    return readlinkSync(`/proc/${pid}/fd/${fd}`)
+  } catch {
+    return '' // closed in the meantime
+  }
 }
 
 /** Ends everything in the namespace. */

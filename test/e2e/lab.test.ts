@@ -254,6 +254,15 @@ describe.skipIf(problems.length > 0)('a lab', { timeout: 60_000 }, () => {
     await expectNothingLeft('t-down')
   })
 
+  test('down without a grace waits for nobody to end in good order', async () => {
+    const lab = await raise('atonce')
+    await lab.exec('red-a', ['sh', '-c', 'trap "" TERM; (while :; do sleep 1; done) >/dev/null 2>&1 & echo $!'])
+    const fromMs = performance.now()
+    await lab.down({ graceMs: 0 })
+    expect(performance.now() - fromMs).toBeLessThan(2500)
+    await expectNothingLeft('t-atonce')
+  })
+
   test('agents are started, killed by their own pid, and come back with the power', async () => {
     const lab = await raiseLab({ name: 't-agent', configFile, startAgents: true, baseDir: base, entry })
     const agents = async (): Promise<string[]> => (await lab.status()).filter((host) => host.kind === 'host').map((host) => host.agent)
