@@ -7,6 +7,7 @@ type Registrar = { readonly register: (program: Command) => void }
 const files: Record<string, () => Promise<Registrar>> = {
   agent: () => import('./agent.ts'),
   status: () => import('./status.ts'),
+  'status-again': () => import('./status-again.ts'),
   operate: () => import('./operate.ts'),
   apply: () => import('./apply.ts'),
   password: () => import('./password.ts'),
@@ -34,6 +35,7 @@ const fileOf: Record<string, string> = {
   resume: 'operate',
   reinit: 'operate',
   __fault: 'operate',
+  __status: 'status-again',
   __writer: 'lab',
   __complete: 'completion',
 }

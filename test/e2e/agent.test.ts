@@ -1,5 +1,6 @@
 /** INV-7, the agent is not the service: killed, stopped, restarted or upgraded, alone or both at once, and keepalived as well. */
 import { describe, expect, test } from 'vitest'
+import type { GroupStatus } from '../../src/cli/ask.ts'
 import type { Rig } from './rig.ts'
 import { poll, problems, rigFor, twoHosts } from './rig.ts'
 
@@ -8,6 +9,22 @@ const unseenMs = 100
 
 describe.skipIf(problems.length > 0)('an agent or keepalived that goes', { timeout: 60_000 }, () => {
   const theRig = rigFor('agent', twoHosts())
+
+  test('what tests wait for is what `holdfast status` says, and that of a host that is off is not waited for', async () => {
+    const rig = theRig()
+    const steady = (s: GroupStatus | null) => ({
+      ...s,
+      members: s?.members.map(({ host, role, state, fit, vip, agent }) => ({ host, role, state, fit, vip, agent })),
+      address: null,
+    })
+    expect(steady(await rig.untilOk())).toEqual(steady(await rig.status()))
+    await rig.lab.power('red-b', 'off')
+    const fromMs = performance.now()
+    const missed = await rig.until('it is missed', 'sessions', (s) => s.members.some((m) => m.host === 'red-b' && m.agent === 'down'))
+    expect(performance.now() - fromMs, 'less than it waits for an agent that does not answer').toBeLessThan(2000)
+    expect(steady(missed).members).toEqual(steady(await rig.status()).members)
+    await rig.lab.power('red-b', 'on')
+  })
 
   for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
     test(`${signal} to the agent of the primary, and a new one: clients see nothing, redis and keepalived are adopted`, async () => {

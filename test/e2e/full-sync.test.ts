@@ -31,7 +31,7 @@ describe.skipIf(problems.length > 0)('two members lose their disks at once', { t
       async () => {
         const followers = await rig.redis(primary, 'INFO', 'replication')
         most = Math.max(most, followers.match(/state=(wait_bgsave|send_bulk)/g)?.length ?? 0)
-        const status = await rig.status()
+        const status = (await rig.look())?.status
         said = status?.members.map((m) => m.why).find((w) => w.includes('waits for the full sync of')) ?? said
         return status?.health === 'ok' ? true : undefined
       },

@@ -8,11 +8,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFailed } from 'vitest'
 import type { GroupStatus } from '../../src/cli/ask.ts'
+import type { Look } from '../../src/cli/status-again.ts'
 import { OperatorError } from '../../src/model/error.ts'
 import type { MarkReport } from '../../src/lab/ack-log.ts'
 import type { Lab } from '../../src/lab/lab.ts'
 import { raiseLab, takeDown } from '../../src/lab/lab.ts'
 import { ownedDir } from '../../src/lab/leftovers.ts'
+import { namespaces } from '../../src/lab/net.ts'
 import type { RunResult } from '../../src/lab/run.ts'
 import { poll, run } from '../../src/lab/run.ts'
 import type { WriterHandle, WriterOptions } from '../../src/lab/writer.ts'
@@ -21,6 +23,7 @@ import type { State } from '../../src/model/state.ts'
 import type { View } from '../../src/model/view.ts'
 import { entry, problems, vip } from './ground.ts'
 import { Stalls } from './stalls.ts'
+import { StatusWatch } from './status-watch.ts'
 
 export interface JournalLine {
   readonly atWallMs: number
@@ -47,6 +50,9 @@ interface Limits {
 function errorsOf({ errors }: MarkReport): string {
   return errors.map(({ kind, count }) => `${kind} × ${count}`).join(', ') || 'no error'
 }
+
+/** An agent that is not busy looks more often. */
+const staleMs = 500
 
 /** The last decisions before a failure. */
 const maxStory = 40
@@ -113,11 +119,13 @@ export class Rig {
   readonly base: string
   readonly #writers: WriterHandle[] = []
   readonly stalls = new Stalls()
+  readonly #watch: StatusWatch
   #kept = false
 
   constructor(lab: Lab, base: string) {
     this.lab = lab
     this.base = base
+    this.#watch = new StatusWatch(lab)
   }
 
   cli(...argv: string[]): Promise<RunResult> {
@@ -133,6 +141,11 @@ export class Rig {
     }
   }
 
+  /** What `status` says, for who asks again and again: no process is started for it. null: it would fail. */
+  async look(group = 'sessions'): Promise<Look | null> {
+    return this.#watch.look(group, await this.poweredOff())
+  }
+
   /** Waits until the group is well and redundant; fails with what is wrong. */
   async untilOk(group = 'sessions', withinMs = 15_000): Promise<GroupStatus & { readonly primary: string }> {
     return this.until(`${group} is ok`, group, (s) => s.health === 'ok', withinMs) as Promise<GroupStatus & { primary: string }>
@@ -140,10 +153,14 @@ export class Rig {
 
   async until(what: string, group: string, holds: (status: GroupStatus) => boolean, withinMs = 15_000): Promise<GroupStatus> {
     let last: GroupStatus | null = null
+    const askedAtMs = Date.now()
+    // An agent tells what it saw when it last looked, which may be before what the test has just done. One that is busy looks when it is done.
+    const isFresh = (seenAtWallMs: number): boolean => seenAtWallMs >= askedAtMs || Date.now() - askedAtMs > staleMs
     const found = await poll(
       async () => {
-        last = await this.status(group)
-        return last !== null && holds(last) ? last : undefined
+        const look = await this.look(group)
+        last = look?.status ?? null
+        return look !== null && holds(look.status) && isFresh(look.seenAtWallMs ?? askedAtMs) ? look.status : undefined
       },
       { withinMs, everyMs: 100 },
     )
@@ -163,15 +180,19 @@ export class Rig {
     return result.stdout.trim() === '' ? result.stderr.trim() : result.stdout.trim()
   }
 
-  /** The members that a client could write to, asked one by one at their own addresses: never more than one (INV-3). */
+  /** The members that a client could write to, asked at the same time at their own addresses: never more than one (INV-3). */
   async writable(): Promise<readonly string[]> {
-    const found: string[] = []
     const members = new Set(this.lab.record.redisPorts.map(({ host }) => host))
-    for (const node of this.lab.record.plan.nodes.filter((n) => members.has(n.name))) {
-      const answer = await this.redisAt('client2', node.ip, 'SET', `probe:${node.name}`, '1').catch(() => '')
-      if (answer === 'OK') found.push(node.name)
-    }
-    return found
+    const off = await this.poweredOff()
+    // Nothing runs on a machine that is off, and whoever asks it is told so after many seconds.
+    const nodes = this.lab.record.plan.nodes.filter((n) => members.has(n.name) && !off.includes(n.name))
+    const answers = await Promise.all(nodes.map((node) => this.redisAt('client2', node.ip, 'SET', `probe:${node.name}`, '1').catch(() => '')))
+    return nodes.filter((_, i) => answers[i] === 'OK').map((node) => node.name)
+  }
+
+  async poweredOff(): Promise<readonly string[]> {
+    const existing = await namespaces()
+    return this.lab.record.plan.nodes.filter((node) => node.kind === 'host' && !existing.includes(node.netns)).map((node) => node.name)
   }
 
   async writer(options: Partial<WriterOptions> & { readonly group?: string; readonly client?: string } = {}): Promise<WriterHandle> {
@@ -346,9 +367,11 @@ export class Rig {
   }
 
   async down(): Promise<void> {
-    for (const writer of this.#writers) await writer.close()
+    await Promise.all(this.#writers.map((writer) => writer.close()))
     this.stalls.end()
-    const kept = await this.lab.down({ keepLogs: this.#kept })
+    this.#watch.end()
+    // Agents that end in good order wait for what ends with them, and nobody looks at it any more.
+    const kept = await this.lab.down({ keepLogs: this.#kept, graceMs: 0 })
     if (kept !== null) {
       const place = join(tmpdir(), `hf-e2e-failed-${this.lab.record.name}-${process.pid}`)
       await rename(kept, place)
