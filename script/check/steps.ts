@@ -9,6 +9,7 @@ import { importFindings } from './imports.ts'
 import { purityFindings } from './purity.ts'
 import { sizeFindings } from './sizes.ts'
 import { format, readSources } from './source.ts'
+import { twoAtATime } from './two-at-a-time.ts'
 
 export type Step = { readonly name: string; readonly about: string } & (
   | { readonly kind: 'command'; readonly argv: readonly string[]; readonly deadlineMs: number; readonly skip?: () => string | null }
@@ -25,6 +26,8 @@ export type Step = { readonly name: string; readonly about: string } & (
 
 const minuteMs = 60_000
 const bin = (name: string): string => `node_modules/.bin/${name}`
+const contractAbout = 'the models of redis and VRRP, which scenarios and simulator believe, do not behave as redis-server and keepalived do'
+const e2eAbout = 'end-to-end tests with real programs in namespaces fail'
 
 export const steps: readonly Step[] = [
   { name: 'types', about: 'the types do not fit', kind: 'command', argv: [bin('tsc'), '-p', 'tsconfig.json'], deadlineMs: 2 * minuteMs },
@@ -68,30 +71,34 @@ export const steps: readonly Step[] = [
     deadlineMs: minuteMs,
     skip: () => (spawnSync('shellcheck', ['--version']).error === undefined ? null : 'shellcheck is not installed (apt-get install shellcheck)'),
   },
-  { name: 'tests', about: 'unit, table, scenario or golden tests fail', kind: 'suite', project: 'fast', deadlineMs: 4 * minuteMs, slow: false, args: [] },
   {
-    name: 'contract',
-    about: 'the models of redis and VRRP, which scenarios and simulator believe, do not behave as redis-server and keepalived do',
+    name: 'tests',
+    about: 'unit, table, scenario or golden tests fail',
     kind: 'suite',
-    project: 'contract',
-    deadlineMs: 9 * minuteMs,
-    slow: true,
-    // One file after the other: the bounds of VRRP are counted in milliseconds.
-    args: ['--no-file-parallelism'],
+    project: 'fast',
+    deadlineMs: 4 * minuteMs,
+    slow: false,
+    args: ['--maxWorkers=2'],
   },
   {
-    name: 'e2e',
-    about: 'end-to-end tests with real programs in namespaces fail',
-    kind: 'suite',
-    project: 'e2e',
-    deadlineMs: 51 * minuteMs,
-    slow: true,
-    // One after the other: they measure milliseconds, and would measure each other.
-    args: ['--no-file-parallelism'],
-    skip: () => {
-      const problems = labProblems()
-      return problems.length === 0 ? null : `labs cannot run here: ${problems.join('; ')}`
-    },
+    ...{ name: 'contract-wide', about: contractAbout, kind: 'suite', project: 'contract', slow: true },
+    deadlineMs: 8 * minuteMs,
+    args: wide('contract'),
+  },
+  {
+    ...{ name: 'contract', about: contractAbout, kind: 'suite', project: 'contract', slow: true },
+    deadlineMs: 6 * minuteMs,
+    args: alone('contract'),
+  },
+  {
+    ...{ name: 'e2e-wide', about: e2eAbout, kind: 'suite', project: 'e2e', slow: true, skip: withoutLabs },
+    deadlineMs: 20 * minuteMs,
+    args: wide('e2e'),
+  },
+  {
+    ...{ name: 'e2e', about: e2eAbout, kind: 'suite', project: 'e2e', slow: true, skip: withoutLabs },
+    deadlineMs: 40 * minuteMs,
+    args: alone('e2e'),
   },
 ]
 
@@ -107,6 +114,20 @@ function lookAtPurity(): { readonly failures: readonly string[]; readonly notes:
 function lookAtSizes(): { readonly failures: readonly string[]; readonly notes: readonly string[] } {
   const { failures, warnings } = sizeFindings(readSources('.', ['src', 'script', 'bench', 'test']))
   return { failures: failures.map(format), notes: warnings.map((warning) => `warning: ${format(warning)}`) }
+}
+
+function wide(suite: keyof typeof twoAtATime): readonly string[] {
+  return [...twoAtATime[suite], '--fileParallelism', '--maxWorkers=2']
+}
+
+/** All the others, and with them whatever is new. */
+function alone(suite: keyof typeof twoAtATime): readonly string[] {
+  return [...twoAtATime[suite].map((file) => `--exclude=${file}`), '--no-file-parallelism']
+}
+
+function withoutLabs(): string | null {
+  const problems = labProblems()
+  return problems.length === 0 ? null : `labs cannot run here: ${problems.join('; ')}`
 }
 
 /** Known by their first line; their names have no ending. */

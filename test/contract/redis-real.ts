@@ -62,12 +62,15 @@ export async function openReal(program: string): Promise<RedisGroup> {
   }
 }
 
-let nextPort = 20_000 + ((process.pid * 7) % 10_000)
+/** Of each of the files that run at a time: a port whose redis is down must not be found free by another. */
+const portsEach = 5000
+const firstPort = 20_000 + (Number(process.env['VITEST_POOL_ID'] ?? 0) % 2) * portsEach
+let nextPort = firstPort + ((process.pid * 7) % portsEach)
 
 /** Below the ports that the kernel gives to clients: one of those would be taken while its redis is down. */
 export async function quietPort(): Promise<number> {
   for (let tries = 0; tries < 1000; tries += 1) {
-    nextPort = nextPort >= 31_000 ? 20_000 : nextPort + 1
+    nextPort = nextPort + 1 >= firstPort + portsEach ? firstPort : nextPort + 1
     const port = nextPort
     const server = createServer()
     const free = await new Promise<boolean>((resolve) => {
@@ -78,7 +81,7 @@ export async function quietPort(): Promise<number> {
     await new Promise((resolve) => server.close(resolve))
     return port
   }
-  throw new Error('no port is free between 20000 and 31000')
+  throw new Error(`no port is free between ${firstPort} and ${firstPort + portsEach}`)
 }
 
 class RealRedis implements RedisUnderTest {

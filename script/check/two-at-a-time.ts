@@ -1,0 +1,66 @@
+/**
+ * The slow tests of which two files run at a time. They are judged by what happens, or by bounds of a second and more, and most of their time they wait. All
+ * others count milliseconds: an outage, a lease, a timer of keepalived or of a Sentinel. On a machine with two processors two of them would measure each other,
+ * so they run one by one, and so does every file that is new. Who comes into this list shares nothing with the others: its lab or its ports have names of its own.
+ */
+export const twoAtATime: Readonly<Record<'contract' | 'e2e', readonly string[]>> = {
+  contract: files('contract', [
+    'archive-elsewhere',
+    'as-primary',
+    'backup-job',
+    'copy',
+    'copy-versions',
+    'cuts',
+    'dataset',
+    'feed',
+    'feed-words',
+    'migration-traps',
+    'moments',
+    'moments-restore',
+    'persist',
+    'redis-conf',
+    'redis-differences',
+    'redis-files',
+    'redis-history',
+    'redis-safety',
+    'redis-start',
+    'redis-trial',
+    'restore',
+    'restore-command',
+    'restore-order',
+    'restore-over',
+    'restore-test',
+    'store',
+    'store-faults',
+    'tls-source',
+    'verify-live',
+  ]),
+  e2e: files('e2e', [
+    'backup',
+    'backup-keys',
+    'behind',
+    'cold-start',
+    'crash-points',
+    'external-aof',
+    'lineage',
+    'migrate-copy',
+    'move-feed',
+    'move-luck',
+    'move-many',
+    'move-points',
+    'move-traps',
+    'password',
+    'restore-over',
+    'salvage',
+    'secret',
+    'sentinel-password',
+    'start-gate',
+    'stream-archive',
+    'stuck-replica',
+    'versions',
+  ]),
+}
+
+function files(folder: string, names: readonly string[]): readonly string[] {
+  return names.map((name) => `test/${folder}/${name}.test.ts`)
+}
