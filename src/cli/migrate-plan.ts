@@ -31,6 +31,9 @@ export function registerPlan(migrate: Command): void {
       groupOf(session, group)
       const named = await nameSource(session, from, options)
       const look = { overMs: options.seconds * 1000, signal: new AbortController().signal }
+      // Ten minutes without a word are taken for a command that hangs.
+      if (options.json !== true && options.seconds > defaultOverS)
+        process.stderr.write(`the rate of writes is measured for ${options.seconds} s; nothing is changed\n`)
       const [source, target] = await Promise.all([lookAtSource(named, look), lookAtTarget(session, group, named.endpoint, look)])
       const plan = planOf(source, target, {
         accepted: options.accept,

@@ -10,6 +10,9 @@ import type { State } from '../model/state.ts'
 import type { View } from '../model/view.ts'
 import { heard, peerOf, situationOf } from './situation.ts'
 
+/** A hook that goes to another host by ssh, and what the kernel and this agent remember of who has answered. */
+const oldHostMs = 5000
+
 export interface AddressFinding {
   readonly word: AddressWord
   readonly why: string
@@ -22,7 +25,7 @@ export function findAddress(state: State, view: View, policy: Policy): AddressFi
   if (primary === null) return { word: 'unknown', why: 'nobody is known to serve' }
   const others = view.peers.flatMap((p) => (heard(p)?.vipHere === true ? [p.host] : []))
   const holders = view.keepalived.vipHere ? [state.host, ...others] : others
-  const stranger = strangerSeen(state, view, policy)
+  const stranger = hasJustMoved(state, view) ? null : strangerSeen(state, view, policy)
   if (holders.length > 1) return { word: 'two', why: `it is on ${[...holders].sort().join(' and ')}; ${primary} is the primary` }
   if (stranger !== null) {
     return { word: 'a stranger', why: `${stranger} answers for it, which is no member of this group: find that machine and take the address off there` }
@@ -41,6 +44,11 @@ function servingMember(state: State, view: View, policy: Policy): string | null 
   const { phase } = heard(peerOf(view, state.holder)) ?? {}
   // While another redis is being moved here the address is with that one: whoever took it off there would cut the clients off.
   return phase === 'promoting' || phase === 'receiving' ? null : state.holder
+}
+
+/** The old host answered until it was told, and is remembered for having answered a little longer. One that goes on answering is named then. */
+function hasJustMoved({ move }: State, { nowWallMs }: View): boolean {
+  return move?.stage === 'moved' && Math.abs(nowWallMs - move.stageWallMs) < oldHostMs
 }
 
 /** Only where every member's own place is known can another be called a stranger. */

@@ -6,7 +6,7 @@ import { decide } from '../../src/decide/decide.ts'
 import type { AddressWord } from '../../src/model/address.ts'
 import { findAddress, followAddress, newAccount, type AddressAccount, type AddressFinding } from '../../src/decide/address.ts'
 import { parseNeighbours } from '../../src/observe/neighbours.ts'
-import { peer, policy, primaryFacts, probe, silent, state, view, vrrp, word } from './builders.ts'
+import { moveOf, peer, policy, primaryFacts, probe, silent, state, view, vrrp, word } from './builders.ts'
 
 const here: Partial<KeepalivedProbe> = { vipHere: true, vrrp: 'MASTER', mac: 'mac-a' }
 const answers = (mac: string, ...hosts: string[]): VipAnswerer => ({ mac, hosts })
@@ -49,6 +49,13 @@ describe('as the replica b sees it', () => {
     ['nobody serves', own, { phase: 'fenced', redis: null }, 'unknown'],
   ])('%s', (_what, keepalived, a, expected) => {
     expect(findAddress(state('b'), view('b', [wordOf('a', a)], { keepalived: vrrp(keepalived) }), policy())?.word).toBe(expected)
+  })
+
+  test('a running redis was moved here with its address: who had it before is no stranger for as long as it takes to tell that host', () => {
+    const seen = view('b', [wordOf('a', { vipHere: true })], { keepalived: vrrp({ ...own, answerers: [answers('mac-x')] }), nowWallMs: 90_000 })
+    const since = (ms: number) => findAddress({ ...state('b'), move: moveOf({ stage: 'moved', stageWallMs: 90_000 - ms }) }, seen, policy())?.word
+    expect([since(2200), since(6000)]).toEqual(['with the primary', 'a stranger'])
+    expect(findAddress({ ...state('b'), move: moveOf({ stage: 'done', stageWallMs: 89_000 }) }, seen, policy())?.word).toBe('a stranger')
   })
 
   test('a is not heard: where the address is, is not known', () => {
