@@ -82,22 +82,22 @@ export const steps: readonly Step[] = [
   },
   {
     ...{ name: 'contract-wide', about: contractAbout, kind: 'suite', project: 'contract', slow: true },
-    deadlineMs: 8 * minuteMs,
+    deadlineMs: 7 * minuteMs,
     args: wide('contract'),
   },
   {
     ...{ name: 'contract', about: contractAbout, kind: 'suite', project: 'contract', slow: true },
-    deadlineMs: 6 * minuteMs,
+    deadlineMs: 5 * minuteMs,
     args: alone('contract'),
   },
   {
     ...{ name: 'e2e-wide', about: e2eAbout, kind: 'suite', project: 'e2e', slow: true, skip: withoutLabs },
-    deadlineMs: 20 * minuteMs,
+    deadlineMs: 14 * minuteMs,
     args: wide('e2e'),
   },
   {
     ...{ name: 'e2e', about: e2eAbout, kind: 'suite', project: 'e2e', slow: true, skip: withoutLabs },
-    deadlineMs: 40 * minuteMs,
+    deadlineMs: 32 * minuteMs,
     args: alone('e2e'),
   },
 ]
