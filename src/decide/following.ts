@@ -32,6 +32,8 @@ export function follow(ctx: Context): Draft {
   const closed = idle && word.redis !== null && needsFullSync(facts, word.redis) ? whyClosed(state.move, view.nowWallMs) : null
   if (closed !== null) return letGo(ctx, settled, true, closed, tickMs)
   if (following) return settled.next.refusedEpoch === null ? settled : { ...settled, next: { ...settled.next, refusedEpoch: null } }
+  const unseen = whyUnseen(facts, word)
+  if (unseen !== null) return letGo(ctx, settled, attached, unseen, busyTickMs)
   const entry = state.lineage.find((e) => e.epoch === state.epoch)
   if (entry === undefined) return letGo(ctx, settled, attached, `${holder} is being promoted; wait for its lineage`, busyTickMs)
   if (attached && facts.replid !== entry.replid) {
@@ -117,6 +119,15 @@ function asReplica(state: State): State {
   const { phase, gone, detached, handover, claim, servingRunId } = state
   const settled = phase === 'replica' && [gone, detached, handover, claim, servingRunId].every((it) => it === null)
   return settled ? state : { ...state, phase: 'replica', gone: null, detached: null, handover: null, claim: null, servingRunId: null }
+}
+
+/**
+ * An agent that has just come back says what it remembers, that its member serves, before its redis has answered it. That redis may be another process,
+ * which somebody else has started, empty (INV-1).
+ */
+function whyUnseen(facts: RedisFacts, { redis, answering, host }: Statement): string | null {
+  if (facts.keys === 0 || (redis !== null && answering && !redis.loading)) return null
+  return `the redis of ${host} does not answer: what it has is seen before it is followed`
 }
 
 /**

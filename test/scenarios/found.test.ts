@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { onlyIn } from './model-log.ts'
 import { nothing } from './model-redis.ts'
-import { createWorld } from './world.ts'
+import { createWorld, World } from './world.ts'
 
 test('the agent of the primary is dead, one replica loses sight of its host, the other reaches its redis: nobody is promoted beside it', () => {
   const w = createWorld('a', 'b', 'c').begin()
@@ -17,6 +17,27 @@ test('the agent of the primary is dead, one replica loses sight of its host, the
   w.startAgent('a')
   expect(w.untilWhole()).toBe('a')
   expect(w.lost('c')).toEqual([])
+})
+
+test('INV-1: an external primary and its agent die in one moment, and it is back empty: its agent says what it remembers before its redis has answered', () => {
+  const w = new World({ members: ['a', 'b'], external: true })
+  for (const host of w.hosts) w.supervisorStarts(host, 'empty')
+  w.begin()
+  w.writes(5)
+  w.run(3000)
+  w.killAgent('a')
+  w.crash('a')
+  w.run(150)
+  w.supervisorStarts('a', 'empty')
+  w.freeze('a')
+  w.startAgent('a')
+  w.until('b has heard what a remembers', () => w.agent('b').view?.peers.some((p) => p.statement?.phase === 'primary' && !p.statement.answering) === true, 2000)
+  w.thaw('a')
+  w.stall('a', 300)
+  w.run(250)
+  expect(w.lost('b'), 'a is not followed before it is seen').toEqual([])
+  expect(w.untilWhole()).toBe('b')
+  expect([w.lost('a'), w.lost('b')]).toEqual([[], []])
 })
 
 test('after a power cut the one with more data reads them longer: the other waits for it (INV-8)', () => {

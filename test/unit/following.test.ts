@@ -39,6 +39,15 @@ describe('mayGiveUp', () => {
     expect(outcome(before, redis)).toBe(done)
   })
 
+  test.each<[string, Partial<Statement>]>([
+    ['has not been seen since its agent came back', { redis: null, answering: false }],
+    ['owes an answer', { answering: false }],
+    ['reads its disk', { redis: primaryFacts({ replid: 'id-2', offset: 1500, loading: true }) }],
+  ])('INV-1: its redis %s: it may be another process by now, and is not followed before it is seen', (_, its) => {
+    expect(outcome({}, { replid: 'id-2', offset: 1200 }, holder(its))).toBe('the')
+    expect(outcome({ phase: 'fresh' }, { replid: 'x', keys: 0 }, holder(its)), 'an empty one has nothing to lose').toBe('follow')
+  })
+
   test('the primary restarted from older data than these (INV-1): refused, the member is fenced', () => {
     const restarted = [entry(1, 'a', 0), entry(2, 'a', 1001, { source: 'restart' })]
     expect(outcome({ lineage: restarted }, { replid: 'id-1', offset: 1040 }, holder({ lineage: restarted }))).toBe('INV-1:')
