@@ -4,11 +4,9 @@
  */
 import { describe, expect, test } from 'vitest'
 import { wayBackWarning } from '../../src/cli/migrate-begin.ts'
-import { mayReadStream } from '../../src/migrate/acl.ts'
 import { trapNames } from '../../src/migrate/check.ts'
 import type { Source, Target, Wish } from '../../src/migrate/facts.ts'
 import { planOf } from '../../src/migrate/plan.ts'
-import { versionFrom, rdbFormatOf, readsFormat, isAtLeast } from '../../src/migrate/versions.ts'
 import { redis, source, target } from './migration-facts.ts'
 
 const wish: Wish = { accepted: [], overwrite: null }
@@ -377,31 +375,4 @@ test('settings: one table, old names told from new ones', () => {
     ['hash-max-listpack-entries', '64', '512', false],
   ])
   expect(redis('7.0.15').version.major).toBe(7)
-})
-
-test('versions: Valkey says what it is beside the redis that it stands for; a number that is none is not guessed', () => {
-  expect(
-    versionFrom(
-      new Map([
-        ['redis_version', '7.2.4'],
-        ['valkey_version', '8.1.1'],
-      ]),
-    ),
-  ).toMatchObject({ product: 'valkey', major: 8, minor: 1 })
-  expect(versionFrom(new Map([['redis_version', 'unstable']]))).toBeNull()
-  expect(rdbFormatOf({ product: 'redis', text: '9.0.0', major: 9, minor: 0, patch: 0 })).toBeNull()
-  expect(isAtLeast({ product: 'valkey', text: '8.0.0', major: 8, minor: 0, patch: 0 }, 7, 2)).toBe(true)
-  expect(readsFormat({ product: 'valkey', text: '9.0.0', major: 9, minor: 0, patch: 0 }, 80, 12), 'foreign to it').toBe(false)
-})
-
-test.each([
-  ['+@all', true],
-  ['-@all', false],
-  ['-@all +psync +replconf +ping', true],
-  ['+@all -@dangerous', false],
-  ['+@all -@admin +psync', true],
-  ['allcommands', true],
-  ['+@all -flushall', true],
-])('an ACL of redis 6 (%s) lets read the stream: %s', (rules, may) => {
-  expect(mayReadStream(rules)).toBe(may)
 })
