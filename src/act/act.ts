@@ -6,10 +6,11 @@ import { dropAddress, takeAddress } from './address.ts'
 import { setReaderVip, setVip } from './keepalived.ts'
 import { acceptConnections, refuseConnections } from './nftables.ts'
 import { keepDataset, keepWrites } from './keep.ts'
+import { endOrphans, killRedis, sendClientsAway } from './ending.ts'
 import { callHook } from './hook.ts'
 import { growBacklog, openBacklog } from './backlog.ts'
 import { mendAof } from './mend-aof.ts'
-import { follow, killClients, killRedis, pauseWrites, promote, resumeWrites, softFence, type RedisHands } from './redis.ts'
+import { follow, pauseWrites, promote, resumeWrites, softFence, type RedisHands } from './redis.ts'
 import { allowOrders, askVotes, setPriority, tellSentinels, type SentinelHands } from './sentinel.ts'
 import { persist } from './persist.ts'
 import { setAside } from './set-aside.ts'
@@ -43,6 +44,7 @@ const executors: Executors = {
   'mend-aof': (action, hands) => mendAof(hands, action.end),
   'set-aside': (action, hands) => setAside(hands, action.file, action.why),
   'kill-redis': (action) => killRedis(action.pid),
+  'end-orphans': (action) => endOrphans(action.orphans),
   promote: (_action, hands) => promote(hands),
   follow: (action, hands) => follow(hands, action.host, action.port),
   'follow-source': (action, hands) => followSource(hands, action.host, action.port),
@@ -53,7 +55,7 @@ const executors: Executors = {
   'resume-writes': (_action, hands) => resumeWrites(hands),
   'refuse-connections': (action, hands) => (hands.group.vip === undefined ? done : refuseConnections(hands.group, action.forMs)),
   'accept-connections': (_action, hands) => (hands.group.vip === undefined ? done : acceptConnections(hands.group)),
-  'kill-clients': (_action, hands) => killClients(hands),
+  'kill-clients': (_action, hands) => sendClientsAway(hands),
   'keep-dataset': (action, hands) => keepDataset(hands, action.name, action.fork),
   'keep-writes': (action, hands) => keepWrites(hands, action.name, action.fork),
   'fence-writes': (action, hands) => fenceWrites(hands, action.runId),

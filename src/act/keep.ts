@@ -237,29 +237,49 @@ export async function keepDataset(hands: RedisHands, name: string, fork: Fork): 
 }
 
 /** The path of the save that was begun for this and has ended; otherwise what is to be waited for. */
-async function savedRdb(hands: RedisHands, fields: InfoFields, wanted: Save): Promise<string | Outcome> {
+async function savedRdb(hands: RedisHands, fields: InfoFields, wanted: Omit<Save, 'before'>): Promise<string | Outcome> {
   const [dir, rdb] = [await setting(hands, 'dir', commandDeadlineMs), await setting(hands, 'dbfilename', commandDeadlineMs)]
   if (dir === '' || rdb === '') return failed('redis does not say where it saves')
+  const file = `${dir}/${rdb}`
   const running = fields.get('rdb_bgsave_in_progress') === '1'
   if (saves.get(hands)?.name !== wanted.name) {
     if (running) return waiting('another save is still running')
+    const before = await madeAt(file)
     const begun = await command(hands, 'BGSAVE')
     if (!begun.done) return begun
-    saves.set(hands, wanted)
+    saves.set(hands, { ...wanted, before })
     return waiting('the dataset is being kept')
   }
   if (running) return waiting('the dataset is being kept')
+  const before = saves.get(hands)?.before
   saves.delete(hands)
-  return fields.get('rdb_last_bgsave_status') === 'ok' ? `${dir}/${rdb}` : failed('the save before giving the dataset up failed; it is not given up')
+  if (fields.get('rdb_last_bgsave_status') !== 'ok') return failed('the save before giving the dataset up failed; it is not given up')
+  // One that was ended in the middle (SIGUSR1) counts as no failure: the file there is of an older save.
+  return (await madeAt(file)) === before ? waiting('the save was ended before it was done, and is begun anew') : file
+}
+
+/** Each save renames a file of its own to this one. */
+async function madeAt(file: string): Promise<string> {
+  return stat(file).then(
+    ({ ino, mtimeMs }) => `${ino} ${mtimeMs}`,
+    () => '',
+  )
 }
 
 interface Save {
   readonly name: string
   readonly offset: number
+  /** The file that was there when it was begun. */
+  readonly before: string
 }
 
 /** The save that was begun and has not been taken over yet. */
 const saves = new WeakMap<RedisHands, Save>()
+
+/** What its child writes is what is kept. */
+export function isSaving(hands: RedisHands): boolean {
+  return saves.has(hands)
+}
 
 function keysIn(fields: InfoFields): number {
   return [...fields].reduce((sum, [name, value]) => (/^db\d+$/.test(name) ? sum + Number(/keys=(\d+)/.exec(value)?.[1] ?? 0) : sum), 0)

@@ -1,15 +1,12 @@
 /**
- * Everything that changes a redis that runs: roles, pauses, fences, its end. One idempotent executor each; starting is start.ts.
+ * Everything that changes a redis that runs: roles, pauses, fences. One idempotent executor each; starting is start.ts, its end ending.ts.
  * Decides nothing, and never waits long: what is not finished says so and is asked for again by the next cycle.
  */
 import type { Config, GroupConfig, MemberConfig } from '../model/config.ts'
 import { done, failed, type Outcome } from '../model/outcome.ts'
-import { hasThreads, readProcess } from '../observe/process.ts'
 import type { RedisLink } from '../redis/link.ts'
 
 const commandDeadlineMs = 1000
-/** A large process takes its time to give its memory back before its sockets are closed. */
-const killDeadlineMs = 5000
 
 export interface RedisHands {
   readonly config: Config
@@ -92,22 +89,4 @@ export async function resumeWrites(hands: RedisHands): Promise<Outcome> {
 export async function killClients(hands: Linked): Promise<Outcome> {
   const types = ['normal', 'pubsub'].map((type) => command(hands, 'CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes'))
   return (await Promise.all(types)).find(({ done: sent }) => !sent) ?? done
-}
-
-/**
- * Waits until the process is gone: the kernel then has told every client (FIN or RST), from an address that must still
- * be here. With the VIP given up first, clients of a hung redis waited for their own timeout: 5 s instead of 20 ms.
- */
-export async function killRedis(pid: number): Promise<Outcome> {
-  try {
-    if (readProcess(pid) !== null) process.kill(pid, 'SIGKILL')
-  } catch (error) {
-    return failed(`kill ${pid}: ${(error as Error).message}`)
-  }
-  const deadlineMs = performance.now() + killDeadlineMs
-  while (readProcess(pid) !== null || hasThreads(pid)) {
-    if (performance.now() > deadlineMs) return failed(`redis (pid ${pid}) did not end within ${killDeadlineMs} ms of SIGKILL`)
-    await new Promise((resolve) => setTimeout(resolve, 1))
-  }
-  return done
 }

@@ -14,8 +14,9 @@ import { readProcess } from '../observe/process.ts'
 import { fatalWords, withoutSecrets } from '../redis/fatal-words.ts'
 import { otherAofMark, renderRedisConf, safeLimits } from '../render/redis-conf.ts'
 import { readVersion } from '../render/redis-directives.ts'
+import { killRedis } from './ending.ts'
 import { rememberStart } from './min-replicas.ts'
-import { command, killRedis, type RedisHands } from './redis.ts'
+import { command, type RedisHands } from './redis.ts'
 
 const versionDeadlineMs = 5000
 /** Of redis' log, as much as one start can write before it ends. */

@@ -40,6 +40,7 @@ export function whyNotNow(ctx: Context, source: SourceProbe | undefined): string
   if (own.replid !== historyOf(seen)) return 'the source has another history than was received'
   if (state.differs !== null)
     return `${state.host}: ${state.differs.why}. Compare them (holdfast migrate verify), or have it fetched anew (holdfast migrate start … --overwrite ${own.runId})`
+  if (seen.forked?.keepsClients === true) return `the source ${hasForked}; one that is postponed (holdfast migrate arm) waits for that`
   const lag = seen.offset - own.offset
   if (lag > maxLagBytes) return `this redis is ${lag} bytes behind the source`
   for (const { host } of policy.members) {
@@ -53,6 +54,9 @@ export function whyNotNow(ctx: Context, source: SourceProbe | undefined): string
   }
   return whyTooFewSentinels(ctx)
 }
+
+/** Writes that are held are answered by nobody there: who is not told waits for its own timeout. */
+const hasForked = 'saves, or rewrites its AOF: the clients that are sent away would not be told before that has ended (redis before 7.2)'
 
 export function beginCutOver(ctx: Context, move: Move, asked: string | null): Draft {
   const { state, view, policy } = ctx
@@ -81,6 +85,7 @@ export function measure(ctx: Context, move: Move, source: SourceProbe): Draft {
     return holdStill(ctx, 'writes are held; both are asked for their offsets', pollMs)
   if (seen.role !== 'primary' || seen.runId !== move.runId) return giveUp(ctx, move, 'the source is no primary any more, or was restarted')
   if (!own.linkUp || own.replid !== historyOf(seen)) return giveUp(ctx, move, 'the link to the source was lost')
+  if (seen.forked?.keepsClients === true) return giveUp(ctx, move, `it ${hasForked}`)
   if (own.offset !== seen.offset) return holdStill(ctx, `writes are held; waits for offset ${seen.offset} (here ${own.offset})`, pollMs)
   const differ = whyCountsDiffer({ name: nameOf(move.source), facts: seen }, { name: state.host, facts: own })
   if (differ !== null) return giveUp(ctx, move, differ)

@@ -52,6 +52,7 @@ export function decide(state: State, view: View, policy: Policy): Decision {
   const decision: Decision = {
     next: draft.next,
     actions: [
+      ...orphanRule(view),
       ...reader.withdraw,
       ...safeRule(ctx),
       ...withAddress,
@@ -79,6 +80,11 @@ export function decide(state: State, view: View, policy: Policy): Decision {
   }
   checkInvariants(state, view, policy, decision)
   return decision
+}
+
+/** Before the address goes: what ends a connection is told to its client from there. */
+function orphanRule({ redis }: View): readonly Action[] {
+  return redis.orphans === undefined ? [] : [{ kind: 'end-orphans', orphans: redis.orphans }]
 }
 
 /**

@@ -1,8 +1,9 @@
 import type { AofEnd } from './disk.ts'
 import type { SourceOrder } from './move.ts'
+import type { Persistence, SavePoint } from './persistence.ts'
+import type { Orphan } from './view.ts'
 
 /** Where the data that are to be given up leave the accepted history. null: not known. */
-import type { Persistence, SavePoint } from './persistence.ts'
 export interface Fork {
   /** The last epoch that both have, and its replication id. */
   readonly epoch: number
@@ -13,7 +14,6 @@ export interface Fork {
 }
 
 /** What a decision may ask of `act/`. Each is idempotent; they run in order and stop at the first failure. */
-
 export type Action =
   /** Writes the track file: may keepalived hold the VIP here? */
   | { readonly kind: 'vip'; readonly allowed: boolean }
@@ -45,6 +45,8 @@ export type Action =
   | { readonly kind: 'mend-aof'; readonly end: AofEnd }
   /** SIGKILL, so that no late write is acknowledged. */
   | { readonly kind: 'kill-redis'; readonly pid: number }
+  /** The children of a redis that is dead: its clients are told when the last of them is gone. */
+  | { readonly kind: 'end-orphans'; readonly orphans: readonly Orphan[] }
   /** REPLICAOF NO ONE. */
   | { readonly kind: 'promote' }
   | { readonly kind: 'follow'; readonly host: string; readonly port: number }

@@ -32,6 +32,11 @@ export interface RedisFacts {
   readonly configFile: string
   readonly role: 'primary' | 'replica'
   readonly loading: boolean
+  /**
+   * A child of it runs: a save, the rewrite of an AOF, a full sync without a disk, a module's. `keepsClients`: a client that this redis sends away does not know
+   * before the child has ended.
+   */
+  readonly forked?: { readonly keepsClients: boolean }
   /** 0..1 while loading or in a full sync, else null. */
   readonly progress: number | null
   readonly syncLeftBytes: number | null
@@ -104,10 +109,18 @@ export interface RedisSettings {
   readonly persistence?: RunningPersistence | null
 }
 
+export interface Orphan {
+  readonly pid: number
+  /** As in /proc: tells it from a later process with its pid. */
+  readonly startTicks: string
+}
+
 export interface RedisProbe {
   /** Is there a live process? From /proc and the listening socket, not from whether it answers. */
   readonly process: Fact
   readonly pid: number | null
+  /** What a process that is dead has left behind: with its clients' sockets, so that they do not know yet. */
+  readonly orphans?: readonly Orphan[]
   /** The last answer. Kept when redis stops answering, so that its last offset is known. */
   readonly facts: RedisFacts | null
   /** How long the oldest unanswered question has waited, 0 when none waits. */

@@ -34,6 +34,41 @@ export function hasThreads(pid: number): boolean {
   }
 }
 
+/** What a living redis has forked; nothing where the kernel does not tell. */
+export function childrenOf(pid: number): readonly ProcessId[] {
+  try {
+    const pids = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number)
+    return pids.filter(isFork).flatMap((child) => readProcess(child) ?? [])
+  } catch {
+    return []
+  }
+}
+
+/**
+ * What a redis that is dead has left behind: of the session that it led, as every service does. A look at all processes: once, when it has died. One that
+ * was begun by hand in a shell led none, and its children are not told from others.
+ */
+export function orphansOf(pid: number): readonly ProcessId[] {
+  const found = readdirSync('/proc')
+    .map(Number)
+    .filter((other) => other > 1 && other !== pid && sessionOf(other) === pid && isFork(other))
+  return found.flatMap((orphan) => readProcess(orphan) ?? [])
+}
+
+function sessionOf(pid: number): number | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[3])
+  } catch {
+    return null
+  }
+}
+
+/** It says what it does (`redis-rdb-bgsave`), and not a program that a module has begun. */
+function isFork(pid: number): boolean {
+  return pid > 1 && /redis|valkey|keydb/.test(commandLine(pid))
+}
+
 export function isSameProcess(process: ProcessId): boolean {
   return readProcess(process.pid)?.startTicks === process.startTicks
 }

@@ -10,7 +10,7 @@ import type { RedisFiles } from './redis-files.ts'
 import { settingsReader } from './settings.ts'
 import { writeMeter } from './write-meter.ts'
 import { openRedis, type RedisLink, type RedisTarget } from '../redis/link.ts'
-import { commandLine, hasThreads, isSameProcess, readProcess, type ProcessId } from './process.ts'
+import { commandLine, hasThreads, isSameProcess, orphansOf, readProcess, type ProcessId } from './process.ts'
 
 /** An INFO that has not come back after this long no longer holds up the cycle that asked. */
 const answerDeadlineMs = 40
@@ -19,6 +19,9 @@ const connectDeadlineMs = 1000
 const dyingRechecks = 100
 /** A stopped redis is not given up on: the question stays open, because how long it has waited IS the measure of a hang. */
 const infoDeadlineMs = Number.POSITIVE_INFINITY
+
+/** While a child of it has its sockets open as well, none of them tells that it has died. */
+const forkedLookMs = 20
 
 export interface RedisObserver {
   /** Looks now; waits at most about 40 ms. Never throws. */
@@ -58,6 +61,8 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
   let known: ProcessId | null = null
   let refused = false
   let closed = false
+  let orphans: readonly ProcessId[] = []
+  let watching: NodeJS.Timeout | null = null
   const birth = target.configFile === undefined ? observeBirth() : null
 
   function remember(pid: number): void {
@@ -117,6 +122,27 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
     meter.saw(parsed, fields, factsAtMs)
     settings.look(current, parsed, factsAtMs)
     remember(parsed.pid)
+    watchFork(parsed.forked !== undefined)
+  }
+
+  function watchFork(forked: boolean): void {
+    if (forked === (watching !== null)) return
+    if (watching !== null) clearInterval(watching)
+    watching = forked ? setInterval(() => isGone() && wake(), forkedLookMs).unref() : null
+  }
+
+  function isGone(): boolean {
+    return known !== null && !isSameProcess(known) && !hasThreads(known.pid)
+  }
+
+  /** The connection of a process that is dead, where a child of it keeps it open. */
+  function letGo(): void {
+    link?.close()
+    link = null
+    factsAtMs = Number.NEGATIVE_INFINITY
+    askedAtMs = Number.NEGATIVE_INFINITY
+    waitingSinceMs = null
+    watchFork(false)
   }
 
   /** Adopted unseen, another's redis would be made primary without a password, or be emptied by a full sync. */
@@ -141,6 +167,7 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
 
   return {
     async probe(nowMs) {
+      if (link !== null && isGone()) letGo()
       if (link === null && opening === null) {
         waitingSinceMs ??= nowMs
         opening = open().finally(() => {
@@ -156,11 +183,14 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
       }
       if (asking !== null) await within(asking, answerDeadlineMs)
       const process = await processFact()
+      if (process === false && known !== null) orphans = orphansOf(known.pid)
       if (process === false) known = null
+      orphans = orphans.filter(isSameProcess)
       const readMs = clock()
       return {
         process,
         pid: known?.pid ?? null,
+        ...(orphans.length === 0 ? {} : { orphans }),
         facts,
         unansweredMs: waitingSinceMs === null || process === false ? 0 : Math.max(0, readMs - waitingSinceMs),
         factsAgeMs: Number.isFinite(factsAtMs) ? readMs - factsAtMs : Number.MAX_SAFE_INTEGER,
@@ -185,6 +215,7 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
     },
     close: () => {
       closed = true
+      watchFork(false)
       link?.close()
       link = null
     },

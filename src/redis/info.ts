@@ -46,6 +46,7 @@ export function factsFromFields(fields: InfoFields): RedisFacts | null {
     loading,
     progress: progressOf(fields, loading, syncing),
     syncLeftBytes: syncing ? num('master_sync_left_bytes', -1) : null,
+    ...forkedIn(fields, version),
     upstream: role === 'replica' && upstreamHost !== undefined ? { host: upstreamHost, port: num('master_port', 0) } : null,
     linkUp,
     syncing,
@@ -69,6 +70,16 @@ export function factsFromFields(fields: InfoFields): RedisFacts | null {
       fullSyncs: num('sync_full', 0),
     },
   }
+}
+
+/**
+ * A child has its parent's sockets open as well, and what the parent closes is closed for the client only when the child has ended. From 7.2 on redis tells the
+ * client by itself (redis#11376); Valkey calls itself 7.2.4.
+ */
+function forkedIn(fields: InfoFields, version: string): Pick<RedisFacts, 'forked'> {
+  const forked = ['rdb_bgsave_in_progress', 'aof_rewrite_in_progress', 'module_fork_in_progress'].some((name) => fields.get(name) === '1')
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  return forked ? { forked: { keepsClients: major < 7 || (major === 7 && minor < 2) } } : {}
 }
 
 function number(text: string | undefined, fallback: number): number {

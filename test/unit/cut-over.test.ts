@@ -86,11 +86,21 @@ describe('writes are held at the source', () => {
     ['another process answers there', { old: { ...old, runId: 'run-new' } }],
     ['it cannot be asked', { probe: { trouble: 'its connection has ended' } }],
     ['the own link is down', { own: { ...own, linkUp: false } }],
+    ['it has begun to save, and who is sent away would not know', { old: { ...old, forked: { keepsClients: true } } }],
   ])('%s: given up, and the writes are let through', (_why, seen) => {
     const decision = at('hold', seen)
     expect([decision.next.move?.stage, kinds(decision)]).toEqual(['sync', ['source release']])
     expect(decision.next.results.at(-1)).toMatchObject({ id: 'request-2', ok: false })
   })
+})
+
+test.each([
+  [{ keepsClients: true }, 'sync', 'saves, or rewrites its AOF'],
+  [{ keepsClients: false }, 'hold', ''],
+] as const)('a cut-over is asked for while a child of the source runs (%j): %s', (forked, stage, why) => {
+  const request = { id: 'request-3', kind: 'move', to: null, dryRun: false, by: 'somebody', move: { verb: 'cutover', unverified: true } } as const
+  const decision = at('sync', { old: { ...old, forked }, probe: { held: false }, move: { asked: null, heldFromMs: null }, view: { request } })
+  expect([decision.next.move?.stage, decision.next.results.at(-1)?.message ?? '']).toEqual([stage, expect.stringContaining(why)])
 })
 
 describe('the source was told to step down', () => {

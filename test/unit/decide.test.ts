@@ -56,6 +56,12 @@ describe('the address', () => {
     expect(decision.next).toMatchObject({ phase: 'fenced', gone: { epoch: 1 } })
   })
 
+  test('a crash in the middle of a save: what was forked has the sockets of the clients, and ends before the address goes', () => {
+    const orphans = [{ pid: 7, startTicks: '1' }]
+    const crashed = { redis: probe({ process: false, facts: primaryFacts(), orphans }), keepalived: vrrp({ vipHere: true, vrrp: 'MASTER' }) }
+    expect(kinds(decide(primaryState, view('a', [peer(word('b'))], crashed), policy()).actions)).toEqual(['end-orphans', 'vip false'])
+  })
+
   test('a hang: killed first, because a FIN can only leave from an address that is still here', () => {
     const decision = decide(
       primaryState,

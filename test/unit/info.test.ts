@@ -75,6 +75,17 @@ describe('factsFromInfo', () => {
   })
 })
 
+test.each([
+  ['7.0.15', 'rdb_bgsave_in_progress:1', { keepsClients: true }],
+  ['6.2.14', 'aof_rewrite_in_progress:1', { keepsClients: true }],
+  ['3.0.4', 'rdb_bgsave_in_progress:1', { keepsClients: true }],
+  ['7.2.4', 'rdb_bgsave_in_progress:1', { keepsClients: false }],
+  ['8.0.0', 'module_fork_in_progress:1', { keepsClients: false }],
+  ['7.0.15', 'rdb_bgsave_in_progress:0\r\naof_rewrite_scheduled:1', undefined],
+])('%s, %s: does who is sent away know it while a child runs?', (version, field, forked) => {
+  expect(factsFromInfo(`redis_version:${version}\r\nrun_id:x\r\nrole:master\r\n${field}\r\n`)?.forked).toEqual(forked)
+})
+
 test('numbers that are no numbers do not become NaN', () => {
   const facts = factsFromInfo('redis_version:7.0.15\r\nrun_id:x\r\nrole:master\r\nprocess_id:abc\r\nmaster_repl_offset:\r\ndb0:nonsense\r\nslave0:garbage\r\n')
   expect(facts).toMatchObject({ pid: 0, offset: 0, keys: 0 })

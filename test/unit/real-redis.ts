@@ -36,16 +36,17 @@ export class Redises {
     this.#program = program
   }
 
-  /** Of the installed redis-server, or of another `program`. */
-  async start(...given: readonly (string | { readonly program: string })[]): Promise<RealRedis> {
+  /** Of the installed redis-server, or of another `program`; `detached`: with a session of its own, as a service. */
+  async start(...given: readonly (string | { readonly program?: string; readonly detached?: true })[]): Promise<RealRedis> {
     const more = given.filter((word) => typeof word === 'string')
-    const program = given.find((word) => typeof word !== 'string')?.program ?? this.#program
+    const { program = this.#program, detached = false } = given.find((word) => typeof word !== 'string') ?? {}
     const port = await freePort()
     const dir = `${this.dir}/${port}`
     mkdirSync(dir)
     this.#children.push(
       spawn(program, ['--port', String(port), '--bind', this.ip, '--dir', dir, '--save', '', '--repl-diskless-sync-delay', '0', ...more], {
         stdio: 'ignore',
+        detached,
       }),
     )
     const password = more.includes('--requirepass') ? more[more.indexOf('--requirepass') + 1] : undefined
