@@ -8,7 +8,7 @@ import { done, failed, type Outcome } from '../model/outcome.ts'
 import { childrenOf, hasThreads, isSameProcess, readProcess } from '../observe/process.ts'
 import { factsFromInfo } from '../redis/info.ts'
 import { isSaving } from './keep.ts'
-import type { RedisHands } from './redis.ts'
+import { killClients, type Linked, type RedisHands } from './redis.ts'
 
 const commandDeadlineMs = 1000
 /** A large process takes its time to give its memory back before its sockets are closed. */
@@ -39,25 +39,20 @@ export async function endOrphans(orphans: readonly Orphan[]): Promise<Outcome> {
   return done
 }
 
+type Away = Linked & Pick<RedisHands, 'note'> & { readonly pid: () => number | null }
+
 /**
  * Every client but this agent. Where redis does not close beside a child, the child is ended, as redis itself does it (SIGUSR1: no save that has failed). Not
  * one whose save is what is kept before data are given up, and not where nobody was sent away: a save would never come to its end.
  */
-export async function sendClientsAway(hands: RedisHands & { readonly pid: () => number | null }): Promise<Outcome> {
-  const link = hands.link()
-  if (link === null) return failed('no connection to redis')
-  const killed = await link.callAll(
-    ['normal', 'pubsub'].map((type) => ['CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes']),
-    commandDeadlineMs,
-  )
-  if (!killed.ok) return failed(`CLIENT KILL: ${killed.why}`)
-  const refused = killed.value.find(({ ok }) => !ok)
-  if (refused?.ok === false) return failed(`CLIENT KILL: ${refused.why}`)
+export async function sendClientsAway(hands: Away): Promise<Outcome> {
+  const killed = await killClients(hands)
+  if (!killed.ok) return failed(killed.why)
   const pid = hands.pid()
-  const forks = pid === null || isSaving(hands) || !killed.value.some((answer) => answer.ok && Number(answer.value) > 0) ? [] : childrenOf(pid)
+  const forks = pid === null || killed.value === 0 || isSaving(hands) ? [] : childrenOf(pid)
   if (forks.length === 0) return done
-  const info = await link.call(['INFO'], commandDeadlineMs)
-  if (!info.ok || factsFromInfo(String(info.value))?.forked?.keepsClients !== true) return done
+  const info = await hands.link()?.call(['INFO'], commandDeadlineMs)
+  if (info?.ok !== true || factsFromInfo(String(info.value))?.forked?.keepsClients !== true) return done
   for (const fork of forks) signal(fork, 'SIGUSR1')
   hands.note('a child of redis (a save, or the rewrite of an AOF) was ended: it kept the connections of clients open that were sent away')
   await within(childDeadlineMs, () => !forks.some(isSameProcess))

@@ -274,10 +274,10 @@ interface Save {
 }
 
 /** The save that was begun and has not been taken over yet. */
-const saves = new WeakMap<RedisHands, Save>()
+const saves = new WeakMap<object, Save>()
 
 /** What its child writes is what is kept. */
-export function isSaving(hands: RedisHands): boolean {
+export function isSaving(hands: object): boolean {
   return saves.has(hands)
 }
 

@@ -3,7 +3,7 @@
  * Decides nothing, and never waits long: what is not finished says so and is asked for again by the next cycle.
  */
 import type { Config, GroupConfig, MemberConfig } from '../model/config.ts'
-import { done, failed, type Outcome } from '../model/outcome.ts'
+import { done, failed, type Observed, type Outcome } from '../model/outcome.ts'
 import type { RedisLink } from '../redis/link.ts'
 
 const commandDeadlineMs = 1000
@@ -55,11 +55,10 @@ export async function replicaOf(hands: Linked, host: string, port: string): Prom
 
 export async function promote(hands: RedisHands): Promise<Outcome> {
   // Without replicas for an hour redis would drop its backlog and take a new id: every replica would then full-sync.
-  const link = hands.link()
-  const ttl = link?.call(['CONFIG', 'SET', 'repl-backlog-ttl', '0'], commandDeadlineMs)
-  const outcome = await replicaOf(hands, 'NO', 'ONE')
-  await ttl
-  return outcome
+  const backlogStays = ['CONFIG', 'SET', 'repl-backlog-ttl', '0']
+  // In one write, for clients wait: each of its own takes a quarter of a millisecond.
+  const answers = await hands.link()?.callAll([backlogStays, ['REPLICAOF', 'NO', 'ONE']], commandDeadlineMs)
+  return answers?.ok === true && answers.value[1]?.ok === true ? done : replicaOf(hands, 'NO', 'ONE')
 }
 
 export async function follow(hands: RedisHands, host: string, port: number): Promise<Outcome> {
@@ -86,7 +85,14 @@ export async function resumeWrites(hands: RedisHands): Promise<Outcome> {
   return outcome.done || !/unknown (sub)?command|Unknown subcommand|syntax error/i.test(outcome.why) ? outcome : done
 }
 
-export async function killClients(hands: Linked): Promise<Outcome> {
-  const types = ['normal', 'pubsub'].map((type) => command(hands, 'CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes'))
-  return (await Promise.all(types)).find(({ done: sent }) => !sent) ?? done
+/** Every client but whoever asks; how many there were. */
+export async function killClients(hands: Linked): Promise<Observed<number>> {
+  const link = hands.link()
+  if (link === null) return { ok: false, why: 'no connection to redis' }
+  const kills = ['normal', 'pubsub'].map((type) => ['CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes'])
+  const answers = await link.callAll(kills, commandDeadlineMs)
+  if (!answers.ok) return { ok: false, why: `CLIENT KILL: ${answers.why}` }
+  const refused = answers.value.find(({ ok }) => !ok)
+  if (refused?.ok === false) return { ok: false, why: `CLIENT KILL: ${refused.why}` }
+  return { ok: true, value: answers.value.reduce((sum, answer) => sum + (answer.ok ? Number(answer.value) : 0), 0) }
 }

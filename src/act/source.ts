@@ -156,7 +156,7 @@ async function carryOut(hands: Hands, record: SourceRecord, order: SourceOrder):
     case 'follow':
       return followGroup(hands, record, order.host, order.port)
     case 'kill-clients':
-      return killClients(linked)
+      return killClients(linked).then((killed) => (killed.ok ? done : failed(killed.why)))
     case 'raise-buffer':
       return raiseBuffer(source, record, order.bytes)
     case 'raise-timeout':

@@ -112,12 +112,15 @@ export function takeRule(ctx: Context, { next, actions }: Draft, allowed: boolea
 
 /**
  * A promotion takes the address before keepalived is allowed to: clients wait for the one and not for the other, which is a file. Where it is not to be
- * had the list ends there, so that only the first try goes before: from the next cycle on keepalived, which may get it, comes first.
+ * had the list ends there, so that only the first try goes before: from the next cycle on keepalived, which may get it, comes first. The end of a hold at a
+ * source that refuses writes is waited for by nobody.
  */
 export function withTaken(actions: readonly Action[], take: readonly Action[]): readonly Action[] {
   const last = actions.at(-1)
   const first = take.length > 0 && last?.kind === 'vip' && last.allowed && actions.some((a) => a.kind === 'promote')
-  return first ? [...actions.slice(0, -1), ...take, last] : actions
+  if (!first) return actions
+  const isRelease = (action: Action): boolean => action.kind === 'source' && action.order.do === 'release'
+  return [...actions.slice(0, -1).filter((a) => !isRelease(a)), ...take, last, ...actions.filter(isRelease)]
 }
 
 interface Stray {

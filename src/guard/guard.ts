@@ -9,7 +9,7 @@ import type { GuardedGroup, GuardPlan } from '../model/guard.ts'
 import { stateFile } from '../model/paths.ts'
 import type { RedisFacts } from '../model/view.ts'
 import { setVip } from '../act/keepalived.ts'
-import { killClients } from '../act/redis.ts'
+import { sendClientsAway } from '../act/ending.ts'
 import { fenceFromOutside } from '../act/write-fence.ts'
 import { askChecks } from '../observe/checks.ts'
 import { factsFromInfo } from '../redis/info.ts'
@@ -33,7 +33,7 @@ export async function guardGroup(plan: GuardPlan, group: GuardedGroup, isStale: 
     if (own === null) return await withdrawIfReplaced(plan, group, isStale)
     if (own.role !== 'primary') return 'not ours'
     if ((await reachesEnough(group)) && !(await isReplaced(group, own, password)) && !(await namesAnother(group))) return 'reached'
-    return isStale() ? await fence(plan, group, link, own.runId) : 'reached'
+    return isStale() ? await fence(plan, group, link, own) : 'reached'
   } finally {
     link.close()
   }
@@ -76,12 +76,12 @@ function mayServe(plan: GuardPlan, group: GuardedGroup): boolean {
   }
 }
 
-async function fence(plan: GuardPlan, group: GuardedGroup, link: RedisLink, runId: string): Promise<Finding> {
-  const hands = { link: () => link, config: plan, group }
+async function fence(plan: GuardPlan, group: GuardedGroup, link: RedisLink, { runId, pid }: RedisFacts): Promise<Finding> {
+  const hands = { link: () => link, config: plan, group, pid: () => pid, note: () => {} }
   // THE FENCE FIRST, and the address last: what ends connections needs it.
   const fenced = await fenceFromOutside(hands, runId)
   if (!fenced.done) return 'failed'
-  await killClients(hands)
+  await sendClientsAway(hands)
   const withdrawn = setVip(plan.paths, group.name, false)
   return withdrawn.done ? 'fenced' : 'failed'
 }

@@ -34,11 +34,12 @@ export function hasThreads(pid: number): boolean {
   }
 }
 
-/** What a living redis has forked; nothing where the kernel does not tell. */
+/** What a living redis has forked; nothing where the kernel does not tell, or the pid is one of another namespace, and here another's. */
 export function childrenOf(pid: number): readonly ProcessId[] {
+  if (!isRedis(pid)) return []
   try {
     const pids = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number)
-    return pids.filter(isFork).flatMap((child) => readProcess(child) ?? [])
+    return pids.filter(isRedis).flatMap((child) => readProcess(child) ?? [])
   } catch {
     return []
   }
@@ -51,7 +52,7 @@ export function childrenOf(pid: number): readonly ProcessId[] {
 export function orphansOf(pid: number): readonly ProcessId[] {
   const found = readdirSync('/proc')
     .map(Number)
-    .filter((other) => other > 1 && other !== pid && sessionOf(other) === pid && isFork(other))
+    .filter((other) => other > 1 && other !== pid && sessionOf(other) === pid && isRedis(other))
   return found.flatMap((orphan) => readProcess(orphan) ?? [])
 }
 
@@ -64,8 +65,8 @@ function sessionOf(pid: number): number | null {
   }
 }
 
-/** It says what it does (`redis-rdb-bgsave`), and not a program that a module has begun. */
-function isFork(pid: number): boolean {
+/** Or a child of it, which says what it does (`redis-rdb-bgsave`); not a program that a module has begun. */
+function isRedis(pid: number): boolean {
   return pid > 1 && /redis|valkey|keydb/.test(commandLine(pid))
 }
 

@@ -107,7 +107,7 @@ describe('the source was told to step down', () => {
   test('seen as a replica of nobody at the same offset: promoted, in an epoch of its own', () => {
     const decision = at('fence', { old: fenced, view: { keepalived: vrrp({ allowed: false, vrrp: 'FAULT', vipHere: false }) } })
     expect([decision.next.phase, decision.next.epoch, decision.next.move?.stage]).toEqual(['promoting', 3, 'moved'])
-    expect(kinds(decision)).toEqual(['promote', 'source kill-clients', 'source release', 'take-address', 'vip'])
+    expect(kinds(decision)).toEqual(['promote', 'source kill-clients', 'take-address', 'vip', 'source release'])
   })
 
   test('the address that was not to be had at the promotion: keepalived, which may get it, is not held up by that for longer', () => {

@@ -136,6 +136,11 @@ test('who serves does not wait for what is asked of the source beside: it is ask
         await new Promise((resolve) => setTimeout(resolve, 20))
         return { ok: true as const, value: 'OK' }
       },
+      callAll: async (commands: readonly (readonly string[])[]) => {
+        calls.push(...commands.map((args) => args.join(' ')))
+        await new Promise((resolve) => setTimeout(resolve, 20))
+        return { ok: true as const, value: commands.map(() => ({ ok: true as const, value: 1 })) }
+      },
     }),
     record: () => known,
     entrance: () => ({ ok: true as const, value: record }),
