@@ -48,7 +48,6 @@ export const twoAtATime: Readonly<Record<'contract' | 'e2e', readonly string[]>>
     'lineage',
     'migrate-copy',
     'move-feed',
-    'move-luck',
     'move-many',
     'move-points',
     'move-traps',
