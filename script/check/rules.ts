@@ -82,8 +82,8 @@ export const layers: Readonly<Record<string, FolderRule>> = {
     packages: 'any',
   },
   guard: {
-    why: 'it looks after a primary without the agent: it may read, refuse writes and withdraw an address, and nothing else',
-    may: { model: 'all', redis: 'all', act: ['write-fence.ts', 'redis.ts', 'keepalived.ts'], observe: ['checks.ts'] },
+    why: 'it looks after a primary without the agent: it may read, refuse writes, send clients away and withdraw an address, and nothing else',
+    may: { model: 'all', redis: 'all', act: ['write-fence.ts', 'ending.ts', 'keepalived.ts'], observe: ['checks.ts'] },
     packages: 'any',
   },
   api: { why: 'it shows the agent, through what the agent opens to it', may: { model: 'all', agent: agentForApi, decide: decideForApi }, packages: 'any' },

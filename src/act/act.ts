@@ -5,7 +5,7 @@ import { done, waiting, type Outcome } from '../model/outcome.ts'
 import { dropAddress, takeAddress } from './address.ts'
 import { setReaderVip, setVip } from './keepalived.ts'
 import { acceptConnections, refuseConnections } from './nftables.ts'
-import { keepDataset, keepWrites } from './keep.ts'
+import { isSaving, keepDataset, keepWrites } from './keep.ts'
 import { endOrphans, killRedis, sendClientsAway } from './ending.ts'
 import { callHook } from './hook.ts'
 import { growBacklog, openBacklog } from './backlog.ts'
@@ -55,7 +55,7 @@ const executors: Executors = {
   'resume-writes': (_action, hands) => resumeWrites(hands),
   'refuse-connections': (action, hands) => (hands.group.vip === undefined ? done : refuseConnections(hands.group, action.forMs)),
   'accept-connections': (_action, hands) => (hands.group.vip === undefined ? done : acceptConnections(hands.group)),
-  'kill-clients': (_action, hands) => sendClientsAway(hands),
+  'kill-clients': (_action, hands) => sendClientsAway(hands, () => isSaving(hands)),
   'keep-dataset': (action, hands) => keepDataset(hands, action.name, action.fork),
   'keep-writes': (action, hands) => keepWrites(hands, action.name, action.fork),
   'fence-writes': (action, hands) => fenceWrites(hands, action.runId),

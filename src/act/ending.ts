@@ -7,7 +7,6 @@ import type { Orphan } from '../model/view.ts'
 import { done, failed, type Outcome } from '../model/outcome.ts'
 import { childrenOf, hasThreads, isSameProcess, readProcess } from '../observe/process.ts'
 import { factsFromInfo } from '../redis/info.ts'
-import { isSaving } from './keep.ts'
 import { killClients, type Linked, type RedisHands } from './redis.ts'
 
 const commandDeadlineMs = 1000
@@ -43,13 +42,13 @@ type Away = Linked & Pick<RedisHands, 'note'> & { readonly pid: () => number | n
 
 /**
  * Every client but this agent. Where redis does not close beside a child, the child is ended, as redis itself does it (SIGUSR1: no save that has failed). Not
- * one whose save is what is kept before data are given up, and not where nobody was sent away: a save would never come to its end.
+ * one that `isNeeded` (its save is what is kept before data are given up), and not where nobody was sent away: a save would never come to its end.
  */
-export async function sendClientsAway(hands: Away): Promise<Outcome> {
+export async function sendClientsAway(hands: Away, isNeeded: () => boolean = () => false): Promise<Outcome> {
   const killed = await killClients(hands)
   if (!killed.ok) return failed(killed.why)
   const pid = hands.pid()
-  const forks = pid === null || killed.value === 0 || isSaving(hands) ? [] : childrenOf(pid)
+  const forks = pid === null || killed.value === 0 || isNeeded() ? [] : childrenOf(pid)
   if (forks.length === 0) return done
   const info = await hands.link()?.call(['INFO'], commandDeadlineMs)
   if (info?.ok !== true || factsFromInfo(String(info.value))?.forked?.keepsClients !== true) return done

@@ -9,6 +9,7 @@ import type { Kept } from '../model/kept.ts'
 import { localIp } from '../model/local-address.ts'
 import { done, failed, waiting, type Observed, type Outcome } from '../model/outcome.ts'
 import { keptDir } from '../model/paths.ts'
+import { childrenOf, isSameProcess, type ProcessId } from '../observe/process.ts'
 import { parseInfo, type InfoFields } from '../redis/info.ts'
 import { capture, fetchPiece } from '../redis/psync.ts'
 import { databaseAtEnd, isWrite, streamParser } from '../salvage/stream.ts'
@@ -237,7 +238,7 @@ export async function keepDataset(hands: RedisHands, name: string, fork: Fork): 
 }
 
 /** The path of the save that was begun for this and has ended; otherwise what is to be waited for. */
-async function savedRdb(hands: RedisHands, fields: InfoFields, wanted: Omit<Save, 'before'>): Promise<string | Outcome> {
+async function savedRdb(hands: RedisHands, fields: InfoFields, wanted: Pick<Save, 'name' | 'offset'>): Promise<string | Outcome> {
   const [dir, rdb] = [await setting(hands, 'dir', commandDeadlineMs), await setting(hands, 'dbfilename', commandDeadlineMs)]
   if (dir === '' || rdb === '') return failed('redis does not say where it saves')
   const file = `${dir}/${rdb}`
@@ -247,7 +248,7 @@ async function savedRdb(hands: RedisHands, fields: InfoFields, wanted: Omit<Save
     const before = await madeAt(file)
     const begun = await command(hands, 'BGSAVE')
     if (!begun.done) return begun
-    saves.set(hands, { ...wanted, before })
+    saves.set(hands, { ...wanted, before, children: childrenOf(Number(fields.get('process_id'))) })
     return waiting('the dataset is being kept')
   }
   if (running) return waiting('the dataset is being kept')
@@ -271,14 +272,15 @@ interface Save {
   readonly offset: number
   /** The file that was there when it was begun. */
   readonly before: string
+  readonly children: readonly ProcessId[]
 }
 
 /** The save that was begun and has not been taken over yet. */
 const saves = new WeakMap<object, Save>()
 
-/** What its child writes is what is kept. */
+/** What a child of redis writes now is what is kept. */
 export function isSaving(hands: object): boolean {
-  return saves.has(hands)
+  return saves.get(hands)?.children.some(isSameProcess) === true
 }
 
 function keysIn(fields: InfoFields): number {

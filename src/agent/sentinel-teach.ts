@@ -80,8 +80,8 @@ export function teachSentinel({ config, group, host, target, userPassword, isOur
   async function unteach(): Promise<void> {
     if (!isOurs) return
     const told = await ask('REMOVE', group.name)
-    // It was done already, and what was heard is of before.
-    if (!told.ok && isForgotten(told.why)) return
+    // It was done already, or it has ended, which is told by itself: what was heard is of before.
+    if (!told.ok && (isForgotten(told.why) || told.why.includes('ECONNREFUSED'))) return
     if (told.ok) note('started', `the Sentinel of ${host} watches nobody while the clients of ${group.name} are elsewhere`)
     else complain(`the Sentinel of ${host} cannot be had to look away: ${told.why}`, 'alarm')
   }

@@ -3,7 +3,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { connect } from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { endOrphans, killRedis, sendClientsAway } from '../../src/act/ending.ts'
-import { keepDataset } from '../../src/act/keep.ts'
+import { isSaving, keepDataset } from '../../src/act/keep.ts'
 import { poll } from '../../src/lab/run.ts'
 import { childrenOf, isSameProcess, orphansOf } from '../../src/observe/process.ts'
 import { noRedis, Redises, type RealRedis } from '../unit/real-redis.ts'
@@ -111,11 +111,12 @@ describe.skipIf(noRedis)('a redis that saves', () => {
     const it = await client(redis)
     await redis.call('CONFIG', 'SET', 'rdb-key-save-delay', String(keyUs))
     expect(await keepDataset(hands, 'kept', fork)).toMatchObject({ done: false, waiting: true })
-    expect(await sendClientsAway(hands)).toEqual({ done: true })
+    expect(await sendClientsAway(hands, () => isSaving(hands))).toEqual({ done: true })
     expect([childrenOf(pid).length, await knows(it)], 'it goes on').toEqual([1, false])
     await redis.call('CONFIG', 'SET', 'rdb-key-save-delay', '0')
     for (const { pid: child } of childrenOf(pid)) process.kill(child, 'SIGUSR1')
     await expect.poll(async () => (await redis.facts()).forked).toBeUndefined()
+    expect(isSaving(hands), 'what was begun and has ended holds nothing up').toBe(false)
     expect(await keepDataset(hands, 'kept', fork), 'the file is of the save before').toMatchObject({ done: false, waiting: true })
     await expect.poll(() => keepDataset(hands, 'kept', fork), { timeout: 10_000, interval: 50 }).toEqual({ done: true })
     const kept = `${redises.dir}/state/sessions/kept/kept-offset-${(await redis.facts()).offset}.rdb`
