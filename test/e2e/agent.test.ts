@@ -30,6 +30,8 @@ describe.skipIf(problems.length > 0)('an agent or keepalived that goes', { timeo
     test(`${signal} to the agent of the primary, and a new one: clients see nothing, redis and keepalived are adopted`, async () => {
       const rig = theRig()
       const before = await rig.untilOk()
+      // Without what redis has forked for the full sync of the replica, which is gone in a moment.
+      await expect.poll(async () => (await services(rig, before.primary)).redis.length, { timeout: 10_000 }).toBe(1)
       const running = await services(rig, before.primary)
       const writer = await rig.writer()
       const after = await rig.incident(writer, `${signal}, two seconds without an agent, a new one`, { outageMs: unseenMs, mayBeUnfelt: true }, async () => {

@@ -77,7 +77,10 @@ describe.skipIf(problems.length > 0)('a redis that crashes', { timeout: 60_000 }
       const writer = await rig.writer()
       await rig.incident(writer, 'kill -9 of the primary', { outageMs: 1000 }, () => rig.lab.kill(primary, 'redis'))
       for (const client of [library, shell]) expect(await client.goesOn(50)).toBe(true)
-      await rig.finishWithin(writer, 1000)
+      const report = await rig.finish(writer)
+      expect(report.marks.map(({ longestOutage }) => longestOutage.lengthMs < 1000)).toEqual(report.marks.map(() => true))
+      // Of several clients in one turn of its loop redis answers the last before it writes to its replica: killed between the two, it takes that answer with it.
+      expect(report.lost, 'not more than the answer that was on its way').toBeLessThanOrEqual(1)
     } finally {
       library.child.kill('SIGKILL')
       shell.child.kill('SIGKILL')
