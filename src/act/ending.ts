@@ -27,14 +27,14 @@ export async function killRedis(pid: number): Promise<Outcome> {
     return failed(`kill ${pid}: ${(error as Error).message}`)
   }
   for (const fork of forks) signal(fork, 'SIGKILL')
-  const gone = await within(killDeadlineMs, () => readProcess(pid) === null && !hasThreads(pid) && !forks.some(isSameProcess))
+  const gone = await holdsWithin(killDeadlineMs, () => readProcess(pid) === null && !hasThreads(pid) && !forks.some(isSameProcess))
   return gone ? done : failed(`redis (pid ${pid}) did not end within ${killDeadlineMs} ms of SIGKILL`)
 }
 
 /** Nothing that has to be done after a death waits for one that does not end. */
 export async function endOrphans(orphans: readonly Orphan[]): Promise<Outcome> {
   for (const orphan of orphans) signal(orphan, 'SIGKILL')
-  await within(childDeadlineMs, () => !orphans.some(isSameProcess))
+  await holdsWithin(childDeadlineMs, () => !orphans.some(isSameProcess))
   return done
 }
 
@@ -54,20 +54,21 @@ export async function sendClientsAway(hands: Away, isNeeded: () => boolean = () 
   if (info?.ok !== true || factsFromInfo(String(info.value))?.forked?.keepsClients !== true) return done
   for (const fork of forks) signal(fork, 'SIGUSR1')
   hands.note('a child of redis (a save, or the rewrite of an AOF) was ended: it kept the connections of clients open that were sent away')
-  await within(childDeadlineMs, () => !forks.some(isSameProcess))
+  await holdsWithin(childDeadlineMs, () => !forks.some(isSameProcess))
   return done
 }
 
 /** Not to another that has its pid by now. */
-function signal(process_: Orphan, name: NodeJS.Signals): void {
+function signal(one: Orphan, name: NodeJS.Signals): void {
   try {
-    if (isSameProcess(process_)) process.kill(process_.pid, name)
+    if (isSameProcess(one)) process.kill(one.pid, name)
   } catch {
     // It has ended by itself.
   }
 }
 
-async function within(deadlineMs: number, holds: () => boolean): Promise<boolean> {
+/** Looks each millisecond. false: not by then. */
+export async function holdsWithin(deadlineMs: number, holds: () => boolean): Promise<boolean> {
   const endMs = performance.now() + deadlineMs
   while (!holds()) {
     if (performance.now() > endMs) return false

@@ -243,20 +243,20 @@ async function savedRdb(hands: RedisHands, fields: InfoFields, wanted: Pick<Save
   if (dir === '' || rdb === '') return failed('redis does not say where it saves')
   const file = `${dir}/${rdb}`
   const running = fields.get('rdb_bgsave_in_progress') === '1'
-  if (saves.get(hands)?.name !== wanted.name) {
+  const begun = saves.get(hands)
+  if (begun?.name !== wanted.name) {
     if (running) return waiting('another save is still running')
     const before = await madeAt(file)
-    const begun = await command(hands, 'BGSAVE')
-    if (!begun.done) return begun
+    const told = await command(hands, 'BGSAVE')
+    if (!told.done) return told
     saves.set(hands, { ...wanted, before, children: childrenOf(Number(fields.get('process_id'))) })
     return waiting('the dataset is being kept')
   }
   if (running) return waiting('the dataset is being kept')
-  const before = saves.get(hands)?.before
   saves.delete(hands)
   if (fields.get('rdb_last_bgsave_status') !== 'ok') return failed('the save before giving the dataset up failed; it is not given up')
   // One that was ended in the middle (SIGUSR1) counts as no failure: the file there is of an older save.
-  return (await madeAt(file)) === before ? waiting('the save was ended before it was done, and is begun anew') : file
+  return (await madeAt(file)) === begun.before ? waiting('the save was ended before it was done, and is begun anew') : file
 }
 
 /** Each save renames a file of its own to this one. */
@@ -276,10 +276,10 @@ interface Save {
 }
 
 /** The save that was begun and has not been taken over yet. */
-const saves = new WeakMap<object, Save>()
+const saves = new WeakMap<RedisHands, Save>()
 
 /** What a child of redis writes now is what is kept. */
-export function isSaving(hands: object): boolean {
+export function isSaving(hands: RedisHands): boolean {
   return saves.get(hands)?.children.some(isSameProcess) === true
 }
 

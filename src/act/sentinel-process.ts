@@ -15,6 +15,7 @@ import { openRedis, type RedisTarget } from '../redis/link.ts'
 import { readSentinelConf, renderSentinelConf, settingsOf, withIdentity, type SentinelConfInput } from '../render/sentinel-conf.ts'
 import { isInstalled } from '../trial/programs.ts'
 import { writeDurably } from './durable.ts'
+import { holdsWithin } from './ending.ts'
 
 const askDeadlineMs = 1000
 /** One that lived for so long was well. */
@@ -153,11 +154,7 @@ export function sentinelProcess(options: SentinelProcessOptions): SentinelProces
     if (running === null || ip === undefined) return failed('its process is not known')
     try {
       process.kill(running.pid, 'SIGTERM')
-      const endMs = performance.now() + stopDeadlineMs
-      while (isSameProcess(running)) {
-        if (performance.now() > endMs) return failed(`it does not end (pid ${running.pid})`)
-        await new Promise((resolve) => setTimeout(resolve, 5))
-      }
+      if (!(await holdsWithin(stopDeadlineMs, () => !isSameProcess(running)))) return failed(`it does not end (pid ${running.pid})`)
       const text = readText(file)
       if (text !== null) await writeDurably(file, withIdentity(text, randomBytes(20).toString('hex'), ip), 0o600)
       failures = 0

@@ -10,15 +10,19 @@ export interface ProcessId {
 /** null: no such process, or only its zombie. */
 export function readProcess(pid: number): ProcessId | null {
   if (!Number.isInteger(pid) || pid <= 1) return null
+  const fields = statOf(pid)
+  const [state] = fields ?? []
+  return fields === null || state === 'Z' || state === 'X' ? null : { pid, startTicks: fields[19] ?? '' }
+}
+
+/** From the state on. null: gone between the question and the answer. */
+function statOf(pid: number): readonly string[] | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
     // The command name may hold spaces and brackets; the fields start after its last bracket.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    const [state] = fields
-    if (state === 'Z' || state === 'X') return null
-    return { pid, startTicks: fields[19] ?? '' }
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   } catch {
-    return null // gone between the question and the answer
+    return null
   }
 }
 
@@ -52,21 +56,12 @@ export function childrenOf(pid: number): readonly ProcessId[] {
 export function orphansOf(pid: number): readonly ProcessId[] {
   const found = readdirSync('/proc')
     .map(Number)
-    .filter((other) => other > 1 && other !== pid && sessionOf(other) === pid && isRedis(other))
+    .filter((other) => other > 1 && other !== pid && statOf(other)?.[3] === String(pid) && isRedis(other))
   return found.flatMap((orphan) => readProcess(orphan) ?? [])
 }
 
-function sessionOf(pid: number): number | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[3])
-  } catch {
-    return null
-  }
-}
-
-/** Or a child of it, which says what it does (`redis-rdb-bgsave`); not a program that a module has begun. */
-function isRedis(pid: number): boolean {
+/** A redis, or a child of it, which says what it does (`redis-rdb-bgsave`); not a program that a module has begun. */
+export function isRedis(pid: number): boolean {
   return pid > 1 && /redis|valkey|keydb/.test(commandLine(pid))
 }
 

@@ -10,7 +10,7 @@ import type { RedisFiles } from './redis-files.ts'
 import { settingsReader } from './settings.ts'
 import { writeMeter } from './write-meter.ts'
 import { openRedis, type RedisLink, type RedisTarget } from '../redis/link.ts'
-import { commandLine, hasThreads, isSameProcess, orphansOf, readProcess, type ProcessId } from './process.ts'
+import { hasThreads, isRedis, isSameProcess, orphansOf, readProcess, type ProcessId } from './process.ts'
 
 /** An INFO that has not come back after this long no longer holds up the cycle that asked. */
 const answerDeadlineMs = 40
@@ -66,16 +66,12 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
   const birth = target.configFile === undefined ? observeBirth() : null
 
   function remember(pid: number): void {
-    if (pid > 0 && known?.pid !== pid && /redis|valkey|keydb/.test(commandLine(pid))) known = readProcess(pid)
+    if (known?.pid !== pid && isRedis(pid)) known = readProcess(pid)
   }
 
   async function open(): Promise<void> {
     const opened = await openRedis(target, connectDeadlineMs, () => {
-      link = null
-      // What the dead process said is history; the next one on this port may be another.
-      factsAtMs = Number.NEGATIVE_INFINITY
-      askedAtMs = Number.NEGATIVE_INFINITY
-      waitingSinceMs = null
+      forget()
       wake()
     })
     if (closed) {
@@ -135,9 +131,8 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
     return known !== null && !isSameProcess(known) && !hasThreads(known.pid)
   }
 
-  /** The connection of a process that is dead, where a child of it keeps it open. */
-  function letGo(): void {
-    link?.close()
+  /** The connection has ended, or its process. What that one said is history; the next one on this port may be another. */
+  function forget(): void {
     link = null
     factsAtMs = Number.NEGATIVE_INFINITY
     askedAtMs = Number.NEGATIVE_INFINITY
@@ -157,7 +152,7 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
     if (link !== null) return true
     if (known === null) return refused ? false : 'unknown'
     for (let i = 0; i < dyingRechecks; i += 1) {
-      if (!isSameProcess(known) && !hasThreads(known.pid)) return false
+      if (isGone()) return false
       // A process that lives but lost one connection is open again by now, or answers to nobody yet.
       if (!refused) return true
       await new Promise((resolve) => setTimeout(resolve, 1))
@@ -167,7 +162,11 @@ export function observeRedis(target: ObservedTarget, clock: () => number, wake: 
 
   return {
     async probe(nowMs) {
-      if (link !== null && isGone()) letGo()
+      // A child of it keeps the connection open.
+      if (link !== null && isGone()) {
+        link.close()
+        forget()
+      }
       if (link === null && opening === null) {
         waitingSinceMs ??= nowMs
         opening = open().finally(() => {

@@ -2,8 +2,8 @@
  * A child of redis (BGSAVE, the rewrite of an AOF) has every client's socket open as well: what its parent closes, or the kernel when the parent dies, is
  * closed for the client only when the child has ended too. Until then the client waits, for as long as its own timeout.
  */
-import { readFile } from 'node:fs/promises'
 import { afterEach, describe, expect, test } from 'vitest'
+import { childrenOf } from '../../src/observe/process.ts'
 import { OldRedis } from './moving.ts'
 import type { Rig } from './rig.ts'
 import { poll, problems, rigFor, twoHosts } from './rig.ts'
@@ -63,10 +63,9 @@ describe.skipIf(problems.length > 0)('redis has forked', { timeout: 90_000 }, ()
 
 /** As its end, in the middle of it. */
 async function endSave(old: OldRedis): Promise<void> {
-  const pid = /process_id:(\d+)/.exec(await old.ask('INFO', 'server'))?.[1] ?? ''
-  const children = (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).trim().split(' ').map(Number)
+  const children = childrenOf(Number(/process_id:(\d+)/.exec(await old.ask('INFO', 'server'))?.[1]))
   expect(children).toHaveLength(1)
-  for (const child of children) process.kill(child, 'SIGUSR1')
+  for (const { pid } of children) process.kill(pid, 'SIGUSR1')
 }
 
 describe.skipIf(problems.length > 0)('a move, and a redis has forked', { timeout: 90_000 }, () => {
