@@ -56,7 +56,9 @@ function before(pair: Pair, { name, etc }: ProposalWish): readonly Step[] {
     {
       on: replica.name,
       what: 'a copy of the data, in case of anything: from the replica, and not into its data folder, where a restart would load it',
-      type: [`redis-cli --rdb /root/${name}.rdb`],
+      type: [
+        `${hasPassword(pair) ? `REDISCLI_AUTH="$(cat ${etc}/${passwordFileName(name)})" ` : ''}redis-cli -p ${replica.found.redis.port} --rdb /root/${name}.rdb`,
+      ],
     },
   ]
 }
@@ -84,7 +86,7 @@ function turn(pair: Pair, { name }: ProposalWish): readonly Step[] {
   const after: readonly Step[] = [
     {
       on: `${primary.name} and ${replica.name}`,
-      what: 'leave the old keepalived.conf and its scripts where they are until you need no way back; masked, nothing calls them. The supervisor of redis stays as it is: it is the one that starts redis',
+      what: 'leave the old keepalived.conf and its scripts where they are until you need no way back; masked, nothing calls them. The supervisor of redis stays as it is: it is the one that starts redis. Where there is none, nobody starts one that has died',
       type: [],
     },
   ]
@@ -101,7 +103,7 @@ function end({ name }: Side, ip: string, isPrimary: boolean): Step {
     : `It does not hold ${ip}, and nothing changes for clients`
   return {
     on: name,
-    what: `end the old keepalived by SIGSTOP and SIGKILL, and not by stop: it runs none of its scripts then and leaves addresses as they are. ${stays}`,
+    what: `end the old keepalived by SIGSTOP and SIGKILL, and not by stop: it runs none of its scripts then and leaves addresses as they are. One that was started by hand has no unit: the same two signals to all its processes. ${stays}`,
     type: endOld,
   }
 }

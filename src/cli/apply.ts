@@ -10,6 +10,7 @@ import { identityOf } from '../config/identity.ts'
 import { loadConfig, parseConfig } from '../config/load.ts'
 import { nextHost, whyThisOrder } from '../config/order.ts'
 import { hostsOf, type Config } from '../model/config.ts'
+import { isReceiving } from '../model/move.ts'
 import { OperatorError } from '../model/error.ts'
 import type { OfferAnswer, RunningConfig } from '../model/own-config.ts'
 import { forget, refuseHosts, type Agent, type Plan } from './apply-hosts.ts'
@@ -152,12 +153,18 @@ async function askAgents(plan: Plan): Promise<void> {
     )
 }
 
-function refuseUnwell({ changes, agents, handsOver }: Plan, statuses: readonly GroupStatus[]): void {
-  for (const { group, primary, because } of statuses) {
+/** A group that does not serve is not changed: whether a change did it harm could not be told. */
+export function refuseUnwell({ changes, agents, handsOver }: Pick<Plan, 'changes' | 'agents' | 'handsOver'>, statuses: readonly GroupStatus[]): void {
+  for (const { group, primary, because, move } of statuses) {
     if (handsOver[group] !== undefined) continue
     const own = changes.filter((c) => c.group === group)
     if (own.length === 0 || own.some((c) => c.what === 'a group is added')) continue
-    if (primary === null) throw new OperatorError('HF801', `${group} has no primary: ${because}`, 'change it when it serves again')
+    if (primary === null)
+      throw new OperatorError(
+        'HF801',
+        `${group} has no primary: ${because}`,
+        move !== null && isReceiving(move.move) ? `first holdfast migrate cutover ${group}, or abort ${group}` : 'change it when it serves again',
+      )
     if (own.some((c) => c.lease !== undefined) && agents.find((a) => a.host === primary)?.running === null)
       throw new OperatorError(
         'HF801',

@@ -1,7 +1,8 @@
 /** How a move begins: the plan once more, the source made known to every host of the group, and the order. Nothing is touched before nothing stands against it. */
 import { isIP } from 'node:net'
 import type { Instance } from '../migrate/facts.ts'
-import { planOf, type MigrationPlan } from '../migrate/plan.ts'
+import type { Trap } from '../migrate/check.ts'
+import { planOf, stops, type MigrationPlan } from '../migrate/plan.ts'
 import type { GroupConfig } from '../model/config.ts'
 import { OperatorError } from '../model/error.ts'
 import { isUnderWay, type SourceRecord } from '../model/move.ts'
@@ -30,7 +31,9 @@ export interface Ready {
 }
 
 /** The plan, where something stands against it: for the eye, and as JSON. */
-export type Prepared = { readonly ready: Ready } | { readonly stops: MigrationPlan['stops']; readonly drawn: string; readonly json: object }
+export type Prepared =
+  | { readonly ready: Ready }
+  | { readonly stops: MigrationPlan['stops']; readonly against: readonly Trap[]; readonly drawn: string; readonly json: object }
 
 export async function prepareMove(session: Session, from: string, name: string, options: BeginOptions): Promise<Prepared> {
   const group = groupOf(session, name)
@@ -52,7 +55,8 @@ export async function prepareMove(session: Session, from: string, name: string, 
   const move = status?.move?.move ?? null
   // It has begun: what stood against it was looked at then, and comparing the two has left its traces since (P7).
   const begun = isUnderWay(move) && move.source.host === at.host && move.source.port === at.port && options.overwrite === undefined
-  if (plan.stops.length > 0 && !begun) return { stops: plan.stops, drawn: drawPlan(source, target, plan), json: planInJson(source, target, plan) }
+  if (plan.stops.length > 0 && !begun)
+    return { stops: plan.stops, against: plan.traps.filter(stops), drawn: drawPlan(source, target, plan), json: planInJson(source, target, plan) }
   const holder = status === undefined ? null : (status.primary ?? status.move?.holder ?? founderOf(group, status))
   if (status === undefined || holder === null) throw new OperatorError('HF904', `${name} has no primary: ${status?.because ?? ''}`, `holdfast status ${name}`)
   const priority = group.sentinel === undefined ? null : priorityOf(source.redis)

@@ -8,11 +8,20 @@ import type { RoundFound } from '../migrate/copy-rounds.ts'
 import type { CopyStep } from '../move/copy.ts'
 import type { CopyFigures, Uncopied } from '../move/copy-words.ts'
 import type { Finished } from '../move/copy-finish.ts'
+import type { Report } from '../move/report-seal.ts'
 import { shown } from '../redis/words.ts'
 import { overLine } from './one-line.ts'
 import { spanWords, tookWords } from './backup-words.ts'
 
-export interface CopyReport {
+export interface CopyReport extends Report {
+  readonly what: 'holdfast migrate copy'
+  /** Its version, and the host on which it ran. */
+  readonly holdfast: string
+  readonly ranOn: string
+  /** By the clock of that host. */
+  readonly beganAt: string
+  readonly endedAt: string
+  /** Without the password of an address. */
   readonly from: string
   readonly group: string
   readonly source: string

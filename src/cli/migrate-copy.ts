@@ -2,6 +2,7 @@
 import type { Command } from '@commander-js/extra-typings'
 import { InvalidArgumentError } from '@commander-js/extra-typings'
 import { writeFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
 import { copyPlanOf, isCopyId, type CopyPlan, type CopyWay } from '../migrate/copy-plan.ts'
 import { patternsFor, type Tells } from '../migrate/events.ts'
 import type { Instance, Source, Target } from '../migrate/facts.ts'
@@ -12,12 +13,14 @@ import { askSource, type Asked } from '../move/copy-ask.ts'
 import { listen, type Events } from '../move/copy-events.ts'
 import { finish, type Finished } from '../move/copy-finish.ts'
 import { governed, type Governor, type WantedPace } from '../move/governor.ts'
+import { sealReport } from '../move/report-seal.ts'
 import { paced } from '../replay/pace.ts'
 import { groupOf, openSession, statusOf, type Session } from './ask.ts'
 import { copyLine, drawCopyPlan, drawCopyReport, type CopyLine, type CopyReport } from './migrate-copy-draw.ts'
-import { lookAtSource, lookAtTarget, nameSource, type Endpoint } from './migrate-source.ts'
+import { lookAtSource, lookAtTarget, nameSource, withoutPassword, type Endpoint } from './migrate-source.ts'
 import { mayBeWritten, open, paceOf, probeOf } from './migrate-verify.ts'
 import { openPrimary } from './salvage-open.ts'
+import { version } from './version.ts'
 
 const lookMs = 1000
 const awayMs = 60_000
@@ -52,7 +55,7 @@ export function registerCopy(migrate: Command): void {
     .option('--max-pause <seconds>', 'for the last comparison writers are held no longer', secondsOf, 10)
     .option('--hold <seconds>', 'after a clean end writes to the source wait for so long: until the clients are pointed at the group', secondsOf, 300)
     .option('--dry-run', 'tell what would be done, and what it does not promise')
-    .option('--report <file>', 'all of it, as JSON')
+    .option('--report <file>', 'all of it, as JSON, sealed with the secret of the agents')
     .option('--json', 'machine-readable: a line a second, the report last')
     .action(async (from, group, options, command) => {
       const session = await openSession(command.optsWithGlobals() as unknown as { config: string })
@@ -161,7 +164,7 @@ async function run(order: Order): Promise<void> {
     const finished = await ended(order, copy, events, line)
     line.end()
     const report = reportOf(order, { copy, events, silent, governor, finished, tookMs: Math.round(performance.now() - beganMs) })
-    if (options.report !== undefined) await writeFile(options.report, `${JSON.stringify(report, null, 2)}\n`)
+    if (options.report !== undefined) await writeFile(options.report, `${JSON.stringify(sealReport(report, order.session.secret), null, 2)}\n`)
     process.stdout.write(options.json === true ? `${JSON.stringify({ report })}\n` : drawCopyReport(report))
     if (report.uncopied.length > 0) process.exitCode = 1
   } finally {
@@ -262,7 +265,12 @@ function reportOf({ from, group, source, target, plan, tells }: Order, { copy, e
   const primary = target.members.find(({ host }) => host === target.first)?.redis
   const runId = primary?.ok === true ? primary.value.runId : 'RUN_ID'
   return {
-    from,
+    what: 'holdfast migrate copy',
+    holdfast: version,
+    ranOn: hostname(),
+    beganAt: new Date(Date.now() - tookMs).toISOString(),
+    endedAt: new Date().toISOString(),
+    from: withoutPassword(from),
     group,
     source: `${source.redis.at} ${nameOf(source.redis.version)}`,
     target: primary?.ok === true ? `${group}, ${nameOf(primary.value.version)}` : group,

@@ -4,6 +4,7 @@ import { sizeOf } from '../doctor/say.ts'
 import type { Trap } from '../migrate/check.ts'
 import type { Instance, Source, Target } from '../migrate/facts.ts'
 import type { MigrationPlan, WayBack } from '../migrate/plan.ts'
+import { writtenWords } from '../migrate/sizing.ts'
 import { nameOf } from '../migrate/versions.ts'
 import type { Level } from '../model/doctor.ts'
 import { tookWords } from './backup-words.ts'
@@ -19,7 +20,7 @@ const wayBackWords: Readonly<Record<WayBack, string>> = {
 export function drawPlan(source: Source, target: Target, plan: MigrationPlan): string {
   const from = source.redis
   return [
-    `from  ${from.at}  ${brief(from)}, ${from.clients} clients, ${sizeOf(from.bytesPerS)}/s written`,
+    `from  ${from.at}  ${brief(from)}, ${from.clients} clients, ${writtenWords(from)}`,
     ...target.members.map(({ host, redis }) => `to    ${target.group} on ${host}  ${redis.ok ? brief(redis.value) : redis.why}`),
     '',
     ...plan.traps.flatMap(trapLines),

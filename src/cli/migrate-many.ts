@@ -9,18 +9,21 @@ import { dirname, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import Table from 'cli-table3'
 import pc from 'picocolors'
+import type { Trap } from '../migrate/check.ts'
 import { parseList, type Listed } from '../migrate/list.ts'
 import { OperatorError } from '../model/error.ts'
 import type { Move, SourceAt } from '../model/move.ts'
 import type { SyncTerms } from '../model/sync-terms.ts'
+import type { WantedPace } from '../move/governor.ts'
 import { groupOf, openSession, refusal, send, statusOf, type Session } from './ask.ts'
+import { spanWords } from './backup-words.ts'
 import { askedP99, askedWindow, termsOf } from './migrate-care.ts'
-import { beginMove, prepareMove, standing, wayBackWarning, type Ready } from './migrate-begin.ts'
+import { beginMove, prepareMove, wayBackWarning, type Ready } from './migrate-begin.ts'
 import { holderOf } from './migrate-orders.ts'
 import { acceptedTrap, askedSeconds } from './migrate-plan.ts'
 import { looksAtSync } from './migrate-progress.ts'
 import { addressOf, nameSource, withoutPassword } from './migrate-source.ts'
-import { prove } from './migrate-verify.ts'
+import { paceOf, prove } from './migrate-verify.ts'
 
 const lookMs = 500
 const mostAtOnce = 16
@@ -29,6 +32,8 @@ interface Row {
   readonly move: Listed
   stage: string
   words: string
+  /** Of the comparison, 0 to 1; null: none is under way. */
+  compared: number | null
   failed: boolean
 }
 
@@ -42,14 +47,15 @@ export function registerMany(migrate: Command): void {
     .option('--seconds <n>', 'over how long each rate of writes is measured', askedSeconds, 5)
     .option('--window <from-to>', 'full syncs begin only then, e.g. 01:00-05:00+02:00', askedWindow)
     .option('--max-p99 <ms>', 'a sync beside which a client of its source feels more is given up and tried again later', askedP99)
-    .option('--verify', 'compare each as soon as it is in sync')
-    .option('--cutover', 'then cut over, one after the other; the first that cannot be ends it')
+    .option('--verify', 'compare each when it is in sync; as many at a time as syncs')
+    .option('--pace <pace>', "of the comparison: auto, by the source's 99th percentile; full; or so many keys a second", paceOf, 'auto' as WantedPace)
+    .option('--cutover', 'compare what has no proof yet, then cut over, one after the other; the first that cannot be ends it')
     .option('--dry-run', 'only the plans')
     .option('--json', 'machine-readable, a line a look')
     .action(async (file, options, command) => {
       const session = await openSession(command.optsWithGlobals() as unknown as { config: string })
       const moves = await listOf(session, file)
-      const rows = moves.map((move): Row => ({ move, stage: 'PLAN', words: '', failed: false }))
+      const rows = moves.map((move): Row => ({ move, stage: 'PLAN', words: '', compared: null, failed: false }))
       const show = tableOf(rows, options.json === true)
       const ready = await plans(session, rows, dirname(resolve(file)), options)
       if (ready === null) {
@@ -66,15 +72,18 @@ export function registerMany(migrate: Command): void {
       process.once('SIGINT', leave)
       const watching = show.follow(stop.signal)
       try {
-        await inTurn(options.atOnce, rows, async (row, at) => {
-          const its = ready[at]
-          if (its !== undefined && its !== 'moved')
-            await syncOne(session, row, its, {
-              verifies: options.verify === true || options.cutover === true,
-              terms: termsOf(options),
-              signal: stop.signal,
-            })
-        })
+        const how = { pace: options.pace, terms: termsOf(options), signal: stop.signal }
+        // A proof is not a sync: the next sync does not wait for it.
+        const [syncs, proofs] = [lanes(options.atOnce), lanes(options.atOnce)]
+        const proves = options.verify === true || options.cutover === true
+        await Promise.all(
+          rows.map(async (row, at) => {
+            const its = ready[at]
+            if (its === undefined || its === 'moved') return
+            const synced = await syncs(() => syncOne(session, row, its, how))
+            if (synced && proves) await proofs(() => proveOne(session, row, its, how))
+          }),
+        )
         if (options.cutover === true && !rows.some((row) => row.failed)) await cutOverAll(session, rows, stop.signal)
       } finally {
         const broken = stop.signal.aborted
@@ -125,7 +134,7 @@ async function plans(
         if (ended !== null) Object.assign(row, { stage: ended, words: status?.move?.move.last ?? '' })
         if (ended !== null) return 'moved'
         if ('ready' in prepared) return prepared.ready
-        failRow(row, standing(prepared.stops).message)
+        failRow(row, againstWords(prepared.against))
       } catch (error) {
         failRow(row, wordsOf(error))
       }
@@ -146,6 +155,16 @@ export function endedAs(move: Pick<Move, 'stage' | 'source'> | null, at: SourceA
   return move.stage === 'done' && stops.includes('P11') ? 'DONE' : null
 }
 
+/** What stands against it in one line: what was seen, once, and what may be accepted. */
+export function againstWords(traps: readonly Pick<Trap, 'id' | 'name' | 'level' | 'measured'>[]): string {
+  const seen = [...new Set(traps.map(({ measured }) => measured))].map((measured) => {
+    const its = traps.filter((trap) => trap.measured === measured)
+    return `${its.map(({ id, name }) => `${id} ${name}`).join(', ')}: ${measured}`
+  })
+  const mayBe = traps.filter(({ level }) => level === 'yellow').map(({ id }) => `--accept ${id}`)
+  return [...seen, ...(mayBe.length === 0 ? [] : [mayBe.join(' ')])].join('; ')
+}
+
 function failRow(row: Row, why: string): void {
   Object.assign(row, { stage: 'FAILED', words: why, failed: true })
 }
@@ -154,36 +173,62 @@ function wordsOf(error: unknown): string {
   return error instanceof OperatorError ? `${error.code} ${error.message}` : (error as Error).message
 }
 
-/** The next one begins when one of them has ended, well or not. */
-async function inTurn(most: number, rows: readonly Row[], run: (row: Row, at: number) => Promise<void>): Promise<void> {
-  let next = 0
-  const lane = async (): Promise<void> => {
-    for (let at = next++; at < rows.length; at = next++) {
-      const row = rows[at]
-      if (row !== undefined) await run(row, at)
+/** So many at a time, in their order: the next one begins when one of them has ended, well or not. */
+function lanes(most: number): <T>(run: () => Promise<T>) => Promise<T> {
+  const waiting: (() => void)[] = []
+  let free = most
+  return async (run) => {
+    if (free > 0) free -= 1
+    else await new Promise<void>((resolve) => waiting.push(resolve))
+    try {
+      return await run()
+    } finally {
+      const next = waiting.shift()
+      if (next === undefined) free += 1
+      else next()
     }
   }
-  await Promise.all(Array.from({ length: Math.min(most, rows.length) }, lane))
 }
 
-async function syncOne(
-  session: Session,
-  row: Row,
-  ready: Ready,
-  { verifies, terms, signal }: { readonly verifies: boolean; readonly terms: Partial<SyncTerms>; readonly signal: AbortSignal },
-): Promise<void> {
+interface How {
+  readonly pace: WantedPace
+  readonly terms: Partial<SyncTerms>
+  readonly signal: AbortSignal
+}
+
+/** false: it is not in sync, and its row says why. */
+async function syncOne(session: Session, row: Row, ready: Ready, { terms, signal }: How): Promise<boolean> {
   const { group } = row.move
   try {
-    if (signal.aborted) return
+    if (signal.aborted) return false
     row.words = await beginMove(session, ready, terms)
     for await (const { stage, line } of looksAtSync(session, group, signal)) Object.assign(row, { stage, words: line.words })
-    if (!verifies || row.stage === 'VERIFIED') return
+    return true
+  } catch (error) {
+    if (!signal.aborted) failRow(row, wordsOf(error))
+    return false
+  }
+}
+
+async function proveOne(session: Session, row: Row, { from }: Ready, { pace, signal }: How): Promise<void> {
+  if (signal.aborted || row.stage === 'VERIFIED') return
+  const { group } = row.move
+  const beganMs = performance.now()
+  const progress = (done: number, of: number): void => {
+    const most = Math.max(done, of)
+    const perS = Math.round((done * 1000) / Math.max(1, performance.now() - beganMs))
+    const left = perS > 0 && most > done ? `, ${spanWords(((most - done) / perS) * 1000)} left` : ''
+    Object.assign(row, { words: `${done} of ${most} keys, ${perS}/s${left}`, compared: done / Math.max(1, most) })
+  }
+  try {
     Object.assign(row, { stage: 'VERIFYING', words: '' })
-    const { proven, words } = await prove(session, group, ready.from, { pace: 'auto', signal })
+    const { proven, words } = await prove(session, group, from, { pace, signal, progress })
     if (proven) Object.assign(row, { stage: 'VERIFIED', words })
     else failRow(row, words)
   } catch (error) {
     if (!signal.aborted) failRow(row, wordsOf(error))
+  } finally {
+    row.compared = null
   }
 }
 
@@ -209,10 +254,11 @@ async function cutOverAll(session: Session, rows: readonly Row[], signal: AbortS
   }
 }
 
-/** Where nobody sees the table: a line at each change, so that a comparison of an hour is not an hour of silence. */
-export function changedLines(rows: readonly Pick<Row, 'move' | 'stage' | 'words'>[], told: Map<string, string>): string {
-  const changed = rows.filter(({ move, stage }) => told.get(move.group) !== stage)
-  for (const { move, stage } of changed) told.set(move.group, stage)
+/** Where nobody sees the table: a line at each change, and at each tenth of a comparison, so that one of an hour is not an hour of silence. */
+export function changedLines(rows: readonly Pick<Row, 'move' | 'stage' | 'words' | 'compared'>[], told: Map<string, string>): string {
+  const standOf = ({ stage, compared }: Pick<Row, 'stage' | 'compared'>): string => `${stage} ${Math.floor((compared ?? 0) * 10)}`
+  const changed = rows.filter((row) => told.get(row.move.group) !== standOf(row))
+  for (const row of changed) told.set(row.move.group, standOf(row))
   return changed.map(({ move, stage, words }) => `${move.group}  ${stage}${words === '' ? '' : `  ${words}`}\n`).join('')
 }
 

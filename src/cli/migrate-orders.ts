@@ -6,6 +6,7 @@ import type { AskedOrder } from '../model/move.ts'
 import { goAheadFile } from '../model/paths.ts'
 import { groupOf, openSession, refusal, send, statusOf, type Session } from './ask.ts'
 import { movingOf, unheard, type MoveStatus } from './migrate-found.ts'
+import { clientsLeft, leftWords } from './migrate-status.ts'
 
 interface Common {
   readonly dryRun?: boolean | undefined
@@ -86,7 +87,8 @@ async function order(
 ): Promise<{ readonly holder: string; readonly goAhead: string }> {
   const session = await openSession(globals)
   groupOf(session, name)
-  const { holder, source } = await heardHolder(session, name)
+  const { holder, move } = await heardHolder(session, name)
+  if (asked.verb === 'commit') await warnOfThoseLeft(session, name, move)
   const leave = (): void => {
     process.stderr.write(`\nit was asked for and is not called off by this: holdfast migrate status ${name}\n`)
     process.exit(130)
@@ -100,7 +102,7 @@ async function order(
   } finally {
     process.off('SIGINT', leave)
   }
-  return { holder, goAhead: source?.goAheadFile ?? goAheadFile(session.config.paths, name) }
+  return { holder, goAhead: move.source?.goAheadFile ?? goAheadFile(session.config.paths, name) }
 }
 
 /** Whose agent is asked: it sees to the move. */
@@ -108,10 +110,17 @@ export async function holderOf(session: Session, name: string): Promise<string> 
   return (await heardHolder(session, name)).holder
 }
 
-async function heardHolder(session: Session, name: string): Promise<{ readonly holder: string } & Pick<MoveStatus, 'source'>> {
+/** They are refused until somebody leads them to the group, and a final move is no reason to stop looking. */
+async function warnOfThoseLeft(session: Session, name: string, move: MoveStatus): Promise<void> {
+  const left = (await clientsLeft(session, name, move)) ?? []
+  if (left.length > 0 || (move.source?.arrivals?.count ?? 0) > 0) process.stderr.write(`the old redis: ${leftWords('MOVED', left, move.source)}\n`)
+}
+
+async function heardHolder(session: Session, name: string): Promise<{ readonly holder: string; readonly move: MoveStatus }> {
   const [status] = await statusOf(session, name)
-  const { holder, source } = movingOf(status, name)
-  if (holder !== null && status?.members.find((m) => m.host === holder)?.agent === 'up') return { holder, source }
+  const move = movingOf(status, name)
+  const { holder } = move
+  if (holder !== null && status?.members.find((m) => m.host === holder)?.agent === 'up') return { holder, move }
   throw new OperatorError('HF301', unheard({ holder }), `start it again; whoever serves goes on serving meanwhile. holdfast migrate status ${name}`)
 }
 

@@ -37,7 +37,7 @@ export async function* looksAtSync(session: Session, group: string, signal: Abor
     const { move, members } = status
     const chosen = whyNoneFollows(status)
     if (chosen !== null) throw new OperatorError('HF904', chosen, `one of the two; nothing goes on before. holdfast migrate status ${group}`)
-    const stage = stageOf(move, { members, hasAddress: false, clientsLeft: null })
+    const stage = stageOf(move, { members, hasAddress: false, clientsLeft: null, arrivals: null, forMs: 0 })
     yield { status, stage, line: progress(status, performance.now()) }
     if (arrived.includes(stage)) return
     if (move.givenUp?.untilWallMs === null)

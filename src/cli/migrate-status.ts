@@ -26,7 +26,13 @@ export function registerMoveStatus(migrate: Command): void {
         const [status] = await statusOf(session, group)
         const move = movingOf(status, group)
         const left = await clientsLeft(session, group, move)
-        const stage = stageOf(move.move, { members: move.members, hasAddress: hasAddress(status), clientsLeft: left?.length ?? null })
+        const stage = stageOf(move.move, {
+          members: move.members,
+          hasAddress: hasAddress(status),
+          clientsLeft: left?.length ?? null,
+          arrivals: move.source?.arrivals ?? null,
+          forMs: Date.now() - move.move.stageWallMs,
+        })
         const line = progress(move, performance.now())
         if (options.json === true)
           return `${JSON.stringify({ group, stage, holder: move.holder, because: move.because, move: move.move, source: move.source, members: line.members, sync: costOf(move.move, move.source, Date.now()), clientsLeft: left })}\n`
@@ -57,7 +63,7 @@ function hasAddress(status: GroupStatus | undefined): boolean {
 }
 
 /** null: it is not asked (before the cut-over all clients are there), or does not tell. */
-async function clientsLeft(session: Session, group: string, { move, holder }: MoveStatus): Promise<readonly ListedClient[] | null> {
+export async function clientsLeft(session: Session, group: string, { move, holder }: MoveStatus): Promise<readonly ListedClient[] | null> {
   if (move.stage !== 'moved' || holder === null) return null
   try {
     const answer = (await ask(session, holder, { method: 'GET', path: `/groups/${group}/source/clients` })) as { readonly clients?: readonly ListedClient[] }
@@ -101,12 +107,20 @@ export function drawMove(group: string, stage: StageName, found: MoveStatus, wor
     ...(now === null ? [] : [`now         ${now}`]),
   ]
   if (left !== null) {
-    lines.push(left.length === 0 ? `old redis   ${pc.green('nobody talks to it any more')}` : `old redis   ${pc.yellow(`${left.length} still connected`)}:`)
+    lines.push(`old redis   ${leftWords(stage, left, source)}${left.length === 0 ? '' : ':'}`)
     for (const one of left.slice(0, 20))
       lines.push(`            ${one.address.padEnd(22)} ${(one.name === '' ? '-' : one.name).padEnd(20)} ${one.command.padEnd(12)} idle ${one.idleS} s`)
     if (left.length > 20) lines.push(`            and ${left.length - 20} more`)
   }
   return `${lines.join('\n')}\n`
+}
+
+export function leftWords(stage: StageName, left: readonly ListedClient[], source: MoveStatus['source']): string {
+  const { count, overMs } = source?.arrivals ?? { count: 0, overMs: 0 }
+  const came = count === 0 ? '' : `${count} connections came to it in ${spanWords(overMs)}, and what they write is refused`
+  if (left.length > 0) return `${pc.yellow(`${left.length} still connected`)}${came === '' ? '' : `; ${came}`}`
+  if (came !== '') return pc.yellow(`${came}: point those clients at the group`)
+  return stage === 'DRAINED' ? pc.green('nobody talks to it any more') : 'nobody is connected now; whether somebody comes back is looked at for some seconds'
 }
 
 function wayBackWords({ stage, wayBack, source: of }: MoveStatus['move'], source: MoveStatus['source']): string {
@@ -118,6 +132,7 @@ function wayBackWords({ stage, wayBack, source: of }: MoveStatus['move'], source
     return wayBack === 'replica'
       ? 'after the cut-over the source follows the group until commit'
       : `after the cut-over the source keeps what it had, and nothing of what is written then: ${of.tls === true ? 'it would follow the group without TLS' : 'it could not read the format of the group'}`
+  if (wayBack === 'replica' && source?.trouble != null) return pc.yellow('none until the source answers')
   return wayBack === 'replica'
     ? 'the source follows the group: holdfast migrate rollback loses nothing'
     : 'the source keeps what it had at the cut-over, and nothing of what was written since'

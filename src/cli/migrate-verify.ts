@@ -1,7 +1,7 @@
 /** `holdfast migrate verify`: proof that two redises hold the same, while the first is written to. Reads both; changes nothing. */
 import type { Command } from '@commander-js/extra-typings'
 import { InvalidArgumentError } from '@commander-js/extra-typings'
-import { open as openFile, readFile, writeFile } from 'node:fs/promises'
+import { open as openFile, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import pc from 'picocolors'
 import { readPassword } from '../config/files.ts'
@@ -15,12 +15,14 @@ import { lookAt } from '../move/look.ts'
 import { startProbe, type Probe } from '../move/probe.ts'
 import type { Sides } from '../move/settle.ts'
 import { verify, type Difference, type Verified } from '../move/verify.ts'
-import { checkReport, momentOf, sealReport, type Stood, type VerifyReport } from '../move/verify-report.ts'
+import { sealReport } from '../move/report-seal.ts'
+import { momentOf, type VerifyReport } from '../move/verify-report.ts'
 import { openRaw, type RawRedis } from '../redis/raw.ts'
 import { shown } from '../redis/words.ts'
 import { groupOf, openSession, refusal, send, statusOf, type Session } from './ask.ts'
 import { tookWords } from './backup-words.ts'
 import { addressOf, nameSource, withoutPassword, type Endpoint } from './migrate-source.ts'
+import { tellOfReport } from './migrate-report.ts'
 import { unreached } from './migrate-unreached.ts'
 import { stepLine } from './restore-over-draw.ts'
 import { version } from './version.ts'
@@ -45,7 +47,7 @@ export function registerVerify(migrate: Command): void {
     .option('--json', 'machine-readable')
     .action(async (from, group, options, command) => {
       const session = await openSession(command.optsWithGlobals() as unknown as { config: string })
-      if (options.checkReport !== undefined) return tellOfReport(session, options.checkReport)
+      if (options.checkReport !== undefined) return tellOfReport(session.secret, options.checkReport)
       if (from === undefined || group === undefined) return command.error(`error: missing required argument '${from === undefined ? 'from' : 'group'}'`)
       groupOf(session, group)
       const source = (await nameSource(session, from, options)).endpoint
@@ -54,8 +56,10 @@ export function registerVerify(migrate: Command): void {
       const stop = new AbortController()
       const broken = (): void => stop.abort(new Error('broken off'))
       process.once('SIGINT', broken)
+      const line = options.json === true ? null : stepLine()
       try {
-        const report = await compared(source, target, { pace: options.pace, signal: stop.signal, isShown: options.json !== true })
+        const progress = (done: number, of: number): void => line?.tell({ what: 'comparing', done, of: Math.max(done, of) })
+        const report = await compared(source, target, { pace: options.pace, signal: stop.signal, progress }).finally(() => line?.end())
         const text = `${JSON.stringify(sealReport({ ...headOf(report, from, group, options.member), ...report }, session.secret), null, 2)}\n`
         if (options.report !== undefined) await writeFile(options.report, text)
         process.stdout.write(options.json === true ? text : draw(report))
@@ -87,32 +91,6 @@ function resultOf({ differ, unsettled }: Verified): VerifyReport['result'] {
   return differ > 0 ? 'differences' : unsettled.length > 0 ? 'not all could be compared' : 'no difference'
 }
 
-async function tellOfReport({ secret }: Session, file: string): Promise<void> {
-  const text = await readFile(file, 'utf8').catch((error: Error) => {
-    throw new OperatorError('HF938', `the report cannot be read: ${error.message}`, 'name another file', 2)
-  })
-  const checked = checkReport(text, secret)
-  switch (checked.is) {
-    case 'no report':
-      throw new OperatorError('HF937', `${file} is no report of holdfast migrate verify, or its seal is missing`, 'ask for the file as --report wrote it')
-    case 'changed':
-      throw new OperatorError('HF937', `${file} is not as it was written: something in it was changed`, 'ask for the file as --report wrote it')
-    case 'of another secret':
-      throw new OperatorError('HF938', `${file} was sealed with another secret than that of this configuration`, 'check it with the configuration of its group')
-    case 'as written': {
-      const { holdfast, ranOn, group, result, source, target, begin, end, keys } = checked.report
-      const stood = (at: string, one: Stood, then: Stood): string => `${at}  run ${one.runId}, history ${one.replid}, offset ${one.offset} to ${then.offset}`
-      const lines = [
-        `as Holdfast ${holdfast} wrote it on ${ranOn}: ${begin.at} to ${end.at}`,
-        stood(source, begin.source, end.source),
-        stood(target, begin.target, end.target),
-        `${group}: ${keys} keys compared, ${result}`,
-      ]
-      process.stdout.write(`${lines.join('\n')}\n`)
-    }
-  }
-}
-
 /** The user of the group may all that is asked: what is refused is refused by the source. */
 export function unproven({ message }: Error): OperatorError {
   const hint = message.startsWith('NOPERM')
@@ -135,9 +113,9 @@ export async function prove(
   session: Session,
   group: string,
   source: Endpoint,
-  how: { readonly pace: WantedPace; readonly signal: AbortSignal },
+  how: Omit<How, 'isShown'>,
 ): Promise<{ readonly proven: boolean; readonly words: string }> {
-  const { keys, differ, unsettled } = await compared(source, await memberOf(session, group, undefined), { ...how, isShown: false })
+  const { keys, differ, unsettled } = await compared(source, await memberOf(session, group, undefined), how)
   const proven = differ === 0 && unsettled.length === 0
   if (proven) await noteVerified(session, group, source, keys)
   return { proven, words: proven ? `${keys} keys, no difference` : `${differ} differ, ${unsettled.length} could not be compared` }
@@ -169,8 +147,8 @@ async function memberOf(session: Session, name: string, host: string | undefined
   if (member === undefined)
     throw new OperatorError(
       'HF104',
-      host === undefined ? `${name} has no primary` : `${host} is no member of ${name}`,
-      `--member ${group.members.map((one) => one.host).join(' or ')}`,
+      host === undefined ? `${name} has no primary, and nothing is being moved to it` : `${host} is no member of ${name}`,
+      `${host === undefined ? `holdfast migrate start FROM ${name} first; or one that you name yourself: ` : ''}--member ${group.members.map((one) => one.host).join(' or ')}`,
       2,
     )
   return { host: session.config.hosts[member.host]?.ip ?? '', port: member.port, password: await readPassword(group) }
@@ -187,17 +165,17 @@ interface Report extends Verified, Pick<VerifyReport, 'source' | 'target' | 'beg
 interface How {
   readonly pace: WantedPace
   readonly signal: AbortSignal
-  readonly isShown: boolean
+  /** Called after each page, in keys. */
+  readonly progress?: (done: number, of: number) => void
 }
 
-async function compared(from: Endpoint, to: Endpoint, { pace, signal, isShown }: How): Promise<Report> {
+async function compared(from: Endpoint, to: Endpoint, { pace, signal, progress }: How): Promise<Report> {
   const [a, b] = await Promise.all([from, to].map(async (end) => look(end, signal)))
   if (a === undefined || b === undefined) throw new Error('two are compared')
   if (a.runId === b.runId) throw new OperatorError('HF903', `${a.at} and ${b.at} are the same redis`, 'name two: --member HOST', 2)
   const doesFollow = follows(b, a, from)
   const [source, target] = [await open(from), await open(to)]
   const probe = pace === 'auto' ? await probeOf(from) : null
-  const line = isShown ? stepLine() : null
   try {
     const [mine, theirs] = [await ways(source, a), await ways(target, b)]
     const plain = [mine.way, theirs.way].includes('plain')
@@ -217,7 +195,7 @@ async function compared(from: Endpoint, to: Endpoint, { pace, signal, isShown }:
         took: governor.took,
         ahead: pace === 'full' ? 1 : 0,
         pause: governor.pause,
-        progress: (done, of) => line?.tell({ what: 'comparing', done, of: Math.max(done, of) }),
+        progress: (done, of) => progress?.(done, of),
       })
       return {
         source: `${a.at} ${nameOf(a.version)}`,
@@ -234,7 +212,6 @@ async function compared(from: Endpoint, to: Endpoint, { pace, signal, isShown }:
       governor.end()
     }
   } finally {
-    line?.end()
     probe?.close()
     source.close()
     target.close()

@@ -5,7 +5,7 @@
  */
 import type { Action, Event } from '../model/action.ts'
 import { isUnderWay, type Move } from '../model/move.ts'
-import { busyTickMs, tickMs } from '../model/policy.ts'
+import { busyTickMs, stallLimitMs, tickMs } from '../model/policy.ts'
 import { maxLineage, type State } from '../model/state.ts'
 import type { SourceProbe } from '../model/view.ts'
 import { answerId, answerRequest, claimEpoch, holdStill, type Context, type Draft } from './draft.ts'
@@ -213,6 +213,8 @@ export function continueBack(ctx: Context, move: Move, source: SourceProbe): Dra
   const over = heldMs === null || heldMs > policy.maxPauseMs
   const ownSeen = own !== null && isOwnSeen(ctx, move)
   if (mustListen(ctx)) return holdStill(ctx, 'this agent has only just started: another may have been made to serve meanwhile', busyTickMs)
+  if (view.stalledMs > stallLimitMs)
+    return holdStill(ctx, 'this agent itself stood still: what was said meanwhile is read before anybody is made to serve', busyTickMs)
   if (ownSeen && own.role === 'primary') return { ...holdStill(ctx, 'this redis is to refuse writes first', pollMs), actions: [{ kind: 'soft-fence' }] }
   if (seen === null || !isSeen(ctx, move, source)) {
     if (move.stage === 'back-fence' && over && ownSeen) return takeBack(ctx, move, `${at} does not answer`)
@@ -285,9 +287,13 @@ export function sendBack({ view, situation }: Context): readonly Action[] {
 
 /** The source does not serve. Where others may have been elected meanwhile, or this redis lost what it had, the best data are elected. */
 function takeBack(ctx: Context, move: Move, why: string): Draft {
-  const { state, view } = ctx
+  const { state, view, policy } = ctx
   const own = view.redis.facts
   if (own?.runId !== state.servingRunId || !(isKnown(ctx, move) || wouldServe(ctx, move))) return leaveToElection(ctx, move, why)
+  // Its next word says whether it knows, or serves itself: a host that was stopped with its clock has not read that yet, and does not know that it was.
+  const says = !isKnown(ctx, move) && view.peers.some(({ agent }) => agent === 'alive')
+  if (says && move.heldFromMs !== null && view.nowMs - move.heldFromMs <= policy.maxPauseMs)
+    return holdStill(ctx, `the members are to know of it first: ${why}`, pollMs)
   const last = `the way back was given up, ${state.host} serves again: ${why}`
   const draft = claimEpoch(ctx, epochAbove(ctx), 'migration', last)
   const next = withStage(draft.next, move, view, { stage: 'moved', asked: null, heldFromMs: null, last })

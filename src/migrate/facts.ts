@@ -21,6 +21,8 @@ export interface Instance {
   /** Of its stream, in the busiest second that was seen, and over how long it was looked at. */
   readonly bytesPerS: number
   readonly overS: number
+  /** It has no replica and counts no writes: `bytesPerS` is what came in, which is more. */
+  readonly uncounted?: boolean
   readonly usedBytes: number
   readonly rssBytes: number
   /** 0: the server does not say (before 3.2). */

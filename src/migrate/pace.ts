@@ -5,7 +5,10 @@
 
 /** What may be added to the 99th percentile. */
 export const addedMs = 1
-const longestGapMs = 1000
+/** With a question of a millisecond in so long, fewer than one in a hundred waits for it: what the 99th percentile does then is not of our making. */
+const longestGapMs = 100
+/** Of a server that answers too seldom to be measured: somebody holds it up. */
+const leftAloneMs = 1000
 const firstGapMs = 4
 
 export interface Pace {
@@ -17,8 +20,7 @@ export const firstPace: Pace = { gapMs: firstGapMs }
 
 /** `idleP99Ms`: before anything was read. `p99Ms`: of the last half second or so; null: too few answers to tell. */
 export function nextPace({ gapMs }: Pace, idleP99Ms: number, p99Ms: number | null): Pace {
-  // A server that answers too seldom to be measured is held up by somebody, and not more by us.
-  if (p99Ms === null || p99Ms > idleP99Ms + addedMs) return { gapMs: Math.min(longestGapMs, Math.max(firstGapMs, gapMs * 2)) }
+  if (p99Ms === null || p99Ms > idleP99Ms + addedMs) return { gapMs: Math.min(p99Ms === null ? leftAloneMs : longestGapMs, Math.max(firstGapMs, gapMs * 2)) }
   if (p99Ms > idleP99Ms + addedMs / 2) return { gapMs }
   return { gapMs: gapMs < 0.25 ? 0 : gapMs * 0.8 }
 }

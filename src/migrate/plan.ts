@@ -70,7 +70,8 @@ function mayBeAccepted({ level }: Trap): boolean {
   return level === 'yellow' || level === 'unseen'
 }
 
-function stops({ level, accepted }: Trap): boolean {
+/** It stands against the move, until it is mended or accepted. */
+export function stops({ level, accepted }: Trap): boolean {
   return level === 'red' || (level !== 'green' && !accepted)
 }
 

@@ -66,6 +66,10 @@ function roundUp(bytes: number): number {
   return Math.ceil(bytes / mib) * mib
 }
 
+export function writtenWords({ bytesPerS, uncounted }: Pick<Instance, 'bytesPerS' | 'uncounted'>): string {
+  return uncounted === true ? `at most ${sizeOf(bytesPerS)}/s written (it has no replica and counts none: what came in)` : `${sizeOf(bytesPerS)}/s written`
+}
+
 export function bufferTrap(from: Instance, sizing: Sizing): Trap {
   const why = 'a buffer that is too small for what is written during the sync ends it, and it begins anew, for ever'
   return trap('P10', why, [judged(from, sizing)])
@@ -73,7 +77,7 @@ export function bufferTrap(from: Instance, sizing: Sizing): Trap {
 
 function judged(from: Instance, { raises: todo, bytesPerS, firstSyncS }: Sizing): Judged {
   if (todo === null) return unseen('the buffers of the source', from.settings.ok ? '' : from.settings.why)
-  const rate = `${sizeOf(from.bytesPerS)}/s written, seen over ${secondsOf(from.overS)}, reckoned as ${sizeOf(bytesPerS)}/s for ${secondsOf(firstSyncS)}`
+  const rate = `${writtenWords(from)}, seen over ${secondsOf(from.overS)}, reckoned as ${sizeOf(bytesPerS)}/s for ${secondsOf(firstSyncS)}`
   const room = from.machineBytes === 0 ? null : from.machineBytes - from.rssBytes
   const most = todo
     .flatMap(({ name, to }) => (name === 'client-output-buffer-limit' ? [Number(to.split(' ')[1])] : name === 'repl-backlog-size' ? [Number(to)] : []))

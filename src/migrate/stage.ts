@@ -1,6 +1,6 @@
 /** How far a move is, in the words of its plan, from what its members say. PURE. */
 import type { Move } from '../model/move.ts'
-import type { RedisFacts } from '../model/view.ts'
+import type { Arrivals, RedisFacts } from '../model/view.ts'
 
 export const stageNames = [
   'PREPARED',
@@ -16,6 +16,7 @@ export const stageNames = [
   'GOING_BACK',
   'ROLLED_BACK',
   'ABORTED',
+  'NOT_HEARD',
 ] as const
 export type StageName = (typeof stageNames)[number]
 
@@ -26,7 +27,14 @@ export interface Seen {
   readonly hasAddress: boolean
   /** Clients of the source that are not ours; null: not known. */
   readonly clientsLeft: number | null
+  /** Connections that the source has taken of late: who is refused may be gone again before anybody looks. null: not known. */
+  readonly arrivals: Arrivals | null
+  /** Since this stage began. */
+  readonly forMs: number
 }
+
+/** Who is sent away comes back after a while. */
+const comesBackMs = 5000
 
 export function stageOf(move: Move, seen: Seen): StageName {
   switch (move.stage) {
@@ -37,7 +45,7 @@ export function stageOf(move: Move, seen: Seen): StageName {
       return 'FENCED'
     case 'moved':
       if (!seen.hasAddress) return 'PROMOTED'
-      return seen.clientsLeft === 0 ? 'DRAINED' : 'MOVED'
+      return isDrained(seen) ? 'DRAINED' : 'MOVED'
     case 'back-hold':
     case 'back-fence':
     case 'back-give':
@@ -49,11 +57,20 @@ export function stageOf(move: Move, seen: Seen): StageName {
   }
 }
 
+function isDrained({ clientsLeft, arrivals, forMs }: Seen): boolean {
+  return clientsLeft === 0 && forMs >= comesBackMs && arrivals?.count === 0 && arrivals.overMs >= comesBackMs
+}
+
 function syncStage(move: Move, { members }: Seen): StageName {
-  const all = members.every(({ redis }) => redis?.linkUp === true && !redis.syncing && redis.replid === move.replid)
-  if (!move.synced) return members.some(({ redis }) => redis?.syncing === true || redis?.loading === true) ? 'SYNCING' : 'PREPARED'
+  const heard = members.flatMap(({ redis }) => (redis === null ? [] : [redis]))
+  if (!move.synced) {
+    if (heard.some(({ syncing, loading }) => syncing || loading)) return 'SYNCING'
+    return heard.length === 0 ? 'NOT_HEARD' : 'PREPARED'
+  }
   if (move.last.startsWith('rolled back')) return 'ROLLED_BACK'
-  if (!all) return 'SYNCING'
+  if (!heard.every((redis) => redis.linkUp && !redis.syncing && redis.replid === move.replid)) return 'SYNCING'
+  // It may have all or nothing.
+  if (heard.length < members.length) return 'NOT_HEARD'
   if (move.armed !== null) return 'ARMED'
   return move.verified === null ? 'IN_SYNC' : 'VERIFIED'
 }

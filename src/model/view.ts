@@ -312,6 +312,13 @@ export interface SourceProbe {
   readonly care?: SourceCare
   /** Absent: it is not fed from here, and nothing is known of a feed. */
   readonly feed?: FeedSeen
+  /** Connections that it has taken, in the last seconds. Absent: not looked at for that long, or an agent of an earlier version. */
+  readonly arrivals?: Arrivals
+}
+
+export interface Arrivals {
+  readonly count: number
+  readonly overMs: number
 }
 
 /** What a sync costs the source, and what stands in its way. null: not known (yet). */

@@ -66,7 +66,7 @@ async function look(
   ]
   const rdbFormat = await formatOf(redis)
   const psync = await mayPsync(redis, can.acl)
-  const { now, bytesPerS, overS } = await watched(redis, overMs, signal)
+  const { now, bytesPerS, overS, uncounted } = await watched(redis, overMs, signal)
   const facts = factsFromFields(now) ?? was
   const num = (name: string): number => Number(now.get(name) ?? 0) || 0
   return {
@@ -83,6 +83,7 @@ async function look(
       offset: facts.offset,
       bytesPerS,
       overS,
+      ...(uncounted ? { uncounted } : {}),
       usedBytes: num('used_memory'),
       rssBytes: num('used_memory_rss'),
       machineBytes: num('total_system_memory'),
@@ -120,7 +121,7 @@ async function watched(
   redis: RawRedis,
   overMs: number,
   signal: AbortSignal,
-): Promise<{ readonly now: InfoFields; readonly bytesPerS: number; readonly overS: number }> {
+): Promise<{ readonly now: InfoFields; readonly bytesPerS: number; readonly overS: number; readonly uncounted: boolean }> {
   const beganMs = performance.now()
   let [now, atMs, bytesPerS] = [await info(redis), performance.now(), 0]
   do {
@@ -128,10 +129,26 @@ async function watched(
     const [next, nextMs] = [await info(redis), performance.now()]
     const [was, is] = [factsFromFields(now), factsFromFields(next)]
     if (was !== null && is !== null && was.runId === is.runId && was.replid === is.replid)
-      bytesPerS = Math.max(bytesPerS, ((is.offset - was.offset) * 1000) / Math.max(1, nextMs - atMs))
+      bytesPerS = Math.max(
+        bytesPerS,
+        (writtenBetween({ fields: now, offset: was.offset }, { fields: next, offset: is.offset }) * 1000) / Math.max(1, nextMs - atMs),
+      )
     ;[now, atMs] = [next, nextMs]
   } while (performance.now() - beganMs < overMs)
-  return { now, bytesPerS: Math.round(bytesPerS), overS: Math.max(0.001, (performance.now() - beganMs) / 1000) }
+  const uncounted = now.get('repl_backlog_active') === '0'
+  return { now, bytesPerS: Math.round(bytesPerS), overS: Math.max(0.001, (performance.now() - beganMs) / 1000), uncounted }
+}
+
+interface Written {
+  readonly fields: InfoFields
+  readonly offset: number
+}
+
+/** A redis that has never had a replica counts nothing of its stream: what came in is more than what was written, and the most that can be told. */
+export function writtenBetween(was: Written, is: Written): number {
+  if (is.fields.get('repl_backlog_active') !== '0') return is.offset - was.offset
+  const cameIn = ({ fields }: Written): number => Number(fields.get('total_net_input_bytes') ?? 0)
+  return Math.max(is.offset - was.offset, cameIn(is) - cameIn(was))
 }
 
 /** Of several answers the quickest: the clock was read somewhere between question and answer. */

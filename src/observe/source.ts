@@ -2,8 +2,8 @@
  * The redis that is being moved to a group: an open connection to it, and its INFO, asked at each look while that matters and once a second
  * otherwise. It reads; what is changed there act/source.ts changes.
  */
-import type { RedisFacts, SourceProbe } from '../model/view.ts'
-import { factsFromInfo } from '../redis/info.ts'
+import type { Arrivals, RedisFacts, SourceProbe } from '../model/view.ts'
+import { factsFromFields, parseInfo } from '../redis/info.ts'
 import { openRedis, type RedisLink, type RedisTarget } from '../redis/link.ts'
 
 const connectDeadlineMs = 1000
@@ -33,6 +33,7 @@ export function observeSource(target: RedisTarget, clock: () => number, wake: ()
   let triedMs = Number.NEGATIVE_INFINITY
   let asking: Promise<void> | null = null
   let changedMs = Number.NEGATIVE_INFINITY
+  let taken: readonly Taken[] = []
   let closed = false
 
   async function look(): Promise<void> {
@@ -46,10 +47,12 @@ export function observeSource(target: RedisTarget, clock: () => number, wake: ()
       if (link?.isOpen() !== true) link = null
       return
     }
-    const seen = factsFromInfo(typeof answer.value === 'string' ? answer.value : '')
+    const fields = parseInfo(typeof answer.value === 'string' ? answer.value : '')
+    const seen = factsFromFields(fields)
     trouble = seen === null ? 'what answers there is no redis' : null
     if (seen === null) return
     if (askedMs < changedMs) return
+    taken = withTaken(taken, { runId: seen.runId, total: Number(fields.get('total_connections_received')), atMs: askedMs })
     facts = seen
     // What was true when it was asked, or later.
     factsAtMs = askedMs
@@ -64,6 +67,8 @@ export function observeSource(target: RedisTarget, clock: () => number, wake: ()
       wake()
     })
     if (closed && opened.ok) opened.value.close()
+    // It is one of those that are counted.
+    taken = []
     if (opened.ok && !closed) return opened.value
     trouble = opened.ok ? 'closed' : opened.why
     return null
@@ -93,7 +98,8 @@ export function observeSource(target: RedisTarget, clock: () => number, wake: ()
           void asked.then(() => !closed && factsAtMs > before && wake())
         }
       }
-      return { facts, factsAgeMs: Math.min(neverMs, Math.max(0, clock() - factsAtMs)), trouble }
+      const arrivals = arrivalsIn(taken)
+      return { facts, factsAgeMs: Math.min(neverMs, Math.max(0, clock() - factsAtMs)), trouble, ...(arrivals === null ? {} : { arrivals }) }
     },
     link: () => link,
     changed: () => {
@@ -106,4 +112,30 @@ export function observeSource(target: RedisTarget, clock: () => number, wake: ()
       link = null
     },
   }
+}
+
+/** How many connections it had taken when it was asked. */
+interface Taken {
+  readonly runId: string
+  readonly total: number
+  readonly atMs: number
+}
+
+/** So far back: the one before this is kept, so that a look a second spans all of it. */
+const takenForMs = 10_000
+
+/** As often as once in the fifth of a second. */
+export function withTaken(before: readonly Taken[], now: Taken): readonly Taken[] {
+  if (!Number.isFinite(now.total)) return []
+  const last = before.at(-1)
+  if (last !== undefined && now.atMs - last.atMs < busyMs) return before
+  const same = before.filter(({ runId, total }) => runId === now.runId && total <= now.total)
+  const from = same.findLastIndex(({ atMs }) => now.atMs - atMs >= takenForMs)
+  return [...same.slice(Math.max(0, from)), now]
+}
+
+export function arrivalsIn(taken: readonly Taken[]): Arrivals | null {
+  const [first, last] = [taken.at(0), taken.at(-1)]
+  if (first === undefined || last === undefined || last.atMs <= first.atMs) return null
+  return { count: last.total - first.total, overMs: Math.round(last.atMs - first.atMs) }
 }

@@ -2,7 +2,7 @@
  * `migrate copy` into a group of real agents, as an operator uses it: a source whose user may not follow it is copied while it is written to, the primary of the group
  * dies in the middle of it, and in the end nothing differs, proven by `migrate verify`.
  */
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { poll } from '../../src/lab/run.ts'
@@ -75,6 +75,13 @@ describe.skipIf(problems.length > 0)('a redis that refuses PSYNC is copied', { t
         expect.stringMatching(/compared while writers were waiting[^]*no difference[^]*point the clients at the group NOW/),
       ])
       expect(JSON.parse(await readFile(report, 'utf8'))).toMatchObject({ finished: { held: 'pause', proof: 'all' }, uncopied: [], again: null })
+      const sealed = await rig.cli('migrate', 'verify', '--check-report', report)
+      expect([sealed.code, sealed.stdout], sealed.stderr).toEqual([
+        0,
+        expect.stringMatching(/as Holdfast [^]* \d+ keys, 0 of them not copied\n\d+ keys compared while nobody wrote, no difference/),
+      ])
+      await writeFile(report, (await readFile(report, 'utf8')).replace('"held": "pause"', '"held": "stopped"'))
+      expect(await rig.cli('migrate', 'verify', '--check-report', report)).toMatchObject({ code: 1, stderr: expect.stringMatching(/^HF937 /) })
 
       const proof = await rig.cli('migrate', 'verify', `redis://${clientIp(rig)}:${port}`, 'sessions', '--member', now, '--pace', 'full')
       expect([proof.code, proof.stdout], proof.stderr).toEqual([0, expect.stringContaining('no difference')])

@@ -52,7 +52,7 @@ describe.skipIf(problems.length > 0)('a list of moves', { timeout: 120_000 }, ()
     expect((await many()).stdout, 'no TLS where it is asked for, no authority').toMatch(/g1[^]*HF901[^]*g3[^]*HF933/)
     const ofTls = `rediss://${ip}:6403 g3 tls-ca=ca.pem tls-cert=client.pem tls-key=client.key`
     await writeFile(list, `redis://${ip}:6401 g1\nredis://${ip}:6402 g2 two.password\n${ofTls}\n`)
-    const synced = await many('--verify')
+    const synced = await many('--verify', '--pace', 'full')
     expect(synced.code, synced.stderr).toBe(0)
     expect(synced.stderr, 'no terminal, and not silent').toMatch(/^g3 {2}PLAN$/m)
     expect(synced.stderr.match(/^g.: .*$/gm)).toEqual([

@@ -74,7 +74,7 @@ async function lateWayBack(rig: Rig, old: OldRedis, holder: string): Promise<voi
   if ((await old.shown()).move.stage !== 'moved') {
     await ready(old, 'cutover')
     await old.ok('cutover', 'sessions', '--unverified')
-    await old.untilStage(['DRAINED'])
+    await old.untilStage(['MOVED', 'DRAINED'])
   }
   await ready(old, 'rollback')
   await rig.killAgent(holder)
@@ -109,7 +109,7 @@ async function pointsOf(rig: Rig, old: OldRedis, holder: string, verb: 'cutover'
   await ready(old, verb)
   const fromMs = Date.now()
   await old.ok(verb, 'sessions', ...(verb === 'cutover' ? ['--unverified'] : []))
-  await old.untilStage(verb === 'cutover' ? ['DRAINED'] : ['ROLLED_BACK'])
+  await old.untilStage(verb === 'cutover' ? ['MOVED', 'DRAINED'] : ['ROLLED_BACK'])
   const labels = new Set<string>()
   for (const line of await rig.journal(holder, 'sessions', fromMs)) for (const label of labelsOf(line)) labels.add(label)
   return [...labels]

@@ -33,7 +33,13 @@ describe.skipIf(problems.length > 0)('a running redis is moved to a new group', 
     await new Promise((resolve) => setTimeout(resolve, 3500))
     await expect.poll(async () => (await rig.cli('migrate', 'cutover', 'sessions', '--unverified', '--dry-run')).code, { timeout: 10_000 }).toBe(0)
     await rig.incident(writer, 'cut-over again', { outageMs: 1500, okWithinMs: 10_000, mayBeUnfelt: true }, () => old.ok('cutover', 'sessions', '--unverified'))
-    await old.ok('commit', 'sessions')
+    // Refused and gone again: on no list of clients.
+    expect(await old.ask('SET', 'k', 'v')).toContain('READONLY')
+    await expect.poll(async () => (await old.shown()).source?.arrivals?.count ?? 0, { timeout: 5000 }).toBeGreaterThan(0)
+    expect(await rig.cli('migrate', 'commit', 'sessions')).toMatchObject({
+      code: 0,
+      stderr: expect.stringMatching(/connections came to it in .* refused/) as unknown,
+    })
     await rig.finishWithin(writer, 1500)
     expect(await old.writers()).toEqual([(await rig.untilOk()).primary])
     await rig.expectNoBrokenRule()

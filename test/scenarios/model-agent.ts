@@ -169,6 +169,12 @@ export class ModelAgent {
     return nowMs - halted.untilMs < unreadMs ? Math.min(halted.fromMs, stoodSinceMs) : stoodSinceMs
   }
 
+  /** What is unread has waited since then. */
+  private lastStoodFromMs(): number {
+    const { stood, halted } = this
+    return stood.untilMs > halted.untilMs ? stood.untilMs - stood.forMs : halted.fromMs
+  }
+
   hear(message: Message): void {
     if (!this.up) return
     const { nowMs } = this.world
@@ -343,11 +349,7 @@ export class ModelAgent {
       redis,
       keepalived: senses.keepalived(),
       // A stream keeps its order: what waits to be read is read before the echo that came after it.
-      peers: senses.peers(
-        nowMs,
-        this.startedMs,
-        this.unread.length > 0 ? Math.min(this.deafSinceMs(), this.stood.untilMs - this.stood.forMs) : this.deafSinceMs(),
-      ),
+      peers: senses.peers(nowMs, this.startedMs, this.unread.length > 0 ? Math.min(this.deafSinceMs(), this.lastStoodFromMs()) : this.deafSinceMs()),
       checks: senses.checks(nowMs),
       ...senses.sentinels(),
       ...(source === undefined ? {} : { source }),

@@ -69,6 +69,30 @@ describe('a way back', () => {
     w.until('b serves alone', () => writers(w).join() === 'b', 8000)
   })
 
+  test.each(['its clock goes on', 'its clock stops'] as const)(
+    'INV-5: the agent of the holder stood still for seconds, %s: what it did not hear meanwhile does not mean that a member is gone',
+    (clock) => {
+      const w = moved()
+      w.stepHook = (_, label) => {
+        if (label !== 'receiving/saved') return 'go on'
+        w.stepHook = null
+        w.isolate('a', 'b')
+        if (clock === 'its clock stops') w.agent('a').halt(6000)
+        else w.stall('a', 6000)
+        return 'go on'
+      }
+      w.move('a', { verb: 'rollback' })
+      w.until('b serves', () => w.serving().includes('b'), 2000)
+      w.writeAt('b')
+      w.run(3500)
+      w.heal()
+      w.run(3000)
+      expect(w.redis('s').role).toBe('replica')
+      w.until('b serves alone', () => writers(w).join() === 'b', 8000)
+      expect(w.lost('b')).toEqual([])
+    },
+  )
+
   test('the source is silent and the redis here is down: the address that this agent has put up goes at once', () => {
     const w = moved()
     const keepalived = w.vrrp.hosts.get('a')

@@ -160,8 +160,10 @@ export class Rules {
 
   /** By a cut-over, or a way back that was given up: they watched nobody then. */
   private wasMoved(host: string): boolean {
-    const { claim, epoch, lineage } = this.world.state(host)
-    return claim?.source === 'migration' || lineage.findLast((e) => e.epoch === epoch)?.source === 'migration'
+    const { claim, epoch, lineage, move, holder } = this.world.state(host)
+    // It died before it had seen that it serves: no history tells of it, and the address is about to go.
+    const died = move?.stage === 'moved' && move.epoch === epoch && holder === host
+    return died || claim?.source === 'migration' || lineage.findLast((e) => e.epoch === epoch)?.source === 'migration'
   }
 
   /** In `mode: sentinel` the address is with nobody whom no Sentinel names or named, who has not won their votes, and was not moved to. */

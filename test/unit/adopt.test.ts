@@ -74,6 +74,9 @@ describe('the recipe of redis 3.0 with one script for each state', () => {
     ])
       expect(yaml).toContain(line)
     expect(JSON.stringify([yaml, findings, takeover])).not.toContain(secret)
+    expect(takeover.steps.flatMap(({ type }) => type)).toContainEqual(
+      expect.stringMatching(/^REDISCLI_AUTH="\$\(cat \/etc\/holdfast\/\S+\)" redis-cli -p 6379 --rdb /),
+    )
     const { config, problems } = parseConfig(yaml, '/etc/holdfast/holdfast.yaml')
     expect(problems).toEqual([])
     expect(config?.groups['sessions']).toMatchObject({ process: 'external', vrid: 51, vip: { ip: vip, prefix: 32 }, unicastPeer: false })

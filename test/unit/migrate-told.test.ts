@@ -3,18 +3,20 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { refuseUnwell } from '../../src/cli/apply.ts'
 import { composeStatus, type AgentAnswer, type GroupStatus, type Session } from '../../src/cli/ask.ts'
 import { movingOf } from '../../src/cli/migrate-found.ts'
-import { changedLines, endedAs } from '../../src/cli/migrate-many.ts'
+import { againstWords, changedLines, endedAs } from '../../src/cli/migrate-many.ts'
 import { nameSource } from '../../src/cli/migrate-source.ts'
 import { wayBackWarning } from '../../src/cli/migrate-begin.ts'
 import { whyNoneFollows } from '../../src/cli/migrate-progress.ts'
-import { drawMove, waitsFor } from '../../src/cli/migrate-status.ts'
+import { drawMove, leftWords, waitsFor } from '../../src/cli/migrate-status.ts'
 import { unreached } from '../../src/cli/migrate-unreached.ts'
 import { overLine } from '../../src/cli/one-line.ts'
 import { mayBeWritten, unproven } from '../../src/cli/migrate-verify.ts'
+import { stageOf, type StageName } from '../../src/migrate/stage.ts'
 import type { Move } from '../../src/model/move.ts'
-import type { SourceProbe } from '../../src/model/view.ts'
+import type { RedisFacts, SourceProbe } from '../../src/model/view.ts'
 import { facts, groupConfig, moveOf, peer, state, view, word } from './builders.ts'
 
 const group = groupConfig(['a', 'b'], { vip: { ip: '10.0.0.9', prefix: 24 } })
@@ -51,6 +53,60 @@ function drawn(status: GroupStatus): string {
   return drawMove('sessions', 'SYNCING', movingOf(status, 'sessions'), '', null)
 }
 
+test.each<[string, Partial<Move>, readonly (Partial<RedisFacts> | null)[], StageName]>([
+  ['all follow', {}, [{}, {}], 'IN_SYNC'],
+  ['one is not heard, the other follows', {}, [null, {}], 'NOT_HEARD'],
+  ['one is not heard, the other is filled', {}, [null, { linkUp: false, syncing: true }], 'SYNCING'],
+  ['none is heard', {}, [null, null], 'NOT_HEARD'],
+  ['one is not heard, nothing has arrived', { synced: false }, [null, { linkUp: false }], 'PREPARED'],
+  ['none is heard, nothing has arrived', { synced: false }, [null, null], 'NOT_HEARD'],
+  ['one is not heard after the way back', { last: 'rolled back to 10.0.0.9:6379' }, [null, {}], 'ROLLED_BACK'],
+])('the stage of a sync: %s', (_what, move, seen, stage) => {
+  const its = moveOf({ synced: true, replid: 'r1', ...move })
+  const members = seen.map((own) => ({ redis: own === null ? null : facts({ replid: 'r1', linkUp: true, ...own }) }))
+  expect(stageOf(its, { members, hasAddress: false, clientsLeft: null, arrivals: null, forMs: 0 })).toBe(stage)
+})
+
+describe('the old redis after the cut-over', () => {
+  const moved = moveOf({ stage: 'moved' })
+  const quiet = { count: 0, overMs: 10_000 }
+  test.each<[string, Partial<Parameters<typeof stageOf>[1]>, StageName]>([
+    ['nobody, and nobody has come', {}, 'DRAINED'],
+    ['nobody, and it was cut over a second ago', { forMs: 1000 }, 'MOVED'],
+    ['nobody is connected, some come and are refused', { arrivals: { count: 900, overMs: 10_000 } }, 'MOVED'],
+    ['who came is not known', { arrivals: null }, 'MOVED'],
+    ['looked at for too short', { arrivals: { count: 0, overMs: 1000 } }, 'MOVED'],
+    ['one stays connected', { clientsLeft: 1 }, 'MOVED'],
+    ['whether one is connected is not known', { clientsLeft: null }, 'MOVED'],
+  ])('%s: %s', (_what, seen, stage) => {
+    expect(stageOf(moved, { members: [], hasAddress: true, clientsLeft: 0, arrivals: quiet, forMs: 60_000, ...seen })).toBe(stage)
+  })
+
+  test('who is refused and gone again is told of', () => {
+    expect(leftWords('MOVED', [], { ...source, arrivals: { count: 900, overMs: 10_000 } })).toMatch(
+      /900 connections came to it in 10 s, and what they write is refused/,
+    )
+    expect(leftWords('MOVED', [], source)).toMatch(/whether somebody comes back is looked at/)
+  })
+
+  test('a source that does not answer is no way back now', () => {
+    const status = found({ stage: 'moved', wayBack: 'replica' }, '')
+    const silent = { ...movingOf(status, 'sessions'), source: { ...source, trouble: 'connect ECONNREFUSED' } }
+    expect(drawMove('sessions', 'MOVED', silent, '', [])).toMatch(/way back +none until the source answers/)
+  })
+})
+
+test('what stands against a move of a list: each thing that was seen, once, and what may be accepted', () => {
+  const silent = 'no agent answers on n3'
+  expect(
+    againstWords([
+      { id: 'P1', name: 'versions', level: 'unseen', measured: silent },
+      { id: 'P4', name: 'memory', level: 'unseen', measured: silent },
+      { id: 'P16', name: 'backup', level: 'yellow', measured: 'there is none' },
+    ]),
+  ).toBe('P1 versions, P4 memory: no agent answers on n3; P16 backup: there is none; --accept P16')
+})
+
 describe('the member that sees to the move', () => {
   const move = moveOf()
   const status = composeStatus(group, [silent('a'), answer('b', move, '', facts())], ips)
@@ -59,6 +115,13 @@ describe('the member that sees to the move', () => {
     expect(status.move).toMatchObject({ holder: 'a', because: null, source: null })
     expect(drawn(status)).toContain('the agent of a that sees to the move does not answer: start it again')
     expect(status.because).toMatch(/is being moved here .*the agent of a that sees to the move does not answer/)
+  })
+
+  test('a configuration that is changed meanwhile is refused, with the two ways on', () => {
+    const changes = [{ group: 'sessions', what: 'failover.unresponsive_ms', needs: 'agent', why: '' }] as const
+    expect(() => refuseUnwell({ changes, agents: [], handsOver: {} }, [status])).toThrow(
+      expect.objectContaining({ code: 'HF801', hint: 'first holdfast migrate cutover sessions, or abort sessions' }),
+    )
   })
 
   test('is no primary for that: what the others stream from it is of the source', () => {
@@ -175,13 +238,17 @@ describe('a list of moves', () => {
 
   test('tells each change once where nobody sees the table', () => {
     const told = new Map<string, string>()
-    const row = (stage: string, words: string) => ({
+    const row = (stage: string, words: string, compared: number | null = null) => ({
       move: { line: 1, from: '', group: 'sessions', passwordFile: null, tls: {}, plainWayBack: false },
       stage,
       words,
+      compared,
     })
     expect(changedLines([row('SYNCING', '3 %')], told)).toBe('sessions  SYNCING  3 %\n')
     expect(changedLines([row('SYNCING', '4 %')], told)).toBe('')
     expect(changedLines([row('VERIFYING', '')], told)).toBe('sessions  VERIFYING\n')
+    expect(changedLines([row('VERIFYING', '9 of 100 keys', 0.09)], told)).toBe('')
+    expect(changedLines([row('VERIFYING', '11 of 100 keys', 0.11)], told)).toBe('sessions  VERIFYING  11 of 100 keys\n')
+    expect(changedLines([row('VERIFYING', '19 of 100 keys', 0.19)], told)).toBe('')
   })
 })

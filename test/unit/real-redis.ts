@@ -23,7 +23,7 @@ export interface RealRedis {
 }
 
 export class Redises {
-  readonly dir = mkdtempSync(`${tmpdir()}/holdfast-real-`)
+  #dir: string | null = null
   /** Where they all listen. */
   readonly ip: string
   readonly #children: ChildProcess[] = []
@@ -34,6 +34,12 @@ export class Redises {
   constructor(ip = '127.0.0.1', program = 'redis-server') {
     this.ip = ip
     this.#program = program
+  }
+
+  /** Made when it is asked for: what is skipped is never closed. */
+  get dir(): string {
+    this.#dir ??= mkdtempSync(`${tmpdir()}/holdfast-real-`)
+    return this.#dir
   }
 
   /** Of the installed redis-server, or of another `program`; `detached`: with a session of its own, as a service. */
@@ -89,7 +95,8 @@ export class Redises {
           }),
       ),
     )
-    rmSync(this.dir, { recursive: true, force: true })
+    if (this.#dir !== null) rmSync(this.#dir, { recursive: true, force: true })
+    this.#dir = null
   }
 
   /** What an executor gets, with notes for the test to read. */

@@ -30,6 +30,10 @@ describe('the pace', () => {
     expect(overMs.filter((ms) => ms > addedMs).length).toBeLessThan(overMs.length / 4)
   })
 
+  test('one whose clients wait for somebody else, whatever is read, is not left for ever: so seldom a question is none of theirs', () => {
+    expect(played(40, () => 30).pace.gapMs).toBe(100)
+  })
+
   test('one that hardly answers is nearly left alone, and read again when it does', () => {
     let pace = firstPace
     for (let i = 0; i < 20; i += 1) pace = nextPace(pace, 0.4, null)

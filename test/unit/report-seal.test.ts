@@ -1,6 +1,7 @@
 /** The report of a comparison: whoever has the secret can tell whether it is as it was written, however it is laid out; nobody else can make one. */
 import { describe, expect, test } from 'vitest'
-import { checkReport, sealReport, type VerifyReport } from '../../src/move/verify-report.ts'
+import { checkReport, sealReport } from '../../src/move/report-seal.ts'
+import type { VerifyReport } from '../../src/move/verify-report.ts'
 
 const secret = 'sixteen bytes at least'
 const stood = { runId: 'a'.repeat(40), role: 'primary', replid: 'b'.repeat(40), offset: 4711, keys: 3 } as const
@@ -51,6 +52,13 @@ describe('a report', () => {
   ])('with %s is not', (_, given) => {
     expect(given).not.toBe(text)
     expect(checkReport(given, secret)).toEqual({ is: 'changed' })
+  })
+
+  test('of a copy is sealed as that of a comparison', () => {
+    const copied = { what: 'holdfast migrate copy', group: 'sessions', finished: null } as const
+    const its = JSON.stringify(sealReport(copied, secret), null, 2)
+    expect(checkReport(its, secret)).toEqual({ is: 'as written', report: copied })
+    expect(checkReport(its.replace('migrate copy', 'migrate verify'), secret)).toEqual({ is: 'changed' })
   })
 
   test('of another secret: it cannot be told', () => {
