@@ -5,7 +5,7 @@
  */
 import type { View } from '../model/view.ts'
 import type { State } from '../model/state.ts'
-import { ballotRetryMs, electionWaitMs, isVoted, lonelyWaitMs, reconnectWaitMs, stallLimitMs, type Policy } from '../model/policy.ts'
+import { ballotRetryMs, electionWaitMs, isVoted, lonelyWaitMs, rivalWaitMs, stallLimitMs, wordTravelMs, type Policy } from '../model/policy.ts'
 import { whyAwaitHolder } from './behind.ts'
 import { candidateFromWord, candidateOf, compareCandidates, isMeasuredSinceGone, memberOf, ownFitness, type Candidate } from './fitness.ts'
 import { comparePositions, describePosition, estimateSlackBytes, isPlaced, mayHaveMore, type Position } from './position.ts'
@@ -134,7 +134,7 @@ function judgeMyself(state: State, view: View, policy: Policy, field: Field): El
     // The lost holder itself needs no hearing: what it has and we have not, it could not send. Other live replicas do.
     const late = [...unheard, ...unmeasured].filter((h) => h !== state.holder)
     if (late.length === 0) return me(`the link was alive until ${state.holder ?? 'the primary'} went (${compared})`)
-    const waitMs = late.some((h) => isReconnecting(view, h)) ? reconnectWaitMs : electionWaitMs
+    const waitMs = late.some((h) => isReconnecting(view, h) || isRival(view, h)) ? rivalWaitMs : electionWaitMs
     if (sinceGoneMs >= waitMs)
       return me(`the link was alive until ${state.holder ?? 'the primary'} went; ${late.join(', ')} did not say more within ${waitMs} ms (${compared})`)
     return wait(late, `${late.join(', ')} may have more data`)
@@ -144,8 +144,8 @@ function judgeMyself(state: State, view: View, policy: Policy, field: Field): El
     return wait(unmeasured, `${whys.join(', ')}, and this member's link was not alive when the primary went`)
   }
   // The other could be promoted without them by now, and has no more than what is here.
-  if (field.freshOther && state.holder === state.host && sinceGoneMs >= reconnectWaitMs)
-    return me(`a replica whose link was alive until the end has no more, and ${unheard.join(', ')} did not say more within ${reconnectWaitMs} ms (${compared})`)
+  if (field.freshOther && state.holder === state.host && sinceGoneMs >= rivalWaitMs)
+    return me(`a replica whose link was alive until the end has no more, and ${unheard.join(', ')} did not say more within ${rivalWaitMs} ms (${compared})`)
   return judgeLonely(state, view, policy, unheard, compared)
 }
 
@@ -155,11 +155,18 @@ const wordMs = 20
 /** Until its word has had the time to be heard, and the claim of whoever went on without it to be heard here. */
 function whyLate(state: State, view: View): string | null {
   if (view.agentUptimeMs < newcomerMs) return 'this agent has only just started'
-  const { readySinceMs } = view.watch
+  const { readySinceMs, saidSinceMs } = view.watch
   const knowsForMs = state.gone === null ? 0 : view.nowMs - state.gone.atMs
   const earlier = view.peers.find((p) => (heard(p)?.gone ?? 0) >= state.epoch && p.statementAgeMs - knowsForMs > electionWaitMs - wordMs)
   if (knowsForMs < electionWaitMs && earlier !== undefined) return `${earlier.host} has known for longer that the primary is gone`
-  return readySinceMs !== null && view.nowMs - readySinceMs < electionWaitMs ? 'this member could not be chosen until just now' : null
+  if (readySinceMs !== null && view.nowMs - readySinceMs < electionWaitMs) return 'this member could not be chosen until just now'
+  const saidLate = saidSinceMs !== null && state.gone !== null && saidSinceMs - state.gone.atMs > rivalWaitMs - wordTravelMs
+  return saidLate && view.nowMs - saidSinceMs < rivalWaitMs ? 'this member has needed long to say what it has' : null
+}
+
+/** It is heard and may be promoted, as it says, and has not said yet that the primary is gone, and with what data that leaves it. */
+function isRival(view: View, host: string): boolean {
+  return heard(peerOf(view, host))?.fit === true
 }
 
 /** Its stream ended in the middle of the election and its redis lives: it may have more data, and will be heard again soon. */

@@ -8,6 +8,8 @@ import { whyNotYet } from './resync.ts'
 import { heard, isServingPhase, peerOf, redisAnswers } from './situation.ts'
 import { isStuck, whyDiffers } from './stream.ts'
 
+type Look = Omit<View, 'watch'>
+
 export interface Fitness {
   readonly fit: boolean
   readonly why: string
@@ -40,8 +42,23 @@ export function wasFresh(state: State, view: View): boolean {
  * Was this redis measured after its primary went? A redis that owes an answer leaves the last one to be looked at, and what it
  * received since is not in it: such an offset must not be compared as if it were final (INV-4).
  */
-export function isMeasuredSinceGone(state: State, view: View): boolean {
+export function isMeasuredSinceGone(state: State, view: Look): boolean {
   return state.gone !== null && view.redis.askedAgeMs <= Math.max(0, view.nowMs - state.gone.atMs)
+}
+
+/** Its primary is gone, and what it has will not become more: it may be compared with others. */
+export function saysWhatItHas(state: State, view: Look): boolean {
+  return isMeasuredSinceGone(state, view) && isFinal(state, view)
+}
+
+/**
+ * At a heal redis is in touch again before any agent is: what it receives until it has been let go of, nobody would compare (INV-4).
+ * A stream that has ended together with the process that gave it brings nothing more.
+ */
+function isFinal(state: State, view: Look): boolean {
+  const { facts } = view.redis
+  if (facts?.upstream == null || facts.upstream.port === 1) return true
+  return !facts.linkUp && state.holder !== null && heard(peerOf(view, state.holder))?.process === false
 }
 
 export function ownFitness(state: State, view: View, policy: Policy): Fitness {

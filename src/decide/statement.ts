@@ -4,9 +4,9 @@ import type { State } from '../model/state.ts'
 import type { Policy } from '../model/policy.ts'
 import { wordOfDisk } from './behind.ts'
 import { judgeDisk } from './disk.ts'
-import { isMeasuredSinceGone, ownFitness } from './fitness.ts'
+import { ownFitness, saysWhatItHas } from './fitness.ts'
 import { alarmsOf, isStuck, whyDiffers } from './stream.ts'
-import { heard, peerOf, redisAnswers, situationOf } from './situation.ts'
+import { peerOf, redisAnswers, situationOf } from './situation.ts'
 import { mayHaveForgotten } from './voting.ts'
 
 export function statementOf(state: State, view: View, policy: Policy): Statement {
@@ -22,7 +22,7 @@ export function statementOf(state: State, view: View, policy: Policy): Statement
     answering: redisAnswers(view),
     fit: fitness.fit,
     unfitWhy: fitness.why,
-    gone: state.gone !== null && isMeasuredSinceGone(state, view) && isFinal(state, view) ? state.gone.epoch : 0,
+    gone: state.gone !== null && saysWhatItHas(state, view) ? state.gone.epoch : 0,
     fresh: state.gone?.fresh ?? false,
     seesHolder: seesHolder(state, view, policy),
     vipHere: view.keepalived?.vipHere ?? false,
@@ -57,16 +57,6 @@ function readerWord(view: View): Pick<Statement, 'reader'> {
 function onDisk(state: State, view: View): Pick<Statement, 'onDisk'> {
   const { disk } = view.redis
   return disk == null ? {} : { onDisk: wordOfDisk(judgeDisk(disk, state.lineage, view.nowWallMs)) }
-}
-
-/**
- * At a heal redis is in touch again before any agent is: what it receives until it has been let go of, nobody would compare (INV-4).
- * A stream that has ended together with the process that gave it brings nothing more.
- */
-function isFinal(state: State, view: View): boolean {
-  const { facts } = view.redis
-  if (facts?.upstream == null || facts.upstream.port === 1) return true
-  return !facts.linkUp && state.holder !== null && heard(peerOf(view, state.holder))?.process === false
 }
 
 /**

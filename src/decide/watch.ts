@@ -6,7 +6,7 @@ import { stallLimitMs, syncLoopWindowMs, stuckMs, underWayBytes, type Policy } f
 import type { State } from '../model/state.ts'
 import type { RedisFacts, View } from '../model/view.ts'
 import { freshWatch, type SyncWatch, type Watch } from '../model/watch.ts'
-import { ownFitness } from './fitness.ts'
+import { ownFitness, saysWhatItHas } from './fitness.ts'
 import { watchReader } from './reader.ts'
 import { freeSlots, isFilling, needsFullSync, seenMembers, type SeenMember } from './resync.ts'
 import { heard, isServingPhase, peerOf, redisAnswers } from './situation.ts'
@@ -28,14 +28,16 @@ export function watch(before: Watch, state: State, view: Look, policy: Policy): 
   const told = hear(before.told, state, source)
   const reader = watchReader(before.reader, state, view, policy)
   const readySinceMs = isReady(view) ? (before.readySinceMs ?? view.nowMs) : null
+  const saidSinceMs = saysWhatItHas(state, view) ? (before.saidSinceMs ?? view.nowMs) : null
   const care = watchCare(before.care, state, view)
   const unfitSinceMs = isUnfit({ ...view, watch: before }, state, policy) ? (before.unfitSinceMs ?? view.nowMs) : null
-  const next: Watch = { told, stream, syncs, idle, attempts, reader, readySinceMs, care, unfitSinceMs }
+  const next: Watch = { told, stream, syncs, idle, attempts, reader, readySinceMs, saidSinceMs, care, unfitSinceMs }
   return isSame(before, next) ? before : next
 }
 
 function isSame(a: Watch, b: Watch): boolean {
-  const calm = a.told === b.told && a.stream === b.stream && a.readySinceMs === b.readySinceMs && a.reader === b.reader && a.unfitSinceMs === b.unfitSinceMs
+  const ready = a.readySinceMs === b.readySinceMs && a.saidSinceMs === b.saidSinceMs && a.unfitSinceMs === b.unfitSinceMs
+  const calm = ready && a.told === b.told && a.stream === b.stream && a.reader === b.reader
   return calm && a.care === b.care && a.syncs === b.syncs && a.idle === b.idle && a.attempts === b.attempts
 }
 

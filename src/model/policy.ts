@@ -102,11 +102,18 @@ export const holdWritesMs = 10_000
 /** An own event-loop stall above this makes every silence that the agent "heard" worthless: it was deaf. */
 export const stallLimitMs = 100
 
-/** How long the best-informed member waits for the word of other live replicas before it goes on without them. */
+/** How long the best-informed member waits for the word of others that cannot be promoted as they are before it goes on without them. */
 export const electionWaitMs = 60
 
-/** Of one whose stream has just ended and whose redis answers: an agent tries every tenth of a second to be heard again. */
-export const reconnectWaitMs = 250
+/**
+ * Of a rival: one that lives and may be promoted, and has yet to find the primary gone, to remember that, and to measure what it has (a disk beside
+ * other writers needs 30 ms, one in a cloud 100); or one whose stream has just ended and whose redis answers (an agent tries every tenth of a second
+ * to be heard again). Without votes whoever goes on before it has spoken may be the second of two.
+ */
+export const rivalWaitMs = 250
+
+/** What a word of a rival may need until it is taken in: as long as an agent may stand still without minding it (`stallLimitMs`). */
+export const wordTravelMs = 100
 
 /** A replica whose link was down longer than this when the primary went is too old to be promoted unasked. */
 export const maxStaleS = 10

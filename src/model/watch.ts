@@ -27,6 +27,8 @@ export interface Watch {
   readonly reader: ReaderWatch | null
   /** Since when, without a break, the own redis answers with all of its data in memory, and the state can be written; null: not now. */
   readonly readySinceMs: number | null
+  /** Since when this member, whose primary is gone, says what data that leaves it; null: it is not, or they are yet to be measured. */
+  readonly saidSinceMs: number | null
   /** Of the holder of a move, while its redis has not all: what it began at. null: there is no such sync. */
   readonly care: CareWatch | null
   /** Where Sentinels choose: since when, without a break, this member may not be promoted; null: it may, or serves. */
@@ -77,6 +79,7 @@ export const freshWatch: Watch = {
   attempts: { startsAtMs: [], syncing: false, leftBytes: -1, tookMs: 0 },
   reader: null,
   readySinceMs: null,
+  saidSinceMs: null,
   care: null,
   unfitSinceMs: null,
 }

@@ -34,6 +34,9 @@ const stallWindowMs = 300
 
 const unreadMs = 5
 
+/** What it does as soon as it has remembered is done by then. */
+const saveSettlesMs = 10
+
 export class ModelAgent {
   readonly host: string
   readonly world: World
@@ -42,6 +45,9 @@ export class ModelAgent {
   state: State
   onDisk: State
   diskFull = false
+  /** How long the next times that it remembers something take: its disk has others to serve. Each one after that: a millisecond. */
+  slowSavesMs: number[] = []
+  private slowUntilMs = Number.NEGATIVE_INFINITY
   durable = true
   up = false
   startedMs = 0
@@ -157,6 +163,11 @@ export class ModelAgent {
     return Math.min(worldMs, fromMs) - (lagMs - (untilMs - fromMs))
   }
 
+  /** It waits for its disk, or did a moment ago. */
+  waitsForDisk(): boolean {
+    return this.world.nowMs <= this.slowUntilMs + saveSettlesMs
+  }
+
   private saysStalledMs(): number {
     return Math.max(this.stalledMs, this.world.nowMs - this.stood.untilMs <= stallWindowMs ? this.stood.forMs : 0)
   }
@@ -270,7 +281,11 @@ export class ModelAgent {
     }
     const changed = !sameState(this.state, decision.next)
     if (!changed && this.durable) this.carryOut(view, decision, asked)
-    else this.later(1, () => this.remember(view, decision, changed, asked))
+    else {
+      const saveMs = this.slowSavesMs.shift() ?? 1
+      if (saveMs > 1) this.slowUntilMs = world.nowMs + saveMs
+      this.later(saveMs, () => this.remember(view, decision, changed, asked))
+    }
   }
 
   private judge(view: View): Decision {

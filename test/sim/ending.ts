@@ -47,6 +47,7 @@ function repair(w: World, story: Story, core: readonly string[]): void {
     w.thawSentinel(h)
     if (w.hasData(h)) Object.assign(w.redis(h), { lagging: false, transferMs: 20, readMs: 10 })
     w.agent(h).diskFull = false
+    w.agent(h).slowSavesMs = []
     w.startAgent(h)
   }
   repairSource(w)

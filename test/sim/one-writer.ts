@@ -17,6 +17,7 @@ export const excuses = [
   'one just started by its supervisor',
   'one that an operator had Sentinel replace',
   'one that was stopped',
+  'one that waits for its disk',
 ] as const
 export type ExcuseKind = (typeof excuses)[number]
 
@@ -44,8 +45,8 @@ export class OneWriter {
     this.world = world
     this.external = external
     this.excuses = world.hosts.map(() => {
-      const [agent, started, replaced, stopped] = excuses
-      return { helpless: false, untilMs: { [agent]: 0, [started]: 0, [replaced]: 0, [stopped]: 0 }, wasDead: false, wasHalted: false, runId: '' }
+      const [agent, started, replaced, stopped, waits] = excuses
+      return { helpless: false, untilMs: { [agent]: 0, [started]: 0, [replaced]: 0, [stopped]: 0, [waits]: 0 }, wasDead: false, wasHalted: false, runId: '' }
     })
   }
 
@@ -90,8 +91,10 @@ export class OneWriter {
       const order = orders[this.orders]
       if (order === undefined || !order.taken || order.unheardBy.length === 0) continue
       this.overruled = true
-      const { downAfterMs } = this.world.policy.sentinel ?? { downAfterMs: 0 }
-      const untilMs = order.atMs + 2 * downAfterMs + reactionMs + this.world.timerLatenessMs
+      const { downAfterMs, behind } = this.world.policy.sentinel ?? { downAfterMs: 0, behind: 0 }
+      // Where all Sentinels must find a primary down, its own is enough for either to go on, however long they are cut off.
+      const heldMs = behind === 1 ? Number.POSITIVE_INFINITY : 2 * downAfterMs
+      const untilMs = order.atMs + heldMs + reactionMs + this.world.timerLatenessMs
       for (const [i, host] of this.world.hosts.entries()) {
         const excuse = this.excuses[i]
         if (excuse !== undefined && (host === order.redis || order.unheardBy.includes(host)))
@@ -119,6 +122,8 @@ export class OneWriter {
       excuse.wasDead = false
       excuse.wasHalted = false
     }
+    // What it has to remember first it does later.
+    if (agent.waitsForDisk()) excuseUntil(excuse, 'one that waits for its disk', nowMs + 1)
     // A redis that was stopped takes no order; what waits in its sockets comes before the agent's next.
     excuseUntil(excuse, 'one that was stopped', redis.thawedMs + thawedMs)
     // Its supervisor may start an external redis as a primary.

@@ -28,6 +28,7 @@ export type Bound =
   | 'a member beside the source: started as a primary, or stopped, or something between the members'
   | 'a member with more data that was not heard, or too late'
   | 'writes given up where no agent was awake'
+  | 'writes given up while a disk was slow'
   | 'writes given up after an operator had overruled the rules'
 
 interface Seen {
@@ -208,6 +209,11 @@ export class Rules {
     // Of one that was stopped the redis goes to whoever serves by itself, before the first order of its agent.
     if (!(seen.fillsAwake ?? this.wasAwake(host))) {
       if (lost.length > 0) this.outside.add('writes given up where no agent was awake')
+      return
+    }
+    // Nor before it has remembered that the primary is gone.
+    if (w.agent(host).waitsForDisk()) {
+      if (lost.length > 0) this.outside.add('writes given up while a disk was slow')
       return
     }
     // An operator made other data the true ones: a replica that was cut off, or stopped, meanwhile follows them by itself, before its agent

@@ -43,7 +43,7 @@ export type Step =
   | { readonly kind: Hosted; readonly host: number }
   /** Its agent dies at the nth step of its loop from now: between remembering and acting, or between two actions. */
   | { readonly kind: 'die-at'; readonly host: number; readonly nth: number }
-  | { readonly kind: 'stall' | 'suspend' | 'halt' | 'clock'; readonly host: number; readonly ms: number }
+  | { readonly kind: 'stall' | 'suspend' | 'halt' | 'clock' | 'slow-disk'; readonly host: number; readonly ms: number }
   | { readonly kind: 'isolate'; readonly host: number; readonly other: number; readonly layers: readonly Layer[] }
   | { readonly kind: 'deafen' | 'tear'; readonly host: number; readonly other: number }
   | { readonly kind: 'slow'; readonly host: number; readonly other: number; readonly ms: number }
@@ -301,6 +301,7 @@ const faults: readonly (readonly [number, Draw])[] = [
   [2, (d, host) => ({ kind: 'stall', host, ms: d.pick([20, 80, 150, 400, 1500]) })],
   [2, (d, host) => ({ kind: 'suspend', host, ms: d.pick([50, 200, 600, 2500]) })],
   [1, (d, host) => ({ kind: 'halt', host, ms: d.pick([50, 200, 600, 2500]) })],
+  [2, (d, host) => ({ kind: 'slow-disk', host, ms: 1 + d.int(90) })],
   [1, (d, host) => ({ kind: 'clock', host, ms: d.pick([-3_600_000, -500, 500, 3_600_000]) })],
   [
     3,

@@ -84,6 +84,9 @@ export function take(w: World, story: Story, snipers: Snipers, s: Step): void {
     case 'halt':
       if (!w.network.isOff(host)) w.suspend(host, s.ms, 'stops')
       return
+    case 'slow-disk':
+      agent.slowSavesMs.push(s.ms)
+      return
     case 'clock':
       agent.wallOffMs += s.ms
       return
@@ -171,11 +174,12 @@ function restart(w: World, story: Story, snipers: Snipers, host: string, empty: 
   w.run(30 + story.latenessMs)
 }
 
-/** Its own agent, and those of whoever follows what answers there: each can let go. And all that it speaks to hear at once who serves. */
+/** Its own agent, and those of whoever follows what answers there: each can let go, at once. And all that it speaks to hear at once who serves. */
 function isWatched(w: World, h: string, host: string): boolean {
   if (h !== host && !w.network.speaksPromptly(h, host)) return false
   if (h !== host && w.redis(h).upstream?.host !== `ip-${host}`) return true
-  return w.agent(h).up && w.nowMs >= w.agent(h).standsUntilMs && !w.redis(h).frozen
+  const agent = w.agent(h)
+  return agent.up && w.nowMs >= agent.standsUntilMs && agent.slowSavesMs.length === 0 && !agent.waitsForDisk() && !w.redis(h).frozen
 }
 
 function between(w: World, host: string, other: string, s: Extract<Step, { other: number }>): void {

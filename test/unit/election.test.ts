@@ -21,9 +21,23 @@ describe('the replica b, after a went', () => {
   })
 
   test('a live replica that has not yet said that the primary went is waited for, shortly', () => {
-    const peers = [silent('a'), peer(word('c', { redis: facts({ offset: 900 }) }))]
-    expect(elect(state('b', { gone: gone(true, 10) }), view('b', peers), abc)).toMatchObject({ result: 'wait', forHosts: ['c'] })
-    expect(elect(state('b', { gone: gone(true, 61) }), view('b', peers), abc).result).toBe('me')
+    const at = (ms: number, fit: boolean) =>
+      elect(state('b', { gone: gone(true, ms) }), view('b', [silent('a'), peer(word('c', { fit, redis: facts({ offset: 900 }) }))]), abc)
+    expect([at(10, true), at(249, true)]).toMatchObject([
+      { result: 'wait', forHosts: ['c'] },
+      { result: 'wait', forHosts: ['c'] },
+    ])
+    expect(at(250, true).result).toBe('me')
+    // one that may not be promoted cannot go on by itself either
+    expect([at(59, false).result, at(60, false).result]).toEqual(['wait', 'me'])
+  })
+
+  test('who needed so long to say what it has that another may have gone on without it hears that one first', () => {
+    const peers = [resigned, peer(word('c', { gone: 1, redis: facts({ offset: 900 }) }), { statementAgeMs: 2000 })]
+    const now = (goneMs: number, saidMs: number) =>
+      elect(state('b', { gone: gone(true, goneMs) }), view('b', peers, { watch: { ...freshWatch, saidSinceMs: nowMs - saidMs } }), abc).result
+    expect([now(151, 0), now(400, 249)]).toEqual(['wait', 'wait'])
+    expect([now(150, 0), now(401, 250)]).toEqual(['me', 'me'])
   })
 
   test('a live replica that has more already is not outrun, however late it learns that the primary went', () => {
