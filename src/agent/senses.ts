@@ -8,6 +8,7 @@ import { longSilentMs, stallLimitMs, suspectShare, type Policy } from '../model/
 import type { ChecksProbe, KeepalivedProbe, PeerProbe, ReaderProbe, Statement, VipAnswerer } from '../model/view.ts'
 import { askChecks } from '../observe/checks.ts'
 import { ownAddresses, readAllowed } from '../observe/keepalived.ts'
+import { announcers } from '../observe/announcers.ts'
 import { askNeighbour, neighbours } from '../observe/neighbours.ts'
 import { askReach, type Reach } from '../observe/reach.ts'
 import { monotonicMs, type StallMeter } from './clock.ts'
@@ -25,11 +26,9 @@ const calmCheckMs = 30_000
 const vrrpSettlesMs = 2000
 /** Otherwise so often: somebody may add or remove the address by hand. */
 const calmLookMs = 300
-/**
- * The neighbour table is looked at so often, and what stood in it counts so long: two that claim one address take turns in it. Both announce it once a
- * second (keepalived's garp_master_refresh), so whoever looked once a second as well could see the same one for ever.
- */
+/** The neighbour table is looked at so often. */
 const tableLookMs = 230
+/** Who was in it, or announced the address, counts so long: two that claim it take turns, once a second each (keepalived's garp_master_refresh). */
 const answererKeptMs = 5000
 /** JSON has no Infinity. */
 const neverMs = 1e12
@@ -137,6 +136,7 @@ export function openSenses(options: SensesOptions): Senses {
       askedMs = nowMs
       askNeighbour(ip)
     }
+    if (device !== undefined) for (const mac of announcers(device, ip)) answered.set(mac, nowMs)
     for (const [mac, atMs] of answered) if (nowMs - atMs > answererKeptMs) answered.delete(mac)
     const hostsAt = (mac: string) => policy.members.filter((m) => table.some((n) => n.ip === m.ip && n.mac === mac)).map((m) => m.host)
     return [...answered.keys()].map((mac) => ({ mac, hosts: hostsAt(mac) }))

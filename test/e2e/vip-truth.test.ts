@@ -119,6 +119,23 @@ describe.skipIf(problems.length > 0)('the address and keepalived', { timeout: 60
     expect(events).toMatch(/vip-right: the address was wrong for \d+ ms \(a stranger\)/)
     await rig.expectNoBrokenRule()
   })
+
+  test('a stranger that announces it milliseconds before the primary does, each time: named all the same', async () => {
+    const rig = theRig()
+    const { primary } = await rig.untilOk()
+    const replica = other(primary)
+    const mac = await macOf(rig, 'client2')
+    // As soon as the replica has heard the stranger it hears the primary.
+    const restore = `ip neigh replace ${vip} lladdr ${await macOf(rig, primary)} dev eth0 nud reachable`
+    const each = `ip -4 monitor neigh dev eth0 | while read -r line; do case $line in *"${vip} lladdr ${mac}"*) ${restore};; esac; done`
+    const ear = await onHost(rig, replica, `setsid sh -c '${each}' > /dev/null 2>&1 & echo $!`)
+    const pid = await claim(rig, 'client2')
+    const named = await rig.until('the stranger is named', 'sessions', (s) => s.address?.word === 'a stranger' && s.address.forMs > 1500, 10_000)
+    expect(named.because).toContain(mac)
+    await onHost(rig, 'client2', `kill ${pid}`)
+    await onHost(rig, replica, `kill -- -${ear}`)
+    await rig.until('it has ended', 'sessions', (s) => s.address?.word === 'with the primary' && s.health === 'ok', 15_000)
+  })
 })
 
 function other(host: string): string {

@@ -5,6 +5,7 @@ import type { KeepalivedProbe, Statement, VipAnswerer } from '../../src/model/vi
 import { decide } from '../../src/decide/decide.ts'
 import type { AddressWord } from '../../src/model/address.ts'
 import { findAddress, followAddress, newAccount, type AddressAccount, type AddressFinding } from '../../src/decide/address.ts'
+import { parseChange } from '../../src/observe/announcers.ts'
 import { parseNeighbours } from '../../src/observe/neighbours.ts'
 import { moveOf, peer, policy, primaryFacts, probe, silent, state, view, vrrp, word } from './builders.ts'
 
@@ -143,6 +144,13 @@ describe('an address that keepalived does not hold', () => {
     const byVrrp = decide(state('b'), view('b', [gone], { keepalived: vrrp({ vipHere: true, vrrp: 'MASTER' }) }), policy())
     expect(byVrrp.diagnosis).toBe('holder-gone')
   })
+})
+
+test('changes of the neighbour table: whole entries only', () => {
+  expect(parseChange('192.168.77.9 lladdr 02:48:46:00:00:01 STALE ')).toEqual({ ip: '192.168.77.9', mac: '02:48:46:00:00:01' })
+  expect(parseChange('192.168.77.9 dev eth0 lladdr 02:48:46:00:00:01 router REACHABLE')).toEqual({ ip: '192.168.77.9', mac: '02:48:46:00:00:01' })
+  for (const line of ['192.168.77.9 FAILED', 'Deleted 192.168.77.9 lladdr 02:48:46:00:00:01 STALE', 'fe80::1 lladdr 02:48:46:00:00:01 STALE', ''])
+    expect(parseChange(line)).toBe(null)
 })
 
 test('the neighbour table: whole entries only', () => {
