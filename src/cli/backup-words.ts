@@ -25,6 +25,13 @@ export function counted(count: number, one: string, many = `${one}s`): string {
   return `${count} ${count === 1 ? one : many}`
 }
 
+/** How far a walk over keys has come in so many milliseconds, how quickly, and how long the rest will take. */
+export function keysWords(done: number, of: number, forMs: number): string {
+  const perS = (done * 1000) / Math.max(1, forMs)
+  const left = perS > 0 && of > done ? `, ${spanWords(((of - done) / perS) * 1000)} left` : ''
+  return `${done} of ${of} keys, ${Math.round(perS)}/s${left}`
+}
+
 /** One line that is written over; nothing where nobody watches. */
 export interface Progress {
   readonly tell: (bytes: number) => void

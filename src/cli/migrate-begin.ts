@@ -31,9 +31,7 @@ export interface Ready {
 }
 
 /** The plan, where something stands against it: for the eye, and as JSON. */
-export type Prepared =
-  | { readonly ready: Ready }
-  | { readonly stops: MigrationPlan['stops']; readonly against: readonly Trap[]; readonly drawn: string; readonly json: object }
+export type Prepared = { readonly ready: Ready } | { readonly against: readonly Trap[]; readonly drawn: string; readonly json: object }
 
 export async function prepareMove(session: Session, from: string, name: string, options: BeginOptions): Promise<Prepared> {
   const group = groupOf(session, name)
@@ -56,7 +54,7 @@ export async function prepareMove(session: Session, from: string, name: string, 
   // It has begun: what stood against it was looked at then, and comparing the two has left its traces since (P7).
   const begun = isUnderWay(move) && move.source.host === at.host && move.source.port === at.port && options.overwrite === undefined
   if (plan.stops.length > 0 && !begun)
-    return { stops: plan.stops, against: plan.traps.filter(stops), drawn: drawPlan(source, target, plan), json: planInJson(source, target, plan) }
+    return { against: plan.traps.filter(stops), drawn: drawPlan(source, target, plan), json: planInJson(source, target, plan) }
   const holder = status === undefined ? null : (status.primary ?? status.move?.holder ?? founderOf(group, status))
   if (status === undefined || holder === null) throw new OperatorError('HF904', `${name} has no primary: ${status?.because ?? ''}`, `holdfast status ${name}`)
   const priority = group.sentinel === undefined ? null : priorityOf(source.redis)
@@ -86,9 +84,9 @@ export function wayBackWarning({ wayBack, wayBackWhy }: Pick<MigrationPlan, 'way
     : `after the cut-over there is no way back without loss: ${wayBackWhy}`
 }
 
-export function standing(stops: MigrationPlan['stops']): OperatorError {
-  const verb = stops.length === 1 ? 'stands' : 'stand'
-  return new OperatorError('HF904', `${stops.join(', ')} ${verb} against it`, 'the plan above says what to mend, or --accept')
+export function standing(against: readonly Trap[]): OperatorError {
+  const verb = against.length === 1 ? 'stands' : 'stand'
+  return new OperatorError('HF904', `${against.map(({ id }) => id).join(', ')} ${verb} against it`, 'the plan above says what to mend, or --accept')
 }
 
 /** What the agent answered. Asked twice it is begun once. */

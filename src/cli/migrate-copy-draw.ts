@@ -11,7 +11,7 @@ import type { Finished } from '../move/copy-finish.ts'
 import type { Report } from '../move/report-seal.ts'
 import { shown } from '../redis/words.ts'
 import { overLine } from './one-line.ts'
-import { spanWords, tookWords } from './backup-words.ts'
+import { keysWords, tookWords } from './backup-words.ts'
 
 export interface CopyReport extends Report {
   readonly what: 'holdfast migrate copy'
@@ -89,7 +89,8 @@ export function copyLine(json: boolean, heard: () => number): CopyLine {
     const nowMs = performance.now()
     if (last === null || nowMs - toldMs < (json ? jsonEveryMs : isTty ? everyMs : lineEveryMs)) return
     toldMs = nowMs
-    if (json) process.stdout.write(`${JSON.stringify({ ...last, perS: perSOf(last, nowMs - beganMs), heard: heard(), waiting })}\n`)
+    if (json)
+      process.stdout.write(`${JSON.stringify({ ...last, perS: Math.round((last.done * 1000) / Math.max(1, nowMs - beganMs)), heard: heard(), waiting })}\n`)
     else {
       const words = `${lineWords(last, nowMs - beganMs, heard())}${waiting === null ? '' : `; waiting: ${waiting}`}`
       process.stderr.write(isTty ? overLine(words, process.stderr.columns) : `${words}\n`)
@@ -113,16 +114,10 @@ export function copyLine(json: boolean, heard: () => number): CopyLine {
   }
 }
 
-function perSOf({ done }: CopyStep, forMs: number): number {
-  return Math.round((done * 1000) / Math.max(1, forMs))
-}
-
 export function lineWords(step: CopyStep, forMs: number, heard: number): string {
   const { phase, round, done, of } = step
   if (phase === 'following') return `${phases[phase]}: ${heard} writes told so far`
-  const perS = perSOf(step, forMs)
-  const left = perS > 0 && of > done ? `, ${spanWords(((of - done) / perS) * 1000)} left` : ''
-  return `${phases[phase]}${phase === 'comparing' ? `, round ${round}` : ''}: ${done} of ${of} keys, ${perS}/s${left}`
+  return `${phases[phase]}${phase === 'comparing' ? `, round ${round}` : ''}: ${keysWords(done, of, forMs)}`
 }
 
 const shownMost = 10

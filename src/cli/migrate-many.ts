@@ -16,7 +16,7 @@ import type { Move, SourceAt } from '../model/move.ts'
 import type { SyncTerms } from '../model/sync-terms.ts'
 import type { WantedPace } from '../move/governor.ts'
 import { groupOf, openSession, refusal, send, statusOf, type Session } from './ask.ts'
-import { spanWords } from './backup-words.ts'
+import { keysWords } from './backup-words.ts'
 import { askedP99, askedWindow, termsOf } from './migrate-care.ts'
 import { beginMove, prepareMove, wayBackWarning, type Ready } from './migrate-begin.ts'
 import { holderOf } from './migrate-orders.ts'
@@ -130,7 +130,7 @@ async function plans(
         const at = { host: await addressOf(endpoint.host), port: endpoint.port }
         const [status] = await statusOf(session, group)
         const prepared = await prepareMove(session, from, group, { accept: options.accept, seconds: options.seconds, plainWayBack, ...file, ...certificates })
-        const ended = endedAs(status?.move?.move ?? null, at, 'stops' in prepared ? prepared.stops : [])
+        const ended = endedAs(status?.move?.move ?? null, at, 'against' in prepared ? prepared.against.map(({ id }) => id) : [])
         if (ended !== null) Object.assign(row, { stage: ended, words: status?.move?.move.last ?? '' })
         if (ended !== null) return 'moved'
         if ('ready' in prepared) return prepared.ready
@@ -216,9 +216,7 @@ async function proveOne(session: Session, row: Row, { from }: Ready, { pace, sig
   const beganMs = performance.now()
   const progress = (done: number, of: number): void => {
     const most = Math.max(done, of)
-    const perS = Math.round((done * 1000) / Math.max(1, performance.now() - beganMs))
-    const left = perS > 0 && most > done ? `, ${spanWords(((most - done) / perS) * 1000)} left` : ''
-    Object.assign(row, { words: `${done} of ${most} keys, ${perS}/s${left}`, compared: done / Math.max(1, most) })
+    Object.assign(row, { words: keysWords(done, most, performance.now() - beganMs), compared: done / Math.max(1, most) })
   }
   try {
     Object.assign(row, { stage: 'VERIFYING', words: '' })

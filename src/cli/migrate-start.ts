@@ -32,9 +32,9 @@ export function registerStart(migrate: Command): void {
     .action(async (from, name, options, command) => {
       const session = await openSession(command.optsWithGlobals() as unknown as { config: string })
       const prepared = await prepareMove(session, from, name, options)
-      if ('stops' in prepared) {
+      if ('against' in prepared) {
         process.stdout.write(options.json === true ? `${JSON.stringify({ plan: prepared.json })}\n` : prepared.drawn)
-        throw standing(prepared.stops)
+        throw standing(prepared.against)
       }
       const { holder, at, plan } = prepared.ready
       const warned = wayBackWarning(plan)

@@ -4,7 +4,7 @@ import type { Moment } from '../dump/moment.ts'
 import { OperatorError } from '../model/error.ts'
 import { shown } from '../redis/words.ts'
 import type { Done, FunctionsStand, Step, Tally } from '../replay/over.ts'
-import { spanWords, tookWords } from './backup-words.ts'
+import { keysWords, tookWords } from './backup-words.ts'
 import { overLine } from './one-line.ts'
 import { momentRows } from './restore-moment.ts'
 
@@ -136,7 +136,5 @@ export function stepLine(): StepLine {
 }
 
 export function stepWords({ what, done, of }: Step, forMs: number): string {
-  const perS = (done / Math.max(1, forMs)) * 1000
-  const left = perS > 0 && of > done ? `, ${spanWords(((of - done) / perS) * 1000)} left` : ''
-  return `${what}: ${done} of ${of} keys, ${Math.round(perS)}/s${left}`
+  return `${what}: ${keysWords(done, of, forMs)}`
 }

@@ -52,7 +52,7 @@ export function observeSource(target: RedisTarget, clock: () => number, wake: ()
     trouble = seen === null ? 'what answers there is no redis' : null
     if (seen === null) return
     if (askedMs < changedMs) return
-    taken = withTaken(taken, { runId: seen.runId, total: Number(fields.get('total_connections_received')), atMs: askedMs })
+    taken = withLook(taken, { runId: seen.runId, total: Number(fields.get('total_connections_received')), atMs: askedMs })
     facts = seen
     // What was true when it was asked, or later.
     factsAtMs = askedMs
@@ -125,7 +125,7 @@ interface Taken {
 const takenForMs = 10_000
 
 /** As often as once in the fifth of a second. */
-export function withTaken(before: readonly Taken[], now: Taken): readonly Taken[] {
+export function withLook(before: readonly Taken[], now: Taken): readonly Taken[] {
   if (!Number.isFinite(now.total)) return []
   const last = before.at(-1)
   if (last !== undefined && now.atMs - last.atMs < busyMs) return before

@@ -1,12 +1,12 @@
 /** Who comes to the old redis, and what is written to it: from two looks at its counters. */
 import { describe, expect, test } from 'vitest'
 import { writtenBetween } from '../../src/move/look.ts'
-import { arrivalsIn, withTaken } from '../../src/observe/source.ts'
+import { arrivalsIn, withLook } from '../../src/observe/source.ts'
 
-type Taken = Parameters<typeof withTaken>[1]
+type Taken = Parameters<typeof withLook>[1]
 
 function played(...looks: readonly (readonly [atMs: number, total: number, runId?: string])[]) {
-  const taken = looks.reduce<readonly Taken[]>((before, [atMs, total, runId = 'r1']) => withTaken(before, { atMs, total, runId }), [])
+  const taken = looks.reduce<readonly Taken[]>((before, [atMs, total, runId = 'r1']) => withLook(before, { atMs, total, runId }), [])
   return arrivalsIn(taken)
 }
 
