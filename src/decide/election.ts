@@ -134,7 +134,7 @@ function judgeMyself(state: State, view: View, policy: Policy, field: Field): El
     // The lost holder itself needs no hearing: what it has and we have not, it could not send. Other live replicas do.
     const late = [...unheard, ...unmeasured].filter((h) => h !== state.holder)
     if (late.length === 0) return me(`the link was alive until ${state.holder ?? 'the primary'} went (${compared})`)
-    const waitMs = late.some((h) => isReconnecting(view, h) || isRival(view, h)) ? rivalWaitMs : electionWaitMs
+    const waitMs = late.some((h) => isReconnecting(view, h) || isRival(view, policy, h)) ? rivalWaitMs : electionWaitMs
     if (sinceGoneMs >= waitMs)
       return me(`the link was alive until ${state.holder ?? 'the primary'} went; ${late.join(', ')} did not say more within ${waitMs} ms (${compared})`)
     return wait(late, `${late.join(', ')} may have more data`)
@@ -164,9 +164,9 @@ function whyLate(state: State, view: View): string | null {
   return saidLate && view.nowMs - saidSinceMs < rivalWaitMs ? 'this member has needed long to say what it has' : null
 }
 
-/** It is heard and may be promoted, as it says, and has not said yet that the primary is gone, and with what data that leaves it. */
-function isRival(view: View, host: string): boolean {
-  return heard(peerOf(view, host))?.fit === true
+/** It is heard and may be promoted, as it says, and has not said yet that the primary is gone, and with what data that leaves it. Votes settle that sooner. */
+function isRival(view: View, policy: Policy, host: string): boolean {
+  return !isVoted(policy) && heard(peerOf(view, host))?.fit === true
 }
 
 /** Its stream ended in the middle of the election and its redis lives: it may have more data, and will be heard again soon. */

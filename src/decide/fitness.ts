@@ -26,6 +26,14 @@ export function isFresh(facts: RedisFacts): boolean {
   )
 }
 
+/** Where a link has never been up redis says -1, and 6.0 counts from 1970. */
+const since1970S = 1e9
+
+/** The link is down, and was up before. */
+export function wasUp({ linkDownS }: RedisFacts): boolean {
+  return linkDownS !== null && linkDownS >= 0 && linkDownS < since1970S
+}
+
 /** Fresh by its link, or let go of so recently that its link, which is gone for good, was alive a moment ago. */
 export function wasFresh(state: State, view: View): boolean {
   const facts = view.redis.facts
@@ -81,7 +89,7 @@ export function ownFitness(state: State, view: View, policy: Policy): Fitness {
   if (state.gone === null && state.phase === 'replica' && isStuck(view)) return no(`its offset stands at ${facts.offset} and does not follow the primary's`)
   // A link that dropped a moment ago may be the first sign of a dying primary: unfit would mean to refuse its address.
   if (facts.role === 'replica' && state.gone === null && state.phase === 'replica' && !wasFresh(state, view)) {
-    return no(`its replication link is down${facts.linkDownS === null ? '' : ` for ${facts.linkDownS} s`}`)
+    return no(`its replication link is ${facts.linkDownS === null ? 'down' : wasUp(facts) ? `down for ${facts.linkDownS} s` : 'not up yet'}`)
   }
   return { fit: true, why: '' }
 }

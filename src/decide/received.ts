@@ -4,13 +4,10 @@ import type { Policy } from '../model/policy.ts'
 import type { State } from '../model/state.ts'
 import type { RedisFacts } from '../model/view.ts'
 import type { Context } from './draft.ts'
-import { memberOf } from './fitness.ts'
+import { memberOf, wasUp } from './fitness.ts'
 import { goesOn, historyOf } from './moving.ts'
 import { positionOf } from './position.ts'
 import { heard, peerOf } from './situation.ts'
-
-/** redis 6.0 counts from 1970 where there never was a link. */
-const since1970S = 1e9
 
 /**
  * Another process than the one that was followed, with a history that does not go on with what was received: it was started from an older
@@ -68,7 +65,7 @@ export function hostOfMost({ state }: Context, move: Move, copies: readonly Copy
 
 /** This process was linked to the source, and everybody else to this one: nobody has received more. */
 function hasFollowed(move: Move, own: RedisFacts): boolean {
-  return own.replid === move.replid && own.linkDownS !== null && own.linkDownS >= 0 && own.linkDownS < since1970S
+  return own.replid === move.replid && wasUp(own)
 }
 
 /**

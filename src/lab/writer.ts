@@ -121,7 +121,8 @@ function createLink(child: ChildProcess): Ask {
   })
   child.on('error', (error) => end(error.message))
   child.on('close', (code, signal) => end(`it ended (${signal ?? `exit code ${code}`}) ${stderr.trim()}`))
-  child.stdin?.on('error', (error) => end(error.message))
+  // It has ended: how it did follows, and tells more than the EPIPE.
+  child.stdin?.on('error', () => undefined)
   if (child.stdout !== null) {
     createInterface({ input: child.stdout, terminal: false }).on('line', (line) => {
       const answer = parseAnswer(line)

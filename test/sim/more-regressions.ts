@@ -206,4 +206,17 @@ export const moreRegressions: readonly Regression[] = [
       { kind: 'write', count: 1 },
     ),
   },
+  {
+    accident: 'a rival was done at its slow disk in the moment in which it was not waited for any longer: both were promoted',
+    story: story(
+      usual,
+      { kind: 'wait', ms: 2000 },
+      { kind: 'write', count: 3 },
+      { kind: 'slow-disk', host: 1, ms: 70 },
+      { kind: 'slow-disk', host: 2, ms: 1 },
+      { kind: 'slow-disk', host: 2, ms: 20 },
+      { kind: 'crash', host: 0 },
+      { kind: 'wait', ms: 300 },
+    ),
+  },
 ]

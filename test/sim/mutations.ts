@@ -65,7 +65,7 @@ export const mutations: readonly Mutation[] = [
   drop('who gave an epoch away may serve on', election, 'if (giver !== null) return wait', 'if (giver === ``) return wait'),
   drop('who has more already is not outrun', election, 'if (ahead.length > 0) return wait', 'if (ahead.length > 99) return wait'),
   drop('who is just reconnecting is waited for', election, 'isReconnecting(view, h) || ', ''),
-  drop('a rival is waited for while its disk is slow', election, ' || isRival(view, h)', ''),
+  drop('a rival is waited for while its disk is slow', election, ' || isRival(view, policy, h)', ''),
   drop('who has kept a rival waiting hears first what that one did', election, 'return saidLate && view.nowMs', 'return view.nowMs < 0 && view.nowMs'),
   drop('waiting counts only while one listens', election, ' || view.agentUptimeMs < newcomerMs', ''),
   drop(

@@ -189,6 +189,7 @@ describe('fitness', () => {
     ['it does not answer', { redis: probe({ factsAgeMs: 601 }) }, /does not answer/],
     ['it answers with an error', { redis: probe({ trouble: 'NOAUTH' }) }, /cannot be asked: NOAUTH/],
     ['a script blocks it', { redis: probe({ busy: true }) }, /does not answer/],
+    ['its link has never been up', { redis: probe({ facts: facts({ linkUp: false, linkDownS: -1 }) }) }, /link is not up yet/],
     ['its link is down for long', { redis: probe({ facts: facts({ linkUp: false, linkDownS: 11 }) }) }, /link is down for 11 s/],
     ['it is empty', { redis: probe({ facts: facts({ replid: 'x', keys: 0 }) }) }, /empty/],
     ['its history is unknown', { redis: probe({ facts: facts({ replid: 'x' }) }) }, /unknown history/],
