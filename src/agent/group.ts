@@ -22,7 +22,7 @@ import { mayPersist } from '../act/persist.ts'
 import { mayRaiseBuffer } from '../act/stream.ts'
 import { writeFence } from '../act/write-fence.ts'
 import { decide } from '../decide/decide.ts'
-import { needsMemory, withoutMemory } from '../decide/memory.ts'
+import { aheadOfMemory, needsMemory, withoutMemory } from '../decide/memory.ts'
 import { holdsGroup, isServingPhase, redisAnswers } from '../decide/situation.ts'
 import { statementOf } from '../decide/statement.ts'
 import { isCandidate } from '../decide/voting.ts'
@@ -270,8 +270,8 @@ export function startGroup(options: GroupOptions): GroupLoop {
     }
     const changed = decision.next !== state && JSON.stringify(decision.next) !== JSON.stringify(state)
     if (changed || !durable) {
-      // DURABLE BEFORE THE FIRST ACTION: an agent killed anywhere below comes back knowing what it was about to do.
-      const saved = await saveState(config.paths, decision.next)
+      // DURABLE BEFORE THE FIRST ACTION (but for a hold): an agent killed anywhere below comes back knowing what it was about to do.
+      const [saved] = await Promise.all([saveState(config.paths, decision.next), carryOut(aheadOfMemory(state, decision), hands)])
       durable = saved.done
       if (!saved.done) complain(saved.why)
       if (!saved.done && needsMemory(state, decision.next)) {

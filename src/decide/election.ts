@@ -139,13 +139,15 @@ function judgeMyself(state: State, view: View, policy: Policy, field: Field): El
       return me(`the link was alive until ${state.holder ?? 'the primary'} went; ${late.join(', ')} did not say more within ${waitMs} ms (${compared})`)
     return wait(late, `${late.join(', ')} may have more data`)
   }
+  // The other could be promoted without them by now, and has no more than what is here.
+  if (field.freshOther && state.holder === state.host && sinceGoneMs >= rivalWaitMs) {
+    const rest = [...unheard, ...unmeasured].join(', ')
+    return me(`a replica whose link was alive until the end has no more, and ${rest} did not say more within ${rivalWaitMs} ms (${compared})`)
+  }
   if (unmeasured.length > 0) {
     const whys = unmeasured.map((host) => `${host} cannot be compared yet (${heard(peerOf(view, host))?.unfitWhy ?? ''})`)
     return wait(unmeasured, `${whys.join(', ')}, and this member's link was not alive when the primary went`)
   }
-  // The other could be promoted without them by now, and has no more than what is here.
-  if (field.freshOther && state.holder === state.host && sinceGoneMs >= rivalWaitMs)
-    return me(`a replica whose link was alive until the end has no more, and ${unheard.join(', ')} did not say more within ${rivalWaitMs} ms (${compared})`)
   return judgeLonely(state, view, policy, unheard, compared)
 }
 

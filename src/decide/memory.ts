@@ -3,6 +3,7 @@
  * Pure: `agent/` asks when the write of a decision has failed.
  */
 import type { Action } from '../model/action.ts'
+import type { Decision } from '../model/decision.ts'
 import type { State } from '../model/state.ts'
 import type { RedisFacts } from '../model/view.ts'
 
@@ -26,6 +27,15 @@ export function withoutMemory(actions: readonly Action[], role: RedisFacts['role
   const safe = actions.filter((a) => (a.kind === 'vip' && !a.allowed) || a.kind === 'resume-writes' || a.kind === 'accept-connections')
   const letsGo = role === 'replica' && actions.some((a) => a.kind === 'promote' || a.kind === 'soft-fence')
   return letsGo ? [{ kind: 'soft-fence' }, ...safe] : safe
+}
+
+/**
+ * What does not wait until it is remembered: the hold of a primary whose lease has ended. It ends by itself, so that it may be forgotten; and while a slow
+ * disk took it down others would be free to elect (INV-3).
+ */
+export function aheadOfMemory(before: State, { next, actions }: Pick<Decision, 'next' | 'actions'>): readonly Action[] {
+  const holds = before.writesHeldSinceMs === null && next.writesHeldSinceMs !== null
+  return holds ? actions.filter(({ kind }) => kind === 'pause-writes') : []
 }
 
 /** Monotonic times of another boot mean nothing. */

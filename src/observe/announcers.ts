@@ -4,14 +4,18 @@
  * change, `ip monitor neigh` passes it on: one process for each interface, for as long as somebody asks. Reads only; where it cannot run, the table is all.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
+import { Socket } from 'node:net'
 
 /** Not asked for so long, or ended by itself: none, or not at once another one. */
 const idleMs = 10_000
+/** It knows its interface by a number: of one that was made anew it would hear nothing any more. */
+const livesMs = 5 * 60_000
 /** More than can be of interest: a loop in the network shows any number. */
 const maxAnnouncers = 32
 
 interface Monitor {
   readonly child: ChildProcess
+  readonly startedMs: number
   readonly heard: Map<string, Set<string>>
   readonly idle: NodeJS.Timeout
 }
@@ -28,22 +32,35 @@ process.once('exit', () => {
 export function announcers(device: string, ip: string): readonly string[] {
   if (missing) return []
   const monitor = monitors.get(device) ?? start(device)
-  if (monitor.child.exitCode === null && monitor.child.signalCode === null) monitor.idle.refresh()
+  if (monitor === null) return []
   const heard = [...(monitor.heard.get(ip) ?? [])]
   monitor.heard.set(ip, new Set())
+  const { child, idle, startedMs } = monitor
+  const runs = child.pid !== undefined && child.exitCode === null && child.signalCode === null
+  if (runs && performance.now() - startedMs < livesMs) idle.refresh()
+  else if (runs) end(device, monitor)
   return heard
 }
 
-function start(device: string): Monitor {
-  const child = spawn('ip', ['-4', 'monitor', 'neigh', 'dev', device], { stdio: ['ignore', 'pipe', 'ignore'] })
-  const end = (): void => {
-    monitors.delete(device)
-    child.kill('SIGKILL')
+function end(device: string, { child, idle }: Monitor): void {
+  clearTimeout(idle)
+  monitors.delete(device)
+  child.kill('SIGKILL')
+}
+
+/** null: not even begun (no process, or no descriptor, is to be had). */
+function start(device: string): Monitor | null {
+  let child: ChildProcess
+  try {
+    child = spawn('ip', ['-4', 'monitor', 'neigh', 'dev', device], { stdio: ['ignore', 'pipe', 'ignore'] })
+  } catch {
+    return null
   }
-  const monitor: Monitor = { child, heard: new Map(), idle: setTimeout(end, idleMs).unref() }
+  child.once('error', (error: NodeJS.ErrnoException) => (missing ||= error.code === 'ENOENT'))
+  const monitor: Monitor = { child, startedMs: performance.now(), heard: new Map(), idle: setTimeout(() => end(device, monitor), idleMs).unref() }
   monitors.set(device, monitor)
   let rest = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
     const lines = `${rest}${text}`.split('\n')
     rest = lines.pop() ?? ''
     for (const line of lines) {
@@ -52,8 +69,9 @@ function start(device: string): Monitor {
       if (announced !== null && macs !== undefined && macs.size < maxAnnouncers) macs.add(announced.mac)
     }
   })
-  child.once('error', (error: NodeJS.ErrnoException) => (missing ||= error.code === 'ENOENT'))
+  // An agent that has ended does not stay for what it has begun here.
   child.unref()
+  if (child.stdout instanceof Socket) child.stdout.unref()
   return monitor
 }
 

@@ -26,6 +26,17 @@ describe.skipIf(problems.length > 0)('an agent or keepalived that goes', { timeo
     await rig.lab.power('red-b', 'on')
   })
 
+  test('asked to end, the agent of a replica is gone at once: nothing that it listens to holds it', async () => {
+    const rig = theRig()
+    const { primary } = await rig.untilOk()
+    const replica = primary === 'red-a' ? 'red-b' : 'red-a'
+    const fromMs = performance.now()
+    await rig.killAgent(replica, 'SIGTERM')
+    expect(performance.now() - fromMs).toBeLessThan(2000)
+    await rig.startAgent(replica)
+    await rig.untilOk()
+  })
+
   for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
     test(`${signal} to the agent of the primary, and a new one: clients see nothing, redis and keepalived are adopted`, async () => {
       const rig = theRig()

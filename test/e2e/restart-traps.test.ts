@@ -45,7 +45,7 @@ async function trap(rig: Rig, label: string, kill: (primary: string) => Promise<
   expect(found.examples, 'acknowledged, and gone without a trace').toEqual([])
   expect(found.untraced).toBe(0)
   const successors = await runIdOf(rig, successor)
-  const [back] = found.terms.filter((term) => term.runId !== runId && term.runId !== successors)
+  const back = found.terms.filter((term) => term.runId !== runId && term.runId !== successors)
   for (const host of members) expect(await rig.redis(host, 'GET', 'precious'), `${host} was not wiped`).toBe(label)
   expect(await rig.writable()).toEqual([after.primary])
   await rig.expectNoBrokenRule()
@@ -53,7 +53,7 @@ async function trap(rig: Rig, label: string, kill: (primary: string) => Promise<
     await writer.cleanup()
     await writer.close()
   }
-  return { ...found, cameBackMs: back === undefined ? null : back.toMs - back.fromMs }
+  return { ...found, cameBackMs: back.length === 0 ? null : Math.max(...back.map(({ toMs }) => toMs)) - Math.min(...back.map((term) => term.fromMs)) }
 }
 
 async function runIdOf(rig: Rig, host: string): Promise<string> {
@@ -121,7 +121,8 @@ for (const fenced of [false, true]) {
       if (fenced || delayMs >= 100) expect(found.cameBackMs, 'nothing is acknowledged by what comes back').toBe(null)
       else expect(found.cameBackMs ?? 0).toBeLessThan(150)
       if (found.cameBackMs === null) expect(found.lost).toBeLessThanOrEqual(onItsWay)
-      expect(found.kept + found.withProcess).toBe(found.lost)
+      // What came back had a disk of its own, and is kept; only that one answer may be nowhere.
+      expect(found.withProcess).toBeLessThanOrEqual(onItsWay)
     })
   })
 }

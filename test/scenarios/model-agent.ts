@@ -10,7 +10,7 @@ import type { RedisProbe, Request, Statement, View } from '../../src/model/view.
 import { watchAddress, type AddressWatch } from '../../src/agent/address-watch.ts'
 import { decide } from '../../src/decide/decide.ts'
 import { decideAsWitness } from '../../src/decide/witness.ts'
-import { needsMemory, ofThisBoot, withoutMemory } from '../../src/decide/memory.ts'
+import { aheadOfMemory, needsMemory, ofThisBoot, withoutMemory } from '../../src/decide/memory.ts'
 import { holdsGroup } from '../../src/decide/situation.ts'
 import { statementOf } from '../../src/decide/statement.ts'
 import { freshWatch } from '../../src/model/watch.ts'
@@ -33,9 +33,6 @@ export type StepHook = (host: string, label: string) => 'go on' | 'die'
 const stallWindowMs = 300
 
 const unreadMs = 5
-
-/** What it does as soon as it has remembered is done by then. */
-const saveSettlesMs = 10
 
 export class ModelAgent {
   readonly host: string
@@ -165,7 +162,7 @@ export class ModelAgent {
 
   /** It waits for its disk, or did a moment ago. */
   waitsForDisk(): boolean {
-    return this.world.nowMs <= this.slowUntilMs + saveSettlesMs
+    return this.world.nowMs <= this.slowUntilMs
   }
 
   private saysStalledMs(): number {
@@ -283,7 +280,10 @@ export class ModelAgent {
     if (!changed && this.durable) this.carryOut(view, decision, asked)
     else {
       const saveMs = this.slowSavesMs.shift() ?? 1
-      if (saveMs > 1) this.slowUntilMs = world.nowMs + saveMs
+      // What it does as soon as it has remembered is done ten milliseconds later.
+      if (saveMs > 1) this.slowUntilMs = world.nowMs + saveMs + 10
+      carryOut(this, aheadOfMemory(this.state, decision), 0, () => undefined)
+      if (!this.up) return
       this.later(saveMs, () => this.remember(view, decision, changed, asked))
     }
   }

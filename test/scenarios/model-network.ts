@@ -51,6 +51,8 @@ export const joinedMs = quickMs + 0.1
 
 /** A word that needs longer comes late: what it says may be over. */
 export const lateMs = 20
+/** What arrives in one moment is read in one go. */
+const readMs = 1
 
 /** For so long a refusal counts as contact (agent/peers.ts). */
 const refusalCountsMs = 350
@@ -240,7 +242,11 @@ export function lastHeardMs(way: Way, nowMs: number): number {
 function echoedMs(way: Way, nowMs: number): number {
   if (!way.echoes) return way.echoedMs
   const late = way.delayMs + way.back.delayMs - 2 * quickMs
-  if (late <= 0) return nowMs
+  if (late <= 0) {
+    // Where the way has become quick again an echo comes after the slow words before it, and is not read before they are.
+    const isQueued = Math.max(way.lateUntilMs, way.back.lateUntilMs) > nowMs - readMs
+    return isQueued ? way.echoedMs : nowMs
+  }
   const slowSinceMs = Math.min(way.delayMs > quickMs ? way.slowSinceMs : nowMs, way.back.delayMs > quickMs ? way.back.slowSinceMs : nowMs)
   const sentMs = Math.max(nowMs - late, slowSinceMs)
   return sentMs < way.echoesSinceMs ? way.echoedMs : sentMs

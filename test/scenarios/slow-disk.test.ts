@@ -4,7 +4,7 @@
  */
 import { expect, test } from 'vitest'
 import { rivalWaitMs } from '../../src/model/policy.ts'
-import { createWorld, type World } from './world.ts'
+import { createWorld, World } from './world.ts'
 
 /** `a` serves, `b` is preferred to `c`. */
 function star(): World {
@@ -39,6 +39,23 @@ test('a rival that never says what it has is not waited for for ever', () => {
   w.run(6000)
   expect(w.untilWhole()).toBe('c')
   expect(w.acts(['promote'], sinceMs)).toEqual(['c promote'])
+})
+
+test('the former primary is back while a rival says nothing: no longer than that', () => {
+  const w = star()
+  w.redis('a').save()
+  w.agent('c').slowSavesMs = [5000]
+  w.crash('a')
+  w.until('somebody serves', () => w.serving().some((host) => host !== 'c' && w.agent(host).state.epoch === 2), rivalWaitMs + 150)
+})
+
+test('with votes: the lease of a primary ends, and its disk is slow: its writes are held all the same, before another is elected', () => {
+  const w = new World({ members: ['a', 'b'], witness: 'w' }).begin()
+  w.run(2000)
+  w.agent('a').slowSavesMs = [400]
+  w.cut('a')
+  w.until('b serves', () => w.serving().includes('b'), 1000)
+  expect(w.redis('a').pausedUntilMs).toBeGreaterThan(w.nowMs)
 })
 
 test('one that cannot be promoted as it is costs no more than before', () => {

@@ -117,6 +117,7 @@ export const mutations: readonly Mutation[] = [
   drop('a claim that was outlived is compared again', promoting, 'if (richer !== undefined) return resign', 'if (richer?.host === ``) return resign'),
   drop('a claim belongs to one process', promoting, '(state.servingRunId !== null && state.servingRunId !== facts.runId) || facts.syncing', 'facts.syncing'),
   drop('all agree who holds an epoch that two claimed', 'src/decide/learn.ts', '(word.holder === next.holder || !winsTie(next, word))', 'word.epoch > 0'),
+  drop('a hold does not wait for the disk', 'src/decide/memory.ts', 'before.writesHeldSinceMs === null && next.writesHeldSinceMs !== null', 'before.epoch < 0'),
   drop('what cannot be remembered is not promoted', 'src/decide/memory.ts', "(next.phase === 'promoting' ||", "(next.phase === 'fresh' ||"),
   drop('an epoch names the one that it goes on with', position, 'entry.continues?.epoch ?? entry.epoch - 1', 'entry.epoch - 1'),
   drop('what no later epoch has is kept, not only what the next one lacks', position, 'sharedEnd(own, lineage) + 1)', 'later[0]?.startOffset ?? 0)'),

@@ -17,7 +17,6 @@ export const excuses = [
   'one just started by its supervisor',
   'one that an operator had Sentinel replace',
   'one that was stopped',
-  'one that waits for its disk',
 ] as const
 export type ExcuseKind = (typeof excuses)[number]
 
@@ -36,6 +35,7 @@ export class OneWriter {
   private readonly excuses: readonly Excuse[]
   private readonly external: boolean
   private orders = 0
+  private readonly apart: { readonly redis: string; readonly unheardBy: readonly string[] }[] = []
   /** An operator's SENTINEL FAILOVER came between the members. */
   overruled = false
   /** Two accept writes at this moment, but for this. */
@@ -45,8 +45,8 @@ export class OneWriter {
     this.world = world
     this.external = external
     this.excuses = world.hosts.map(() => {
-      const [agent, started, replaced, stopped, waits] = excuses
-      return { helpless: false, untilMs: { [agent]: 0, [started]: 0, [replaced]: 0, [stopped]: 0, [waits]: 0 }, wasDead: false, wasHalted: false, runId: '' }
+      const [agent, started, replaced, stopped] = excuses
+      return { helpless: false, untilMs: { [agent]: 0, [started]: 0, [replaced]: 0, [stopped]: 0 }, wasDead: false, wasHalted: false, runId: '' }
     })
   }
 
@@ -91,15 +91,22 @@ export class OneWriter {
       const order = orders[this.orders]
       if (order === undefined || !order.taken || order.unheardBy.length === 0) continue
       this.overruled = true
-      const { downAfterMs, behind } = this.world.policy.sentinel ?? { downAfterMs: 0, behind: 0 }
-      // Where all Sentinels must find a primary down, its own is enough for either to go on, however long they are cut off.
-      const heldMs = behind === 1 ? Number.POSITIVE_INFINITY : 2 * downAfterMs
-      const untilMs = order.atMs + heldMs + reactionMs + this.world.timerLatenessMs
-      for (const [i, host] of this.world.hosts.entries()) {
-        const excuse = this.excuses[i]
-        if (excuse !== undefined && (host === order.redis || order.unheardBy.includes(host)))
-          excuseUntil(excuse, 'one that an operator had Sentinel replace', untilMs)
-      }
+      this.excuseReplaced([order.redis, ...order.unheardBy], order.atMs)
+      // Where all Sentinels must find a primary down, its own is enough for either to go on, for as long as they are cut off from each other.
+      if (this.world.policy.sentinel?.behind === 1) this.apart.push(order)
+    }
+    for (const { redis, unheardBy } of this.apart) {
+      const cutOff = unheardBy.filter((host) => !this.world.network.connected(redis, host, 'redis'))
+      if (cutOff.length > 0) this.excuseReplaced([redis, ...cutOff], this.world.nowMs)
+    }
+  }
+
+  private excuseReplaced(hosts: readonly string[], fromMs: number): void {
+    const { downAfterMs } = this.world.policy.sentinel ?? { downAfterMs: 0 }
+    const untilMs = fromMs + 2 * downAfterMs + reactionMs + this.world.timerLatenessMs
+    for (const [i, host] of this.world.hosts.entries()) {
+      const excuse = this.excuses[i]
+      if (excuse !== undefined && hosts.includes(host)) excuseUntil(excuse, 'one that an operator had Sentinel replace', untilMs)
     }
   }
 
@@ -122,8 +129,6 @@ export class OneWriter {
       excuse.wasDead = false
       excuse.wasHalted = false
     }
-    // What it has to remember first it does later.
-    if (agent.waitsForDisk()) excuseUntil(excuse, 'one that waits for its disk', nowMs + 1)
     // A redis that was stopped takes no order; what waits in its sockets comes before the agent's next.
     excuseUntil(excuse, 'one that was stopped', redis.thawedMs + thawedMs)
     // Its supervisor may start an external redis as a primary.

@@ -211,18 +211,15 @@ export class Rules {
       if (lost.length > 0) this.outside.add('writes given up where no agent was awake')
       return
     }
-    // Nor before it has remembered that the primary is gone.
-    if (w.agent(host).waitsForDisk()) {
-      if (lost.length > 0) this.outside.add('writes given up while a disk was slow')
-      return
-    }
     // An operator made other data the true ones: a replica that was cut off, or stopped, meanwhile follows them by itself, before its agent
     // hears of it, or it takes its agent's orders.
     if (this.overruled && this.isForcedAfter(seen.fillsInEpoch ?? seen.ordersOfEpoch)) {
       if (lost.length > 0) this.outside.add('writes given up after an operator had overruled the rules')
       return
     }
-    if (lost.length > 0) this.fail(`INV-6: ${host} gave ${lost.length} writes up without a copy`)
+    // Nor before it has remembered that the primary is gone.
+    if (lost.length > 0 && w.agent(host).waitsForDisk()) this.outside.add('writes given up while a disk was slow')
+    else if (lost.length > 0) this.fail(`INV-6: ${host} gave ${lost.length} writes up without a copy`)
     if (now === null && !w.state(host).lineage.some((e) => e.accepted === true))
       this.fail(`INV-1: ${host} gave ${countOf(before)} writes up to an empty dataset`)
   }
