@@ -211,7 +211,6 @@ export function startGroup(options: GroupOptions): GroupLoop {
     const moving = source.probe(state, { holds, asked: request?.kind === 'move', own: last?.view.redis.facts ?? null }).then(lookedAt)
     const looked = await redis.probe(monotonicMs()).then(lookedAt)
     const redisProbe = await disk.look(source.told(looked.probe), state)
-    const { settings } = redisProbe
     const peers = senses.peers()
     const calm = isCalm()
     const reader = senses.reader(calm)
@@ -233,7 +232,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
         factsAgeMs: redisProbe.factsAgeMs + nowMs - looked.atMs,
         askedAgeMs: redisProbe.askedAgeMs + nowMs - looked.atMs,
         backlog: mayGrowBacklog(hands) ? redisProbe.backlog : null,
-        settings: settings === null || mayRaiseBuffer(hands) ? settings : { ...settings, replicaBuffer: null },
+        settings: redisProbe.settings === null || mayRaiseBuffer(hands) ? redisProbe.settings : { ...redisProbe.settings, replicaBuffer: null },
         fence: writeFence(config.paths, group.name, stalledMs > stallLimitMs),
         ...(mayPersist(hands) ? {} : { persistRefused: true as const }),
         required: requiredReplica(config.paths, group.name),
@@ -271,7 +270,8 @@ export function startGroup(options: GroupOptions): GroupLoop {
     const changed = decision.next !== state && JSON.stringify(decision.next) !== JSON.stringify(state)
     if (changed || !durable) {
       // DURABLE BEFORE THE FIRST ACTION (but for a hold): an agent killed anywhere below comes back knowing what it was about to do.
-      const [saved] = await Promise.all([saveState(config.paths, decision.next), carryOut(aheadOfMemory(state, decision), hands)])
+      void carryOut(aheadOfMemory(state, decision), hands) // Not waited for: a redis that hangs would keep the address here.
+      const saved = await saveState(config.paths, decision.next)
       durable = saved.done
       if (!saved.done) complain(saved.why)
       if (!saved.done && needsMemory(state, decision.next)) {

@@ -31,7 +31,7 @@ export function withoutMemory(actions: readonly Action[], role: RedisFacts['role
 
 /**
  * What does not wait until it is remembered: the hold of a primary whose lease has ended. It ends by itself, so that it may be forgotten; and while a slow
- * disk took it down others would be free to elect (INV-3).
+ * disk took it down others would be free to elect (INV-3). It is given again with the others, and its outcome counts then.
  */
 export function aheadOfMemory(before: State, { next, actions }: Pick<Decision, 'next' | 'actions'>): readonly Action[] {
   const holds = before.writesHeldSinceMs === null && next.writesHeldSinceMs !== null
