@@ -68,7 +68,7 @@ export const layers: Readonly<Record<string, FolderRule>> = {
   observe: { why: 'it reads the world and decides nothing', may: { model: 'all', redis: 'all', config: 'all' }, packages: 'any' },
   act: {
     why: 'it carries out; it writes what render gives, and looks at processes with the probe that observe has for it',
-    may: { model: 'all', redis: 'all', config: 'all', render: 'all', observe: ['process.ts'], salvage: 'all', trial: ['programs.ts'] },
+    may: { model: 'all', redis: 'all', config: 'all', render: 'all', observe: ['process.ts', 'ahead.ts'], salvage: 'all', trial: ['programs.ts'] },
     packages: 'any',
   },
   agent: {
@@ -83,7 +83,7 @@ export const layers: Readonly<Record<string, FolderRule>> = {
   },
   guard: {
     why: 'it looks after a primary without the agent: it may read, refuse writes, send clients away and withdraw an address, and nothing else',
-    may: { model: 'all', redis: 'all', act: ['write-fence.ts', 'ending.ts', 'keepalived.ts'], observe: ['checks.ts'] },
+    may: { model: 'all', redis: 'all', act: ['write-fence.ts', 'ending.ts', 'keepalived.ts'], observe: ['checks.ts', 'ahead.ts'] },
     packages: 'any',
   },
   api: { why: 'it shows the agent, through what the agent opens to it', may: { model: 'all', agent: agentForApi, decide: decideForApi }, packages: 'any' },

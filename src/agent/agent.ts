@@ -177,7 +177,7 @@ async function run(options: AgentOptions, names: readonly string[], withVip: rea
     },
     changed: wakeAll,
     keeps: (name) => loops.get(name)?.hasAddress() ?? false,
-    found: await foundAddress(config, host, withVip, loops),
+    found: foundAddress(config, host, withVip, loops),
     restarted: () => {
       for (const name of withVip) tell(name, 'keepalived-restarted', `keepalived on ${host} had died and was started again`)
     },
@@ -189,7 +189,7 @@ async function run(options: AgentOptions, names: readonly string[], withVip: rea
   for (const name of names) {
     const group = config.groups[name]
     if (group === undefined) continue
-    const state = ofThisBoot(await loadState(config.paths, name, host), startedMs)
+    const state = ofThisBoot(loadState(config.paths, name, host), startedMs)
     const say = (peer: string, statement: Statement) => open.send(peer, { t: 'say', group: name, statement })
     const sentinels = group.sentinel === undefined ? null : await openSentinels({ ...sentinelEyes(name, loops), config, group, host, secrets })
     if (sentinels !== null) {

@@ -9,13 +9,8 @@ import { loadState } from './store.ts'
 
 const seenAgeMs = 50
 
-export async function foundAddress(
-  config: Config,
-  host: string,
-  names: readonly string[],
-  loops: ReadonlyMap<string, GroupLoop>,
-): Promise<(name: string) => boolean> {
-  const states = await Promise.all(names.map((name) => loadState(config.paths, name, host)))
+export function foundAddress(config: Config, host: string, names: readonly string[], loops: ReadonlyMap<string, GroupLoop>): (name: string) => boolean {
+  const states = names.map((name) => loadState(config.paths, name, host))
   // A group that has served before needs its address at once, whatever is found of another.
   if (states.some(({ epoch }) => epoch > 0)) return () => false
   return (name) => {

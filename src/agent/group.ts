@@ -40,7 +40,7 @@ import { lineFile, type Log, type LoggedEvent } from './log-files.ts'
 import { alarmNews, essence, renewals } from './news.ts'
 import { openSenses, type PeerSigns } from './senses.ts'
 import type { GroupSentinels } from './sentinel.ts'
-import { saveState, watchRoom } from './store.ts'
+import { openStore, watchRoom } from './store.ts'
 import type { StreamCare } from './stream-archive.ts'
 import { takeTurns } from './turns.ts'
 
@@ -117,6 +117,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
   const policy = policyOf(group, (h) => config.hosts[h]?.ip ?? '')
   const events = lineFile(eventsFile(config.paths, group.name), (why) => options.log('error', why))
   const journal = lineFile(journalFile(config.paths, group.name), (why) => options.log('error', why))
+  const store = openStore(config.paths, group.name)
   const requests = openRequests(() => wake())
   let state = options.state
   let last: { view: View; decision: Decision } | null = null
@@ -271,7 +272,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
     if (changed || !durable) {
       // DURABLE BEFORE THE FIRST ACTION (but for a hold): an agent killed anywhere below comes back knowing what it was about to do.
       void carryOut(aheadOfMemory(state, decision), hands) // Not waited for: a redis that hangs would keep the address here.
-      const saved = await saveState(config.paths, decision.next)
+      const saved = await store.save(decision.next)
       durable = saved.done
       if (!saved.done) complain(saved.why)
       if (!saved.done && needsMemory(state, decision.next)) {
@@ -393,8 +394,7 @@ export function startGroup(options: GroupOptions): GroupLoop {
       await stop()
       redis.close()
       source.close()
-      await events.settled()
-      await journal.settled()
+      await Promise.all([events.settled(), journal.settled(), store.close()])
     },
   }
 }

@@ -1,10 +1,11 @@
 /**
- * Durable state: one JSON file per group, replaced whole (act/durable.ts), so that a crash leaves
+ * Durable state: one JSON file per group, with a record that goes ahead of it (act/ahead.ts), so that a crash leaves
  * the old one or the new one. A file that cannot be trusted is an operator error, never silently a fresh start: a member
  * that forgot its epoch could be promoted over newer data.
  */
-import { mkdir, readFile, statfs } from 'node:fs/promises'
-import { writeDurably } from '../act/durable.ts'
+import { mkdir, statfs } from 'node:fs/promises'
+import { openDurable } from '../act/ahead.ts'
+import { readAhead } from '../observe/ahead.ts'
 import { OperatorError } from '../model/error.ts'
 import { failed, done, type Outcome } from '../model/outcome.ts'
 import { isMove } from '../model/move.ts'
@@ -12,14 +13,18 @@ import { freshState, isLineage, phases, type State, type Vote } from '../model/s
 import { groupStateDir, stateFile } from '../model/paths.ts'
 import type { Config } from '../model/config.ts'
 
-export async function loadState(paths: Config['paths'], group: string, host: string): Promise<State> {
+export function loadState(paths: Config['paths'], group: string, host: string): State {
   const file = stateFile(paths, group)
   let text: string
   try {
-    text = await readFile(file, 'utf8')
+    text = readAhead(file)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return freshState(group, host)
-    throw new OperatorError('HF205', `cannot read ${file}: ${(error as Error).message}`, 'check the rights and the disk')
+    throw new OperatorError(
+      'HF205',
+      `cannot read ${file}, or what lies ahead of it in ${file}.ahead: ${(error as Error).message}`,
+      'check the rights and the disk',
+    )
   }
   const state = parseState(text, file)
   if (state.group !== group || state.host !== host) {
@@ -67,7 +72,8 @@ export function parseState(text: string, file: string): State {
   const { paused, holder } = state
   // Of an agent of an earlier version: as far as it knew, its primary had heard of the last resume.
   const known = paused?.on === false && paused.atWallMs > 0 && holder != null ? { pauseKnown: { host: holder, atWallMs: paused.atWallMs } } : {}
-  return { ...freshState(state.group as string, state.host as string), ...known, ...state } as State
+  const { save: _, ...kept } = state as Partial<State> & { readonly save?: string }
+  return { ...freshState(state.group as string, state.host as string), ...known, ...kept } as State
 }
 
 function isVoteOrNone(vote: unknown): boolean {
@@ -78,13 +84,25 @@ function isRecord(value: unknown): boolean {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-export async function saveState(paths: Config['paths'], state: State): Promise<Outcome> {
-  const file = stateFile(paths, state.group)
-  try {
-    await writeDurably(file, JSON.stringify(state))
-    return done
-  } catch (error) {
-    return failed(`cannot write ${file}: ${(error as Error).message}`)
+export interface Store {
+  /** Done: it is on disk, and a crash at once after it finds it. One at a time. */
+  readonly save: (state: State) => Promise<Outcome>
+  readonly close: () => Promise<void>
+}
+
+export function openStore(paths: Config['paths'], group: string): Store {
+  const file = stateFile(paths, group)
+  const durable = openDurable(file)
+  return {
+    save: async (state) => {
+      try {
+        await durable.write(state)
+        return done
+      } catch (error) {
+        return failed(`cannot write ${file}: ${(error as Error).message}`)
+      }
+    },
+    close: durable.close,
   }
 }
 

@@ -16,7 +16,7 @@ import type { GroupLoop } from './group.ts'
 import { lineFile, type Log, type LoggedEvent } from './log-files.ts'
 import { openSenses, type PeerSigns } from './senses.ts'
 import type { GroupSentinels } from './sentinel.ts'
-import { saveState } from './store.ts'
+import { openStore } from './store.ts'
 import { takeTurns } from './turns.ts'
 
 export interface WitnessOptions extends PeerSigns {
@@ -36,6 +36,7 @@ export function startWitness(options: WitnessOptions): GroupLoop {
   const { config, group, host } = options
   const policy = policyOf(group, (h) => config.hosts[h]?.ip ?? '')
   const events = lineFile(eventsFile(config.paths, group.name), (why) => options.log('error', why))
+  const store = openStore(config.paths, group.name)
   const { wake, schedule, awake, stop } = takeTurns(cycle, (text) => options.log('error', `${group.name}: the cycle of the witness failed: ${text}`))
   const senses = openSenses({ ...options, policy, vip: false, keepalivedRuns: () => false, yields: () => false, serves: () => false, wake, vipCame: () => {} })
   let state = options.state
@@ -70,7 +71,7 @@ export function startWitness(options: WitnessOptions): GroupLoop {
     // As long as the last write failed, each cycle tries again: only a write that succeeds shows that the disk is well.
     if (!durable || JSON.stringify(decision.next) !== JSON.stringify(state)) {
       // DURABLE BEFORE IT IS TOLD: a vote that was forgotten would be given twice.
-      const saved = await saveState(config.paths, decision.next)
+      const saved = await store.save(decision.next)
       durable = saved.done
       if (!saved.done) {
         options.log('error', `${group.name}: ${saved.why}: a witness that cannot remember does not vote`)
@@ -132,7 +133,7 @@ export function startWitness(options: WitnessOptions): GroupLoop {
     }),
     stop: async () => {
       await stop()
-      await events.settled()
+      await Promise.all([events.settled(), store.close()])
     },
   }
 }

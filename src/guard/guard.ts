@@ -11,6 +11,7 @@ import type { RedisFacts } from '../model/view.ts'
 import { setVip } from '../act/keepalived.ts'
 import { sendClientsAway } from '../act/ending.ts'
 import { fenceFromOutside } from '../act/write-fence.ts'
+import { readAhead } from '../observe/ahead.ts'
 import { askChecks } from '../observe/checks.ts'
 import { factsFromInfo } from '../redis/info.ts'
 import { openRedis, type RedisLink, type RedisTarget } from '../redis/link.ts'
@@ -69,7 +70,7 @@ function passwordIn(file: string | null): string | undefined {
 /** What the agent remembered last. Of what cannot be read nothing is known, and that fences rather than not. */
 function mayServe(plan: GuardPlan, group: GuardedGroup): boolean {
   try {
-    const { phase, paused } = JSON.parse(readFileSync(stateFile(plan.paths, group.name), 'utf8')) as { phase: string; paused: { on: boolean } }
+    const { phase, paused } = JSON.parse(readAhead(stateFile(plan.paths, group.name))) as { phase: string; paused: { on: boolean } }
     return !paused.on && ['primary', 'promoting', 'handing'].includes(phase)
   } catch {
     return true

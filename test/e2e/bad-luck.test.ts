@@ -54,10 +54,10 @@ describe.skipIf(problems.length > 0)('bad luck in a running group', { timeout: 6
     const rig = theRig()
     const before = await rig.untilOk()
     const own = await readFile(rig.file(before.primary, 'holdfast.yaml'), 'utf8')
-    const state = await readFile(rig.file(before.primary, 'state', 'sessions', 'state.json'), 'utf8')
     const writer = await rig.writer()
     await rig.incident(writer, 'three agents that must not start', { outageMs: unseenMs, mayBeUnfelt: true }, async () => {
       await rig.killAgent(before.primary)
+      const state = await readFile(rig.file(before.primary, 'state', 'sessions', 'state.json'), 'utf8')
       const variant = async (text: string): Promise<RunResult> => {
         const file = rig.file(before.primary, 'variant.yaml')
         await writeFile(file, text)

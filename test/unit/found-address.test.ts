@@ -30,9 +30,9 @@ function loopIn(state: Partial<State>, hasAddress = false): ReadonlyMap<string, 
 }
 
 test('nobody has held the group: it waits where the address is, and only there', async () => {
-  const found = await foundAddress(await configOf(here), 'a', ['one', 'two'], new Map())
+  const found = foundAddress(await configOf(here), 'a', ['one', 'two'], new Map())
   expect([found('one'), found('two'), found('nobody')]).toEqual([true, false, false])
-  expect((await foundAddress(await configOf('203.0.113.8'), 'a', ['one'], new Map()))('one')).toBe(false)
+  expect(foundAddress(await configOf('203.0.113.8'), 'a', ['one'], new Map())('one')).toBe(false)
 })
 
 test.each<readonly [what: string, state: Partial<State>, hasAddress: boolean, waits: boolean]>([
@@ -43,12 +43,12 @@ test.each<readonly [what: string, state: Partial<State>, hasAddress: boolean, wa
   ['chosen, and died', { epoch: 1, holder: 'a', phase: 'fenced' }, false, false],
   ['begun elsewhere', { epoch: 1, holder: 'b', phase: 'replica' }, false, false],
 ])('%s', async (_, state, hasAddress, waits) => {
-  expect((await foundAddress(await configOf(here), 'a', ['one'], loopIn(state, hasAddress)))('one')).toBe(waits)
+  expect(foundAddress(await configOf(here), 'a', ['one'], loopIn(state, hasAddress))('one')).toBe(waits)
 })
 
 test('another group of the host has served before: its keepalived waits for nothing', async () => {
   const config = await configOf(here)
   await mkdir(join(config.paths.state, 'two'))
   await writeFile(stateFile(config.paths, 'two'), JSON.stringify({ ...freshState('two', 'a'), epoch: 3 }))
-  expect((await foundAddress(config, 'a', ['one', 'two'], new Map()))('one')).toBe(false)
+  expect(foundAddress(config, 'a', ['one', 'two'], new Map())('one')).toBe(false)
 })
