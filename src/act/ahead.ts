@@ -131,9 +131,11 @@ export function openDurable(file: string): DurableFile {
     let handle: FileHandle | null = null
     try {
       handle = await open(nameOf(file), constants.O_RDWR | constants.O_CREAT | constants.O_DSYNC, 0o640)
+      // First the name of the room, and of the file: an agent that was killed may have renamed it a moment ago, and the record that is about to go is of use until
+      // that is on disk.
+      await syncFolder(dirname(file))
       // Zeros that were written: room that is only promised would be changed to given room by the first record, in the journal.
       const { bytesWritten } = await handle.write(Buffer.alloc(2 * roomBytes), 0, 2 * roomBytes, 0)
-      await syncFolder(dirname(file))
       if (bytesWritten === 2 * roomBytes) {
         room = handle
         handle = null
@@ -151,17 +153,18 @@ export function openDurable(file: string): DurableFile {
     room = null
   }
 
-  return {
-    write,
-    close: async () => {
-      await begun
-      replaceNow()
-      await makingRoom
-      await replacing
-      leaveRoom()
-      // Whoever puts a copy of the file back while nobody writes it means that copy, whatever was written over the like of it.
-      const isWhole = next === null && !hasFailed && mayHold.length === 1
-      if (isWhole) await rm(nameOf(file), { force: true }).catch(() => {})
-    },
+  async function closeOnce(): Promise<void> {
+    await begun
+    replaceNow()
+    await makingRoom
+    await replacing
+    leaveRoom()
+    // Whoever puts a copy of the file back while nobody writes it means that copy, whatever was written over the like of it.
+    const isWhole = next === null && !hasFailed && mayHold.length === 1
+    if (isWhole) await rm(nameOf(file), { force: true }).catch(() => {})
   }
+
+  // By the second time somebody else may write it: an agent whose configuration changes stops its loops and begins anew.
+  let closing: Promise<void> | null = null
+  return { write, close: () => (closing ??= closeOnce()) }
 }

@@ -324,6 +324,17 @@ test('closed: the file holds the last, and nothing stays open', async () => {
   await expect.poll(openFiles).toBe(0)
 })
 
+test('closed twice: what somebody else has begun to write meanwhile is theirs', async () => {
+  await withRoom()
+  await durable.close()
+  const first = durable
+  durable = openDurable(file)
+  await withRoom()
+  await durable.write({ is: 'theirs' })
+  await first.close()
+  expect(known()).toBe('theirs')
+})
+
 const rounds = Number(process.env.HOLDFAST_KILLS ?? 20)
 test(`killed -9 in the middle of writing, ${rounds} times: nothing acknowledged is forgotten, by whoever goes on from it`, {
   timeout: rounds * 3000,

@@ -45,7 +45,7 @@ describe('what is caught', () => {
     ['src/decide/a.ts', "import { z } from 'zod'", 'decide must not import zod'],
     ['src/render/a.ts', "const x = import('../config/load.ts')", 'render must not import config'],
     ['src/observe/a.ts', "export { act } from '../act/act.ts'", 'observe must not import act'],
-    ['src/act/a.ts', "import { x } from '../observe/redis.ts'", 'act may import of observe only process.ts, not redis.ts'],
+    ['src/act/a.ts', "import { x } from '../observe/redis.ts'", 'act may import of observe only process.ts, ahead.ts, not redis.ts'],
     ['src/agent/a.ts', "import { cut } from '../lab/faults.ts'", 'agent must not import lab'],
     ['src/act/a.ts', "import { cut } from '../lab/faults.ts'", 'act must not import lab'],
     ['src/lab/a.ts', "import { x } from '../agent/agent.ts'", 'lab must not import agent'],
