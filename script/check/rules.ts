@@ -67,7 +67,7 @@ export const layers: Readonly<Record<string, FolderRule>> = {
   },
   observe: { why: 'it reads the world and decides nothing', may: { model: 'all', redis: 'all', config: 'all' }, packages: 'any' },
   act: {
-    why: 'it carries out; it writes what render gives, and looks at processes with the probe that observe has for it',
+    why: 'it carries out; it writes what render gives, and looks at processes, and at what goes ahead of a file, as observe does',
     may: { model: 'all', redis: 'all', config: 'all', render: 'all', observe: ['process.ts', 'ahead.ts'], salvage: 'all', trial: ['programs.ts'] },
     packages: 'any',
   },

@@ -9,7 +9,7 @@ import { constants } from 'node:fs'
 import { open, readFile, rm, stat, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { assert } from '../model/assert.ts'
-import { hashOf, lookAt, nameOf, recordOf, roomBytes } from '../observe/ahead.ts'
+import { aheadFile, hashOf, lookAt, recordOf, roomBytes } from '../observe/ahead.ts'
 import { syncFolder, writeDurably } from './durable.ts'
 
 /** A failover and a cut-over have ended by then, most of the time: what they need of disk and processor is theirs alone. */
@@ -88,7 +88,7 @@ export function openDurable(file: string): DurableFile {
 
   /** By the rule of who reads it. Somebody may have removed the room, the file or their folder, or mended the file. */
   async function isFound(own: FileHandle, over: readonly string[]): Promise<boolean> {
-    const [here, there, text] = await Promise.all([own.stat(), stat(nameOf(file)), readFile(file)])
+    const [here, there, text] = await Promise.all([own.stat(), stat(aheadFile(file)), readFile(file)])
     return here.ino === there.ino && here.dev === there.dev && over.includes(hashOf(text))
   }
 
@@ -130,7 +130,7 @@ export function openDurable(file: string): DurableFile {
   async function makeRoom(): Promise<void> {
     let handle: FileHandle | null = null
     try {
-      handle = await open(nameOf(file), constants.O_RDWR | constants.O_CREAT | constants.O_DSYNC, 0o640)
+      handle = await open(aheadFile(file), constants.O_RDWR | constants.O_CREAT | constants.O_DSYNC, 0o640)
       // First the name of the room, and of the file: an agent that was killed may have renamed it a moment ago, and the record that is about to go is of use until
       // that is on disk.
       await syncFolder(dirname(file))
@@ -161,7 +161,7 @@ export function openDurable(file: string): DurableFile {
     leaveRoom()
     // Whoever puts a copy of the file back while nobody writes it means that copy, whatever was written over the like of it.
     const isWhole = next === null && !hasFailed && mayHold.length === 1
-    if (isWhole) await rm(nameOf(file), { force: true }).catch(() => {})
+    if (isWhole) await rm(aheadFile(file), { force: true }).catch(() => {})
   }
 
   // By the second time somebody else may write it: an agent whose configuration changes stops its loops and begins anew.

@@ -5,7 +5,7 @@
  */
 import { mkdir, statfs } from 'node:fs/promises'
 import { openDurable } from '../act/ahead.ts'
-import { readAhead } from '../observe/ahead.ts'
+import { aheadFile, readAhead } from '../observe/ahead.ts'
 import { OperatorError } from '../model/error.ts'
 import { failed, done, type Outcome } from '../model/outcome.ts'
 import { isMove } from '../model/move.ts'
@@ -22,7 +22,7 @@ export function loadState(paths: Config['paths'], group: string, host: string): 
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return freshState(group, host)
     throw new OperatorError(
       'HF205',
-      `cannot read ${file}, or what lies ahead of it in ${file}.ahead: ${(error as Error).message}`,
+      `cannot read ${file}, or what lies ahead of it in ${aheadFile(file)}: ${(error as Error).message}`,
       'check the rights and the disk',
     )
   }

@@ -40,7 +40,7 @@ export function lookAt(file: string): { readonly text: string; readonly ahead: s
   return { text, ahead: counts[0]?.text ?? null }
 }
 
-export function nameOf(file: string): string {
+export function aheadFile(file: string): string {
   return `${file}.ahead`
 }
 
@@ -61,7 +61,7 @@ function headOf(body: Buffer): Buffer {
 function recordsIn(file: string): readonly Ahead[] {
   let bytes: Buffer
   try {
-    bytes = readFileSync(nameOf(file))
+    bytes = readFileSync(aheadFile(file))
   } catch (error) {
     // None; or something in its place, which was never written to.
     if (['ENOENT', 'EISDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return []

@@ -1,23 +1,11 @@
 /** The record that goes ahead of a file, on a real disk: what was written is found, whenever the agent was killed and whatever was torn. */
 import { spawn } from 'node:child_process'
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  readdirSync,
-  readlinkSync,
-  renameSync,
-  rmSync,
-  rmdirSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, rmdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { openDurable, type DurableFile } from '../../src/act/ahead.ts'
 import { readAhead, roomBytes } from '../../src/observe/ahead.ts'
+import { openFilesOf } from './open-files.ts'
 
 /** Once, after the first file that is read. */
 let betweenLooks: (() => void) | null = null
@@ -78,7 +66,7 @@ const untilHeld = () => expect.poll(() => release !== null, { interval: 1 }).toB
 
 const known = () => (JSON.parse(readAhead(file)) as { is: unknown }).is
 const inFile = () => (JSON.parse(readFileSync(file, 'utf8')) as { is: unknown }).is
-const openFiles = () => readdirSync('/proc/self/fd').filter((fd) => linkOf(fd).startsWith(dir)).length
+const openFiles = () => openFilesOf(dir)
 
 /** Room is made beside the first writes, which do not wait for it. Returns when a record went ahead, and the file holds it as well: 'first'. */
 async function withRoom(): Promise<void> {
@@ -276,9 +264,8 @@ describe('a disk that does not take it', () => {
 
   test('room that is not given: nothing stays open', async () => {
     symlinkSync('/dev/full', `${file}.ahead`)
-    const full = () => readdirSync('/proc/self/fd').filter((fd) => linkOf(fd) === '/dev/full').length
     for (let is = 0; is < 9; is += 1) await durable.write({ is })
-    await expect.poll(full).toBe(0)
+    await expect.poll(() => openFilesOf('/dev/full')).toBe(0)
   })
 
   test('two writes at once are a mistake of ours', async () => {
@@ -373,12 +360,4 @@ test(`killed -9 in the middle of writing, ${rounds} times: nothing acknowledged 
 function replaceByCopy(): void {
   renameSync(`${file}.ahead`, `${dir}/old`)
   copyFileSync(`${dir}/old`, `${file}.ahead`)
-}
-
-function linkOf(fd: string): string {
-  try {
-    return readlinkSync(`/proc/self/fd/${fd}`)
-  } catch {
-    return '' // closed since it was listed
-  }
 }

@@ -8,6 +8,7 @@ import { stateFile } from '../../src/model/paths.ts'
 import { freshState, type LineageEntry } from '../../src/model/state.ts'
 import { loadState, openStore, parseState, prepareStateDir, type Store } from '../../src/agent/store.ts'
 import { entry, state } from './builders.ts'
+import { openFilesOf } from './open-files.ts'
 
 let dir: string
 let paths: Config['paths']
@@ -136,4 +137,14 @@ describe('a disk that does not take it', () => {
     writeFileSync(`${dir}/state`, 'a file in its place')
     await expect(prepareStateDir(paths, ['sessions'])).rejects.toThrow(expect.objectContaining({ code: 'HF205' }))
   })
+})
+
+test('nothing stays open, whether it was written or not', async () => {
+  await prepareStateDir(paths, ['sessions'])
+  mkdirSync(`${file()}.ahead`) // nothing goes ahead: each of them is for the file
+  for (let epoch = 1; epoch < 10; epoch += 1) await store.save(state('a', { epoch }))
+  mkdirSync(`${file()}.new`)
+  for (let epoch = 10; epoch < 20; epoch += 1) await store.save(state('a', { epoch }))
+  await expect.poll(() => openFilesOf(dir)).toBe(0)
+  expect(loadState(paths, 'sessions', 'a').epoch).toBe(9)
 })
